@@ -1,0 +1,183 @@
+"""What the rest of the program knows of a sandbox: the types that cross its wall, and two protocols.
+
+A backend (Docker, process) starts sandboxes. A sandbox holds one persistent Python REPL and is driven by
+one thread at a time: `load` puts data in, `execute` runs one cell and always comes back with a well-formed
+`CellResult`, within the cell's time limit plus two seconds, whatever the cell did.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class SandboxError(Exception):
+    """The sandbox itself failed (could not start, died, broke the wire); never an error of the user's code."""
+
+
+class ImageError(SandboxError):
+    """The image of a package set could not be built. `log` holds the build's output.
+
+    The message names the package that failed where the log tells it.
+    """
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Walls of one sandbox. The process backend keeps `memory_mb` and the output caps only."""
+
+    memory_mb: int = 1024
+    pids: int = 128
+    cpus: float = 1.0
+    tmpfs_mb: int = 256
+    output_chars: int = 1_000_000
+    """Characters of one cell's output that are kept; beyond it, the first and the last half of so many."""
+    lifetime_seconds: float = 3600.0
+    """No sandbox outlives this, whoever started it and whatever became of them."""
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """What a rollout needs of its sandbox."""
+
+    packages: tuple[str, ...] = ()
+    """pip requirements, as in a requirements file; importable in every cell."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class CellError:
+    """An exception that ended a cell. `traceback` has only the user's frames."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One user variable after a cell: `size` is len() or a shape as text, "" where neither is known."""
+
+    name: str
+    type: str
+    size: str
+    repr: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The `answer` dict after a cell, made safe: `content` as text, `ready` as a bool."""
+
+    content: str = ""
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one cell did.
+
+    `output` is stdout and stderr interleaved as they came, whole up to `Limits.output_chars`, beyond that its
+    head and tail; `output_chars` counts all that was written. `out` is the repr of the last expression, None
+    where the cell ended in a statement or in None. `timed_out`: the cell was interrupted at its limit.
+    `state_lost`: the REPL had to be restarted (the reason is in `error`), variables are gone except those
+    given by `load`, and `answer` is restored with ready false. Seconds are of wall and CPU time.
+    `leftover_threads` and `leftover_processes` count what the cell left running.
+    """
+
+    output: str = ""
+    output_chars: int = 0
+    out: str | None = None
+    error: CellError | None = None
+    timed_out: bool = False
+    state_lost: bool = False
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    answer: Answer = field(default_factory=Answer)
+    variables: tuple[Variable, ...] = ()
+    leftover_threads: int = 0
+    leftover_processes: int = 0
+
+
+class Batch:
+    """One `llm_batch(prompts)` that a running cell waits for.
+
+    `answer(i, text)` and `finish(summary)` may be called from any thread; an answer that was given before the
+    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompts: Sequence[str],
+        send_answer: Callable[[int, str], None],
+        send_finish: Callable[[str], None],
+    ) -> None:
+        self.prompts = tuple(prompts)
+        self.cancelled = threading.Event()
+        self._send_answer = send_answer
+        self._send_finish = send_finish
+
+    def answer(self, index: int, text: str) -> None:
+        """The answer to `prompts[index]`. After `cancelled` it is dropped silently."""
+        if not self.cancelled.is_set():
+            self._send_answer(index, text)
+
+    def finish(self, summary: str) -> None:
+        """All answers are given: `summary` is printed in the cell, and `llm_batch` returns there."""
+        if not self.cancelled.is_set():
+            self._send_finish(summary)
+
+
+class Sandbox(Protocol):
+    """One sealed box with one REPL."""
+
+    backend: str
+    """`docker` or `process`."""
+
+    def load(self, variables: Mapping[str, str], *, rlm: bool = True) -> None:
+        """Sets the REPL's namespace up: text variables of any length and, for an RLM, `answer` and `llm_batch`.
+
+        Called at most once, before the first cell; done again by itself after a lost state. Without a call the
+        namespace is that of a plain Python tool: no `answer`, no `llm_batch`.
+        """
+
+    def execute(
+        self,
+        code: str,
+        *,
+        time_limit: float,
+        on_batch: Callable[[Batch], None] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> CellResult:
+        """Runs one cell, at most `time_limit` seconds.
+
+        `on_batch` is called in the calling thread for each `llm_batch` of the cell and must return at once,
+        leaving the work to threads of its own. `on_output` is given the output while the cell runs.
+        Where it is None, `llm_batch` raises an error in the cell that says that there are no sub-LLMs.
+        Raises SandboxError if the sandbox is gone.
+        """
+
+    def close(self) -> None:
+        """Ends the sandbox; returns at once, the removal happens off the caller's path. Idempotent."""
+
+
+class Backend(Protocol):
+    """Starts sandboxes."""
+
+    name: str
+
+    def prepare(self, packages: tuple[str, ...]) -> None:
+        """Makes sure that sandboxes with these packages can start (builds the image). Raises ImageError."""
+
+    def start(self, spec: SandboxSpec) -> Sandbox:
+        """A fresh sandbox, warm if the pool has one. Raises SandboxError."""
+
+    def close(self) -> None:
+        """Ends the pool and every sandbox of this backend."""
