@@ -1,0 +1,187 @@
+"""What happens in a rollout, as records: the one language between the engine, the importers and the recorder.
+
+Order of a rollout's events:
+
+    RolloutStarted
+      TrajectoryStarted                    the root's, key 0
+        TurnEnded                          a model call came back
+        ExecutionStarted                   it made a cell or a tool call run
+          TrajectoryStarted … Ended        sub-LLMs that the cell's `llm_batch` called; theirs interleave
+        ExecutionEnded
+      TrajectoryEnded
+    RolloutEnded
+
+Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+Role = Literal["system", "user"]
+TrajectoryKind = Literal["root", "sub", "judge"]
+ExecutionKind = Literal["cell", "tool"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One of the messages that open a trajectory."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one model call. `cached` is a part of `prompt`, `reasoning` a part of `completion`.
+
+    `raw` is the usage object as the API sent it; empty where it sent none, and then all counts are None.
+    """
+
+    prompt: int | None = None
+    cached: int | None = None
+    completion: int | None = None
+    reasoning: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool call as the model wrote it: `arguments` is the JSON text, perhaps malformed."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class RolloutStarted:
+    """The attempt begins. `sandbox_backend` is "" where no sandbox is needed."""
+
+    at: datetime
+    sandbox_backend: str
+
+
+@dataclass(frozen=True)
+class TrajectoryStarted:
+    """A model conversation begins. `parent` is the key of the execution that started it, None for the root's.
+
+    `batch` and `position` tell which `llm_batch` of the execution it belongs to, and which prompt of it.
+    """
+
+    key: int
+    at: datetime
+    kind: TrajectoryKind
+    model: str
+    opening: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    parent: int | None = None
+    batch: int | None = None
+    position: int | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    """One model call of a trajectory ended, in a completion or in an error (then `error` says which).
+
+    `reply` is what the host answered to a completion without a tool call, where the trajectory goes on.
+    `seconds` includes retries; `retry_seconds` is what of it was spent on failed tries and waiting.
+    `cost` is in dollars, None where the model has no known price; `price_version` names the price list.
+    """
+
+    trajectory: int
+    index: int
+    at: datetime
+    seconds: float
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    finish_reason: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost: Decimal | None = None
+    price_version: str = ""
+    retries: int = 0
+    retry_seconds: float = 0.0
+    reply: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ExecutionStarted:
+    """A cell or a tool call begins. `code` is the cell's source, or the call's arguments as JSON text."""
+
+    key: int
+    trajectory: int
+    turn: int
+    position: int
+    at: datetime
+    kind: ExecutionKind
+    name: str
+    call_id: str
+    code: str
+
+
+@dataclass(frozen=True)
+class ExecutionEnded:
+    """It came back. `output` is what it wrote (kept whole up to a cap), `shown` what the model was sent.
+
+    `output_chars` counts all that was written. `answer` and `ready` are the state of the `answer` dict after
+    a cell, None where there is none.
+    """
+
+    key: int
+    seconds: float
+    output: str
+    shown: str
+    output_chars: int
+    out: str | None = None
+    error_type: str = ""
+    error_message: str = ""
+    timed_out: bool = False
+    state_lost: bool = False
+    truncated: bool = False
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    answer: str | None = None
+    ready: bool | None = None
+    variables: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class TrajectoryEnded:
+    """A model conversation ended: `answer` is what it returned to whoever started it."""
+
+    key: int
+    at: datetime
+    stop_reason: str
+    answer: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutEnded:
+    """The attempt ended. `reward` is None where it could not be scored; `boundary` says whose failure it was."""
+
+    at: datetime
+    stop_reason: str
+    answer: str
+    reward: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    boundary: str = ""
+    error: str = ""
+
+
+Event = (
+    RolloutStarted
+    | TrajectoryStarted
+    | TurnEnded
+    | ExecutionStarted
+    | ExecutionEnded
+    | TrajectoryEnded
+    | RolloutEnded
+)
