@@ -113,7 +113,7 @@ class TurnEnded:
 
 @dataclass(frozen=True)
 class ExecutionStarted:
-    """A cell or a tool call begins. `code` is the cell's source, or the call's arguments as JSON text."""
+    """A cell or a tool call begins. `arguments` is the JSON text that the model wrote, perhaps malformed."""
 
     key: int
     trajectory: int
@@ -123,7 +123,7 @@ class ExecutionStarted:
     kind: ExecutionKind
     name: str
     call_id: str
-    code: str
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class TrajectoryEnded:
 
 @dataclass(frozen=True)
 class RolloutEnded:
-    """The attempt ended. `reward` is None where it could not be scored; `boundary` says whose failure it was."""
+    """The attempt ended. `reward` is None where it was not scored; `boundary` says whose failure it was."""
 
     at: datetime
     stop_reason: str

@@ -1,0 +1,97 @@
+"""Large text, stored once by its content and out of the rows that lists and figures read.
+
+What models and sandboxes write is hostile: NUL bytes and lone surrogates, which Postgres cannot hold, are
+escaped reversibly. U+001A (SUBSTITUTE) opens an escape of four hex digits, and stands for itself as one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
+_ESCAPE = re.compile("\x1a([0-9a-f]{4})")
+
+
+def escape(text: str) -> str:
+    """`text` as Postgres can hold it; `unescape` gives it back."""
+    return _UNSTORABLE.sub(lambda found: f"\x1a{ord(found[0]):04x}", text)
+
+
+def unescape(text: str) -> str:
+    """The text that `escape` was given."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def storable(value: Any) -> Any:
+    """A JSON value with each string in it escaped (JSONB refuses NUL, too)."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {escape(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no NaN and no infinity
+    return value
+
+
+def digest(text: str) -> str:
+    """The name of a text: the SHA-256, in hex, of its UTF-8 form."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Sha256Field(models.Field[str, str]):
+    """A SHA-256 sum: hex in Python and in URLs, 32 bytes in the database."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "bytea"
+
+    def get_prep_value(self, value: Any) -> bytes | None:
+        return None if value is None else bytes.fromhex(value)
+
+    def from_db_value(self, value: bytes | None, expression: object, connection: object) -> str | None:
+        return None if value is None else bytes(value).hex()
+
+
+class TextQuerySet(models.QuerySet["Text"]):
+    """Writing and reading of texts by content."""
+
+    def keep(self, bodies: Iterable[str]) -> list[str]:
+        """Stores what is not stored yet; the digests, in the order of the bodies."""
+        named = [(digest(body), body) for body in bodies]
+        # Sorted, so that two writers of the same texts lock them in the same order.
+        rows = [
+            Text(sha256=key, body=escape(body), chars=len(body)) for key, body in sorted(dict(named).items())
+        ]
+        self.bulk_create(rows, ignore_conflicts=True)
+        return [key for key, _ in named]
+
+    def read(self, digests: Iterable[str]) -> dict[str, str]:
+        """Digest → text as it was, for those that exist."""
+        rows = self.filter(sha256__in=set(digests)).values_list("sha256", "body")
+        return {key: unescape(body) for key, body in rows}
+
+
+class Text(models.Model):
+    """One text. `body` is escaped: read it through `text`."""
+
+    sha256 = Sha256Field(primary_key=True)
+    body = models.TextField()
+    chars = models.PositiveBigIntegerField(help_text="Characters of the text as it was.")
+
+    objects = TextQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def text(self) -> str:
+        """The text as it was."""
+        return unescape(self.body)

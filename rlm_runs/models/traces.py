@@ -1,0 +1,143 @@
+"""What happened: the trace of a rollout, a tree of any depth.
+
+    rollout → trajectory → turn → execution → (batch of) trajectories → turns → …
+
+No prompt is stored twice: that of a turn is its trajectory's opening messages, then each earlier turn's
+completion with what its executions showed (`transcripts.prompt_of` puts it together again).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from .experiments import Rollout
+from .texts import Text
+
+
+class Trajectory(models.Model):
+    """One model conversation: the root's, or a sub-LLM's.
+
+    `opening` is a list of {"role", "text": digest of the content}; `tools` the schemas that the model was sent.
+    Of a sub-LLM, `parent` is the cell that called it, `batch` the number of the `llm_batch` call in that cell
+    and `position` the number of the prompt in the batch, both from 0.
+    """
+
+    class Kind(models.TextChoices):
+        ROOT = "root"
+        SUB = "sub"
+        JUDGE = "judge"
+
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="trajectories")
+    attempt = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    parent = models.ForeignKey("Execution", null=True, on_delete=models.CASCADE, related_name="children")
+    batch = models.PositiveIntegerField(null=True)
+    position = models.PositiveIntegerField(null=True)
+    depth = models.PositiveIntegerField(default=0)
+    model = models.CharField(max_length=200)
+    opening = models.JSONField(default=list)
+    tools = models.JSONField(default=list)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    stop_reason = models.CharField(
+        max_length=40, blank=True, help_text="Empty while it runs, or was cut off."
+    )
+    answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    error = models.TextField(blank=True, help_text="Escaped as texts are.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["rollout", "attempt"], condition=Q(kind="root"), name="one_root_per_attempt"
+            ),
+            models.UniqueConstraint(fields=["parent", "batch", "position"], name="sub_call_once"),
+        ]
+        indexes: ClassVar = [
+            # The replay: the whole tree of a rollout's attempt.
+            models.Index(fields=["rollout", "attempt", "id"], name="trajectory_of_attempt"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} trajectory {self.pk}"
+
+
+class Turn(models.Model):
+    """One model call. Token counts are NULL where the API reported none, cost where no price is known."""
+
+    trajectory = models.ForeignKey(Trajectory, on_delete=models.CASCADE, related_name="turns")
+    index = models.PositiveIntegerField(help_text="In its trajectory, from 0.")
+    content = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    reasoning = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    reply = models.ForeignKey(
+        Text, null=True, on_delete=models.PROTECT, related_name="+", help_text="The host's, to no tool call."
+    )
+    finish_reason = models.CharField(max_length=40, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    cached_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
+    completion_tokens = models.PositiveIntegerField(null=True)
+    reasoning_tokens = models.PositiveIntegerField(null=True, help_text="Part of the completion tokens.")
+    usage = models.JSONField(default=dict, help_text="As the API sent it.")
+    cost = models.DecimalField(max_digits=18, decimal_places=10, null=True, help_text="Dollars.")
+    price_version = models.CharField(max_length=40, blank=True)
+    ended_at = models.DateTimeField()
+    seconds = models.FloatField()
+    retries = models.PositiveIntegerField(default=0)
+    retry_seconds = models.FloatField(default=0)
+    error = models.TextField(blank=True, help_text="Escaped as texts are.")
+
+    class Meta:
+        ordering: ClassVar = ["index"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["trajectory", "index"], name="turn_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"turn {self.index}"
+
+
+class Execution(models.Model):
+    """What a turn made run: a REPL cell or a tool call, in the order of `position`.
+
+    `arguments` is the JSON text that the model wrote, perhaps malformed; a cell's source is in its `code`.
+    `output` is what it wrote, `shown` what the model was sent. `finished` is false while it runs, and for ever if its worker died in it.
+    """
+
+    class Kind(models.TextChoices):
+        CELL = "cell"
+        TOOL = "tool"
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="executions")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=100)
+    call_id = models.CharField(max_length=200, blank=True)
+    arguments = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    output = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    shown = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    out = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    output_chars = models.PositiveBigIntegerField(default=0, help_text="All that was written, kept or not.")
+    truncated = models.BooleanField(default=False, help_text="The model was shown a part only.")
+    error_type = models.CharField(max_length=200, blank=True)
+    error_message = models.TextField(blank=True, help_text="Escaped as texts are.")
+    timed_out = models.BooleanField(default=False)
+    state_lost = models.BooleanField(default=False)
+    finished = models.BooleanField(default=False)
+    started_at = models.DateTimeField()
+    seconds = models.FloatField(null=True)
+    cpu_seconds = models.FloatField(null=True)
+    peak_memory_bytes = models.PositiveBigIntegerField(null=True)
+    answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
+    ready = models.BooleanField(null=True)
+    variables = models.JSONField(default=list)
+
+    class Meta:
+        ordering: ClassVar = ["position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["turn", "position"], name="execution_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.position}"

@@ -1,0 +1,193 @@
+"""The one settings file, read from the environment. `docs/architecture.md` lists the variables.
+
+Everything has an embedded default under `var/`, so that a laptop needs no service; what is set wrongly fails
+here, at start, with the variable's name.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import plotly
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(os.environ.get("RLM_VAR_DIR", BASE_DIR / "var"))
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    text = os.environ.get(name, "1" if default else "0")
+    if text not in ("0", "1"):
+        raise ImproperlyConfigured(f"{name} must be 0 or 1, not {text!r}")
+    return text == "1"
+
+
+def _integer(name: str, *, default: int, least: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit() or int(text) < least:
+        raise ImproperlyConfigured(f"{name} must be a whole number of at least {least}, not {text!r}")
+    return int(text)
+
+
+def _names(name: str, *, default: str = "") -> tuple[str, ...]:
+    return tuple(part.strip() for part in os.environ.get(name, default).split(",") if part.strip())
+
+
+def _secret_key() -> str:
+    """The key of the environment, else one made at first use and kept, so that sessions survive a restart."""
+    if key := os.environ.get("SECRET_KEY"):
+        return key
+    path = VAR_DIR / "secret_key"
+    if not path.exists():
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"secret_key.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(fresh, path)  # atomic: of two processes starting at once, one wins and both read its key
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text()
+
+
+def _database() -> dict[str, Any]:
+    """The database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
+    address_file = VAR_DIR / "database_url"
+    embedded = address_file.read_text() if address_file.exists() else f"host={VAR_DIR}/postgres user=postgres"
+    try:
+        parts = conninfo_to_dict(os.environ.get("DATABASE_URL") or embedded)
+    except Exception as error:
+        raise ImproperlyConfigured(f"DATABASE_URL is not a Postgres address: {error}") from error
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "postgres"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        # A pool per process: a Celery thread borrows a connection for a moment, not for a whole rollout.
+        "OPTIONS": {
+            **parts,
+            "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=24, least=2)},
+        },
+    }
+
+
+SECRET_KEY = _secret_key()
+DEBUG = _flag("DEBUG", default=False)
+ALLOWED_HOSTS = list(_names("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]"))
+CSRF_TRUSTED_ORIGINS = list(_names("CSRF_TRUSTED_ORIGINS"))
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "rlm_runs",
+    "dashboard",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "rlm_runs.urls"
+WSGI_APPLICATION = "rlm_runs.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "experiments"
+LOGOUT_REDIRECT_URL = "login"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [("plotly", Path(plotly.__file__).parent / "package_data")]
+WHITENOISE_USE_FINDERS = True  # nothing to collect before the first page
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _flag("HTTPS_ONLY", default=False)
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://")
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    _broker_dir = VAR_DIR / "broker"
+    for _folder in ("queue", "processed", "control"):
+        (_broker_dir / _folder).mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_broker_dir / "queue"),
+        "data_folder_out": str(_broker_dir / "queue"),
+        "processed_folder": str(_broker_dir / "processed"),
+        "control_folder": str(_broker_dir / "control"),
+        "store_processed": False,
+    }
+
+# Seconds. A worker that has not renewed its lease for so long is taken for dead.
+RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=30, least=3)
+RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=15, least=1)
+RLM_ENDPOINTS_FILE = Path(os.environ.get("RLM_ENDPOINTS_FILE", BASE_DIR / "endpoints.toml"))
+RLM_EXTRA_MODELS = _names("RLM_EXTRA_MODELS")
+RLM_SANDBOX = os.environ.get("RLM_SANDBOX", "auto")
+if RLM_SANDBOX not in ("auto", "docker", "process"):
+    raise ImproperlyConfigured(f"RLM_SANDBOX must be auto, docker or process, not {RLM_SANDBOX!r}")
+# The process sandbox has no walls: models whose code may run in it all the same, by name.
+RLM_PROCESS_SANDBOX_MODELS = _names("RLM_PROCESS_SANDBOX_MODELS")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}, "openai": {"level": "WARNING"}},
+}
