@@ -181,9 +181,7 @@ class Rollout(models.Model):
     main_prompt_tokens = models.PositiveBigIntegerField(default=0)
     main_cached_tokens = models.PositiveBigIntegerField(default=0, help_text="Part of the prompt tokens.")
     main_completion_tokens = models.PositiveBigIntegerField(default=0)
-    main_reasoning_tokens = models.PositiveBigIntegerField(
-        default=0, help_text="Part of the completion tokens."
-    )
+    main_reasoning_tokens = models.PositiveBigIntegerField(default=0, help_text="Part of the completion tokens.")
     sub_prompt_tokens = models.PositiveBigIntegerField(default=0)
     sub_cached_tokens = models.PositiveBigIntegerField(default=0)
     sub_completion_tokens = models.PositiveBigIntegerField(default=0)
@@ -211,9 +209,7 @@ class Rollout(models.Model):
             # The arms table and the figures of an experiment: sums over one arm's rollouts by status.
             models.Index(fields=["arm", "status"], name="rollout_arm_status"),
             # The sweep: running rollouts whose lease is over.
-            models.Index(
-                fields=["lease_expires_at"], condition=Q(status="running"), name="rollout_running_lease"
-            ),
+            models.Index(fields=["lease_expires_at"], condition=Q(status="running"), name="rollout_running_lease"),
             # The sweep: queued rollouts whose message seems lost.
             models.Index(fields=["requeue_at"], condition=Q(status="queued"), name="rollout_queued_requeue"),
             # The same example in other arms, for pairing.

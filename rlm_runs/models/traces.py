@@ -42,9 +42,7 @@ class Trajectory(models.Model):
     tools = models.JSONField(default=list)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    stop_reason = models.CharField(
-        max_length=40, blank=True, help_text="Empty while it runs, or was cut off."
-    )
+    stop_reason = models.CharField(max_length=40, blank=True, help_text="Empty while it runs, or was cut off.")
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
 
@@ -102,7 +100,8 @@ class Execution(models.Model):
     """What a turn made run: a REPL cell or a tool call, in the order of `position`.
 
     `arguments` is the JSON text that the model wrote, perhaps malformed; a cell's source is in its `code`.
-    `output` is what it wrote, `shown` what the model was sent. `finished` is false while it runs, and for ever if its worker died in it.
+    `output` is what it wrote, `shown` what the model was sent. `finished` is false while it runs, and for ever
+    if its worker died in it.
     """
 
     class Kind(models.TextChoices):
