@@ -1,0 +1,111 @@
+"""Whether two mathematical expressions are equal, decided in a helper process with a hard time limit.
+
+math-verify bounds its own time by signals, which work in a main thread only, and the workers run rollouts in
+threads; and what it evaluates was written by a model. So one helper process is kept, asked by one thread at a
+time, killed when it takes too long, and started again when it is next needed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("math_grader_process.py")
+START_SECONDS = 60.0
+MAX_ANSWER_CHARS = 20_000
+"""Of a longer answer the end is graded: there the final answer stands."""
+
+
+class GraderError(Exception):
+    """The helper process cannot be had at all."""
+
+
+class MathGrader:
+    """Thread-safe. `equal` answers within `time_limit` plus the time that other threads' requests take."""
+
+    def __init__(self, *, time_limit: float = 10.0) -> None:
+        self.time_limit = time_limit
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def equal(self, *, gold: str, answer: str) -> bool:
+        """False also where the comparison fails, takes too long, or kills the helper."""
+        answer = answer[-MAX_ANSWER_CHARS:].encode("utf-8", "replace").decode()
+        request = json.dumps({"gold": gold, "answer": answer}).encode() + b"\n"
+        with self._lock:
+            process = self._running()
+            assert process.stdin is not None
+            try:
+                process.stdin.write(request)
+                process.stdin.flush()
+                line = _read_line(process, seconds=self.time_limit)
+            except BrokenPipeError:
+                line = None
+            if line is None:
+                self._stop()
+                return False
+        return json.loads(line) == {"equal": True}
+
+    def close(self) -> None:
+        """Ends the helper; the next request starts a new one."""
+        with self._lock:
+            self._stop()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
+            return self._process
+        if self._owner == os.getpid():
+            self._stop()
+        # -I and an empty environment: no key of ours is within reach of the expression.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={},
+        )
+        self._owner = os.getpid()
+        if _read_line(self._process, seconds=START_SECONDS) is None:
+            self._stop()
+            raise GraderError("the helper process of math-verify does not start; is math-verify installed?")
+        return self._process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+
+def _read_line(process: subprocess.Popen[bytes], *, seconds: float) -> bytes | None:
+    """One line of the helper's replies, None if it dies or takes longer."""
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    deadline = time.monotonic() + seconds
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        piece = os.read(pipe, 65536) if ready else b""
+        if not piece:
+            return None
+        line += piece
+    return line
+
+
+SHARED = MathGrader()
+atexit.register(SHARED.close)

@@ -1,0 +1,67 @@
+"""The helper process that compares mathematical expressions: a script of its own, run by `math_grader`.
+
+It reads one JSON request a line from stdin, {"gold": …, "answer": …}, and writes one JSON reply a line:
+{"equal": bool}. It imports nothing of ours, gets no environment variables, and bounds its own memory and the
+CPU time of each request, since what it evaluates was written by a model.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import sys
+from typing import TextIO
+
+MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 15
+"""CPU time of one request: the end of a process whose parent is gone and cannot stop it."""
+SOFT_SECONDS = 4
+"""math-verify's own limit of one step; the parent's limit is the hard one."""
+
+
+def main() -> None:
+    """Answers requests until stdin ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not pass for a reply
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.set_int_max_str_digits(10_000)
+    logging.disable(logging.CRITICAL)
+    import math_verify  # noqa: F401, PLC0415  the first request should not pay for the import
+
+    _reply(replies, {"ready": True})
+    for line in sys.stdin:
+        _allow_cpu_seconds(CPU_SECONDS)
+        request = json.loads(line)
+        _reply(replies, {"equal": _equal(gold=request["gold"], answer=request["answer"])})
+
+
+def _equal(*, gold: str, answer: str) -> bool:
+    from math_verify import parse, verify  # noqa: PLC0415
+
+    try:
+        gold_parsed = parse(f"\\boxed{{{gold}}}", parsing_timeout=SOFT_SECONDS)
+        if not gold_parsed:
+            return False
+        answer_parsed = parse(answer, parsing_timeout=SOFT_SECONDS)
+        return bool(verify(gold_parsed, answer_parsed, timeout_seconds=SOFT_SECONDS))
+    except Exception:  # an expression that no library survives is not equal to the gold answer
+        return False
+
+
+def _allow_cpu_seconds(seconds: int) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, hard))
+
+
+def _reply(replies: TextIO, reply: dict[str, bool]) -> None:
+    replies.write(json.dumps(reply) + "\n")
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main()

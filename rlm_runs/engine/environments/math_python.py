@@ -1,0 +1,104 @@
+"""math-python: mathematical questions with a Python at hand, graded by equivalence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from rlm_runs.engine.environments.base import Environment, Example, Score, Settings
+from rlm_runs.engine.environments.boxed import last_boxed
+from rlm_runs.engine.environments.math_grader import SHARED
+from rlm_runs.engine.environments.rows import Row, read_rows, sample
+
+OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
+
+PROMPT = """\
+{question}
+
+Give your final answer as one mathematical expression in \\boxed{{}}, without a unit."""
+
+TIPS = """\
+Compute with Python rather than in your head: sympy solves and simplifies exactly, numpy and scipy handle \
+numbers. Check the result by a second way (put it back into the equation, try small cases, compute \
+numerically) before you set answer["ready"] = True."""
+
+SUB_LLM_TIPS = """\
+Use `llm_batch` to think in parallel. First break the problem down and send each part as its own \
+self-contained question; then compute with Python (sympy, numpy, scipy); and before you finish, send your \
+solution to two or three sub-LLMs that are to look for an error in it. Set answer["ready"] = True only when \
+they and your own computation agree."""
+
+
+class MathPythonSettings(Settings):
+    """Where the questions come from."""
+
+    path: str = Field(
+        "",
+        description="JSONL or CSV file of questions, with the columns question and answer (GSM8K's `#### N` too), "
+        "or problem and answer or solution; none: the few questions that come with the program",
+    )
+
+
+class MathPython(Environment[MathPythonSettings]):
+    """No input data; the LLM scaffold has a persistent Python tool."""
+
+    name: ClassVar[str] = "math-python"
+    title: ClassVar[str] = "Maths with Python"
+    description: ClassVar[str] = "Mathematical questions, graded by equivalence of the expressions."
+    settings_type: ClassVar[type[Settings]] = MathPythonSettings
+    tips: ClassVar[Mapping[str, str]] = {"tips": TIPS, "sub_llm_tips": SUB_LLM_TIPS}
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "sympy")
+    python_tool: ClassVar[bool] = True
+
+    def load(self, *, n: int, seed: int) -> Sequence[Example]:
+        path = self.settings.path or OWN_QUESTIONS
+        # The columns of every row are checked, so that a bad file is refused whatever the sample;
+        # parsing takes a while, and is done for the sample alone.
+        rows = [(row, _question_and_gold(row)) for row in read_rows(path)]
+        return [
+            _example(row, question=q, gold=g) for row, (q, g) in sample(rows, n=n, seed=seed, source=str(path))
+        ]
+
+    def score(self, example: Example, answer: str) -> Score:
+        correct = float(SHARED.equal(gold=example.answer, answer=_gradable(answer)))
+        return Score(reward=correct, metrics={"boxed": float(last_boxed(answer) is not None)})
+
+
+def _gradable(answer: str) -> str:
+    """The last box; without one a short answer is taken as the expression itself."""
+    boxed = last_boxed(answer)
+    if boxed is not None:
+        return f"\\boxed{{{boxed}}}"
+    short = answer.strip().strip("$").strip()
+    return f"\\boxed{{{short}}}" if "\n" not in short and len(short) <= 100 and _braces_match(short) else answer
+
+
+def _braces_match(text: str) -> bool:
+    return text.count("{") == text.count("}")
+
+
+def _question_and_gold(row: Row) -> tuple[str, str]:
+    question = row.text("problem" if "problem" in row.columns else "question")
+    column = "solution" if "answer" not in row.columns and "solution" in row.columns else "answer"
+    written = row.text(column)
+    marked = re.search(r"####\s*(.+?)\s*$", written)
+    if marked:
+        return question, marked.group(1).replace(",", "")
+    boxed = last_boxed(written)
+    if boxed is None and column == "solution":
+        raise row.error("has no final answer: its column 'solution' holds no \\boxed{…} and no '#### …'")
+    return question, (written if boxed is None else boxed).strip().strip("$")
+
+
+def _example(row: Row, *, question: str, gold: str) -> Example:
+    if not SHARED.equal(gold=gold, answer=f"\\boxed{{{gold}}}"):
+        raise row.error(f"has a gold answer that is no mathematical expression: {gold[:200]!r}")
+    return Example(
+        prompt=PROMPT.format(question=question.strip()),
+        answer=gold,
+        metadata={"source": row.path.name, "line": row.line},
+    )
