@@ -89,7 +89,7 @@ class TrajectoryStarted:
 class TurnEnded:
     """One model call of a trajectory ended, in a completion or in an error (then `error` says which).
 
-    `reply` is what the host answered to a completion without a tool call, where the trajectory goes on.
+    `reply` is what the host said after it, as a user message behind the results of its tool calls, if anything.
     `seconds` includes retries; `retry_seconds` is what of it was spent on failed tries and waiting.
     `cost` is in dollars, None where the model has no known price; `price_version` names the price list.
     """
@@ -165,11 +165,15 @@ class TrajectoryEnded:
 
 @dataclass(frozen=True)
 class RolloutEnded:
-    """The attempt ended. `reward` is None where it was not scored; `boundary` says whose failure it was."""
+    """The attempt ended. `reward` is None where it was not scored; `boundary` says whose failure it was.
+
+    `scoring_seconds` is the part of its time that scoring took.
+    """
 
     at: datetime
     stop_reason: str
     answer: str
+    scoring_seconds: float = 0.0
     reward: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     boundary: str = ""

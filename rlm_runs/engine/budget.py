@@ -1,0 +1,67 @@
+"""What a rollout may spend, enforced by the host at the moment of the call, never by code inside the REPL."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .errors import BudgetSpent
+from .events import Usage
+
+
+@dataclass(frozen=True)
+class BudgetLimits:
+    """Limits of one rollout; None is no limit. Tokens are prompt plus completion, of the root and all sub-LLMs.
+
+    A limit is checked before each call with what has been spent by then, so calls that are already under way
+    may take the sum past it.
+    """
+
+    sub_calls: int | None = None
+    tokens: int | None = None
+    dollars: Decimal | None = None
+    seconds: float | None = None
+
+
+class Budget:
+    """Counts what one rollout spends. Thread-safe."""
+
+    def __init__(self, limits: BudgetLimits) -> None:
+        self.limits = limits
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._sub_calls = 0
+        self._tokens = 0
+        self._dollars = Decimal(0)
+
+    def charge(self, usage: Usage, cost: Decimal | None) -> None:
+        """Counts a call that was made."""
+        with self._lock:
+            self._tokens += (usage.prompt or 0) + (usage.completion or 0)
+            self._dollars += cost or 0
+
+    def check(self) -> None:
+        """Raises BudgetSpent if the next model call would go beyond a limit."""
+        limits = self.limits
+        with self._lock:
+            if limits.tokens is not None and self._tokens >= limits.tokens:
+                raise BudgetSpent(
+                    f"{self._tokens:,} of {limits.tokens:,} tokens used", stop_reason="budget_tokens"
+                )
+            if limits.dollars is not None and self._dollars >= limits.dollars:
+                raise BudgetSpent(f"${self._dollars} of ${limits.dollars} spent", stop_reason="budget_dollars")
+            if limits.seconds is not None and time.monotonic() - self._began >= limits.seconds:
+                raise BudgetSpent(f"{limits.seconds:g} s are over", stop_reason="deadline")
+
+    def take_sub_call(self) -> None:
+        """Counts a sub-LLM call that is about to begin. Raises BudgetSpent if there is none left."""
+        self.check()
+        with self._lock:
+            if self.limits.sub_calls is not None and self._sub_calls >= self.limits.sub_calls:
+                raise BudgetSpent(
+                    f"all {self.limits.sub_calls} sub-LLM calls of this rollout are used",
+                    stop_reason="budget_sub_calls",
+                )
+            self._sub_calls += 1

@@ -1,0 +1,55 @@
+"""What the model is shown of a cell: its output cut, the value of its last expression, errors, the time."""
+
+from __future__ import annotations
+
+from sandbox.contract import CellResult
+
+_ERROR_KEPT = 500
+"""Characters of an error's last line that are shown though the output before it was cut."""
+
+
+def whole_text(result: CellResult, *, number: int) -> str:
+    """All that the cell wrote, then its traceback or `Out[number]: …`, as a notebook shows it."""
+    text = result.output
+    if result.error is not None:
+        text = _on_new_line(text, result.error.traceback.rstrip("\n"))
+    if result.out is not None:
+        text = _on_new_line(text, f"Out[{number}]: {result.out}")
+    return text
+
+
+def shown_text(result: CellResult, *, number: int, limit: int, time_limit: float) -> tuple[str, bool]:
+    """What the model is shown, and whether that is a part only.
+
+    The first `limit` characters of the whole, a mark where it was cut, what happened to the cell in words,
+    and `[Execution time: 0.57s]` as the last line.
+    """
+    whole = whole_text(result, number=number)
+    chars = len(whole) + result.output_chars - len(result.output)
+    cut = chars > limit
+    text = whole[:limit]
+    if cut:
+        text += f"\n... [output truncated: the first {limit:,} of {chars:,} characters are shown]"
+        if result.error is not None:
+            text = _on_new_line(text, f"{result.error.type}: {result.error.message}"[:_ERROR_KEPT])
+    for note in _notes(result, time_limit=time_limit):
+        text = _on_new_line(text, f"[{note}]")
+    return _on_new_line(text, f"[Execution time: {result.wall_seconds:.2f}s]"), cut
+
+
+def _notes(result: CellResult, *, time_limit: float) -> list[str]:
+    notes = []
+    if result.state_lost:
+        notes.append(
+            "The REPL had to be restarted: all variables are gone, except those of the start. "
+            'answer["content"] is kept, answer["ready"] is False.'
+        )
+    elif result.timed_out:
+        notes.append(f"The cell was interrupted after {time_limit:g} s. Variables are kept.")
+    if result.leftover_threads or result.leftover_processes:
+        notes.append(f"Left running: {result.leftover_threads} threads, {result.leftover_processes} processes.")
+    return notes
+
+
+def _on_new_line(text: str, line: str) -> str:
+    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"

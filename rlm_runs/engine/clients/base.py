@@ -1,0 +1,60 @@
+"""What the engine asks of a model client, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..control import Control
+from ..events import ToolCall, Usage
+
+Messages = Sequence[Mapping[str, Any]]
+ToolSchemas = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model answered, and what it took. `seconds` includes `retry_seconds`, spent on failed tries."""
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    finish_reason: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    retries: int = 0
+    retry_seconds: float = 0.0
+
+    def message(self) -> dict[str, Any]:
+        """The assistant message that later calls of the conversation are sent."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.content}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.tool_calls
+            ]
+        return message
+
+
+class ModelClient(Protocol):
+    """One endpoint. Thread-safe."""
+
+    def complete(
+        self,
+        *,
+        model: str,
+        messages: Messages,
+        tools: ToolSchemas = (),
+        sampling: Mapping[str, Any],
+        control: Control,
+    ) -> Completion:
+        """One chat completion, retried where that may help.
+
+        Raises PromptTooLong, BadCompletion or another ModelFailure, whose `tries` say what it took; Stopped when
+        the rollout was stopped meanwhile.
+        """

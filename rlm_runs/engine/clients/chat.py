@@ -1,0 +1,178 @@
+"""The client of OpenAI-compatible chat completion servers, over the openai SDK.
+
+Retries are ours, not the SDK's, since each is kept on the turn: 408, 409, 429 and 5xx, timeouts and broken
+connections, with exponential backoff and full jitter, or as long as `Retry-After` says.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openai
+
+from ..control import Control
+from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
+from .base import Completion, Messages, ToolSchemas
+from .parsing import parse_completion
+
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "context window",
+    "prompt is too long",
+    "input is too long",
+    "exceeds the limit of",
+    "exceed context",
+    "too many input tokens",
+)
+"""How the servers that researchers use say that a prompt is longer than the window (code or message)."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """`tries` in all; waits of up to `first_wait` seconds doubled each time, never over `longest_wait`."""
+
+    tries: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    longest_retry_after: float = 120.0
+
+    def wait_before(self, retry: int, *, retry_after: float | None) -> float:
+        """Seconds to wait before retry number `retry`, from 0."""
+        if retry_after is not None:
+            return min(retry_after, self.longest_retry_after)
+        # Full jitter: many rollouts that fail together must not come back together.
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+
+
+class ChatClient:
+    """One endpoint. `timeout` is of a single try, in seconds."""
+
+    def __init__(
+        self, *, base_url: str, api_key: str, timeout: float = 600.0, retry: RetryPolicy | None = None
+    ) -> None:
+        self._retry = retry or RetryPolicy()
+        # A server of one's own may need no key; the SDK wants one all the same.
+        self._sdk = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=0)
+
+    def complete(
+        self,
+        *,
+        model: str,
+        messages: Messages,
+        tools: ToolSchemas = (),
+        sampling: Mapping[str, Any],
+        control: Control,
+    ) -> Completion:
+        """See `ModelClient`."""
+        request = {"model": model, "messages": list(messages), **sampling}
+        if tools:
+            request["tools"] = list(tools)
+        tries, began = Tries(), time.monotonic()
+        try:
+            completion = self._try_until_it_works(request, tries=tries, control=control)
+        except ModelFailure as failure:
+            tries.seconds = time.monotonic() - began
+            failure.tries = tries
+            raise
+        return replace(
+            completion,
+            seconds=time.monotonic() - began,
+            retries=tries.retries,
+            retry_seconds=tries.retry_seconds,
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._sdk.close()
+
+    def _try_until_it_works(self, request: Mapping[str, Any], *, tries: Tries, control: Control) -> Completion:
+        while True:
+            control.check()
+            began = time.monotonic()
+            try:
+                return self._try(request)
+            except _Retryable as problem:
+                if tries.retries + 1 >= self._retry.tries:
+                    failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
+                    failure.cost = problem.cost
+                    raise failure from problem
+                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                tries.retries += 1
+                tries.retry_seconds += time.monotonic() - began
+
+    def _try(self, request: Mapping[str, Any]) -> Completion:
+        """One request. Raises a ModelFailure that is final, or _Retryable."""
+        try:
+            response = self._sdk.chat.completions.with_raw_response.create(**request)
+        except openai.APIStatusError as error:
+            raise _failure_of_status(error) from error
+        except openai.APITimeoutError as error:
+            raise _Retryable("the endpoint did not answer in time", cost=None) from error
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise _Retryable(f"the endpoint cannot be reached: {cause}") from error
+        except (openai.OpenAIError, TypeError, ValueError) as error:
+            raise ModelFailure(f"the request could not be made: {error}") from error
+        try:
+            body = response.http_response.json()
+        except ValueError as error:
+            raise BadCompletion(
+                f"the endpoint's answer is not JSON: {response.http_response.text[:500]!r}"
+            ) from error
+        return parse_completion(body)
+
+
+class _Retryable(Exception):
+    """A failure that another try may mend. `retry_after` in seconds, as the server asked."""
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, cost: Decimal | None = Decimal(0)
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.cost = cost
+
+
+def _failure_of_status(error: openai.APIStatusError) -> Exception:
+    status = error.status_code
+    message = _api_message(error)
+    told = f"HTTP {status}: {message}"
+    code = str(error.code or "")
+    if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
+        return PromptTooLong(told)
+    # No money left is a 429, too, and waiting does not mend it.
+    if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
+        return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
+    return ModelFailure(told)
+
+
+def _api_message(error: openai.APIStatusError) -> str:
+    """The server's own words, where they can be found."""
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        found = inner.get("message", inner.get("detail")) if isinstance(inner, dict) else inner
+        if isinstance(found, str):
+            return found
+    return error.response.text[:2000] or error.message
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds of a Retry-After header, which may be a number or a date."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None

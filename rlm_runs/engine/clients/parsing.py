@@ -1,0 +1,85 @@
+"""A chat completion as servers send it → `Completion`; and the same for usage, whose names differ by server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import BadCompletion
+from ..events import ToolCall, Usage
+from .base import Completion
+
+
+def parse_completion(body: Any) -> Completion:
+    """The first choice of a response body. Raises BadCompletion, saying what is missing, on anything else."""
+    if not isinstance(body, Mapping):
+        raise BadCompletion(f"the endpoint answered {type(body).__name__} where an object was expected")
+    if body.get("error"):
+        raise BadCompletion(f"the endpoint answered with an error: {_short(body['error'])}")
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        raise BadCompletion(f"the endpoint's answer has no choices: {_short(body)}")
+    message = choices[0].get("message")
+    if not isinstance(message, Mapping):
+        raise BadCompletion(f"the endpoint's answer has no message: {_short(choices[0])}")
+    return Completion(
+        content=_text(message.get("content")),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+        tool_calls=tuple(_tool_calls(message.get("tool_calls"))),
+        finish_reason=str(choices[0].get("finish_reason") or ""),
+        usage=parse_usage(body.get("usage")),
+    )
+
+
+def parse_usage(raw: Any) -> Usage:
+    """Token counts of a usage object; None for each that it does not have."""
+    if not isinstance(raw, Mapping):
+        return Usage()
+    return Usage(
+        prompt=_count(raw.get("prompt_tokens")),
+        cached=_count(_detail(raw, "prompt_tokens_details", "cached_tokens")),
+        completion=_count(raw.get("completion_tokens")),
+        reasoning=_count(_detail(raw, "completion_tokens_details", "reasoning_tokens")),
+        raw=dict(raw),
+    )
+
+
+def _tool_calls(raw: Any) -> list[ToolCall]:
+    calls = []
+    for number, call in enumerate(raw if isinstance(raw, list) else []):
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise BadCompletion(f"tool call {number} has no function: {_short(call)}")
+        arguments = function.get("arguments")
+        calls.append(
+            ToolCall(
+                id=str(call.get("id") or f"call_{number}"),
+                name=str(function.get("name") or ""),
+                # Some servers send the arguments decoded.
+                arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
+            )
+        )
+    return calls
+
+
+def _text(content: Any) -> str:
+    """Content as text: servers send a string, null, or a list of parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return ""
+
+
+def _detail(raw: Mapping[str, Any], group: str, name: str) -> Any:
+    details = raw.get(group)
+    return details.get(name) if isinstance(details, Mapping) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, default=str)[:500]

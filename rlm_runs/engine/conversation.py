@@ -1,0 +1,138 @@
+"""One trajectory while it runs: its messages, its calls to the model, each metered and told as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .clients.base import Completion
+from .errors import ModelFailure
+from .events import Message, ToolCall, TrajectoryEnded, TrajectoryKind, TrajectoryStarted, TurnEnded
+from .run import Run, now
+
+
+def no_reply(_: Completion) -> str:
+    """The host has nothing to say."""
+    return ""
+
+
+class Conversation:
+    """The messages between one model and the host. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        kind: TrajectoryKind,
+        opening: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        parent: int | None = None,
+        batch: int | None = None,
+        position: int | None = None,
+    ) -> None:
+        self._run = run
+        self.key = run.new_key()
+        self.model = run.models.main if kind == "root" else run.models.sub
+        self.turns = 0
+        self.ended = False
+        self.tokens = 0
+        self._reply = ""
+        self._tools = tools
+        self._messages: list[dict[str, Any]] = [
+            {"role": message.role, "content": message.content} for message in opening
+        ]
+        run.emit(
+            TrajectoryStarted(
+                key=self.key,
+                at=now(),
+                kind=kind,
+                model=self.model,
+                opening=opening,
+                tools=tools,
+                parent=parent,
+                batch=batch,
+                position=position,
+                depth=0 if kind == "root" else 1,
+            )
+        )
+
+    def call(self, *, with_tools: bool = True, reply: Callable[[Completion], str] = no_reply) -> Completion:
+        """One turn. `reply` gives what the host says after it (and after the results of its tool calls), or "".
+
+        Raises ModelFailure after telling the failed turn; BudgetSpent before a call that may not be made.
+        """
+        run = self._run
+        run.control.check()
+        run.budget.check()
+        self._add_reply()
+        try:
+            completion = run.models.client.complete(
+                model=self.model,
+                messages=self._messages,
+                tools=self._tools if with_tools else (),
+                sampling=run.models.sampling,
+                control=run.control,
+            )
+        except ModelFailure as failure:
+            self._tell_failure(failure)
+            raise
+        self._reply = reply(completion)
+        self._tell(completion, reply=self._reply)
+        self._messages.append(completion.message())
+        return completion
+
+    def add_result(self, call: ToolCall, shown: str) -> None:
+        """Adds what a tool call returned, as the model is to see it."""
+        self._messages.append({"role": "tool", "tool_call_id": call.id, "content": shown})
+
+    def end(self, *, stop_reason: str, answer: str = "", error: str = "") -> None:
+        """Tells that the conversation is over. The first call counts."""
+        if not self.ended:
+            self.ended = True
+            self._run.emit(
+                TrajectoryEnded(key=self.key, at=now(), stop_reason=stop_reason, answer=answer, error=error)
+            )
+
+    def _add_reply(self) -> None:
+        if self._reply:
+            self._messages.append({"role": "user", "content": self._reply})
+            self._reply = ""
+
+    def _tell(self, completion: Completion, *, reply: str) -> None:
+        cost = self._run.price(self.model, completion.usage)
+        self._run.budget.charge(completion.usage, cost)
+        self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
+        self._run.emit(
+            TurnEnded(
+                trajectory=self.key,
+                index=self.turns,
+                at=now(),
+                seconds=completion.seconds,
+                content=completion.content,
+                reasoning=completion.reasoning,
+                tool_calls=completion.tool_calls,
+                finish_reason=completion.finish_reason,
+                usage=completion.usage,
+                cost=cost,
+                price_version=self._run.price_version if cost is not None else "",
+                retries=completion.retries,
+                retry_seconds=completion.retry_seconds,
+                reply=reply,
+            )
+        )
+        self.turns += 1
+
+    def _tell_failure(self, failure: ModelFailure) -> None:
+        self._run.emit(
+            TurnEnded(
+                trajectory=self.key,
+                index=self.turns,
+                at=now(),
+                seconds=failure.tries.seconds,
+                cost=failure.cost,
+                retries=failure.tries.retries,
+                retry_seconds=failure.tries.retry_seconds,
+                error=str(failure),
+            )
+        )
+        self.turns += 1

@@ -1,0 +1,80 @@
+"""What can go wrong in a rollout, each attributed to the boundary at which it did.
+
+    RolloutFailure
+    ├ ModelFailure             boundary "model"
+    │ ├ PromptTooLong
+    │ └ BadCompletion
+    ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
+    └ Stopped                  boundary "control": cancelled, or interrupted to be done again
+
+A failure of the sandbox is `sandbox.contract.SandboxError`; one of an environment's tool is told to the model
+and ends nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+class RolloutFailure(Exception):
+    """Ends a rollout. `stop_reason` is what its row says."""
+
+    boundary = "internal"
+    stop_reason = "internal_error"
+
+
+@dataclass
+class Tries:
+    """What a model call took until it failed: `seconds` includes `retry_seconds`."""
+
+    retries: int = 0
+    retry_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+class ModelFailure(RolloutFailure):
+    """The endpoint could not be reached, or refused the call; the message is the API's own."""
+
+    boundary = "model"
+    stop_reason = "model_error"
+
+    cost: Decimal | None = Decimal(0)
+    """Dollars: nothing where the API refused the call, None where nobody knows whether it is billed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.tries = Tries()
+
+
+class PromptTooLong(ModelFailure):
+    """The API refused the prompt as longer than the model's window."""
+
+    stop_reason = "prompt_too_long"
+
+
+class BadCompletion(ModelFailure):
+    """What the endpoint answered is not a chat completion."""
+
+    stop_reason = "bad_completion"
+    cost = None
+
+
+class BudgetSpent(RolloutFailure):
+    """A limit of the budget is reached; `stop_reason` names which."""
+
+    boundary = "budget"
+
+    def __init__(self, message: str, *, stop_reason: str) -> None:
+        super().__init__(message)
+        self.stop_reason = stop_reason
+
+
+class Stopped(RolloutFailure):
+    """Somebody outside stopped the rollout: `cancelled` for good, `interrupted` to be done again."""
+
+    boundary = "control"
+
+    def __init__(self, *, stop_reason: str) -> None:
+        super().__init__(f"the rollout was {stop_reason}")
+        self.stop_reason = stop_reason

@@ -1,0 +1,167 @@
+"""One rollout from start to end: the scaffold runs, the answer is scored, and whatever fails becomes data.
+
+`run_rollout` is the only place with a broad `except`: it attributes a failure to its boundary and tells it as
+the rollout's end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
+
+from .budget import Budget
+from .clients.base import ModelClient
+from .control import Control
+from .environments.base import Environment, Example, Score, Settings
+from .errors import BudgetSpent, RolloutFailure, Stopped
+from .events import Event, RolloutEnded, RolloutStarted
+from .run import Models, Price, Run, now
+from .scaffolds.base import Ended, Task
+from .scaffolds.llm import run_llm
+from .scaffolds.rlm import run_rlm
+from .scaffolds.settings import LlmSettings, RlmSettings, ScaffoldSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What is to be done: all of an arm that a rollout needs, and the example."""
+
+    environment: Environment[Settings]
+    example: Example
+    scaffold_settings: ScaffoldSettings
+    model: str
+    sub_model: str
+    window: int | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sandbox_limits: Limits = field(default_factory=Limits)
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether the scaffold runs code."""
+        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+
+
+def run_rollout(
+    plan: RolloutPlan,
+    *,
+    client: ModelClient,
+    backend: Backend,
+    record: Callable[[Event], None],
+    control: Control,
+    price: Price,
+    price_version: str,
+) -> None:
+    """Runs one rollout, telling everything to `record`, which is called from this thread only.
+
+    Raises Stopped (`interrupted`) where the rollout is to be done again, and what `record` itself raises;
+    every other failure is told as the rollout's end.
+    """
+    run = Run(
+        models=Models(
+            client=client,
+            main=plan.model,
+            sub=plan.sub_model,
+            window=plan.window,
+            sampling=plan.sampling,
+        ),
+        budget=Budget(plan.scaffold_settings.limits),
+        control=control,
+        record=record,
+        price=price,
+        price_version=price_version,
+    )
+    run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
+    run.record_events()
+    opened: list[Sandbox] = []
+
+    def open_sandbox() -> Sandbox:
+        sandbox = backend.start(SandboxSpec(packages=plan.environment.packages, limits=plan.sandbox_limits))
+        opened.append(sandbox)
+        control.on_stop(sandbox.close)
+        return sandbox
+
+    task = Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)
+    try:
+        end = _run_to_end(plan, task)
+    finally:
+        for sandbox in opened:
+            sandbox.close()
+    run.emit(end)
+    run.record_events()
+
+
+def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
+    try:
+        ended = _drive(plan, task)
+    except Stopped as stopped:
+        _end_root(task, stop_reason=stopped.stop_reason)
+        if stopped.stop_reason == "interrupted":
+            task.run.record_events()
+            raise
+        return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
+    except RolloutFailure as failure:
+        return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
+    except SandboxError as failure:
+        return _failed(task, failure, stop_reason="sandbox_error", boundary="sandbox")
+    except Exception as failure:
+        logger.exception("a rollout failed for a reason of ours")
+        return _failed(task, failure, stop_reason="internal_error", boundary="internal")
+    _end_root(task, stop_reason=ended.stop_reason, answer=ended.answer)
+    task.run.record_events()
+    return _scored(plan, ended)
+
+
+def _drive(plan: RolloutPlan, task: Task) -> Ended:
+    settings = plan.scaffold_settings
+    try:
+        if isinstance(settings, RlmSettings):
+            return run_rlm(task, settings)
+        if isinstance(settings, LlmSettings):
+            return run_llm(task, settings)
+    except BudgetSpent as spent:
+        return Ended(task.answer(), spent.stop_reason)
+    except SandboxError:
+        task.run.control.check()  # the sandbox may be gone because the rollout was stopped
+        raise
+    raise TypeError(f"no scaffold for {type(settings).__name__}")
+
+
+def _scored(plan: RolloutPlan, ended: Ended) -> RolloutEnded:
+    began = time.monotonic()
+    score: Score | None = None
+    boundary = error = ""
+    try:
+        score = plan.environment.score(plan.example, ended.answer)
+    except Exception as failure:  # an environment's own code: its failure is data, too
+        logger.exception("scoring failed")
+        boundary, error = "scoring", f"{type(failure).__name__}: {failure}"
+    return RolloutEnded(
+        at=now(),
+        stop_reason=ended.stop_reason if score else "scoring_error",
+        answer=ended.answer,
+        scoring_seconds=time.monotonic() - began,
+        reward=score.reward if score else None,
+        metrics=score.metrics if score else {},
+        boundary=boundary,
+        error=error,
+    )
+
+
+def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:
+    message = str(failure) or type(failure).__name__
+    if boundary == "internal":
+        message = f"{type(failure).__name__}: {message}"
+    _end_root(task, stop_reason=stop_reason, error=message)
+    return RolloutEnded(at=now(), stop_reason=stop_reason, answer=task.answer(), boundary=boundary, error=message)
+
+
+def _end_root(task: Task, *, stop_reason: str, answer: str = "", error: str = "") -> None:
+    if task.root is not None:
+        task.root.end(stop_reason=stop_reason, answer=answer or task.answer(), error=error)

@@ -1,0 +1,44 @@
+"""What a scaffold is: the way a model is driven to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sandbox.contract import Sandbox
+
+from ..conversation import Conversation
+from ..environments.base import Environment, Example, Settings
+from ..run import Run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the root's conversation ended, with the answer it led to."""
+
+    answer: str
+    stop_reason: str
+
+
+@dataclass
+class Task:
+    """What a scaffold is given: the example in its environment, and the means to work on it.
+
+    `open_sandbox` gives the rollout's sandbox, which its caller closes. `root` is set by the scaffold as soon as
+    the conversation begins, so that whoever catches its failure can end it; `answer` gives the answer so far.
+    """
+
+    run: Run
+    environment: Environment[Settings]
+    example: Example
+    open_sandbox: Callable[[], Sandbox]
+    root: Conversation | None = None
+    answer: Callable[[], str] = str
+
+
+class Scaffold(Protocol):
+    """Drives a model through one example."""
+
+    def __call__(self, task: Task) -> Ended:
+        """Runs to the end. Raises RolloutFailure or SandboxError."""

@@ -1,0 +1,77 @@
+"""The scaffold `llm`: the plain model with the environment's own tools in a loop; input data is in its prompt."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from string import Template
+
+from ..clients.base import Completion
+from ..conversation import Conversation, no_reply
+from ..environments.base import Example
+from ..events import Message
+from ..repl import Repl, repl_tool
+from ..toolbox import Toolbox, refuse
+from .base import Ended, Task
+from .settings import LlmSettings
+
+PYTHON_TOOL = "python"
+_WITH_INPUT = Template((Path(__file__).parent / "prompts/llm_with_input.txt").read_text().strip())
+_LAST_CALL = "You have used all your turns with tools. Give your final answer now."
+
+
+def prompt_of(example: Example) -> str:
+    """The prompt, with the input data behind it where there is any."""
+    if example.input_data is None:
+        return example.prompt
+    return _WITH_INPUT.substitute(prompt=example.prompt, input_data=example.input_data)
+
+
+def run_llm(task: Task, settings: LlmSettings) -> Ended:
+    """Lets the model call tools until it answers without one, or its turns are over and it must."""
+    opening = [Message("user", prompt_of(task.example))]
+    if task.environment.python_tool:
+        return _with_python(task, settings, opening)
+    toolbox = Toolbox(task.run, task.environment.tools())
+    task.root = Conversation(task.run, kind="root", opening=opening, tools=toolbox.schemas)
+    return _loop(task, task.root, toolbox, settings)
+
+
+def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> Ended:
+    description = (
+        "Runs a cell in a persistent Python REPL and returns its output. Installed: the standard library"
+        f"{''.join(', ' + package for package in task.environment.packages)}. "
+        f"A cell may run for {settings.cell_time_limit:g} seconds."
+    )
+    tool = repl_tool(name=PYTHON_TOOL, description=description)
+    task.root = Conversation(task.run, kind="root", opening=opening, tools=[tool])
+    sandbox = task.open_sandbox()
+    repl = Repl(
+        task.run,
+        sandbox,
+        tool_name=PYTHON_TOOL,
+        time_limit=settings.cell_time_limit,
+        output_limit=settings.output_limit,
+    )
+    with closing(repl), closing(sandbox):
+        return _loop(task, task.root, repl, settings)
+
+
+def _loop(task: Task, root: Conversation, tools: Toolbox | Repl, settings: LlmSettings) -> Ended:
+    has_tools = isinstance(tools, Repl) or bool(tools.schemas)
+    turns_with_tools = (settings.max_turns or task.environment.max_turns) if has_tools else 0
+    for turn in range(turns_with_tools):
+        last = turn == turns_with_tools - 1
+        completion = root.call(reply=_last_call if last else no_reply)
+        if not completion.tool_calls:
+            return Ended(completion.content, "final_message")
+        for position, call in enumerate(completion.tool_calls):
+            tools.call(root, call, position=position)
+    completion = root.call(with_tools=False)
+    for position, call in enumerate(completion.tool_calls):
+        refuse(task.run, root, call, position=position, why="no tool may be called now")
+    return Ended(completion.content, "max_turns" if has_tools else "final_message")
+
+
+def _last_call(completion: Completion) -> str:
+    return _LAST_CALL if completion.tool_calls else ""

@@ -1,0 +1,131 @@
+"""An environment's tools as models call them: schemas for the API, and calls that cannot end a rollout.
+
+Whatever is wrong with a call (its name, its arguments, the tool itself) is told to the model and stored.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .conversation import Conversation
+from .environments.base import Tool
+from .events import ExecutionEnded, ExecutionStarted, ToolCall
+from .run import Run, now
+
+
+class BadCall(Exception):
+    """A tool call that cannot be made, in words for the model."""
+
+
+def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool as the chat completions API wants it."""
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": dict(parameters)},
+    }
+
+
+def schemas(tools: Sequence[Tool]) -> tuple[dict[str, Any], ...]:
+    """The same for several tools of an environment."""
+    return tuple(
+        schema(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in tools
+    )
+
+
+def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, Any]:
+    """The arguments of a call. Raises BadCall if they are not a JSON object or one is missing."""
+    try:
+        arguments = json.loads(call.arguments or "{}", strict=False)
+    except ValueError as error:
+        raise BadCall(f"the arguments of {call.name} are not valid JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise BadCall(f"the arguments of {call.name} must be a JSON object")
+    missing = [name for name in required if name not in arguments]
+    if missing:
+        raise BadCall(f"{call.name} needs {', '.join(missing)}")
+    return arguments
+
+
+class Toolbox:
+    """Makes the tool calls of one conversation."""
+
+    def __init__(self, run: Run, tools: Sequence[Tool]) -> None:
+        self._run = run
+        self._tools = {tool.name: tool for tool in tools}
+        self.schemas = schemas(tools)
+        self.calls = 0
+
+    def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
+        """Makes a call of the conversation's last turn, and adds what it returned."""
+        self.calls += 1
+        with _told(self._run, conversation, call, position=position) as execution:
+            execution.shown = self._result(call, execution)
+        conversation.add_result(call, execution.shown)
+
+    def _result(self, call: ToolCall, execution: ToldExecution) -> str:
+        try:
+            tool = self._tools.get(call.name)
+            if tool is None:
+                raise BadCall(f"there is no tool {call.name!r}; there are: {', '.join(self._tools) or 'none'}")
+            arguments = arguments_of(call, required=tool.parameters.get("required", ()))
+            return tool.call(**arguments)
+        except Exception as error:  # a tool is an environment's code: what it raises, the model is told
+            execution.error_type = type(error).__name__
+            execution.error_message = str(error)
+            return f"Error: {error}"
+
+
+def refuse(run: Run, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
+    """Stores a call that is not made, and tells the model why."""
+    with _told(run, conversation, call, position=position) as execution:
+        execution.error_type = "BadCall"
+        execution.error_message = why
+        execution.shown = f"Error: {why}"
+    conversation.add_result(call, execution.shown)
+
+
+@dataclass
+class ToldExecution:
+    """A tool call between its two events."""
+
+    shown: str = ""
+    error_type: str = ""
+    error_message: str = ""
+
+
+@contextmanager
+def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int) -> Iterator[ToldExecution]:
+    """Tells the start and the end of a tool call around its body."""
+    key, began, execution = run.new_key(), time.monotonic(), ToldExecution()
+    run.emit(
+        ExecutionStarted(
+            key=key,
+            trajectory=conversation.key,
+            turn=conversation.turns - 1,
+            position=position,
+            at=now(),
+            kind="tool",
+            name=call.name,
+            call_id=call.id,
+            arguments=call.arguments,
+        )
+    )
+    try:
+        yield execution
+    finally:
+        run.emit(
+            ExecutionEnded(
+                key=key,
+                seconds=time.monotonic() - began,
+                output=execution.shown,
+                shown=execution.shown,
+                output_chars=len(execution.shown),
+                error_type=execution.error_type,
+                error_message=execution.error_message,
+            )
+        )

@@ -1,0 +1,180 @@
+"""Spec → validated → arms, examples, rollouts; messages on commit. All of it is written, or nothing.
+
+experiment = launch(tomllib.loads(text), user=request.user)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from sandbox.contract import SandboxError
+
+from . import claims, sandboxes
+from .engine.environments.base import EnvironmentFault
+from .engine.environments.base import Example as EngineExample
+from .models import Arm, Example, Experiment, Rollout, Text
+from .models.texts import storable
+from .spec import Plan, PlannedArm, Problem, SpecError, resolve
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+__all__ = ["Problem", "SpecError", "launch"]
+
+
+def launch(raw: Mapping[str, Any], *, user: User | None = None) -> Experiment:
+    """Launches an experiment. Raises SpecError, and then nothing is written."""
+    plan = resolve(raw)
+    _check_sandboxes(plan)
+    examples = _load_examples(plan)
+    with transaction.atomic():
+        experiment = _create_experiment(plan, user=user)
+        arms = _create_arms(plan, experiment)
+        rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
+        rollouts = _create_rollouts(plan, arms, rows)
+        ids = [rollout.pk for rollout in rollouts]
+        transaction.on_commit(lambda: claims.enqueue(ids))
+    return experiment
+
+
+def _check_sandboxes(plan: Plan) -> None:
+    """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
+    with_code = [arm for arm in plan.arms if arm.needs_sandbox]
+    problems = []
+    for name, simulated in sorted({(arm.model.name, arm.model.simulated) for arm in with_code}):
+        if refusal := sandboxes.refusal(model=name, simulated=simulated):
+            problems.append(Problem(f"models[{plan.spec.models.index(name)}]", refusal))
+    for index, packages in sorted({(arm.environment_index, arm.environment.packages) for arm in with_code}):
+        try:
+            sandboxes.backend().prepare(packages)
+        except SandboxError as error:
+            problems.append(Problem(f"environments[{index}]", f"its sandbox cannot be made: {error}"))
+    if problems:
+        raise SpecError(problems)
+
+
+def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
+    """The examples of each environment entry, the same for all its arms."""
+    loaded, problems = [], []
+    for index, environment in enumerate(plan.environments):
+        try:
+            loaded.append(environment.load(n=plan.spec.examples, seed=plan.spec.seed))
+        except EnvironmentFault as error:
+            problems.append(Problem(f"environments[{index}]", str(error)))
+    if problems:
+        raise SpecError(problems)
+    return loaded
+
+
+def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
+    spec = plan.spec
+    return Experiment.objects.create(
+        slug=_free_slug(spec.name),
+        name=storable(spec.name),
+        description=storable(spec.description),
+        spec=storable(spec.model_dump(mode="json", exclude_none=True)),
+        seed=spec.seed,
+        created_by=user,
+    )
+
+
+def _free_slug(name: str) -> str:
+    """`name` as it can stand in a URL; numbered from the second experiment of that name on."""
+    slug = slugify(name)[:60] or "experiment"
+    taken = set(Experiment.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
+    number = next(n for n in range(1, len(taken) + 2) if _numbered(slug, n) not in taken)
+    return _numbered(slug, number)
+
+
+def _numbered(slug: str, number: int) -> str:
+    return slug if number == 1 else f"{slug}-{number}"
+
+
+def _create_arms(plan: Plan, experiment: Experiment) -> list[Arm]:
+    arms = [
+        Arm(experiment=experiment, position=position, **_arm_columns(plan, arm))
+        for position, arm in enumerate(plan.arms)
+    ]
+    _refuse_twins(arms)
+    return Arm.objects.bulk_create(arms)
+
+
+def _arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
+    """An arm's settings, every default written out, and their hash."""
+    named = {
+        "environment": arm.environment.name,
+        "environment_settings": arm.environment.settings.model_dump(mode="json"),
+        "scaffold": arm.scaffold,
+        "scaffold_settings": arm.scaffold_settings.model_dump(mode="json"),
+        "model": arm.model.name,
+        "sub_model": arm.sub_model.name,
+        "endpoint": arm.model.endpoint.name,
+        "sampling": plan.spec.sampling.model_dump(mode="json", exclude_none=True),
+    }
+    return named | {"simulated": arm.model.simulated, "settings_hash": _hash(named)}
+
+
+def _refuse_twins(arms: Sequence[Arm]) -> None:
+    seen: dict[str, Arm] = {}
+    for arm in arms:
+        twin = seen.setdefault(arm.settings_hash, arm)
+        if twin is not arm:
+            message = f"arms {twin.position + 1} and {arm.position + 1} are the same: {arm}"
+            raise SpecError([Problem("", message)])
+
+
+def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
+    """The rows of the examples, in their order; those that other experiments have used are theirs, too."""
+    prompts = Text.objects.keep(example.prompt for example in examples)
+    answers = Text.objects.keep(example.answer for example in examples)
+    inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
+    rows = []
+    for example, prompt, answer in zip(examples, prompts, answers, strict=True):
+        input_data = None if example.input_data is None else next(inputs)
+        named = {"environment": environment, "prompt": prompt, "answer": answer, "input_data": input_data}
+        rows.append(
+            Example(
+                environment=environment,
+                prompt_id=prompt,
+                answer_id=answer,
+                input_data_id=input_data,
+                metadata=storable(dict(example.metadata)),
+                content_hash=_hash(named),
+            )
+        )
+    Example.objects.bulk_create(rows, ignore_conflicts=True)
+    kept = {
+        row.content_hash: row for row in Example.objects.filter(content_hash__in=[r.content_hash for r in rows])
+    }
+    return [kept[row.content_hash] for row in rows]
+
+
+def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[Example]]) -> list[Rollout]:
+    """Ordered by repetition and example, then arm: at any moment the arms have seen the same examples."""
+    now = timezone.now()
+    most = max(len(loaded) for loaded in examples)
+    rows = [
+        Rollout(
+            arm=arm,
+            example=examples[planned.environment_index][position],
+            example_position=position,
+            repetition=repetition,
+            requeue_at=now,
+        )
+        for repetition in range(plan.spec.repetitions)
+        for position in range(most)
+        for arm, planned in zip(arms, plan.arms, strict=True)
+        if position < len(examples[planned.environment_index])
+    ]
+    return Rollout.objects.bulk_create(rows, batch_size=2000)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

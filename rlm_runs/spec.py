@@ -1,0 +1,282 @@
+"""An experiment as its author writes it, checked whole before anything is written.
+
+    name = "oolong by scaffold"
+    examples = 50
+    seed = 7
+    models = ["gpt-5-mini"]
+    scaffolds = ["llm", "rlm", { name = "rlm_tips", cell_time_limit = 300 }]
+    environments = ["verbatim-copy", { name = "oolong", labels = true }]
+
+The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
+name and its settings. Every problem is found at once, each with the field it is in and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from .endpoints import ModelChoice, model_choices
+from .engine.environments.base import Environment, Settings
+from .engine.environments.registry import REGISTRY
+from .engine.scaffolds.settings import SETTINGS, RlmTipsSettings, ScaffoldSettings
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one field; `field` is like `environments[1].target_length`, "" for the whole."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class SpecError(ValueError):
+    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Entry(BaseModel):
+    """A name with settings; written as the bare name where there are none."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What stands beside the name."""
+        return dict(self.model_extra or {})
+
+
+class Sampling(BaseModel):
+    """Sampling parameters, sent with every model call as they are; what is not given is not sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    reasoning_effort: str | None = None
+    extra_body: dict[str, Any] | None = None
+
+
+class ExperimentSpec(BaseModel):
+    """The spec's own fields; what the entries name is checked by `resolve`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    examples: int = Field(ge=1, le=100_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    repetitions: int = Field(default=1, ge=1, le=1000)
+    models: tuple[str, ...] = Field(min_length=1)
+    sub_model: str | None = None
+    scaffolds: tuple[Entry, ...] = Field(min_length=1)
+    environments: tuple[Entry, ...] = Field(min_length=1)
+    sampling: Sampling = Sampling()
+
+    @field_validator("scaffolds", "environments", mode="before")
+    @classmethod
+    def _names_as_entries(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("name")
+    @classmethod
+    def _name_says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be blank")
+        return value.strip()
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """One arm of the cross product; `environment_index` is that of its entry in the spec."""
+
+    environment_index: int
+    environment: Environment[Settings]
+    scaffold: str
+    scaffold_settings: ScaffoldSettings
+    model: ModelChoice
+    sub_model: ModelChoice
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether it runs code."""
+        return self.scaffold != "llm" or self.environment.python_tool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec that can be launched, with what its names stand for."""
+
+    spec: ExperimentSpec
+    environments: tuple[Environment[Settings], ...]
+    arms: tuple[PlannedArm, ...]
+
+
+def resolve(raw: Mapping[str, Any]) -> Plan:
+    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    try:
+        spec = ExperimentSpec.model_validate(dict(raw))
+    except ValidationError as error:
+        raise SpecError(_problems_of(error, allowed=ExperimentSpec.model_fields)) from error
+    problems: list[Problem] = []
+    models = _models(spec, problems)
+    environments = [
+        _environment(entry, field=f"environments[{index}]", problems=problems)
+        for index, entry in enumerate(spec.environments)
+    ]
+    scaffolds = [
+        _scaffold(entry, field=f"scaffolds[{index}]", problems=problems)
+        for index, entry in enumerate(spec.scaffolds)
+    ]
+    if not problems:
+        _check_tips(environments, scaffolds, problems)
+    sub_model = _sub_model(spec, problems)
+    if problems:
+        raise SpecError(problems)
+    arms = tuple(
+        PlannedArm(
+            environment_index=index,
+            environment=environment,
+            scaffold=name,
+            scaffold_settings=settings,
+            model=model,
+            sub_model=sub_model or model,
+        )
+        for index, environment in enumerate(environments)
+        if environment is not None
+        for name, settings in scaffolds
+        if settings is not None
+        for model in models
+    )
+    return Plan(
+        spec=spec,
+        environments=tuple(environment for environment in environments if environment is not None),
+        arms=arms,
+    )
+
+
+def _models(spec: ExperimentSpec, problems: list[Problem]) -> list[ModelChoice]:
+    found = []
+    for index, name in enumerate(spec.models):
+        model = _model(name, field=f"models[{index}]", problems=problems)
+        if model is not None:
+            found.append(model)
+    return found
+
+
+def _sub_model(spec: ExperimentSpec, problems: list[Problem]) -> ModelChoice | None:
+    if spec.sub_model is None:
+        return None
+    sub_model = _model(spec.sub_model, field="sub_model", problems=problems)
+    for index, name in enumerate(spec.models if sub_model else ()):
+        model = _model(name, field=f"models[{index}]", problems=[])
+        if model and sub_model and model.endpoint != sub_model.endpoint:
+            problems.append(Problem("sub_model", f"must be served by the same endpoint as {name}"))
+    return sub_model
+
+
+def _model(name: str, *, field: str, problems: list[Problem]) -> ModelChoice | None:
+    choices = {choice.name: choice for choice in model_choices()}
+    model = choices.get(name)
+    if model is None:
+        hint = "; add others to endpoints.toml, or to RLM_EXTRA_MODELS"
+        problems.append(Problem(field, _unknown("model", name, choices) + hint))
+    elif model.endpoint.missing:
+        problems.append(Problem(field, f"{name} cannot be reached: {model.endpoint.missing}"))
+    return model
+
+
+def _environment(entry: Entry, *, field: str, problems: list[Problem]) -> Environment[Settings] | None:
+    environment_type = REGISTRY.get(entry.name)
+    if environment_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("environment", entry.name, REGISTRY)))
+        return None
+    settings = _settings(environment_type.settings_type, entry, field=field, problems=problems)
+    return None if settings is None else environment_type(settings)
+
+
+def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> tuple[str, ScaffoldSettings | None]:
+    settings_type = SETTINGS.get(entry.name)
+    if settings_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SETTINGS)))
+        return entry.name, None
+    return entry.name, _settings(settings_type, entry, field=field, problems=problems)
+
+
+def _settings(
+    settings_type: type[SettingsT], entry: Entry, *, field: str, problems: list[Problem]
+) -> SettingsT | None:
+    try:
+        return settings_type.model_validate(entry.settings)
+    except ValidationError as error:
+        problems += _problems_of(error, prefix=field, allowed=settings_type.model_fields)
+        return None
+
+
+def _check_tips(
+    environments: Sequence[Environment[Settings] | None],
+    scaffolds: Sequence[tuple[str, ScaffoldSettings | None]],
+    problems: list[Problem],
+) -> None:
+    for index, (_, settings) in enumerate(scaffolds):
+        if not isinstance(settings, RlmTipsSettings):
+            continue
+        for environment in filter(None, environments):
+            if not environment.tips:
+                problems.append(Problem(f"scaffolds[{index}]", f"{environment.name} has no tips"))
+            elif settings.tips and settings.tips not in environment.tips:
+                message = _unknown(f"tips of {environment.name}", settings.tips, environment.tips)
+                problems.append(Problem(f"scaffolds[{index}].tips", message))
+
+
+def _unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown {what} {name!r}{guess}; allowed: {', '.join(names)}"
+
+
+def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: str = "") -> list[Problem]:
+    return [
+        Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
+        for detail in error.errors(include_url=False)
+    ]
+
+
+def _path(location: tuple[int | str, ...], *, prefix: str) -> str:
+    path = prefix
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any]) -> str:
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden" and len(detail["loc"]) == 1:
+        return _unknown("setting", str(detail["loc"][0]), allowed)
+    if kind == "missing":
+        return "is missing"
+    if kind == "too_short" and given in ([], ()):
+        return "must not be empty"
+    message = detail["msg"]
+    message = message.removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]

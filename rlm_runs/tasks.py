@@ -1,0 +1,19 @@
+"""The Celery tasks: a few lines each, they delegate."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from . import claims, work
+
+
+@shared_task
+def run_rollout(rollout_id: int) -> None:
+    """Runs one rollout, if it is there to be had."""
+    work.run_claimed(rollout_id)
+
+
+@shared_task
+def sweep() -> None:
+    """Picks up what dead workers and lost messages left behind."""
+    claims.sweep()
