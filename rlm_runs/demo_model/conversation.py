@@ -1,0 +1,122 @@
+"""What a policy sees, and what it answers: a conversation, read from messages and tools as any model would.
+
+Everything random in a policy comes from `chance(…)`, a hash of the conversation's opening and a name. So a
+reply depends on the conversation alone, whatever else the server was asked before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlm_runs.demo_model.tokens import content_text
+
+REPL_TOOL = "call_python_repl"
+PYTHON_TOOL = "python"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model says: reasoning and text, and perhaps one call of a tool that takes code."""
+
+    content: str = ""
+    reasoning: str = ""
+    tool: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A tool call with what came back, without the line that tells the time."""
+
+    code: str
+    shown: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the cell ended in a traceback."""
+        return "Traceback (most recent call last)" in self.shown or bool(
+            re.search(r"^\w*(?:Error|Exception|Interrupt)\b", self.shown, re.MULTILINE)
+        )
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The opening messages and the steps since."""
+
+    system: str
+    task: str
+    tools: frozenset[str]
+    steps: tuple[Step, ...]
+    seed: str
+
+    @property
+    def is_rlm(self) -> bool:
+        """Whether there is a REPL to work in."""
+        return REPL_TOOL in self.tools
+
+    @property
+    def has_tips(self) -> bool:
+        """Whether the environment's tips were given."""
+        return "<env_tips>" in self.task
+
+    @property
+    def question(self) -> str:
+        """The task without tips and without the inlined input data."""
+        return self.task.split("<env_tips>")[0].split("\n<context>\n")[0]
+
+    @property
+    def inlined(self) -> str:
+        """The input data that stands in the prompt of a model without a REPL."""
+        match = re.search(r"\n<context>\n(.*)\n</context>", self.task, re.DOTALL)
+        return match.group(1) if match else ""
+
+    def rng(self, name: str) -> random.Random:
+        """Random numbers of this conversation's own, a different stream for each name."""
+        return random.Random(f"{self.seed}|{name}")
+
+    def chance(self, probability: float, name: str) -> bool:
+        """A decision that stays the same in every turn of the conversation."""
+        return self.rng(name).random() < probability
+
+
+def read_conversation(
+    messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]], seed: str
+) -> Conversation:
+    """Never fails on any list of messages."""
+    system = "\n".join(_text(m) for m in messages if m.get("role") in ("system", "developer"))
+    task = next((_text(m) for m in messages if m.get("role") == "user"), "")
+    functions = [tool.get("function") for tool in tools]
+    names = frozenset(str(f.get("name")) for f in functions if isinstance(f, dict))
+    opening = "\x00".join([seed, system, task, *sorted(names)])
+    digest = hashlib.sha256(opening.encode("utf-8", "replace")).hexdigest()
+    return Conversation(system=system, task=task, tools=names, steps=_steps(messages), seed=digest)
+
+
+def _steps(messages: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
+    codes: dict[str, str] = {}
+    steps: list[Step] = []
+    for message in messages:
+        for call in message.get("tool_calls") or []:
+            codes[str(call.get("id"))] = _code((call.get("function") or {}).get("arguments"))
+        if message.get("role") == "tool":
+            shown = re.sub(r"\n?\[Execution time: [^\]]*\]\s*$", "", _text(message))
+            steps.append(Step(code=codes.get(str(message.get("tool_call_id")), ""), shown=shown))
+    return tuple(steps)
+
+
+def _code(arguments: Any) -> str:
+    try:
+        parsed = json.loads(arguments)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return str(parsed.get("code", "")) if isinstance(parsed, dict) else ""
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return content_text(message.get("content"))
