@@ -17,7 +17,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, cast
 
-from django.db.models import Avg, Count, F, Max, Min, Q, Sum
+from django.db.models import Avg, Count, Max, Min, Q, Sum
 from django.utils import timezone
 
 from .models import Arm, Experiment, Rollout
@@ -44,17 +44,20 @@ class Unscored(Enum):
 class Progress:
     """How far the rollouts of an experiment are. `cost` sums what is priced; `unpriced` counts the others."""
 
-    total: int
-    completed: int
-    too_long: int
-    failed: int
-    cancelled: int
-    running: int
-    cost: Decimal
-    unpriced: int
-    recent: int
-    recent_seconds: float
-    process_sandbox: int
+    total: int = 0
+    arms: int = 0
+    completed: int = 0
+    too_long: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    running: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+    recent: int = 0
+    recent_seconds: float = 0.0
+    began_at: datetime | None = None
+    last_ended_at: datetime | None = None
+    process_sandbox: int = 0
 
     @property
     def done(self) -> int:
@@ -91,6 +94,9 @@ class Progress:
         """Changes whenever one of the counts does: what a live page compares."""
         counts = (self.total, self.completed, self.too_long, self.failed, self.cancelled, self.running, self.cost)
         return hashlib.sha256(repr(counts).encode()).hexdigest()[:16]
+
+
+_NOTHING = Progress()
 
 
 @dataclass(frozen=True)
@@ -165,27 +171,57 @@ class Summary:
 
 
 def progress(experiment: Experiment, *, now: datetime | None = None) -> Progress:
-    """One query."""
+    """How far one experiment is. One query."""
+    return progress_by_experiment([experiment], now=now)[experiment.pk]
+
+
+def progress_by_experiment(
+    experiments: Sequence[Experiment], *, now: datetime | None = None
+) -> dict[int, Progress]:
+    """How far each of these is. One query."""
     now = now or timezone.now()
-    recently = Q(status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT)
-    counts = experiment.rollouts().aggregate(
-        total=Count("id"),
-        completed=Count("id", filter=_COMPLETED),
-        too_long=Count("id", filter=_FAILED & Q(stop_reason=TOO_LONG)),
-        failed=Count("id", filter=_FAILED & ~Q(stop_reason=TOO_LONG)),
-        cancelled=Count("id", filter=_CANCELLED),
-        running=Count("id", filter=Q(status=Rollout.Status.RUNNING)),
-        cost=Sum(F("cost"), default=Decimal(0)),
-        earlier=Sum(F("earlier_cost"), default=Decimal(0)),
-        unpriced=Count("id", filter=_BEGUN_AND_ENDED & Q(cost=None)),
-        recent=Count("id", filter=recently),
-        began=Min("started_at"),
-        process_sandbox=Count("id", filter=Q(sandbox_backend="process")),
+    rows = (
+        Rollout.objects.filter(arm__experiment__in=experiments)
+        .values("arm__experiment")
+        .annotate(
+            total=Count("id"),
+            arms=Count("arm", distinct=True),
+            completed=Count("id", filter=_COMPLETED),
+            too_long_count=Count("id", filter=_FAILED & Q(stop_reason=TOO_LONG)),
+            failed=Count("id", filter=_FAILED & ~Q(stop_reason=TOO_LONG)),
+            cancelled=Count("id", filter=_CANCELLED),
+            running=Count("id", filter=Q(status=Rollout.Status.RUNNING)),
+            last_cost=Sum("cost", default=Decimal(0)),
+            cost_before=Sum("earlier_cost", default=Decimal(0)),
+            unpriced=Count("id", filter=_BEGUN_AND_ENDED & Q(cost=None)),
+            recent=Count("id", filter=Q(status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT)),
+            began_at=Min("started_at"),
+            last_ended_at=Max("finished_at"),
+            process_sandbox=Count("id", filter=Q(sandbox_backend="process")),
+        )
     )
-    began = counts.pop("began")
-    counts["cost"] += counts.pop("earlier")
-    ran_for = (now - began).total_seconds() if began else 0.0
-    return Progress(recent_seconds=min(ran_for, _RECENT.total_seconds()), **counts)
+    found = {row["arm__experiment"]: _progress(row, now) for row in rows}
+    return {experiment.pk: found.get(experiment.pk, _NOTHING) for experiment in experiments}
+
+
+def _progress(row: Mapping[str, Any], now: datetime) -> Progress:
+    ran_for = (now - row["began_at"]).total_seconds() if row["began_at"] else 0.0
+    return Progress(
+        total=row["total"],
+        arms=row["arms"],
+        completed=row["completed"],
+        too_long=row["too_long_count"],
+        failed=row["failed"],
+        cancelled=row["cancelled"],
+        running=row["running"],
+        cost=row["last_cost"] + row["cost_before"],
+        unpriced=row["unpriced"],
+        recent=row["recent"],
+        recent_seconds=min(ran_for, _RECENT.total_seconds()),
+        began_at=row["began_at"],
+        last_ended_at=row["last_ended_at"],
+        process_sandbox=row["process_sandbox"],
+    )
 
 
 def summary(experiment: Experiment, *, unscored: Unscored = Unscored.EXCLUDE) -> Summary:
@@ -358,13 +394,3 @@ def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
         if interval is not None:
             found[experiment] = BestArm(arm=arms[arm], reward=interval)
     return found
-
-
-def last_activity(experiments: Sequence[Experiment]) -> dict[int, datetime]:
-    """Experiment → when one of its rollouts last ended. One query."""
-    rows = (
-        Rollout.objects.filter(arm__experiment__in=experiments)
-        .values_list("arm__experiment")
-        .annotate(last=Max("finished_at"))
-    )
-    return {experiment: last for experiment, last in rows if last is not None}

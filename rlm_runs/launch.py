@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,10 +136,15 @@ def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
+    seen: Counter[str] = Counter()
     rows = []
     for example, prompt, answer in zip(examples, prompts, answers, strict=True):
         input_data = None if example.input_data is None else next(inputs)
         named = {"environment": environment, "prompt": prompt, "answer": answer, "input_data": input_data}
+        content = _hash(named)
+        seen[content] += 1
+        if seen[content] > 1:  # a data set may hold a question twice, and each is an example
+            content = _hash(named | {"occurrence": seen[content]})
         rows.append(
             Example(
                 environment=environment,
@@ -146,7 +152,7 @@ def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[
                 answer_id=answer,
                 input_data_id=input_data,
                 metadata=storable(dict(example.metadata)),
-                content_hash=_hash(named),
+                content_hash=content,
             )
         )
     Example.objects.bulk_create(rows, ignore_conflicts=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -23,12 +23,13 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Left
 
 from .models import Execution, Rollout, Text, Trajectory, Turn
-from .models.texts import unescape
+from .models.texts import digest, unescape
 
 EXCERPT_CHARS = 12_000
 """Of one text on a page; somewhat more than the 8,192 characters that a model is shown of a cell's output."""
 FIRST_LINE_CHARS = 200
 
+_NO_ANSWER = digest("")
 _HALF_ESCAPE = re.compile("\x1a[0-9a-f]{0,3}$")
 _OPEN_CODE = re.compile(r'\s*\{\s*"code"\s*:\s*"')
 
@@ -241,14 +242,27 @@ def root_of(rollout: Rollout, *, attempt: int) -> Trajectory | None:
     return rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.ROOT).first()
 
 
-def read(trajectory: Trajectory, *, first: int = 1, limit: int = 50) -> Conversation:
-    """The conversation from turn `first` on, at most `limit` turns of it. Six queries, however long it is."""
+@dataclass(frozen=True)
+class Window:
+    """What of a conversation is wanted: `limit` turns from turn `first` on, and so much text of them.
+
+    `budget` bounds the sum of `weigh(text)` over all excerpts. The longest are cut first, all to one length.
+    """
+
+    first: int = 1
+    limit: int = 30
+    budget: int = 100_000
+    weigh: Callable[[str], int] = len
+
+
+def read(trajectory: Trajectory, window: Window = Window()) -> Conversation:
+    """The part of the conversation that the window shows. Six queries, however long it is."""
     turns = list(trajectory.turns.order_by("index"))
-    page = turns[first - 1 : first - 1 + limit]
+    page = turns[window.first - 1 : window.first - 1 + window.limit]
     executions = _executions(trajectory)
     calls = _sub_calls([execution.pk for turn in page for execution in executions.get(turn.pk, ())])
     gists = _gists(turns, executions)
-    words = _words(trajectory, page, executions)
+    words = _words(trajectory, page, executions, window)
     steps = _steps(turns, executions, calls, words)
     return Conversation(
         row=trajectory,
@@ -258,7 +272,7 @@ def read(trajectory: Trajectory, *, first: int = 1, limit: int = 50) -> Conversa
         ),
         moves=tuple(_move(turn, steps[turn.pk], words) for turn in page),
         outline=tuple(_outline_entry(turn, executions.get(turn.pk, ()), gists[turn.pk]) for turn in turns),
-        first=first,
+        first=window.first,
         answer=words.get(trajectory.answer_id) if trajectory.answer_id else None,
     )
 
@@ -295,6 +309,12 @@ def _sub_calls(executions: Sequence[int]) -> dict[int, list[SubCall]]:
     return found
 
 
+def batch_of(execution: Execution, number: int) -> tuple[SubCall, ...]:
+    """All sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
+    calls = _sub_calls([execution.pk]).get(execution.pk, ())
+    return tuple(call for call in calls if call.batch == number)
+
+
 def _sub_call(row: Any) -> SubCall:
     return SubCall(
         pk=row.pk,
@@ -320,17 +340,38 @@ def _batches(calls: Iterable[SubCall]) -> tuple[Batch, ...]:
 
 
 def _words(
-    trajectory: Trajectory, page: Sequence[Turn], executions: Mapping[int, Sequence[Execution]]
+    trajectory: Trajectory,
+    page: Sequence[Turn],
+    executions: Mapping[int, Sequence[Execution]],
+    window: Window,
 ) -> dict[str, Excerpt]:
-    """The beginnings of all texts of these turns."""
-    digests: set[str | None] = {trajectory.answer_id, *(message["text"] for message in trajectory.opening)}
+    """The beginnings of all texts of these turns, within the window's budget."""
+    digests: list[str | None] = [trajectory.answer_id, *(message["text"] for message in trajectory.opening)]
     for turn in page:
-        digests |= {turn.content_id, turn.reasoning_id, turn.reply_id}
-    for execution in chain.from_iterable(executions.values()):
-        digests |= {execution.answer_id}
-    for execution in chain.from_iterable(executions.get(turn.pk, ()) for turn in page):
-        digests |= {execution.arguments_id, execution.shown_id, execution.out_id}
-    return excerpts({digest for digest in digests if digest}, chars=EXCERPT_CHARS)
+        digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
+        for execution in executions.get(turn.pk, ()):
+            digests += [execution.arguments_id, execution.shown_id, execution.out_id, execution.answer_id]
+    uses = Counter(key for key in digests if key)
+    return _within(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
+
+
+def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
+    """All cut to the greatest length at which they fit; nothing is cut where they fit as they are."""
+    weights = {key: window.weigh(excerpt.text) for key, excerpt in found.items()}
+    shares = sorted((weight, uses[key]) for key, weight in weights.items())
+    left, waiting = window.budget, sum(uses[key] for key in found)
+    cap = None
+    for weight, times in shares:
+        if weight * waiting > left:
+            cap = left // waiting
+            break
+        left, waiting = left - weight * times, waiting - times
+    if cap is None:
+        return dict(found)
+    return {
+        key: excerpt if weights[key] <= cap else excerpt.cut(len(excerpt.text) * cap // weights[key])
+        for key, excerpt in found.items()
+    }
 
 
 def excerpts(digests: Iterable[str], *, chars: int) -> dict[str, Excerpt]:
@@ -385,7 +426,7 @@ def _steps(
         for row in executions.get(turn.pk, ()):
             cells += row.kind == Execution.Kind.CELL
             after = (row.answer_id, bool(row.ready)) if row.answer_id else answer
-            changed = after != answer and (after[1] or bool(words.get(row.answer_id or "", EMPTY).chars))
+            changed = after != answer and after != (_NO_ANSWER, False)
             answer = after
             steps.append(_step(row, cells, _batches(calls.get(row.pk, ())), words, answer_changed=changed))
         found[turn.pk] = tuple(steps)
@@ -462,7 +503,7 @@ def prompt_of(turn: Turn) -> list[dict[str, Any]]:
         digests |= {past.content_id, past.reply_id}
     for row in chain.from_iterable(executions.values()):
         digests |= {row.arguments_id, row.shown_id}
-    texts = Text.objects.read(digest for digest in digests if digest)
+    texts = Text.objects.read(key for key in digests if key)
     messages: list[dict[str, Any]] = [
         {"role": message["role"], "content": texts[message["text"]]} for message in trajectory.opening
     ]
