@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from rlm_runs.demo_model.options import DemoOptions
-from rlm_runs.demo_model.server import DemoServer
+from .options import DemoOptions
+from .server import DemoServer
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rlm_runs.demo_model.conversation import Reply
-from rlm_runs.demo_model.requests import ChatRequest
-from rlm_runs.demo_model.tokens import cached_tokens, call_tokens, prompt_tokens, text_tokens
+from .conversation import Reply
+from .requests import ChatRequest
+from .tokens import cached_tokens, call_tokens, prompt_tokens, text_tokens
 
 MODEL = "demo-model"
 

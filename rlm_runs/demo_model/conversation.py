@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_runs.demo_model.tokens import content_text
+from .tokens import content_text
 
 REPL_TOOL = "call_python_repl"
 PYTHON_TOOL = "python"
+STUCK_AFTER = 3
+"""Cells in a row that fail before the model gives up."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ class Conversation:
         """The input data that stands in the prompt of a model without a REPL."""
         match = re.search(r"\n<context>\n(.*)\n</context>", self.task, re.DOTALL)
         return match.group(1) if match else ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the last cells failed one after the other."""
+        last = self.steps[-STUCK_AFTER:]
+        return len(last) == STUCK_AFTER and all(step.failed for step in last)
+
+    def did(self, code: str) -> bool:
+        """Whether a cell so far held this piece of code."""
+        return any(code in step.code for step in self.steps)
 
     def rng(self, name: str) -> random.Random:
         """Random numbers of this conversation's own, a different stream for each name."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_runs.demo_model.errors import bad_request
+from .errors import bad_request
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 

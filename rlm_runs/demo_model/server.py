@@ -16,9 +16,9 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from rlm_runs.demo_model.completion import MODEL, chat_completion
-from rlm_runs.demo_model.conversation import read_conversation
-from rlm_runs.demo_model.errors import (
+from .completion import MODEL, chat_completion
+from .conversation import read_conversation
+from .errors import (
     ApiError,
     bad_request,
     context_length_exceeded,
@@ -28,10 +28,10 @@ from rlm_runs.demo_model.errors import (
     server_error,
     unknown_url,
 )
-from rlm_runs.demo_model.options import DemoOptions
-from rlm_runs.demo_model.policies import reply_to
-from rlm_runs.demo_model.requests import ChatRequest, parse_request
-from rlm_runs.demo_model.tokens import prompt_tokens
+from .options import DemoOptions
+from .policies import reply_to
+from .requests import ChatRequest, parse_request
+from .tokens import prompt_tokens
 
 MAX_BODY_BYTES = 64 << 20
 

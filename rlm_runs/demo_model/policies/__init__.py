@@ -5,19 +5,24 @@ A policy is a plain function from a conversation to a reply. It keeps nothing be
 
 from __future__ import annotations
 
-from rlm_runs.demo_model.conversation import Conversation, Reply
-from rlm_runs.demo_model.policies import generic, needle_in_haystack, oolong, sub_llm, verbatim_copy
+from ..conversation import Conversation, Reply
+from . import generic, needle_in_haystack, oolong, sub_llm, verbatim_copy
 
 
 def reply_to(conversation: Conversation) -> Reply:
     """The reply of the policy that knows the task, else of the generic one."""
     if "You are a sub-LLM" in conversation.system:
         return sub_llm.reply(conversation)
+    if conversation.is_stuck:
+        return generic.give_up(conversation)
     question = conversation.question
-    if verbatim_copy.source(question) is not None:
-        return verbatim_copy.reply(conversation)
-    if needle_in_haystack.wanted(question) is not None:
-        return needle_in_haystack.reply(conversation)
-    if oolong.asked(question) is not None:
-        return oolong.reply(conversation)
+    text = verbatim_copy.source(question)
+    if text is not None:
+        return verbatim_copy.reply(conversation, text)
+    needles = needle_in_haystack.wanted(question)
+    if needles is not None:
+        return needle_in_haystack.reply(conversation, needles)
+    aggregate = oolong.asked(question)
+    if aggregate is not None:
+        return oolong.reply(conversation, aggregate)
     return generic.reply(conversation)

@@ -4,51 +4,71 @@ from __future__ import annotations
 
 import re
 
-from rlm_runs.demo_model.conversation import PYTHON_TOOL, REPL_TOOL, Conversation, Reply
+from ..conversation import PYTHON_TOOL, REPL_TOOL, Conversation, Reply
 
 UNSURE = "I am a simulated model with no rule for this kind of task, so this is a guess."
+LOOK = """\
+if "context" in globals():
+    print(len(context), "characters of input data, which begin:")
+    print(context[:500])
+"""
 
 
 def reply(conversation: Conversation) -> Reply:
-    """A look, a try at arithmetic, an answer."""
+    """A look and a try at arithmetic, then the answer."""
     if conversation.is_rlm:
         return _in_repl(conversation)
     if PYTHON_TOOL in conversation.tools and not conversation.steps:
         return Reply(
             reasoning="I have no rule for this; I try the arithmetic that the numbers suggest.",
             tool=PYTHON_TOOL,
-            code=_arithmetic(conversation),
+            code=_arithmetic(conversation.question),
         )
-    return Reply(content=f"{UNSURE} \\boxed{{{_last_number(conversation)}}}", reasoning=UNSURE)
+    return Reply(content=_guess(conversation), reasoning=UNSURE)
 
 
-def _in_repl(conversation: Conversation) -> Reply:
-    steps = conversation.steps
-    if not steps:
-        code = 'if "context" in globals():\n    print(len(context), "characters")\n    print(context[:500])\n'
-        code += _arithmetic(conversation)
-        return Reply(content="First a look at what there is.", tool=REPL_TOOL, code=code)
-    guess = _last_number(conversation)
+def give_up(conversation: Conversation) -> Reply:
+    """The end of a conversation in which one cell after the other fails."""
+    if not conversation.is_rlm:
+        return Reply(content=_guess(conversation), reasoning="My cells fail one after the other.")
     return Reply(
-        content="I have no better idea.",
-        reasoning=UNSURE,
+        reasoning="My cells fail one after the other, and I do not see why. I keep what answer I have.",
+        content="I give up here.",
         tool=REPL_TOOL,
-        code=f'answer["content"] = {f"{UNSURE} Answer: {BOX}{guess}}}"!r}\nanswer["ready"] = True',
+        code='answer["ready"] = True',
     )
 
 
-BOX = "\\boxed{"
+def _in_repl(conversation: Conversation) -> Reply:
+    if not conversation.steps:
+        return Reply(
+            content="First a look at what there is.",
+            reasoning="I have no rule for this; I try the arithmetic that the numbers suggest.",
+            tool=REPL_TOOL,
+            code=LOOK + _arithmetic(conversation.question),
+        )
+    if not conversation.did('answer["content"]'):
+        return Reply(
+            content="I have no better idea than this.",
+            reasoning=UNSURE,
+            tool=REPL_TOOL,
+            code=f'answer["content"] = {_guess(conversation)!r}\nprint(answer["content"])',
+        )
+    return Reply(content="I leave it at that.", tool=REPL_TOOL, code='answer["ready"] = True')
 
 
-def _arithmetic(conversation: Conversation) -> str:
-    """A guess at what a word problem asks: the product of its first two numbers, or their sum."""
-    numbers = re.findall(r"(?<![\w.])\d{1,9}(?:\.\d{1,9})?(?![\w.]*\w)", conversation.question)[:6]
+def _guess(conversation: Conversation) -> str:
+    return f"{UNSURE} \\boxed{{{_last_number(conversation)}}}"
+
+
+def _arithmetic(question: str) -> str:
+    """A guess at what a word problem asks: the product of its first two numbers, or the sum of all."""
+    numbers = re.findall(r"(?<![\w.])\d{1,9}(?:\.\d{1,9})?(?![\w.]*\w)", question)[:6]
     if not numbers:
-        return 'result = 0\nprint("there are no numbers to compute with")\nresult'
-    operator = "*" if re.search(r"\b(each|every|per|times|twice)\b", conversation.question) else "+"
-    listed = ", ".join(numbers)
-    product = "result = numbers[0]\nfor number in numbers[1:2]:\n    result *= number"
-    return f"numbers = [{listed}]\n" + (product if operator == "*" else "result = sum(numbers)") + "\nresult"
+        return 'result = 0\nprint("There are no numbers to compute with.")\nresult'
+    listed = ", ".join(str(float(n)) if "." in n else str(int(n)) for n in numbers)
+    product = len(numbers) > 1 and re.search(r"\b(each|every|per|times|twice)\b", question)
+    return f"numbers = [{listed}]\nresult = {'numbers[0] * numbers[1]' if product else 'sum(numbers)'}\nresult"
 
 
 def _last_number(conversation: Conversation) -> str:

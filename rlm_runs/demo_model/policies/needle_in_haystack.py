@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rlm_runs.demo_model.conversation import REPL_TOOL, Conversation, Reply
-from rlm_runs.demo_model.tokens import text_tokens
+from ..conversation import REPL_TOOL, Conversation, Reply
+from ..tokens import text_tokens
 
-TIRED_AFTER_TOKENS = 55_000
+TIRED_AFTER_TOKENS = 60_000
 """A reader's chance to miss a needle is the prompt's length as a share of this."""
 
 
@@ -29,73 +29,70 @@ def wanted(question: str) -> Wanted | None:
     form = re.search(r"^\s*(The secret (word|number) of) … is: …", question, re.MULTILINE)
     if form is None:
         return None
-    count = re.search(r"are (\d+) needles", question)
+    count = re.search(r"are (\d{1,6}) needles", question)
     return Wanted(count=int(count.group(1)) if count else 1, noun=form.group(2), start=form.group(1))
 
 
-def reply(conversation: Conversation) -> Reply:
+def reply(conversation: Conversation, task: Wanted) -> Reply:
     """The answer by reading, or the next cell of the search."""
-    task = wanted(conversation.question)
-    assert task is not None
     if not conversation.is_rlm:
         return _by_reading(conversation, task)
-    done = "\n".join(step.code for step in conversation.steps)
-    last = conversation.steps[-1] if conversation.steps else None
-    if last is None:
-        return _look(conversation)
-    if "hits = " not in done:
+    if not conversation.steps:
+        return _look()
+    last = conversation.steps[-1]
+    if not conversation.did("hits = "):
         return _search(conversation, task)
-    if "hits = " in last.code and not _found(last.shown):
+    if not conversation.did("marked = ") and _found(last.shown) < task.count:
         return _search_leniently(task, failed=last.failed)
-    if "enumerate(" not in done and conversation.has_tips:
+    if not conversation.did("print(number, line)") and conversation.has_tips:
         return _show_lines(task)
-    return _finish(conversation, task)
+    if not conversation.did('answer["content"] = '):
+        return _write(conversation, task)
+    return _finish()
 
 
 def _by_reading(conversation: Conversation, task: Wanted) -> Reply:
-    lines = re.findall(rf"^{task.start} .*? is: (\w+)$", conversation.inlined, re.MULTILINE)
+    values = re.findall(rf"^{task.start} .*? is: (\w+)$", conversation.inlined, re.MULTILINE)
     missed = min(0.9, text_tokens(conversation.task) / TIRED_AFTER_TOKENS)
-    seen = [v for i, v in enumerate(lines) if not conversation.chance(missed, f"miss {i}")]
+    seen = [v for i, v in enumerate(values) if not conversation.chance(missed, f"miss {i}")]
     reasoning = f"I read the lines in order and note every secret {task.noun}: I noticed {len(seen)}."
     return Reply(content=", ".join(seen) or f"I found no secret {task.noun}.", reasoning=reasoning)
 
 
-def _look(conversation: Conversation) -> Reply:
-    code = 'lines = context.splitlines()\nprint(len(context), "characters,", len(lines), "lines")\nlines[:4]'
+def _look() -> Reply:
     return Reply(
         reasoning="The haystack is in `context`. First I see how large it is and what its lines look like.",
         content="First a look at the data.",
         tool=REPL_TOOL,
-        code=code,
+        code='lines = context.splitlines()\nprint(len(context), "characters,", len(lines), "lines")\nlines[:4]',
     )
 
 
 def _search(conversation: Conversation, task: Wanted) -> Reply:
-    strict = conversation.chance(0.15 if conversation.has_tips else 0.4, "strict")
     # The strict pattern takes the … of the form for one word, which it is not.
+    strict = conversation.chance(0.2 if conversation.has_tips else 0.4, "strict")
     middle = r"\w+" if strict else ".+?"
-    code = f'import re\nhits = re.findall(r"{task.start} {middle} is: (\\w+)", context)\nprint(len(hits), hits)'
     return Reply(
         reasoning="Ordinary lines tell small stories. The needles have a fixed form, so a pattern finds them.",
         content="I search for the form of a needle.",
         tool=REPL_TOOL,
-        code=code,
+        code=f'import re\nhits = re.findall(r"{task.start} {middle} is: (\\w+)", context)\nprint(len(hits), hits)',
     )
 
 
-def _found(shown: str) -> bool:
-    match = re.search(r"^(\d+) \[", shown, re.MULTILINE)
-    return match is not None and int(match.group(1)) > 0
+def _found(shown: str) -> int:
+    match = re.search(r"^(\d{1,6}) \[", shown, re.MULTILINE)
+    return int(match.group(1)) if match else 0
 
 
 def _search_leniently(task: Wanted, *, failed: bool) -> Reply:
-    noun = task.noun
     code = (
-        f'marked = [line for line in lines if "secret {noun}" in line.lower()]\nprint(marked[:3])\n'
+        "lines = context.splitlines()\n"
+        f'marked = [line for line in lines if "secret {task.noun}" in line.lower()]\nprint(marked[:3])\n'
         'hits = [line.split(":")[-1].strip() for line in marked]\nprint(len(hits), hits)'
     )
     return Reply(
-        reasoning="That cell failed." if failed else "No hit: what stands between may be several words.",
+        reasoning="That cell failed." if failed else "Too few: what stands in between may be several words.",
         content="My pattern was too strict; I look for the words alone.",
         tool=REPL_TOOL,
         code=code,
@@ -114,13 +111,22 @@ def _show_lines(task: Wanted) -> Reply:
     )
 
 
-def _finish(conversation: Conversation, task: Wanted) -> Reply:
+def _write(conversation: Conversation, task: Wanted) -> Reply:
     # Copying over a list and losing its end: likelier without the habit of checking the count.
-    hasty = conversation.chance(0.03 if conversation.has_tips else 0.15, "hasty") and task.count > 1
+    hasty = conversation.chance(0.04 if conversation.has_tips else 0.15, "hasty") and task.count > 1
     chosen = f"hits[:{task.count - 1}]" if hasty else "hits"
     return Reply(
         reasoning=f"The search found the secret {task.noun}s; {task.count} were asked for.",
-        content="These are the needles.",
+        content="I write the answer down.",
         tool=REPL_TOOL,
-        code=f'answer["content"] = ", ".join({chosen})\nanswer["ready"] = True\nanswer["content"]',
+        code=f'answer["content"] = ", ".join({chosen})\nprint(answer["content"])',
+    )
+
+
+def _finish() -> Reply:
+    return Reply(
+        reasoning="The answer is written in the form that was asked for.",
+        content="That is my answer.",
+        tool=REPL_TOOL,
+        code='answer["ready"] = True',
     )

@@ -11,34 +11,33 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from rlm_runs.demo_model.conversation import REPL_TOOL, Conversation, Reply
-from rlm_runs.demo_model.policies.reading import read
+from ..conversation import REPL_TOOL, Conversation, Reply
+from . import oolong_cells as cells
+from .reading import read
 
-SKIMMING_SLIPS = 0.4
-ESTIMATE_SPREAD = 0.2
+SKIMMING_SLIPS = 0.5
+ESTIMATE_SPREAD = 0.3
 """An estimated count is off by this share of itself, in standard deviations."""
-CHUNK = 60
+LEAST_CHUNK = 20
 MOST_CHUNKS = 14
-
-LINE = r"Date: (.+?) \|\| User: (\d+) \|\| Message: (.*?)(?: \|\| Label: (.+))?$"
 
 KEYWORDS = {
     "abbreviation": ["stand for", "short for", "letters"],
     "person": ["who", "name", "inventor"],
-    "location": ["where", "city", "country", "capital"],
-    "number": ["how many", "year", "how long"],
+    "location": ["where", "city", "mountain", "country", "capital"],
+    "number": ["how many", "year", "how long", "population"],
     "entity": ["which", "colour", "food"],
     "description": ["how does", "why", "what is"],
     "positive": ["good", "great", "love", "perfect", "again"],
-    "negative": ["bad", "back", "poor", "not"],
+    "negative": ["bad", "back", "poor", "shame"],
     "mixed": ["though", "but", "half"],
-    "refund": ["money", "refund", "cancel", "paid"],
-    "delivery": ["courier", "order", "tracking"],
+    "refund": ["money", "charged", "refund", "cancel", "paid"],
+    "delivery": ["courier", "order", "tracking", "deliver"],
     "account": ["password", "login", "profile"],
     "fault": ["noise", "display", "repair", "hot"],
     "praise": ["thank", "wonderful", "like"],
 }
-"""What comes to mind first, before any message was read: good enough for half of them."""
+"""What comes to mind first, before any message was read: right for some half of them."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,11 @@ class Asked:
 
 
 QUESTIONS: tuple[tuple[str, str], ...] = (
-    ("count", r"How many messages of user (?P<user>\d+) have the label '(?P<label>[^']+)'"),
-    ("count", r"How many messages of (?P<since>\w{3} \d+, \d{4}) or later have the label '(?P<label>[^']+)'"),
+    ("user_count", r"How many messages of user (?P<user>\d+) have the label '(?P<label>[^']+)'"),
+    (
+        "since_count",
+        r"How many messages of (?P<since>\w{3} \d\d, \d{4}) or later have the label '(?P<label>[^']+)'",
+    ),
     ("count", r"How many messages have the label '(?P<label>[^']+)'"),
     ("most_label", r"Which label is the most frequent"),
     ("least_label", r"Which label is the least frequent"),
@@ -68,38 +70,33 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
 def asked(question: str) -> Asked | None:
     """Reads the task; None where it is another, or a question of a form unknown here."""
     labels = re.search(r"exactly one of these labels: (.+?)\.(?:\s|$)", question)
-    if labels is None:
-        return None
-    names = tuple(re.findall(r"'([^']+)'", labels.group(1)))
-    for what, pattern in QUESTIONS:
+    names = tuple(re.findall(r"'([^']+)'", labels.group(1))) if labels else ()
+    for what, pattern in QUESTIONS if names else ():
         match = re.search(pattern, question)
-        if match and names:
+        if match:
             return Asked(labels=names, what=what, **match.groupdict())
     return None
 
 
-def reply(conversation: Conversation) -> Reply:
+def reply(conversation: Conversation, task: Asked) -> Reply:
     """The estimate, or the next cell."""
-    task = asked(conversation.question)
-    assert task is not None
     if not conversation.is_rlm:
         return _by_skimming(conversation, task)
     if not conversation.steps:
         return _look()
-    done = "\n".join(step.code for step in conversation.steps)
     last = conversation.steps[-1]
-    if "records = " not in done or (last.failed and "records = " in last.code):
-        return _parse(conversation, again="records = " in done)
-    if "|| Label:" in "\n".join(step.shown for step in conversation.steps[:1]):
-        return _aggregate(conversation, task, "given") if "result = " not in done else _finish(conversation, task)
-    if conversation.has_tips:
-        return _with_sub_llms(conversation, task, done=done)
-    return _with_keywords(conversation, task, done=done)
+    if not conversation.did("records = ") or (last.failed and "records = " in last.code):
+        return _parse(conversation)
+    if conversation.did("result = "):
+        return _finish(task)
+    if "|| Label: " in conversation.steps[0].shown:
+        return _aggregate(conversation, task, source="given")
+    return _read_by_sub_llms(conversation, task) if conversation.has_tips else _guess(conversation, task)
 
 
 def _by_skimming(conversation: Conversation, task: Asked) -> Reply:
     rng = conversation.rng("skim")
-    rows = [re.search(LINE, line) for line in conversation.inlined.splitlines()]
+    rows = [re.search(cells.LINE, line) for line in conversation.inlined.splitlines()]
     records = [
         (m[1], m[2], m[4] or read(m[3], labels=task.labels, slips=SKIMMING_SLIPS, rng=rng)) for m in rows if m
     ]
@@ -138,169 +135,95 @@ def _cell(code: str, *, content: str, reasoning: str) -> Reply:
 
 def _look() -> Reply:
     return _cell(
-        "lines = context.splitlines()\nprint(len(context), 'characters,', len(lines), 'lines')\nlines[:3]",
+        cells.LOOK,
         content="First a look at the data.",
         reasoning="The list is in `context`. I need to know its size and the form of a line.",
     )
 
 
-def _parse(conversation: Conversation, *, again: bool) -> Reply:
-    careless = conversation.chance(0.35, "careless parse") and not again
-    if careless:
+def _parse(conversation: Conversation) -> Reply:
+    if conversation.did("records = "):
         return _cell(
-            'records = []\nfor line in lines:\n    day, user, text = [part.split(": ")[1] for part in line.split(" | ")]\n'
-            "    records.append((day, user, text))\nlen(records)",
-            content="I split the lines into records.",
-            reasoning="Date, user and message stand side by side, with a bar between them.",
+            cells.PARSE,
+            content="The separator is two bars; a pattern is safer.",
+            reasoning="My split went wrong. I describe the whole line by a pattern, and count what it matches.",
         )
+    careless = conversation.chance(0.35, "careless parse")
     return _cell(
-        "import re\nfrom collections import Counter\nfrom datetime import datetime\n\n"
-        f'pattern = re.compile(r"{LINE}")\n'
-        "records = [m.groups() for m in map(pattern.match, lines) if m]\n"
-        "print(len(records), 'records of', len(lines), 'lines')\nrecords[0]",
-        content="The separator is two bars; a pattern is safer." if again else "I parse the lines into records.",
-        reasoning="Each record is date, user, message, and a label where it is written.",
+        cells.PARSE_CARELESSLY if careless else cells.PARSE,
+        content="I split the lines into records." if careless else "I parse the lines into records.",
+        reasoning="Each line is a date, a user and a message, with bars between them.",
     )
 
 
-def _with_keywords(conversation: Conversation, task: Asked, *, done: str) -> Reply:
-    last = conversation.steps[-1]
-    if "def guess" not in done:
-        return _guess_function(task)
-    if "unmatched" in last.code and "fallback" not in done and conversation.chance(0.6, "improve"):
-        return _spread_the_rest(task)
-    if "result = " not in done:
-        return _aggregate(conversation, task, "keyword")
-    return _finish(conversation, task)
+def _guess(conversation: Conversation, task: Asked) -> Reply:
+    if not conversation.did("def guess"):
+        words = "\n".join(f"    {name!r}: {KEYWORDS.get(name, [name.lower()])!r}," for name in task.labels)
+        return _cell(
+            cells.filled(cells.GUESS, keywords=words),
+            content="I label the messages by keywords.",
+            reasoning="There are too many messages to read one by one, so I try keywords for each label.",
+        )
+    if not conversation.did("fallback = ") and conversation.chance(0.6, "mind the rest"):
+        return _cell(
+            cells.filled(cells.DEFAULT, labels=repr(list(task.labels))),
+            content="Some messages match nothing; I give them a default.",
+            reasoning="Leaving them out would make the counts too low.",
+        )
+    return _aggregate(conversation, task, source="guessed")
 
 
-def _guess_function(task: Asked) -> Reply:
-    words = ",\n".join(f"    {name!r}: {KEYWORDS.get(name, [name.lower()])!r}" for name in task.labels)
+def _read_by_sub_llms(conversation: Conversation, task: Asked) -> Reply:
+    if not conversation.did("llm_batch("):
+        return _ask(task)
+    if not conversation.did("missing = "):
+        return _cell(
+            cells.TAKE,
+            content="Now I parse their answers and check that every message has a label.",
+            reasoning="Sub-LLMs sometimes skip a line. I count what is missing before I aggregate.",
+        )
+    missing = re.search(r"^(\d+) without a label", conversation.steps[-1].shown, re.MULTILINE)
+    if missing and int(missing.group(1)) > 0 and not conversation.did("again = "):
+        return _cell(
+            cells.ASK_AGAIN,
+            content="A few were skipped; I ask for these again.",
+            reasoning=f"{missing.group(1)} messages have no label yet. One more prompt is enough for them.",
+        )
+    return _aggregate(conversation, task, source="read")
+
+
+def _ask(task: Asked) -> Reply:
+    code = cells.filled(cells.ASK, labels=repr(list(task.labels)), least=str(LEAST_CHUNK), most=str(MOST_CHUNKS))
     return _cell(
-        f"keywords = {{\n{words},\n}}\n\ndef guess(text):\n    low = text.lower()\n"
-        "    for label, words in keywords.items():\n        if any(word in low for word in words):\n"
-        "            return label\n    return None\n\n"
-        "guessed = [guess(r[2]) for r in records]\nunmatched = [r[2] for r in records if guess(r[2]) is None]\n"
-        "print(Counter(guessed))\nprint(len(unmatched), 'unmatched, for instance:', unmatched[:4])",
-        content="I label the messages by keywords.",
-        reasoning="There are too many messages to read one by one, so I try keywords for each label.",
-    )
-
-
-def _spread_the_rest(task: Asked) -> Reply:
-    return _cell(
-        f"# The unmatched ones name none of the keywords; the vaguest label is the best guess for them.\n"
-        f"fallback = {task.labels[-1]!r}\nguessed = [label or fallback for label in guessed]\nCounter(guessed)",
-        content="Some messages match nothing; I give them a default.",
-        reasoning="Leaving them out would make every count too low.",
-    )
-
-
-def _with_sub_llms(conversation: Conversation, task: Asked, *, done: str) -> Reply:
-    last = conversation.steps[-1]
-    if "llm_batch(" not in done:
-        return _ask_sub_llms(task)
-    if "missing = " not in done:
-        return _read_answers(task)
-    missing = re.search(r"^(\d+) without a label", last.shown, re.MULTILINE)
-    if missing and int(missing.group(1)) > 0 and "missing = " in last.code and "again = " not in done:
-        return _ask_again()
-    if "result = " not in done:
-        return _aggregate(conversation, task, "read")
-    return _finish(conversation, task)
-
-
-def _ask_sub_llms(task: Asked) -> Reply:
-    return _cell(
-        f"labels = {list(task.labels)!r}\nsize = max({CHUNK}, -(-len(records) // {MOST_CHUNKS}))\n\n"
-        "def ask(numbers):\n    listed = '\\n'.join(f'{n}. {records[n][2]}' for n in numbers)\n"
-        "    return ('Read each of the numbered messages below and decide which label fits what it means.\\n'\n"
-        "            f'Labels: {\", \".join(labels)}\\n'\n"
-        "            'Answer with every number and its label, in the form \\\\boxed{1: label; 2: label}.\\n\\n' + listed)\n\n"
-        "chunks = [range(i, min(i + size, len(records))) for i in range(0, len(records), size)]\n"
-        "replies = llm_batch([ask(chunk) for chunk in chunks])\nprint(len(chunks), 'chunks of', size)\nreplies[0][:200]",
+        code,
         content="The labels have to be read out of the messages, so I let sub-LLMs read them in chunks.",
-        reasoning="Keywords would mislead me. One prompt per chunk, all in one batch, with a strict form of answer.",
+        reasoning="Keywords would mislead me. One prompt per chunk, all in one batch, in a strict form of answer.",
     )
 
 
-def _read_answers(task: Asked) -> Reply:
-    return _cell(
-        "found = {}\n\ndef take(reply):\n    for number, label in re.findall(r'(\\d+): *([^;{}]+)', reply):\n"
-        "        if label.strip() in labels:\n            found[int(number)] = label.strip()\n\n"
-        "for reply in replies:\n    take(reply)\nmissing = [n for n in range(len(records)) if n not in found]\n"
-        "print(len(missing), 'without a label')\nCounter(found.values())",
-        content="Now I parse their answers and check that every message has a label.",
-        reasoning="Sub-LLMs sometimes skip a line. I count what is missing before I aggregate.",
+def _aggregate(conversation: Conversation, task: Asked, *, source: str) -> Reply:
+    # "Or later" includes the day itself, which is easily forgotten.
+    forgets = conversation.chance(0.05 if conversation.has_tips else 0.2, "or later")
+    computed = cells.filled(
+        cells.COMPUTED[task.what],
+        label=repr(task.label),
+        other=repr(task.other),
+        labels=repr(list(task.labels)),
+        user=repr(task.user),
+        since=repr(task.since),
+        sign=">" if forgets else ">=",
     )
-
-
-def _ask_again() -> Reply:
     return _cell(
-        "again = llm_batch([ask(missing)])\nfor reply in again:\n    take(reply)\n"
-        "print(len(found), 'of', len(records), 'have a label now')",
-        content="A few were skipped; I ask for these again.",
-        reasoning="The missing messages are few, so one more prompt is enough.",
-    )
-
-
-LABELLED = {
-    "given": "labelled = [(day, user, label) for day, user, _, label in records]",
-    "keyword": "labelled = [(r[0], r[1], label) for r, label in zip(records, guessed)]",
-    "read": "labelled = [(r[0], r[1], found[n]) for n, r in enumerate(records) if n in found]",
-}
-
-
-def _aggregate(conversation: Conversation, task: Asked, source: str) -> Reply:
-    hasty = conversation.chance(0.04 if conversation.has_tips else 0.12, "off by one")
-    return _cell(
-        f"{LABELLED[source]}\ncounts = Counter(label for _, _, label in labelled)\nprint(counts)\n"
-        + _result(task, hasty=hasty)
-        + "\nresult",
+        cells.filled(cells.AGGREGATE, labelled=cells.LABELLED[source], computed=computed),
         content="With a label for each message, the rest is counting.",
         reasoning="I aggregate in Python, exactly as the question asks.",
     )
 
 
-def _result(task: Asked, *, hasty: bool) -> str:
-    if task.what == "comparison":
-        return (
-            f"one, other = counts[{task.label!r}], counts[{task.other!r}]\nprint(one, other)\n"
-            "result = 'same frequency as' if one == other else "
-            "('more common than' if one > other else 'less common than')"
-        )
-    if task.what == "most_label":
-        return "result = counts.most_common(1)[0][0]"
-    if task.what == "least_label":
-        return f"result = min({list(task.labels)!r}, key=lambda label: counts[label])"
-    if task.what in ("most_user", "most_date"):
-        column = 1 if task.what == "most_user" else 0
-        return (
-            f"by = Counter(r[{column}] for r in labelled if r[2] == {task.label!r})\nprint(by.most_common(3))\n"
-            "result = by.most_common(1)[0][0] if by else 'unknown'"
-        )
-    return _count_code(task, hasty=hasty)
-
-
-def _count_code(task: Asked, *, hasty: bool) -> str:
-    conditions = [f"r[2] == {task.label!r}"]
-    before = ""
-    if task.user:
-        conditions.append(f"r[1] == {task.user!r}")
-    if task.since:
-        # "Or later" includes the day itself: easy to forget.
-        sign = ">" if hasty else ">="
-        before = f"day = lambda text: datetime.strptime(text, '%b %d, %Y')\nfirst = day({task.since!r})\n"
-        conditions.append(f"day(r[0]) {sign} first")
-    start = "labelled[1:]" if hasty and not task.since else "labelled"
-    return f"{before}result = sum({' and '.join(conditions)} for r in {start})"
-
-
-def _finish(conversation: Conversation, task: Asked) -> Reply:
-    del conversation
-    word = {"most_user": "user", "most_date": "date", "count": "number"}.get(task.what, "label")
+def _finish(task: Asked) -> Reply:
+    noun = {"most_user": "user", "most_date": "date", "comparison": "phrase"}.get(task.what, "result")
     return _cell(
-        'answer["content"] = f"Answer: {result}"\nanswer["ready"] = True\nanswer["content"]',
-        content=f"That is the {word} I answer with." if word != "label" else "That is my answer.",
+        cells.FINISH,
+        content=f"That is the {noun} I answer with.",
         reasoning="The result has the form that the question asks for.",
     )

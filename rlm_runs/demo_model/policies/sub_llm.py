@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import re
 
-from rlm_runs.demo_model.conversation import Conversation, Reply
-from rlm_runs.demo_model.policies.generic import UNSURE
-from rlm_runs.demo_model.policies.reading import read
+from ..conversation import Conversation, Reply
+from .generic import UNSURE
+from .reading import read
 
 SLIPS = 0.012
 """Share of the messages that a sub-LLM gets wrong."""
+SKIPS = 0.1
+"""Share of the answers in which one message is left out."""
 
 
 def reply(conversation: Conversation) -> Reply:
     """The answer, in a box."""
-    labels = re.search(r"^Labels: (.+)$", conversation.task, re.MULTILINE)
+    named = re.search(r"^Labels: (.+)$", conversation.task, re.MULTILINE)
+    labels = [label.strip() for label in named.group(1).split(",") if label.strip()] if named else []
     messages = re.findall(r"^(\d+)\. (.+)$", conversation.task, re.MULTILINE)
-    if labels is None or not messages:
+    if not labels or not messages:
         return Reply(content=f"{UNSURE} \\boxed{{I do not know}}", reasoning=UNSURE)
-    names = [label.strip() for label in labels.group(1).split(",")]
     rng = conversation.rng("reading")
-    given = {n: read(text, labels=names, slips=SLIPS, rng=rng) for n, text in messages}
-    if len(given) > 3 and conversation.chance(0.12, "lost line"):
+    given = {number: read(text, labels=labels, slips=SLIPS, rng=rng) for number, text in messages}
+    if len(given) > 3 and conversation.chance(SKIPS, "skip"):
         given.pop(rng.choice(list(given)))
-    reasoning = " ".join(f"{n} asks or says what is {label}." for n, label in list(given.items())[:6])
-    answer = "; ".join(f"{n}: {label}" for n, label in given.items())
-    return Reply(content=f"\\boxed{{{answer}}}", reasoning=f"I read each message for what it means. {reasoning}")
+    answer = "; ".join(f"{number}: {label}" for number, label in given.items())
+    return Reply(content=f"\\boxed{{{answer}}}", reasoning=_thoughts(messages, given))
+
+
+def _thoughts(messages: list[tuple[str, str]], given: dict[str, str]) -> str:
+    first = [f"{n}, {text[:60]!r}: {given[n]}." for n, text in messages[:5] if n in given]
+    return f"I read each of the {len(messages)} messages for what it means. {' '.join(first)} And so on."

@@ -1,22 +1,34 @@
 """Copying: the first copy has slips; in a REPL it can be printed, compared and mended.
 
 Slips grow with the length, and with characters that make no words. Printing shows what was written; whether a
-slip is noticed in what was printed is a matter of care, and the tips make for more care.
+slip is noticed in what was printed is a matter of care, and the tips make for more care: a second look, too.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import random
 import re
 
-from rlm_runs.demo_model.conversation import REPL_TOOL, Conversation, Reply, Step
+from ..conversation import REPL_TOOL, Conversation, Reply, Step
+from .differences import first_difference
 
-SLIPS_PER_CHARACTER = 1 / 1_250
-HARD_CHARACTER = 2.2
+SLIPS_PER_CHARACTER = 1 / 2_600
+HARD_CHARACTER = 2.0
 """How much likelier a slip is where digits, capitals and signs stand."""
+MOST_SLIPS = 4
 NOTICED = 0.45
-NOTICED_WITH_TIPS = 0.85
+NOTICED_WITH_TIPS = 0.6
+"""Chance to see the next slip in one printing; with the tips there are two printings."""
+
+ALIKE = {"0": "O", "O": "0", "1": "l", "l": "1", "5": "S", "S": "5", "n": "m", "m": "n", " ": "  "}
+
+PRINT = "print(len(copy), repr(copy))"
+PRINT_LINES = """\
+# A second look, in pieces of 50 characters.
+for start in range(0, len(copy), 50):
+    print(start, repr(copy[start:start + 50]))"""
 
 
 def source(question: str) -> str | None:
@@ -25,19 +37,20 @@ def source(question: str) -> str | None:
     return match.group(1) if match and "copy" in question.lower() else None
 
 
-def reply(conversation: Conversation) -> Reply:
+def reply(conversation: Conversation, text: str) -> Reply:
     """The copy itself, or the next cell of the work on it."""
-    text = source(conversation.question) or ""
     if not conversation.is_rlm:
         reasoning = "I copy the text character by character, minding spaces and line breaks."
         return Reply(content=_first_copy(conversation, text), reasoning=reasoning)
     if not conversation.steps:
-        return _write(conversation, text)
+        return _write_first_half(conversation, text)
     last = conversation.steps[-1]
     if last.failed:
-        return _write_again(conversation, text)
-    if "repr(copy)" not in last.code:
-        return _print(conversation)
+        return _write_anew(conversation, text)
+    if not conversation.did('answer["content"] = '):
+        return _write_second_half(conversation, text)
+    if not conversation.did("repr(copy)"):
+        return _print()
     return _compare(conversation, text, printed=_printed(last))
 
 
@@ -46,9 +59,9 @@ def _first_copy(conversation: Conversation, text: str) -> str:
     hard = sum(not (c.islower() or c.isspace()) for c in text)
     expected = SLIPS_PER_CHARACTER * (len(text) - hard + HARD_CHARACTER * hard)
     copy = text
-    while expected > 0 and rng.random() < 1 - 2.718281828 ** -min(expected, 1.5):
-        copy = _with_slip(copy, rng)
-        expected -= 0.7
+    for number in range(1, MOST_SLIPS + 1):
+        if rng.random() < 1 - math.exp(-expected / number):
+            copy = _with_slip(copy, rng)
     return copy
 
 
@@ -64,91 +77,96 @@ def _with_slip(text: str, rng: random.Random) -> str:
         return text[:at] + text[at + 1 :]
     if kind == "double":
         return text[:at] + text[at] + text[at:]
-    alike = {"0": "O", "O": "0", "1": "l", "l": "1", "5": "S", "S": "5", "n": "m", "m": "n", " ": "  "}
-    misread = alike.get(text[at], "e" if text[at] != "e" else "a")
-    return text[:at] + misread + text[at + 1 :]
+    return text[:at] + ALIKE.get(text[at], "e" if text[at] != "e" else "a") + text[at + 1 :]
 
 
-def _write(conversation: Conversation, text: str) -> Reply:
-    # A mistake that models do make: the dict taken for an object.
-    target = "answer.content" if conversation.chance(0.15, "attribute") else 'answer["content"]'
+def _write_first_half(conversation: Conversation, text: str) -> Reply:
+    copy = _first_copy(conversation, text)
     return Reply(
-        reasoning="I write the copy down as a literal, line by line, so that I can inspect it afterwards.",
-        content="First I write the copy into the REPL.",
+        reasoning="I write the copy in two halves, each as a literal, line by line, so that I can inspect it.",
+        content="First I write the first half into the REPL.",
         tool=REPL_TOOL,
-        code=f"copy = {_literal(_first_copy(conversation, text))}\n{target} = copy\nlen(copy)",
+        code=f"first = {_literal(copy[: len(copy) // 2])}\nlen(first)",
     )
 
 
-def _write_again(conversation: Conversation, text: str) -> Reply:
-    if 'answer["content"]' in conversation.steps[-1].code:
-        code = f'copy = {_literal(_first_copy(conversation, text))}\nanswer["content"] = copy\nlen(copy)'
-        return Reply(content="That failed; I write it anew.", tool=REPL_TOOL, code=code)
+def _write_second_half(conversation: Conversation, text: str) -> Reply:
+    copy = _first_copy(conversation, text)
+    # A mistake that models do make: the dict taken for an object.
+    target = "answer.content" if conversation.chance(0.15, "attribute") else 'answer["content"]'
     return Reply(
-        reasoning="`answer` is a dict, so the content is set by key. The variable `copy` was set before that.",
-        content="`answer` is a dict, not an object.",
+        content="Now the second half, and both together.",
+        reasoning="The second half begins where the first one stopped.",
         tool=REPL_TOOL,
-        code='answer["content"] = copy\nlen(copy)',
+        code=f"second = {_literal(copy[len(copy) // 2 :])}\ncopy = first + second\n{target} = copy\nlen(copy)",
+    )
+
+
+def _write_anew(conversation: Conversation, text: str) -> Reply:
+    if "answer.content" in conversation.steps[-1].code:
+        return Reply(
+            reasoning="`answer` is a dict, so the content is set by key. `copy` was set before that line.",
+            content="`answer` is a dict, not an object.",
+            tool=REPL_TOOL,
+            code='answer["content"] = copy\nlen(copy)',
+        )
+    return Reply(
+        reasoning="That cell failed, so I do not know what is in the REPL; I write everything anew.",
+        content="That failed; I write it anew.",
+        tool=REPL_TOOL,
+        code=f'copy = {_literal(_first_copy(conversation, text))}\nanswer["content"] = copy\nlen(copy)',
     )
 
 
 def _literal(text: str) -> str:
     """The text as a parenthesised literal, one source line per line of the text."""
-    lines = "\n".join(f"    {line!r}" for line in text.splitlines(keepends=True))
+    lines = "\n".join(f"    {line!r}" for line in text.splitlines(keepends=True)) or "    ''"
     return f"(\n{lines}\n)"
 
 
-def _print(conversation: Conversation) -> Reply:
-    if conversation.has_tips:
-        code = 'copy = answer["content"]\nprint(len(copy), "characters,", copy.count("\\n"), "line breaks")\nprint(repr(copy))'
-        return Reply(
-            reasoning="Before I trust it I print it with repr and compare it with the prompt part by part.",
-            content="Now I print what I wrote and compare it with the text.",
-            tool=REPL_TOOL,
-            code=code,
-        )
-    return Reply(content="Let me look at it once.", tool=REPL_TOOL, code="print(repr(copy))")
-
-
-def _printed(step: Step) -> str:
-    """The copy as the last cell printed it; "" where that cannot be read, for instance since it was cut."""
-    match = re.search(r"^(['\"]).*\1$", step.shown, re.MULTILINE)
-    try:
-        value = ast.literal_eval(match.group(0)) if match else ""
-    except (ValueError, SyntaxError):
-        return ""
-    return value if isinstance(value, str) else ""
-
-
-def _compare(conversation: Conversation, text: str, *, printed: str) -> Reply:
-    """Looks at the first difference between what was printed and the text, and sees it or does not."""
-    care = NOTICED_WITH_TIPS if conversation.has_tips else NOTICED
-    start = next((i for i, (a, b) in enumerate(zip(text, printed, strict=False)) if a != b), None)
-    if start is None or not printed or not conversation.chance(care, f"notice {len(conversation.steps)}"):
-        return Reply(
-            reasoning="Part by part, what was printed agrees with the text as far as I can see.",
-            content="It agrees with the text; this is my answer.",
-            tool=REPL_TOOL,
-            code='answer["ready"] = True',
-        )
-    end = _end_of_difference(text, printed, start=start)
-    right, wrong = text[start : end[0]], printed[start : end[1]]
+def _print() -> Reply:
     return Reply(
-        reasoning=f"Near character {start} I wrote {wrong!r}, and the text says {right!r}.",
-        content=f"There is a slip near character {start}: I mend it and look again.",
+        reasoning="What I meant to write and what I wrote may differ, so I print it with repr.",
+        content="Now I print what I wrote and compare it with the text.",
         tool=REPL_TOOL,
-        code=f'copy = copy[:{start}] + {right!r} + copy[{start} + {len(wrong)}:]\nanswer["content"] = copy\nprint(repr(copy))',
+        code=PRINT,
     )
 
 
-def _end_of_difference(text: str, printed: str, *, start: int) -> tuple[int, int]:
-    """Where the two agree again, for a dozen characters at least; the ends where they never do."""
-    window = 12
-    for size in range(1, 60):
-        for mine in range(max(0, size - 3), size + 4):
-            i, j = start + size, start + mine
-            if text[i : i + window] == printed[j : j + window] and (
-                len(text) - i >= window or text[i:] == printed[j:]
-            ):
-                return i, j
-    return len(text), len(printed)
+def _printed(step: Step) -> str:
+    """The copy as the last cell printed it, whole or in pieces; "" where the print was cut short."""
+    pieces = re.findall(r"^\d+ (['\"].*['\"])$", step.shown, re.MULTILINE)
+    if "[output truncated" in step.shown:
+        return ""
+    try:
+        return "".join(str(ast.literal_eval(piece)) for piece in pieces)
+    except (ValueError, SyntaxError):
+        return ""
+
+
+def _compare(conversation: Conversation, text: str, *, printed: str) -> Reply:
+    """Looks for the first difference between what was printed and the text, and sees it or does not."""
+    difference = first_difference(text, printed) if printed else None
+    care = NOTICED_WITH_TIPS if conversation.has_tips else NOTICED
+    if difference is not None and conversation.chance(care, f"notice {len(conversation.steps)}"):
+        at, right, wrong = difference.start, difference.right, difference.wrong
+        mended = f"copy[:{at}] + {right!r} + copy[{at + len(wrong)}:]"
+        return Reply(
+            reasoning=f"Near character {at} I wrote {wrong!r} where the text has {right!r}.",
+            content=f"There is a slip near character {at}: I mend it and look again.",
+            tool=REPL_TOOL,
+            code=f'copy = {mended}\nanswer["content"] = copy\n{PRINT}',
+        )
+    if conversation.has_tips and not conversation.did(PRINT_LINES):
+        return Reply(
+            reasoning="At first sight it agrees. Once more in small pieces, where a slip is easier to see.",
+            content="It seems to agree; I look a second time, in pieces.",
+            tool=REPL_TOOL,
+            code=PRINT_LINES,
+        )
+    return Reply(
+        reasoning="Part by part, what was printed agrees with the text as far as I can see.",
+        content="It agrees with the text; this is my answer.",
+        tool=REPL_TOOL,
+        code='answer["ready"] = True',
+    )

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 

@@ -17,13 +17,15 @@ import threading
 import time
 from pathlib import Path
 
+from .base import EnvironmentFault
+
 SCRIPT = Path(__file__).with_name("math_grader_process.py")
 START_SECONDS = 60.0
 MAX_ANSWER_CHARS = 20_000
 """Of a longer answer the end is graded: there the final answer stands."""
 
 
-class GraderError(Exception):
+class GraderError(EnvironmentFault):
     """The helper process cannot be had at all."""
 
 
@@ -52,7 +54,7 @@ class MathGrader:
             if line is None:
                 self._stop()
                 return False
-        return json.loads(line) == {"equal": True}
+        return bool(json.loads(line)["equal"])
 
     def close(self) -> None:
         """Ends the helper; the next request starts a new one."""

@@ -29,7 +29,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.set_int_max_str_digits(10_000)
     logging.disable(logging.CRITICAL)
-    import math_verify  # noqa: F401, PLC0415  the first request should not pay for the import
+    import math_verify  # noqa: F401  the first request should not pay for the import
 
     _reply(replies, {"ready": True})
     for line in sys.stdin:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _equal(*, gold: str, answer: str) -> bool:
-    from math_verify import parse, verify  # noqa: PLC0415
+    from math_verify import parse, verify
 
     try:
         gold_parsed = parse(f"\\boxed{{{gold}}}", parsing_timeout=SOFT_SECONDS)

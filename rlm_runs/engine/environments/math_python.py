@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rlm_runs.engine.environments.base import Environment, Example, Score, Settings
-from rlm_runs.engine.environments.boxed import last_boxed
-from rlm_runs.engine.environments.math_grader import SHARED
-from rlm_runs.engine.environments.rows import Row, read_rows, sample
+from .base import Environment, Example, Score, Settings
+from .boxed import last_boxed
+from .math_grader import SHARED
+from .rows import Row, read_rows, sample
 
 OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
 

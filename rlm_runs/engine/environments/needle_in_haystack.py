@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rlm_runs.engine.environments.base import Environment, Example, Score, Settings
-from rlm_runs.engine.environments.words import NAMES, PLACES, WORDS
+from .base import Environment, Example, Score, Settings
+from .words import NAMES, PLACES, WORDS
 
 NeedleType = Literal["word", "numeric"]
 

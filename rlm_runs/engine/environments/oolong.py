@@ -11,10 +11,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rlm_runs.engine.environments import oolong_generated as generated
-from rlm_runs.engine.environments.base import Environment, Example, Score, Settings
-from rlm_runs.engine.environments.oolong_scoring import contains_answer, exact_match, official_score
-from rlm_runs.engine.environments.rows import Row, read_rows, sample
+from . import oolong_generated as generated
+from .base import Environment, Example, Score, Settings
+from .oolong_scoring import contains_answer, exact_match, official_score
+from .rows import Row, read_rows, sample
 
 PROMPT = """\
 The context is a list of {count} messages, one a line, each with its date and the number of the user who wrote \

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from rlm_runs.engine.environments.oolong_messages import TOPICS, Topic
+from .oolong_messages import TOPICS, Topic
 
 FIRST_DAY = date(2024, 1, 1)
 
@@ -86,14 +86,14 @@ def _count(rng: random.Random, about: Window) -> Question:
 def _most_frequent(rng: random.Random, about: Window) -> Question | None:
     winner = _only_extreme(Counter(message.label for message in about.messages), most=True)
     text = "Which label is the most frequent among the messages?"
-    return winner and Question("most_frequent", "label", text, winner)
+    return Question("most_frequent", "label", text, winner) if winner else None
 
 
 def _least_frequent(rng: random.Random, about: Window) -> Question | None:
     counts = Counter(message.label for message in about.messages)
     loser = _only_extreme(counts, most=False) if len(counts) == len(about.topic.labels) else None
     text = "Which label is the least frequent among the messages?"
-    return loser and Question("least_frequent", "label", text, loser)
+    return Question("least_frequent", "label", text, loser) if loser else None
 
 
 def _comparison(rng: random.Random, about: Window) -> Question | None:
@@ -120,7 +120,7 @@ def _per_user_most(rng: random.Random, about: Window) -> Question | None:
     users = Counter(str(m.user) for m in about.messages if m.label == label)
     winner = _only_extreme(users, most=True)
     text = f"Which user wrote the most messages with the label '{label}'?"
-    return winner and Question("per_user_most", "user", text, winner)
+    return Question("per_user_most", "user", text, winner) if winner else None
 
 
 def _per_date_count(rng: random.Random, about: Window) -> Question | None:
@@ -135,7 +135,7 @@ def _per_date_most(rng: random.Random, about: Window) -> Question | None:
     days = Counter(f"{m.day:%b %d, %Y}" for m in about.messages if m.label == label)
     winner = _only_extreme(days, most=True)
     text = f"On which date were the most messages with the label '{label}' written?"
-    return winner and Question("per_date_most", "date", text, winner)
+    return Question("per_date_most", "date", text, winner) if winner else None
 
 
 def _only_extreme(counts: Counter[str], *, most: bool) -> str | None:

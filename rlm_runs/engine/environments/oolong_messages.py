@@ -104,7 +104,7 @@ QUESTION_TYPES = Topic(
 
 REVIEWS = Topic(
     name="reviews",
-    about="The messages are reviews of things people bought, and a label says what the writer thinks on the whole.",
+    about="The messages are reviews of goods, and a label says what the writer thinks on the whole.",
     labels={
         "positive": (
             "I expected to send the {thing} back, and now nobody may take it from me.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
-from rlm_runs.engine.environments.boxed import unboxed
+from .boxed import unboxed
 
 COMPARISONS = ("more common than", "less common than", "same frequency as")
 ANSWER_TYPES = ("number", "label", "user", "date", "month", "comparison", "list", "text")

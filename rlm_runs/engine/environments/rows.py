@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rlm_runs.engine.environments.base import DataError
+from .base import DataError
 
 T = TypeVar("T")
 

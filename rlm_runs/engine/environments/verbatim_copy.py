@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from rlm_runs.engine.environments.base import Environment, Example, Score, Settings
-from rlm_runs.engine.environments.boxed import unboxed
-from rlm_runs.engine.environments.words import NAMES, PLACES, WORDS
+from .base import Environment, Example, Score, Settings
+from .boxed import unboxed
+from .words import NAMES, PLACES, WORDS
 
 ContentType = Literal["words", "json", "csv", "codes", "mixed", "all"]
 
