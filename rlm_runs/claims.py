@@ -18,12 +18,17 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
+from .celery import app
 from .engine.control import Control
 from .models import Experiment, Rollout
 from .recorder import roll_up
 
 logger = logging.getLogger(__name__)
+
+RUN_ROLLOUT = "rlm_runs.tasks.run_rollout"
+"""The task by its name: its module imports this one."""
 
 _TICK_SECONDS = 3.0
 """How often, at least, a running rollout looks whether it was cancelled."""
@@ -144,8 +149,6 @@ def _running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
 
 def enqueue(rollout_ids: Iterable[int]) -> None:
     """Sends a message for each queued rollout. One that cannot be sent is left to the sweep."""
-    from .tasks import run_rollout  # the task's module imports this one
-
     for rollout_id in rollout_ids:
         row = Rollout.objects.filter(pk=rollout_id, status=Rollout.Status.QUEUED)
         sent_before = row.values_list("enqueued", flat=True).first()
@@ -155,8 +158,8 @@ def enqueue(rollout_ids: Iterable[int]) -> None:
         wait = min(_FIRST_REQUEUE * 2 ** min(sent_before, 10), _LONGEST_REQUEUE)
         row.update(enqueued=F("enqueued") + 1, requeue_at=timezone.now() + wait)
         try:
-            run_rollout.delay(rollout_id)
-        except run_rollout.OperationalError:
+            app.send_task(RUN_ROLLOUT, [rollout_id])
+        except OperationalError:
             logger.warning("no message could be sent for rollout %s; the sweep will try again", rollout_id)
             return
 

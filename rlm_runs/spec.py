@@ -259,6 +259,8 @@ def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: 
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
         for detail in error.errors(include_url=False)
+        # A list whose only entry is wrong counts as empty, too: the entry's own problem says it better.
+        if not (detail["type"] == "too_short" and detail["input"])
     ]
 
 
@@ -273,10 +275,16 @@ def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any]) -> str:
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden" and len(detail["loc"]) == 1:
         return _unknown("setting", str(detail["loc"][0]), allowed)
-    if kind == "missing":
-        return "is missing"
-    if kind == "too_short" and given in ([], ()):
-        return "must not be empty"
-    message = detail["msg"]
-    message = message.removeprefix("Value error, ")
+    if kind in _IN_OUR_WORDS:
+        return _IN_OUR_WORDS[kind]
+    message = detail["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
+
+
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "model_type": "must be a name, or a table with a name and settings",
+}
+"""What pydantic says of its own types, as it reads to somebody who writes TOML."""

@@ -95,9 +95,7 @@ def completion(content: str = "", *, calls: list[tuple[str, Any]] | None = None,
         "object": "chat.completion",
         "created": 0,
         "model": "scripted",
-        "choices": [
-            {"index": 0, "finish_reason": "tool_calls" if calls else "stop", "message": message}
-        ],
+        "choices": [{"index": 0, "finish_reason": "tool_calls" if calls else "stop", "message": message}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15} | usage,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 from django.db import connection
@@ -57,7 +58,5 @@ def test_a_text_is_kept_once_under_its_own_sum():
 def test_json_with_nul_and_surrogates_can_be_stored():
     value = storable({"k\x00": ["\ud83d", {"n": float("nan")}, 1, None, True]})
     with connection.cursor() as cursor:
-        import json
-
         cursor.execute("SELECT %s::jsonb", [json.dumps(value)])
         assert cursor.fetchone() is not None

@@ -1,0 +1,47 @@
+"""What the machine has of what tests need. With CI=true a missing part fails the test instead of skipping it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+CI = os.environ.get("CI") == "true"
+
+
+def _docker_is_missing() -> str:
+    try:
+        found = subprocess.run(["docker", "version"], capture_output=True, text=True, timeout=30, check=False)
+    except OSError:
+        return "there is no docker command"
+    return "" if found.returncode == 0 else "no Docker engine answers"
+
+
+def _chromium_is_missing() -> str:
+    return "" if chromium_path() else "there is no Chromium"
+
+
+def _redis_is_missing() -> str:
+    return "" if shutil.which("redis-server") else "there is no redis-server"
+
+
+def chromium_path() -> str | None:
+    """The browser, under any of the names that distributions give it."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+MISSING = {"docker": _docker_is_missing, "browser": _chromium_is_missing, "redis": _redis_is_missing}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what cannot run on this machine, saying what is missing; never on CI."""
+    if CI:
+        return
+    for name, missing in MISSING.items():
+        marked = [item for item in items if item.get_closest_marker(name)]
+        why = missing() if marked else ""
+        for item in marked if why else ():
+            item.add_marker(pytest.mark.skip(reason=f"{why}; `make test` says how to get it"))

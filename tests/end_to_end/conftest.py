@@ -1,0 +1,64 @@
+"""A whole system per test, over the demo model, with a broker of its own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+from rlm_runs.demo_model.options import DemoOptions
+from rlm_runs.demo_model.server import DemoServer
+from tests.end_to_end.system import System
+
+
+@pytest.fixture(scope="session")
+def demo_model():
+    """The demo model, in a hurry."""
+    server = DemoServer(DemoOptions(seed=7, latency=0.0, jitter=0.0, fail_429=0.02, fail_500=0.01, window=16000))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(tmp_path):
+    """A Redis server of the test's own, on a socket."""
+    path = tmp_path / "redis.sock"
+    process = subprocess.Popen(
+        [shutil.which("redis-server") or "redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < until, "redis-server did not start"
+        time.sleep(0.05)
+    yield f"redis+socket://{path}"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def make_system(transactional_db, tmp_path, demo_model):
+    """Makes a system with variables of its own; ended with the test."""
+    systems = []
+
+    def make(**variables):
+        variables = {"DEMO_MODEL_URL": f"{demo_model.url}/v1", "RLM_SANDBOX": "process"} | variables
+        system = System(tmp_path, variables=variables)
+        systems.append(system)
+        return system
+
+    yield make
+    for system in systems:
+        system.stop()
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

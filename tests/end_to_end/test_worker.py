@@ -1,0 +1,253 @@
+"""A real worker process runs real experiments: over both brokers, through crashes, against other servers."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from rlm_runs.models import Execution, Rollout, Text, Trajectory
+from tests.scripted_server import Reply, ScriptedServer, cell, completion, error_body
+
+SMALL = """
+name = "small"
+examples = 2
+seed = 7
+models = ["demo-model"]
+scaffolds = ["llm", "rlm", "rlm_tips"]
+environments = [
+  "verbatim-copy",
+  { name = "needle-in-haystack", lines = 60 },
+  { name = "oolong", context_length_min = 3000, context_length_max = 6000 },
+]
+"""
+
+FOREIGN = """
+name = "foreign"
+examples = 2
+models = ["some-model"]
+scaffolds = [{ name = "rlm", max_turns = 4 }]
+environments = ["verbatim-copy"]
+"""
+
+
+def assert_all_is_well(system, rollouts):
+    system.manage("check_store")
+    assert {rollout.status for rollout in rollouts} == {Rollout.Status.COMPLETED}
+    for rollout in rollouts:
+        assert rollout.reward is not None
+        assert rollout.main_prompt_tokens > 0
+        assert rollout.cost > 0
+        assert rollout.seconds > 0
+    assert sum(rollout.sub_calls for rollout in rollouts if rollout.arm.scaffold == "rlm_tips") > 0
+    assert {rollout.sub_calls for rollout in rollouts if rollout.arm.scaffold == "llm"} == {0}
+
+
+def texts_sent_to_models():
+    """Every text that a model was sent to begin with."""
+    keys = {
+        message["text"] for opening in Trajectory.objects.values_list("opening", flat=True) for message in opening
+    }
+    return Text.objects.read(keys).values()
+
+
+def test_an_experiment_runs_over_the_filesystem_broker(make_system):
+    system = make_system()
+    experiment = system.launch(SMALL)
+    system.start_worker()
+    rollouts = system.wait_until_ended(experiment)
+    assert len(rollouts) == 3 * 3 * 2
+    assert_all_is_well(system, rollouts)
+
+
+@pytest.mark.redis
+def test_an_experiment_runs_over_redis(make_system, redis_url):
+    system = make_system(CELERY_BROKER_URL=redis_url)
+    system.start_worker()
+    experiment = system.launch(SMALL)
+    assert_all_is_well(system, system.wait_until_ended(experiment))
+
+
+@pytest.mark.docker
+def test_an_experiment_runs_in_docker_sandboxes(make_system):
+    system = make_system(RLM_SANDBOX="docker")
+    experiment = system.launch(SMALL.replace("examples = 2", "examples = 1"))
+    system.start_worker()
+    rollouts = system.wait_until_ended(experiment)
+    assert_all_is_well(system, rollouts)
+    assert {rollout.sandbox_backend for rollout in rollouts if rollout.arm.scaffold != "llm"} == {"docker"}
+
+
+def test_no_gold_answer_is_ever_sent_to_a_model(make_system):
+    """The gold answer of the needles is words; they stand in the haystack, never together as the gold has them."""
+    system = make_system()
+    experiment = system.launch(SMALL)
+    system.start_worker()
+    rollouts = system.wait_until_ended(experiment)
+    golds = {
+        Text.objects.get(pk=r.example.answer_id).text for r in rollouts if r.arm.environment != "verbatim-copy"
+    }
+    long_golds = {gold for gold in golds if len(gold) > 12}
+    assert long_golds
+    for text in texts_sent_to_models():
+        assert not [gold for gold in long_golds if gold in text]
+
+
+def test_a_killed_worker_loses_nothing(make_system):
+    slow = """
+        import time
+        time.sleep(60)
+    """
+    state = {"killed": False}
+
+    def script(request):
+        if not state["killed"]:
+            return cell(slow.replace("        ", ""))
+        return cell('answer["content"] = "x"; answer["ready"] = True')
+
+    with ScriptedServer(script) as server:
+        system = make_system(
+            OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
+        )
+        experiment = system.launch(FOREIGN)
+        worker = system.start_worker(concurrency=2)
+        system.wait_for(lambda: Execution.objects.filter(finished=False).count() == 2)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        state["killed"] = True
+        system.start_worker(concurrency=2)
+        rollouts = system.wait_until_ended(experiment)
+    assert [(r.status, r.attempt, r.turns) for r in rollouts] == [("completed", 2, 1)] * 2
+    # What the first attempt did is still there to be read, and its cost is not lost.
+    cut_off = Execution.objects.filter(turn__trajectory__attempt=1)
+    assert [execution.finished for execution in cut_off] == [False, False]
+    system.manage("check_store")
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_system):
+    state = {"stopped": False}
+
+    def script(request):
+        if not state["stopped"]:
+            return cell("import time; time.sleep(60)")
+        return cell('answer["content"] = "x"; answer["ready"] = True')
+
+    with ScriptedServer(script) as server:
+        system = make_system(
+            OPENAI_BASE_URL=server.url,
+            RLM_EXTRA_MODELS="some-model",
+            RLM_PROCESS_SANDBOX_MODELS="some-model",
+            RLM_LEASE_SECONDS="600",
+        )
+        experiment = system.launch(FOREIGN)
+        worker = system.start_worker(concurrency=2)
+        system.wait_for(lambda: Execution.objects.filter(finished=False).count() == 2)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(timeout=20)
+        assert {r.status for r in experiment.rollouts()} == {Rollout.Status.QUEUED}
+        state["stopped"] = True
+        system.start_worker(concurrency=2)
+        rollouts = system.wait_until_ended(experiment)
+    assert {(r.status, r.attempt) for r in rollouts} == {("completed", 2)}
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "stop_reason", "said"),
+    [
+        (
+            lambda _: Reply(401, error_body("Incorrect API key provided")),
+            "failed",
+            "model_error",
+            "Incorrect API key",
+        ),
+        (lambda _: Reply(200, "<html>"), "failed", "bad_completion", "not JSON"),
+        (
+            lambda _: Reply(400, error_body("too long", code="context_length_exceeded")),
+            "failed",
+            "prompt_too_long",
+            "too long",
+        ),
+        (lambda _: completion("I would rather talk."), "completed", "no_tool_call", ""),
+        (lambda _: completion(calls=[("search", {})]), "completed", "max_turns", ""),
+        (lambda _: completion(calls=[("call_python_repl", "{not json")]), "completed", "max_turns", ""),
+    ],
+    ids=["wrong key", "garbage", "too long", "no tool call", "unknown tool", "malformed arguments"],
+)
+def test_a_bad_model_is_data_and_the_experiment_goes_on(make_system, script, status, stop_reason, said):
+    with ScriptedServer(script) as server:
+        system = make_system(
+            OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
+        )
+        experiment = system.launch(FOREIGN)
+        system.start_worker()
+        rollouts = system.wait_until_ended(experiment)
+    assert {(r.status, r.stop_reason) for r in rollouts} == {(status, stop_reason)}
+    assert all(said in r.error for r in rollouts)
+    system.manage("check_store")
+
+
+def test_an_endpoint_that_is_down_fails_its_rollouts_with_its_address_told(make_system, free_port):
+    system = make_system(
+        OPENAI_BASE_URL=f"http://127.0.0.1:{free_port}/v1",
+        RLM_EXTRA_MODELS="some-model",
+        RLM_PROCESS_SANDBOX_MODELS="some-model",
+    )
+    experiment = system.launch(FOREIGN.replace("examples = 2", "examples = 1"))
+    system.start_worker()
+    (rollout,) = system.wait_until_ended(experiment)
+    assert (rollout.status, rollout.stop_reason, rollout.error_boundary) == ("failed", "model_error", "model")
+    assert "cannot be reached" in rollout.error
+
+
+def test_a_real_model_does_not_get_the_process_sandbox_unasked(make_system):
+    system = make_system(OPENAI_BASE_URL="http://127.0.0.1:1/v1", RLM_EXTRA_MODELS="some-model")
+    with pytest.raises(AssertionError, match="RLM_PROCESS_SANDBOX_MODELS=some-model"):
+        system.launch(FOREIGN)
+    assert not Rollout.objects.exists()
+
+
+def test_math_python_runs_on_questions_of_a_file(make_system, tmp_path):
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(
+        json.dumps({"question": "What is 6 * 7?", "answer": "Six sevens.\n#### 42"})
+        + "\n"
+        + json.dumps({"question": "What is 1/2 + 1/3?", "answer": "#### 5/6"})
+        + "\n"
+    )
+    answers = {"6 * 7": "42", "1/2 + 1/3": "\\frac{5}{6}"}
+
+    def script(request):
+        prompt = str(request["messages"])
+        answer = next(answer for question, answer in answers.items() if question in prompt)
+        if request["messages"][-1]["role"] != "tool":
+            name = request["tools"][0]["function"]["name"]
+            code = "import sympy; print(sympy.Rational(5, 6))"
+            return completion(
+                calls=[
+                    (
+                        name,
+                        {
+                            "code": code
+                            + f"\ntry:\n    answer['content'] = {answer!r}; answer['ready'] = True\nexcept NameError: pass"
+                        },
+                    )
+                ]
+            )
+        return completion(f"It is \\boxed{{{answer}}}.")
+
+    with ScriptedServer(script) as server:
+        system = make_system(
+            OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
+        )
+        experiment = system.launch(f"""
+name = "maths"
+examples = 2
+models = ["some-model"]
+scaffolds = ["llm", "rlm", "rlm_tips"]
+environments = [{{ name = "math-python", path = "{questions}" }}]
+""")
+        system.start_worker()
+        rollouts = system.wait_until_ended(experiment)
+    assert [r.reward for r in rollouts] == [1.0] * 6
+    assert {r.cells for r in rollouts} == {1}

@@ -1,0 +1,108 @@
+"""A spec is checked whole, and every problem names its field and what is allowed there."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlm_runs.spec import SpecError, resolve
+
+GOOD = {
+    "name": "ablation",
+    "examples": 2,
+    "models": ["demo-model"],
+    "scaffolds": ["llm", {"name": "rlm", "cell_time_limit": 300}],
+    "environments": ["verbatim-copy", {"name": "needle-in-haystack", "lines": 50}],
+}
+
+
+def problems_of(**changes):
+    with pytest.raises(SpecError) as caught:
+        resolve({key: value for key, value in (GOOD | changes).items() if value is not None})
+    return {problem.field: problem.message for problem in caught.value.problems}
+
+
+def test_arms_are_the_cross_product_with_every_default_written_out():
+    plan = resolve(GOOD | {"scaffolds": ["llm", "rlm", "rlm_tips"]})
+    assert [(arm.environment.name, arm.scaffold) for arm in plan.arms] == [
+        (environment, scaffold)
+        for environment in ("verbatim-copy", "needle-in-haystack")
+        for scaffold in ("llm", "rlm", "rlm_tips")
+    ]
+    rlm = plan.arms[1].scaffold_settings.model_dump()
+    assert (rlm["cell_time_limit"], rlm["output_limit"], rlm["sub_parallelism"]) == (120, 8192, 5)
+    assert plan.arms[3].environment.settings.model_dump()["lines"] == 50
+
+
+def test_settings_of_an_entry_reach_its_arms_only():
+    limits = [arm.scaffold_settings.cell_time_limit for arm in resolve(GOOD).arms]
+    assert limits == [120, 300, 120, 300]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"name": None}, "name", "is missing"),
+        ({"name": "  "}, "name", "must not be blank"),
+        ({"examples": 0}, "examples", "greater than or equal to 1, not 0"),
+        ({"examples": -3}, "examples", "greater than or equal to 1, not -3"),
+        ({"examples": "many"}, "examples", "valid integer"),
+        ({"repetitions": 0}, "repetitions", "greater than or equal to 1"),
+        ({"seed": -1}, "seed", "greater than or equal to 0"),
+        ({"models": []}, "models", "must not be empty"),
+        ({"models": "demo-model"}, "models", "must be a list"),
+        (
+            {"models": ["demo"]},
+            "models[0]",
+            "unknown model 'demo' (did you mean demo-model?); allowed: demo-model, ",
+        ),
+        ({"sub_model": "nobody"}, "sub_model", "unknown model 'nobody'"),
+        ({"scaffolds": []}, "scaffolds", "must not be empty"),
+        (
+            {"scaffolds": ["rml"]},
+            "scaffolds[0].name",
+            "unknown scaffold 'rml' (did you mean rlm?); allowed: llm, rlm",
+        ),
+        ({"scaffolds": [3]}, "scaffolds[0]", "must be a name, or a table"),
+        ({"scaffolds": [{"cell_time_limit": 3}]}, "scaffolds[0].name", "is missing"),
+        (
+            {"scaffolds": [{"name": "rlm", "cell_limit": 3}]},
+            "scaffolds[0].cell_limit",
+            "did you mean cell_time_limit?",
+        ),
+        ({"scaffolds": [{"name": "rlm", "max_turns": -1}]}, "scaffolds[0].max_turns", "not -1"),
+        ({"scaffolds": [{"name": "rlm_tips", "tips": "x"}]}, "scaffolds[0].tips", "allowed: "),
+        ({"environments": []}, "environments", "must not be empty"),
+        ({"environments": ["oolng"]}, "environments[0].name", "did you mean oolong?"),
+        (
+            {"environments": [{"name": "verbatim-copy", "content_type": "wrds"}]},
+            "environments[0].content_type",
+            "'words', 'json', 'csv', 'codes', 'mixed' or 'all', not 'wrds'",
+        ),
+        ({"environments": [{"name": "oolong", "speed": 1}]}, "environments[0].speed", "unknown setting 'speed'"),
+        ({"sampling": {"temperature": -1}}, "sampling.temperature", "greater than or equal to 0"),
+        ({"sampling": {"heat": 1}}, "sampling.heat", "not permitted"),
+        ({"modles": ["demo-model"]}, "modles", "did you mean models?"),
+    ],
+)
+def test_a_problem_names_its_field_and_what_is_allowed(changes, field, said):
+    found = problems_of(**changes)
+    assert list(found) == [field]
+    assert said in found[field]
+
+
+def test_all_problems_are_told_at_once():
+    found = problems_of(scaffolds=["x"], environments=["y", {"name": "oolong", "z": 1}], models=["m"])
+    assert list(found) == ["models[0]", "environments[0].name", "environments[1].z", "scaffolds[0].name"]
+
+
+def test_a_model_whose_key_is_not_set_is_refused(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert "set OPENAI_API_KEY" in problems_of(models=["gpt-5-mini"])["models[0]"]
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert resolve(GOOD | {"models": ["gpt-5-mini"]}).arms[0].model.endpoint.name == "openai"
+
+
+def test_a_sub_model_of_another_endpoint_is_refused(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert "same endpoint" in problems_of(sub_model="gpt-5-mini")["sub_model"]
