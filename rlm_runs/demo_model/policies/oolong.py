@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..conversation import REPL_TOOL, Conversation, Reply
 from . import oolong_cells as cells
-from .reading import read
+from .reading import read, understood
 
 SKIMMING_SLIPS = 0.5
 ESTIMATE_SPREAD = 0.3
@@ -164,13 +164,31 @@ def _guess(conversation: Conversation, task: Asked) -> Reply:
             content="I label the messages by keywords.",
             reasoning="There are too many messages to read one by one, so I try keywords for each label.",
         )
+    seen = _telling_words(conversation.steps[-1].shown, task)
+    if seen and not conversation.did("keywords[label]"):
+        return _cell(
+            cells.filled(cells.REFINE, seen=repr(seen)),
+            content="Some messages match nothing. I look at a few of them and add words.",
+            reasoning=f"Of the unmatched ones, the first is about {seen[0][0]!r}. I take a word from each.",
+        )
     if not conversation.did("fallback = ") and conversation.chance(0.6, "mind the rest"):
         return _cell(
             cells.filled(cells.DEFAULT, labels=repr(list(task.labels))),
-            content="Some messages match nothing; I give them a default.",
+            content="The rest still matches nothing; I give it a default.",
             reasoning="Leaving them out would make the counts too low.",
         )
     return _aggregate(conversation, task, source="guessed")
+
+
+def _telling_words(shown: str, task: Asked) -> list[tuple[str, str]]:
+    """A label and a word for each unmatched message that the last cell printed: its longest small-letter word."""
+    _, _, listed = shown.partition("unmatched, for instance:\n")
+    seen = []
+    for text in re.findall(r"^   (.+)$", listed, re.MULTILINE):
+        words = re.findall(r"\b[a-z]{5,}\b", text)
+        if words:
+            seen.append((understood(text, labels=task.labels), max(words, key=len)))
+    return list(dict.fromkeys(seen))
 
 
 def _read_by_sub_llms(conversation: Conversation, task: Asked) -> Reply:

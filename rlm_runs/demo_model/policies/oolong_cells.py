@@ -41,12 +41,21 @@ def guess(text):
             return label
     return None
 
-guessed = [guess(text) for _, _, text, _ in records]
-unmatched = [r[2] for r, label in zip(records, guessed) if label is None]
-print(Counter(guessed))
-print(len(unmatched), "unmatched, for instance:")
-for text in unmatched[:4]:
-    print("  ", text)"""
+def guess_all():
+    guessed = [guess(text) for _, _, text, _ in records]
+    unmatched = [r[2] for r, label in zip(records, guessed) if label is None]
+    print(Counter(guessed))
+    print(len(unmatched), "unmatched, for instance:")
+    for text in unmatched[::max(1, len(unmatched) // 8)][:8]:
+        print("  ", text)
+    return guessed
+
+guessed = guess_all()"""
+
+REFINE = """\
+for label, word in $seen:
+    keywords[label].append(word)
+guessed = guess_all()"""
 
 DEFAULT = """\
 # Nothing tells the unmatched ones apart: they get the label that was guessed least.

@@ -40,21 +40,27 @@ class MathGrader:
 
     def equal(self, *, gold: str, answer: str) -> bool:
         """False also where the comparison fails, takes too long, or kills the helper."""
-        answer = answer[-MAX_ANSWER_CHARS:].encode("utf-8", "replace").decode()
-        request = json.dumps({"gold": gold, "answer": answer}).encode() + b"\n"
+        return self._ask({"gold": gold, "answer": answer[-MAX_ANSWER_CHARS:]})
+
+    def is_expression(self, text: str) -> bool:
+        """Whether a mathematical expression can be read from the text."""
+        return self._ask({"expression": text})
+
+    def _ask(self, request: dict[str, str]) -> bool:
+        line = json.dumps(request).encode() + b"\n"
         with self._lock:
             process = self._running()
             assert process.stdin is not None
             try:
-                process.stdin.write(request)
+                process.stdin.write(line)
                 process.stdin.flush()
-                line = _read_line(process, seconds=self.time_limit)
+                reply = _read_line(process, seconds=self.time_limit)
             except BrokenPipeError:
-                line = None
-            if line is None:
+                reply = None
+            if reply is None:
                 self._stop()
                 return False
-        return bool(json.loads(line)["equal"])
+        return bool(json.loads(reply)["yes"])
 
     def close(self) -> None:
         """Ends the helper; the next request starts a new one."""

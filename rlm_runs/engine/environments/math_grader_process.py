@@ -1,8 +1,9 @@
 """The helper process that compares mathematical expressions: a script of its own, run by `math_grader`.
 
-It reads one JSON request a line from stdin, {"gold": …, "answer": …}, and writes one JSON reply a line:
-{"equal": bool}. It imports nothing of ours, gets no environment variables, and bounds its own memory and the
-CPU time of each request, since what it evaluates was written by a model.
+It reads one JSON request a line from stdin, and writes one JSON reply a line, {"yes": bool}: whether the text
+of {"expression": …} is one, or whether {"gold": …, "answer": …} are equal. It imports nothing of ours, gets no
+environment variables, and bounds its own memory and the CPU time of each request, since what it evaluates was
+written by a model.
 """
 
 from __future__ import annotations
@@ -35,20 +36,30 @@ def main() -> None:
     for line in sys.stdin:
         _allow_cpu_seconds(CPU_SECONDS)
         request = json.loads(line)
-        _reply(replies, {"equal": _equal(gold=request["gold"], answer=request["answer"])})
+        _reply(replies, {"yes": _judged(request)})
+
+
+def _judged(request: dict[str, str]) -> bool:
+    try:
+        if "expression" in request:
+            return _is_expression(request["expression"])
+        return _equal(gold=request["gold"], answer=request["answer"])
+    except Exception:  # what no library survives is no expression, and equal to none
+        return False
+
+
+def _is_expression(text: str) -> bool:
+    from math_verify import parse
+
+    return bool(parse(f"\\boxed{{{text}}}", fallback_mode="no_fallback", parsing_timeout=SOFT_SECONDS))
 
 
 def _equal(*, gold: str, answer: str) -> bool:
     from math_verify import parse, verify
 
-    try:
-        gold_parsed = parse(f"\\boxed{{{gold}}}", parsing_timeout=SOFT_SECONDS)
-        if not gold_parsed:
-            return False
-        answer_parsed = parse(answer, parsing_timeout=SOFT_SECONDS)
-        return bool(verify(gold_parsed, answer_parsed, timeout_seconds=SOFT_SECONDS))
-    except Exception:  # an expression that no library survives is not equal to the gold answer
-        return False
+    gold_parsed = parse(f"\\boxed{{{gold}}}", parsing_timeout=SOFT_SECONDS)
+    answer_parsed = parse(answer, parsing_timeout=SOFT_SECONDS)
+    return bool(verify(gold_parsed, answer_parsed, timeout_seconds=SOFT_SECONDS))
 
 
 def _allow_cpu_seconds(seconds: int) -> None:

@@ -16,6 +16,31 @@ from .rows import Row, read_rows, sample
 
 OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
 
+MATHEMATICAL_WORDS = frozenset(
+    {
+        "sqrt",
+        "cbrt",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "ceil",
+        "floor",
+        "matrix",
+        "pmatrix",
+        "bmatrix",
+        "vmatrix",
+        "cases",
+        "array",
+        "infty",
+    }
+)
+
 PROMPT = """\
 {question}
 
@@ -64,21 +89,18 @@ class MathPython(Environment[MathPythonSettings]):
         ]
 
     def score(self, example: Example, answer: str) -> Score:
-        correct = float(SHARED.equal(gold=example.answer, answer=_gradable(answer)))
-        return Score(reward=correct, metrics={"boxed": float(last_boxed(answer) is not None)})
+        correct = any(SHARED.equal(gold=example.answer, answer=reading) for reading in _readings(answer))
+        return Score(reward=float(correct), metrics={"boxed": float(last_boxed(answer) is not None)})
 
 
-def _gradable(answer: str) -> str:
-    """The last box; without one a short answer is taken as the expression itself."""
+def _readings(answer: str) -> list[str]:
+    """The last box; without one the text itself, and where that is short, all of it as one expression."""
     boxed = last_boxed(answer)
     if boxed is not None:
-        return f"\\boxed{{{boxed}}}"
-    short = answer.strip().strip("$").strip()
-    return f"\\boxed{{{short}}}" if "\n" not in short and len(short) <= 100 and _braces_match(short) else answer
-
-
-def _braces_match(text: str) -> bool:
-    return text.count("{") == text.count("}")
+        return [f"\\boxed{{{boxed}}}"]
+    bare = answer.strip().strip("$").strip()
+    is_short = bare and "\n" not in bare and len(bare) <= 100 and bare.count("{") == bare.count("}")
+    return [f"\\boxed{{{bare}}}", answer] if is_short else [answer]
 
 
 def _question_and_gold(row: Row) -> tuple[str, str]:
@@ -94,8 +116,14 @@ def _question_and_gold(row: Row) -> tuple[str, str]:
     return question, (written if boxed is None else boxed).strip().strip("$")
 
 
+def _is_prose(gold: str) -> bool:
+    """Whether it holds words that are no function's name: they would be read as products of letters."""
+    bare = re.sub(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+", " ", gold)
+    return any(word not in MATHEMATICAL_WORDS for word in re.findall(r"[A-Za-z]{4,}", bare))
+
+
 def _example(row: Row, *, question: str, gold: str) -> Example:
-    if not SHARED.equal(gold=gold, answer=f"\\boxed{{{gold}}}"):
+    if _is_prose(gold) or not SHARED.is_expression(gold):
         raise row.error(f"has a gold answer that is no mathematical expression: {gold[:200]!r}")
     return Example(
         prompt=PROMPT.format(question=question.strip()),

@@ -143,11 +143,18 @@ def _local(row: Row, *, labels: bool) -> Example:
     text = row.text("context_window_text_with_labels" if labels else "context_window_text")
     answer = _gold(row.text("answer"))
     kind = str(row.columns.get("answer_type", "")).removeprefix("ANSWER_TYPE.")
+    answer_type = LOCAL_ANSWER_TYPES.get(kind) or _guessed_type(answer)
+    if answer_type == "number" and _guessed_type(answer) != "number":
+        raise row.error(f"has a gold answer that is no number, though its answer_type is {kind}: {answer[:200]!r}")
+    if official_score(answer, gold=answer, answer_type=answer_type) != 1:
+        raise row.error(
+            f"has a gold answer that its answer_type {kind or answer_type} cannot be: {answer[:200]!r}"
+        )
     metadata = {
         "context_length": len(text),
         "subset": "local_with_labels" if labels else "local",
         "kind": str(row.columns.get("task") or kind),
-        "answer_type": LOCAL_ANSWER_TYPES.get(kind) or _guessed_type(answer),
+        "answer_type": answer_type,
         "topic": str(row.columns.get("dataset", "")),
     }
     return Example(prompt=row.text("question"), answer=answer, input_data=text, metadata=metadata)

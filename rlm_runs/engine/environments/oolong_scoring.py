@@ -25,7 +25,7 @@ def final_answer(answer: str) -> str:
     """What the answer comes down to: the box, else what follows the last `Answer:` (or the like), bare."""
     text = unboxed(answer)
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
-    marked = re.findall(r"(?im)^.*?\b(?:answer|label|user|date|month)\b\W*?:\W*(.+)$", text)
+    marked = re.findall(r"(?im)^.*\b(?:answer|label|user|date|month)\b[*_`'\" ]*:[*_`'\" ]*(.+)$", text)
     return (marked[-1] if marked else text).strip(" \t\r\n*`'\"[]().")
 
 
@@ -34,6 +34,8 @@ def official_score(answer: str, *, gold: str, answer_type: str) -> float:
     said = final_answer(answer)
     if answer_type == "number":
         return _number_score(said, gold=gold)
+    if answer_type == "user":
+        return float(_numbers(said)[-1:] == [gold.strip()])
     if answer_type == "comparison":
         return float(_comparison(said) == _comparison(gold))
     if answer_type == "date":
@@ -61,12 +63,16 @@ def _plain(text: str) -> str:
 
 
 def _number_score(said: str, *, gold: str) -> float:
-    # The last number: "3 of 40" is rare, "of the 40 messages, 3" is how models talk.
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", said.replace(",", ""))
+    numbers = _numbers(said)
     if not numbers or len(numbers[-1]) > 15:
         return 0.0
     score: float = 0.75 ** abs(float(gold) - float(numbers[-1]))
     return score if score > 1e-6 else 0.0
+
+
+def _numbers(said: str) -> list[str]:
+    """All of them. The last one counts: "3 of 40" is rare, "of the 40 messages, 3" is how models talk."""
+    return re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d{3})", "", said))
 
 
 def _comparison(said: str) -> str | None:
