@@ -1,0 +1,429 @@
+"""Whole rollouts: a scripted model over real HTTP, a real REPL in a process sandbox, events in a list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import ClassVar
+
+import pytest
+
+from rlm_runs.engine import events as e
+from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
+from rlm_runs.engine.control import Control
+from rlm_runs.engine.environments.base import Environment, Example, Score, Settings, Tool
+from rlm_runs.engine.errors import Stopped
+from rlm_runs.engine.rollout import RolloutPlan, run_rollout
+from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings, RlmTipsSettings
+from sandbox.process_backend import ProcessBackend
+from sandbox.settings import SandboxSettings
+from tests.scripted_server import Reply, ScriptedServer, cell, completion, error_body
+
+
+class Riddle(Environment[Settings]):
+    """One example whose answer is 42; sub-LLMs, or the plain model, can look things up."""
+
+    name = "riddle"
+    title = "Riddle"
+    description = "For tests."
+    settings_type = Settings
+    tips: ClassVar = {"tips": "Think of a number."}
+    with_tools = True
+
+    def load(self, *, n: int, seed: int) -> Sequence[Example]:
+        return [EXAMPLE] * n
+
+    def score(self, example: Example, answer: str) -> Score:
+        if answer == "unscorable":
+            raise ValueError("cannot be scored")
+        return Score(reward=float(answer == example.answer))
+
+    def tools(self) -> Sequence[Tool]:
+        schema = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+        return [Tool("look_up", "Looks a word up.", schema, _look_up)] if self.with_tools else []
+
+
+class PlainRiddle(Riddle):
+    with_tools = False
+
+
+class PythonRiddle(PlainRiddle):
+    python_tool = True
+
+
+def _look_up(word: str) -> str:
+    if word == "broken":
+        raise ConnectionError("the dictionary is closed")
+    return f"{word} means 42"
+
+
+EXAMPLE = Example(prompt="What is the number?", answer="42", input_data="a haystack " * 1000)
+DONE = cell('answer["content"] = "42"; answer["ready"] = True')
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory):
+    backend = ProcessBackend(SandboxSettings(pool_size=0, state_dir=tmp_path_factory.mktemp("sandbox")))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def play(backend):
+    """Runs a rollout of a scripted model; the events that it told."""
+
+    def run(script, *, settings=None, environment=None, control=None, window=None, price=None):
+        told = []
+        with ScriptedServer(script) as server:
+            client = ChatClient(
+                base_url=server.url, api_key="", retry=RetryPolicy(tries=2, first_wait=0.01), timeout=30
+            )
+            try:
+                run_rollout(
+                    RolloutPlan(
+                        environment=environment or Riddle(Settings()),
+                        example=EXAMPLE,
+                        scaffold_settings=settings or RlmSettings(),
+                        model="m",
+                        sub_model="m",
+                        window=window,
+                    ),
+                    client=client,
+                    backend=backend,
+                    record=told.append,
+                    control=control or Control(),
+                    price=price or (lambda model, usage: Decimal("0.001")),
+                    price_version="test",
+                )
+            finally:
+                client.close()
+                run.requests = server.requests
+        return told
+
+    return run
+
+
+def of(told, kind):
+    return [event for event in told if isinstance(event, kind)]
+
+
+def ended(told):
+    assert isinstance(told[-1], e.RolloutEnded)
+    return told[-1]
+
+
+def is_sub(request):
+    return request["messages"][0]["content"].startswith("You are a sub-LLM")
+
+
+def steps(*replies, sub=None):
+    """A script: the root's replies in turn, then the last for ever; `sub` answers sub-LLMs."""
+    left = list(replies)
+
+    def script(request):
+        if is_sub(request):
+            return sub(request)
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return script
+
+
+def test_an_answer_that_is_set_ready_ends_the_rollout(play):
+    told = play(steps(cell("print(len(context)); x = 1"), cell("x + 1"), DONE))
+    end = ended(told)
+    assert (end.stop_reason, end.answer, end.reward, end.boundary) == ("answer_ready", "42", 1.0, "")
+    first, second, last = of(told, e.ExecutionEnded)
+    assert first.shown.startswith("11000\n[Execution time: ")
+    assert (second.out, second.shown.split("\n")[0]) == ("2", "Out[2]: 2")
+    assert (last.answer, last.ready) == ("42", True)
+    assert [turn.index for turn in of(told, e.TurnEnded)] == [0, 1, 2]
+
+
+def test_the_root_sees_neither_its_input_data_nor_the_environments_tools(play):
+    play(steps(DONE))
+    request = play.requests[0]
+    assert "haystack" not in str(request["messages"])
+    assert "a string of 11,000 characters" in request["messages"][0]["content"]
+    assert [tool["function"]["name"] for tool in request["tools"]] == ["call_python_repl"]
+
+
+def test_each_request_continues_the_one_before_it(play):
+    play(steps(cell("print(1)"), cell("print(2)"), DONE))
+    first, second, third = (request["messages"] for request in play.requests)
+    assert second[: len(first)] == first
+    assert third[: len(second)] == second
+    assert [message["role"] for message in third] == ["system", "user", "assistant", "tool", "assistant", "tool"]
+    assert third[2]["tool_calls"][0]["id"] == third[3]["tool_call_id"]
+
+
+def test_tips_stand_in_their_tags_at_the_end_of_the_prompt(play):
+    play(steps(DONE), settings=RlmTipsSettings())
+    assert play.requests[0]["messages"][1]["content"] == (
+        "What is the number?\n\n<env_tips>\nThink of a number.\n</env_tips>"
+    )
+
+
+def test_sub_llms_answer_in_the_order_of_their_prompts_from_their_boxes(play):
+    def sub(request):
+        number = request["messages"][1]["content"].split()[-1]
+        return completion(f"I think it is \\boxed{{{number} of {{many}}}}, surely.")
+
+    code = "answers = llm_batch([f'number {i}' for i in range(8)]); print(answers)"
+    told = play(steps(cell(code), DONE, sub=sub))
+    execution = of(told, e.ExecutionEnded)[0]
+    lines = execution.output.splitlines()
+    assert lines[0].startswith("llm_batch: 8 call(s) in ")
+    assert [line.split(":")[0] for line in lines[1:9]] == [f"  [{i}]" for i in range(8)]
+    assert lines[1].endswith("✓")
+    assert "15 tokens, 0 tool calls" in lines[1]
+    assert lines[9] == str([f"{i} of {{many}}" for i in range(8)])
+    subs = [event for event in of(told, e.TrajectoryStarted) if event.kind == "sub"]
+    assert sorted((s.parent, s.batch, s.position, s.depth) for s in subs) == [(1, 0, i, 1) for i in range(8)]
+
+
+def test_batches_of_a_cell_are_numbered(play):
+    code = "llm_batch(['a']); llm_batch(['b', 'c']); llm_batch([])"
+    told = play(steps(cell(code), DONE, sub=lambda _: completion("x")))
+    subs = [(s.batch, s.position) for s in of(told, e.TrajectoryStarted) if s.kind == "sub"]
+    assert sorted(subs) == [(0, 0), (1, 0), (1, 1)]
+    assert of(told, e.ExecutionEnded)[0].error_type == ""
+
+
+def test_a_sub_llm_loops_over_tools_and_then_must_answer(play):
+    def sub(request):
+        if request.get("tools"):
+            return completion(calls=[("look_up", {"word": "x"})])
+        assert "final answer now" in request["messages"][-1]["content"]
+        return completion("\\boxed{42}")
+
+    told = play(steps(cell("print(llm_batch(['look x up']))"), DONE, sub=sub))
+    assert "5 tool calls" in of(told, e.ExecutionEnded)[-2].output
+    assert "⚠ max turns" in of(told, e.ExecutionEnded)[-2].output
+    assert [call.shown for call in of(told, e.ExecutionEnded)[:5]] == ["x means 42"] * 5
+    assert [s.stop_reason for s in of(told, e.TrajectoryEnded)] == ["max_turns", "answer_ready"]
+
+
+def test_a_tool_that_fails_is_told_to_the_sub_llm_and_ends_nothing(play):
+    def sub(request):
+        if request["messages"][-1]["role"] == "tool":
+            return completion(request["messages"][-1]["content"])
+        return completion(
+            calls=[("look_up", {"word": "broken"}), ("look_up", {}), ("fly", {}), ("look_up", "{no")]
+        )
+
+    told = play(steps(cell("print(llm_batch(['x'])[0])"), DONE, sub=sub))
+    calls = [event for event in of(told, e.ExecutionEnded) if event.error_type]
+    assert [call.shown.split(":")[0] for call in calls] == ["Error"] * 4
+    assert "the dictionary is closed" in calls[0].shown
+    assert "needs word" in calls[1].shown
+    assert "there is no tool 'fly'; there are: look_up" in calls[2].shown
+    assert "not valid JSON" in calls[3].shown
+    assert ended(told).reward == 1.0
+
+
+def test_a_sub_llm_that_fails_is_an_error_in_its_place(play):
+    def sub(request):
+        if "bad" in request["messages"][1]["content"]:
+            return Reply(400, error_body("maximum context length", code="context_length_exceeded"))
+        return completion("fine")
+
+    told = play(steps(cell("print(llm_batch(['good', 'bad']))"), DONE, sub=sub))
+    output = of(told, e.ExecutionEnded)[0].output
+    assert "'fine'" in output
+    assert "Error: HTTP 400: maximum context length" in output
+    assert "✗ prompt_too_long" in output
+    assert ended(told).stop_reason == "answer_ready"
+
+
+def test_turns_that_run_out_leave_what_the_answer_holds(play):
+    told = play(steps(cell('answer["content"] = "42"')), settings=RlmSettings(max_turns=3))
+    end = ended(told)
+    assert (end.stop_reason, end.answer, end.reward) == ("max_turns", "42", 1.0)
+    assert len(of(told, e.TurnEnded)) == 3
+
+
+def test_a_root_that_only_talks_is_reminded_and_then_ended(play):
+    told = play(steps(completion("The answer is 42.")))
+    turns = of(told, e.TurnEnded)
+    assert ["You did not call" in turn.reply for turn in turns] == [True, True, False]
+    assert (ended(told).stop_reason, ended(told).reward) == ("no_tool_call", 0.0)
+    assert play.requests[1]["messages"][-1]["content"].startswith("You did not call")
+
+
+def test_a_call_that_cannot_be_made_is_told_to_the_root(play):
+    bad = [
+        completion(calls=[("search", {})]),
+        completion(calls=[("call_python_repl", "{")]),
+        completion(calls=[("call_python_repl", {"code": 3})]),
+        completion(calls=[("call_python_repl", {})]),
+    ]
+    told = play(steps(*bad, DONE))
+    shown = [event.shown for event in of(told, e.ExecutionEnded)]
+    assert "there is no tool 'search'" in shown[0]
+    assert "not valid JSON" in shown[1]
+    assert "must be a string" in shown[2]
+    assert "needs code" in shown[3]
+    assert ended(told).reward == 1.0
+
+
+def test_a_cell_past_its_time_keeps_its_variables(play):
+    code = "kept = 7\nprint('so far', flush=True)\nimport time\ntime.sleep(60)"
+    told = play(steps(cell(code), cell("kept"), DONE), settings=RlmSettings(cell_time_limit=1))
+    slow, after, _ = of(told, e.ExecutionEnded)
+    assert (slow.timed_out, slow.state_lost) == (True, False)
+    assert slow.output.startswith("so far")
+    assert "interrupted after 1 s" in slow.shown
+    assert after.out == "7"
+
+
+def test_an_error_is_shown_without_ending_anything(play):
+    told = play(steps(cell("1 / 0"), DONE))
+    failed = of(told, e.ExecutionEnded)[0]
+    assert (failed.error_type, failed.error_message) == ("ZeroDivisionError", "division by zero")
+    assert "ZeroDivisionError: division by zero" in failed.shown
+
+
+def test_long_output_is_cut_for_the_model_and_kept_whole(play):
+    told = play(steps(cell("print('y' * 50_000)"), DONE))
+    execution = of(told, e.ExecutionEnded)[0]
+    assert execution.truncated
+    assert (len(execution.output), execution.output_chars) == (50_001, 50_001)
+    assert execution.shown.startswith("y" * 8192 + "\n... [output truncated")
+
+
+def test_the_sub_call_budget_holds_at_the_moment_of_the_call(play):
+    code = "print(llm_batch(['a'] * 5))"
+    told = play(
+        steps(cell(code), DONE, sub=lambda _: completion("ok")),
+        settings=RlmSettings(max_sub_calls=3, sub_parallelism=1),
+    )
+    output = of(told, e.ExecutionEnded)[0].output
+    assert output.count("'ok'") == 3
+    assert output.count("'Error: all 3 sub-LLM calls of this rollout are used'") == 2
+    assert sum(is_sub(request) for request in play.requests) == 3
+
+
+def test_a_spent_budget_ends_the_rollout_with_the_answer_so_far(play):
+    told = play(steps(cell('answer["content"] = "42"')), settings=RlmSettings(max_tokens=40))
+    assert (ended(told).stop_reason, ended(told).reward) == ("budget_tokens", 1.0)
+    assert len(play.requests) == 3  # 15 tokens each
+
+
+def test_the_root_is_warned_once_when_its_window_fills_up(play):
+    full = completion(calls=[("call_python_repl", {"code": "1"})], prompt_tokens=850)
+    told = play(steps(full, full, DONE), window=1000)
+    replies = [turn.reply for turn in of(told, e.TurnEnded)]
+    assert "86 % full (855 of 1,000 tokens)" in replies[0]
+    assert replies[1:] == ["", ""]
+
+
+def test_the_llm_scaffold_has_the_input_data_and_the_tools(play):
+    script = steps(completion(calls=[("look_up", {"word": "x"})]), completion("42"))
+    told = play(script, settings=LlmSettings())
+    assert "a haystack" in play.requests[0]["messages"][0]["content"]
+    assert [tool["function"]["name"] for tool in play.requests[0]["tools"]] == ["look_up"]
+    assert (ended(told).stop_reason, ended(told).reward) == ("final_message", 1.0)
+    assert of(told, e.RolloutStarted)[0].sandbox_backend == ""
+
+
+def test_the_llm_scaffold_without_tools_is_one_call(play):
+    told = play(steps(completion("41")), settings=LlmSettings(), environment=PlainRiddle(Settings()))
+    assert "tools" not in play.requests[0]
+    assert len(play.requests) == 1
+    assert ended(told).reward == 0.0
+
+
+def test_the_python_tool_of_the_llm_scaffold_keeps_its_state(play):
+    script = steps(
+        completion(calls=[("python", {"code": "x = 41"})]),
+        completion(calls=[("python", {"code": "x + 1"}), ("python", {"code": "answer"})]),
+        completion("42"),
+    )
+    told = play(script, settings=LlmSettings(), environment=PythonRiddle(Settings()))
+    first, second, third = of(told, e.ExecutionEnded)
+    assert second.out == "42"
+    assert third.error_type == "NameError"  # that is the RLM's
+    assert (first.answer, first.ready) == (None, None)
+    assert ended(told).reward == 1.0
+
+
+def test_the_llm_scaffolds_turns_run_out(play):
+    looping = completion(calls=[("look_up", {"word": "x"})])
+
+    def script(request):
+        return looping if request.get("tools") else completion("42")
+
+    told = play(script, settings=LlmSettings(max_turns=2))
+    assert len(play.requests) == 3
+    assert "final answer now" in play.requests[-1]["messages"][-1]["content"]
+    assert (ended(told).stop_reason, ended(told).reward) == ("max_turns", 1.0)
+
+
+def test_a_prompt_over_the_window_has_no_reward(play):
+    told = play(
+        lambda _: Reply(400, error_body("too long", code="context_length_exceeded")), settings=LlmSettings()
+    )
+    end = ended(told)
+    assert (end.stop_reason, end.reward, end.boundary) == ("prompt_too_long", None, "model")
+    assert "too long" in end.error
+    assert of(told, e.TurnEnded)[0].cost == 0
+    assert of(told, e.TrajectoryEnded)[0].stop_reason == "prompt_too_long"
+
+
+def test_an_answer_that_cannot_be_scored_is_not_a_zero(play):
+    told = play(steps(completion("unscorable")), settings=LlmSettings(), environment=PlainRiddle(Settings()))
+    end = ended(told)
+    assert (end.stop_reason, end.reward, end.boundary) == ("scoring_error", None, "scoring")
+    assert (end.answer, end.error) == ("unscorable", "ValueError: cannot be scored")
+
+
+def test_an_error_of_ours_is_told_as_ours(play):
+    def price(model, usage):
+        raise ZeroDivisionError("in the price list")
+
+    end = ended(play(steps(DONE), price=price))
+    assert (end.stop_reason, end.boundary) == ("internal_error", "internal")
+    assert "in the price list" in end.error
+
+
+def test_an_error_of_ours_inside_a_sub_llm_does_not_leave_the_cell_waiting(play):
+    calls = []
+
+    def price(model, usage):
+        calls.append(model)
+        if len(calls) == 2:
+            raise ZeroDivisionError("in the price list")
+        return Decimal(0)
+
+    told = play(steps(cell("llm_batch(['a'])"), DONE, sub=lambda _: completion("x")), price=price)
+    assert (ended(told).stop_reason, ended(told).boundary) == ("internal_error", "internal")
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "interrupted"])
+def test_stopping_ends_a_running_cell(play, reason):
+    control = Control()
+
+    def sub(request):
+        control.stop(reason)
+        return completion("late")
+
+    script = steps(cell("llm_batch(['a']); import time; time.sleep(60)"), DONE, sub=sub)
+    if reason == "interrupted":
+        with pytest.raises(Stopped):
+            play(script, control=control)
+    else:
+        end = ended(play(script, control=control))
+        assert (end.stop_reason, end.reward, end.boundary) == ("cancelled", None, "control")
+
+
+def test_what_was_spent_after_the_cell_gave_up_is_counted(play):
+    def sub(request):
+        time.sleep(2)
+        return completion("late")
+
+    told = play(steps(cell("llm_batch(['slow'])"), DONE, sub=sub), settings=RlmSettings(cell_time_limit=0.5))
+    assert of(told, e.ExecutionEnded)[0].timed_out
+    subs = {t.key for t in of(told, e.TrajectoryStarted) if t.kind == "sub"}
+    assert [turn.usage.prompt for turn in of(told, e.TurnEnded) if turn.trajectory in subs] == [10]
+    assert ended(told).reward == 1.0
