@@ -1,5 +1,26 @@
 """The pages."""
 
-from django.urls import URLPattern
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from .views import experiments, health, launch, rollouts, traces
+
+urlpatterns = [
+    path("", experiments.experiment_list, name="experiments"),
+    path("launch/", launch.launch_form, name="launch"),
+    path("launch/spec/", launch.launch_spec, name="launch-spec"),
+    path("experiments/<slug:slug>/", experiments.experiment, name="experiment"),
+    path("experiments/<slug:slug>/live/", experiments.experiment_live, name="experiment-live"),
+    path("experiments/<slug:slug>/cancel/", experiments.experiment_cancel, name="experiment-cancel"),
+    path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
+    path("rollouts/", rollouts.rollout_list, name="rollouts"),
+    path("rollouts/<int:pk>/", traces.rollout, name="rollout"),
+    path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),
+    path("rollouts/<int:pk>/calls/<int:trajectory>/", traces.call, name="call"),
+    path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", traces.batch, name="batch"),
+    path("rollouts/<int:pk>/turns/<int:turn>/prompt/", traces.prompt, name="prompt"),
+    path("rollouts/<int:pk>/text/<slug:owner>/<int:key>/<slug:part>/", traces.text, name="text"),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("healthz", health.healthz, name="healthz"),
+]

@@ -70,6 +70,13 @@ class Progress:
         return self.total - self.done - self.running
 
     @property
+    def seconds_taken(self) -> float | None:
+        """From the first start to the last end."""
+        if self.began_at is None or self.last_ended_at is None:
+            return None
+        return (self.last_ended_at - self.began_at).total_seconds()
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
         return self.done == self.total

@@ -1,0 +1,114 @@
+"""Numbers and hostile text as a reader sees them: never more digits than they deserve, nothing invisible."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from html import escape
+
+DASH = "–"
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """`text` with nothing hidden: control characters as pictures (␀), lone surrogates and marks that turn the
+    direction of writing by their number. What is left encodes as UTF-8.
+    """
+    return _HIDDEN.sub(_picture, text.replace("\r\n", "\n"))
+
+
+def _picture(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if number < 0x20:
+        return chr(0x2400 + number)
+    return "␡" if number == 0x7F else f"⟨U+{number:04X}⟩"
+
+
+def count(number: float | None) -> str:
+    """950, 9,500, 75.5k, 1.24M."""
+    if number is None:
+        return DASH
+    if abs(number) >= 999_950:
+        return f"{number / 1e6:.2f}M" if abs(number) < 9.995e6 else f"{number / 1e6:,.1f}M"
+    if abs(number) >= 9_999.5:
+        return f"{number / 1e3:.1f}k"
+    return f"{number:,.0f}"
+
+
+def mean(number: float | None) -> str:
+    """A mean of counts: one decimal while it is small."""
+    if number is None:
+        return DASH
+    return f"{number:.1f}".removesuffix(".0") if abs(number) < 100 else count(number)
+
+
+def exact(number: float | None) -> str:
+    """All that is known of a number, for hovers."""
+    if number is None:
+        return "not known"
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
+
+
+def dollars(cost: Decimal | None) -> str:
+    """$0.0132, $31.20: three digits that count below a dollar, cents above. Unknown is said in words."""
+    if cost is None:
+        return "unpriced"
+    if cost == 0:
+        return "$0"
+    if abs(cost) >= 1:
+        return f"${cost:,.2f}"
+    places = min(10, 2 - math.floor(math.log10(abs(cost))))
+    return f"${cost:.{places}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """0.42 s, 4.2 s, 42 s, 2 m 14 s, 1 h 02 m."""
+    if seconds is None:
+        return DASH
+    if seconds < 9.95:
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def score(value: float | None) -> str:
+    """A reward: two decimals, whole where it is whole."""
+    if value is None:
+        return DASH
+    return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
+
+
+def probability(p: float) -> str:
+    """p = 0.07, p < 0.001."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """1 call, 38 calls."""
+    plural_form = many or (f"{one[:-1]}ies" if one.endswith("try") else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural_form}"
+
+
+def metric(value: object) -> str:
+    """A number of an environment's own, or whatever else it put there."""
+    return f"{value:.4g}" if isinstance(value, int | float) else visible(str(value))
+
+
+def ago(seconds: float) -> str:
+    """3 m ago, 2 h ago, 5 d ago."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"
+
+
+def weight(text: str) -> int:
+    """Bytes of a text on a page, escaped and encoded."""
+    return len(escape(visible(text)).encode())

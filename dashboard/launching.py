@@ -1,0 +1,285 @@
+"""The launch form as data: what may be chosen, what was, and the spec that says the same.
+
+Every setting of an environment or a scaffold is an input made from its pydantic field. Several values separated by
+commas make one entry each, so an ablation is typed where its default stands. `launch` judges the spec; its
+problems come back to the inputs that they are about.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from django.http import QueryDict
+from pydantic.fields import FieldInfo
+
+from rlm_runs.endpoints import ModelChoice, model_choices
+from rlm_runs.engine.environments.registry import REGISTRY
+from rlm_runs.engine.scaffolds.settings import SETTINGS
+from rlm_runs.launch import Problem
+from rlm_runs.models.experiments import Scaffold
+
+_ABOUT_SCAFFOLDS = {
+    "llm": "The model alone, with the environment's own tools.",
+    "rlm": "The model drives a Python REPL and calls sub-LLMs from it.",
+    "rlm_tips": "The same, with the environment's tips in its prompt.",
+}
+_DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
+_SIMPLE = ("name", "description", "examples", "seed", "repetitions")
+_INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One input: a setting of an environment or a scaffold."""
+
+    input_name: str
+    name: str
+    description: str
+    default: str
+    choices: tuple[str, ...]
+    value: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One box that may be ticked, with its settings."""
+
+    kind: str
+    name: str
+    title: str
+    description: str
+    chosen: bool
+    disabled: str
+    simulated: bool
+    settings: tuple[Setting, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its settings should be seen without asking."""
+        return any(setting.value or setting.problems for setting in self.settings)
+
+
+@dataclass(frozen=True)
+class LaunchPage:
+    """All that the template shows."""
+
+    values: Mapping[str, str]
+    environments: tuple[Choice, ...]
+    scaffolds: tuple[Choice, ...]
+    models: tuple[Choice, ...]
+    problems: Mapping[str, tuple[str, ...]]
+    toml: str
+
+
+def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
+    """The form with what was given, and each problem at its input; those with no input stand under ""."""
+    placed = _placed(data, problems)
+    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
+    return LaunchPage(
+        values=values,
+        environments=tuple(
+            _choice(
+                "environments",
+                name,
+                found.title,
+                found.description,
+                found.settings_type.model_fields,
+                data,
+                placed,
+            )
+            for name, found in REGISTRY.items()
+        ),
+        scaffolds=tuple(
+            _choice(
+                "scaffolds", name, Scaffold(name).label, _ABOUT_SCAFFOLDS[name], found.model_fields, data, placed
+            )
+            for name, found in SETTINGS.items()
+        ),
+        models=tuple(_model(choice, data, placed) for choice in model_choices()),
+        problems=placed,
+        toml=as_toml(spec_of(data)),
+    )
+
+
+def _choice(
+    kind: str,
+    name: str,
+    title: str,
+    description: str,
+    fields: Mapping[str, FieldInfo],
+    data: QueryDict,
+    placed: Mapping[str, tuple[str, ...]],
+) -> Choice:
+    return Choice(
+        kind=kind,
+        name=name,
+        title=title,
+        description=description,
+        chosen=name in data.getlist(kind),
+        disabled="",
+        simulated=False,
+        settings=tuple(
+            _setting(f"{kind}.{name}.{key}", key, field, data, placed) for key, field in fields.items()
+        ),
+        problems=placed.get(f"{kind}.{name}", ()),
+    )
+
+
+def _setting(
+    input_name: str, name: str, field: FieldInfo, data: QueryDict, placed: Mapping[str, tuple[str, ...]]
+) -> Setting:
+    return Setting(
+        input_name=input_name,
+        name=name,
+        description=field.description or "",
+        default=_written(field.default),
+        choices=tuple(_choices(field.annotation)),
+        value=data.get(input_name, ""),
+        problems=placed.get(input_name, ()),
+    )
+
+
+def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Choice:
+    return Choice(
+        kind="models",
+        name=choice.name,
+        title=choice.name,
+        description=choice.endpoint.title,
+        chosen=choice.name in data.getlist("models"),
+        disabled=choice.endpoint.missing,
+        simulated=choice.simulated,
+        settings=(),
+        problems=placed.get(f"models.{choice.name}", ()),
+    )
+
+
+def starting_data() -> QueryDict:
+    """What the form opens with: the demo's scaffolds, and the first model that can be reached."""
+    data = QueryDict(mutable=True)
+    data.update(_DEFAULTS)
+    data.setlist("scaffolds", list(SETTINGS))
+    reachable = next((choice.name for choice in model_choices() if not choice.endpoint.missing), None)
+    data.setlist("models", [reachable] if reachable else [])
+    return data
+
+
+def spec_of(data: QueryDict) -> dict[str, Any]:
+    """The spec that the form says. Nothing is judged here."""
+    spec: dict[str, Any] = {
+        name: _number_or_text(text) if name in _DEFAULTS else text
+        for name in _SIMPLE
+        if (text := str(data.get(name, "")).strip())
+    }
+    return spec | {
+        "models": data.getlist("models"),
+        "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
+        "environments": [entry for _, entry in _entries("environments", data)],
+    }
+
+
+def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
+    """The chosen names with their entries of the spec: one for each combination of the values given."""
+    fields_of: Mapping[str, Mapping[str, FieldInfo]] = (
+        {name: found.settings_type.model_fields for name, found in REGISTRY.items()}
+        if kind == "environments"
+        else {name: found.model_fields for name, found in SETTINGS.items()}
+    )
+    for name in data.getlist(kind):
+        given = {
+            key: list(_values(field, text))
+            for key, field in fields_of.get(name, {}).items()
+            if (text := str(data.get(f"{kind}.{name}.{key}", "")).strip())
+        }
+        for combination in product(*given.values()):
+            settings = dict(zip(given, combination, strict=True))
+            yield name, {"name": name, **settings} if settings else name
+
+
+def _values(field: FieldInfo, text: str) -> Iterator[Any]:
+    """What stands in an input, as the field's kind of value. Only plain text may hold a comma."""
+    if _is_text(field.annotation):
+        yield text
+        return
+    for part in filter(None, map(str.strip, text.split(","))):
+        is_none = part.lower() == "none" and type(None) in typing.get_args(field.annotation)
+        yield None if is_none else _number_or_text({"yes": "true", "no": "false"}.get(part.lower(), part))
+
+
+def _number_or_text(text: str) -> Any:
+    """`500` → 500, `true` → True, anything else as it stands."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) and abs(value) < float("inf") else text
+
+
+def _is_text(annotation: Any) -> bool:
+    return annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _choices(annotation: Any) -> Iterable[str]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return map(_written, typing.get_args(annotation))
+    if annotation is bool:
+        return ("yes", "no")
+    return ()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+    """Input → its problems. `environments[1].path` goes to the input of the entry that was the second."""
+    placed: dict[str, list[str]] = {}
+    for problem in problems:
+        placed.setdefault(_place(data, problem.field), []).append(problem.message)
+    return {place: tuple(dict.fromkeys(messages)) for place, messages in placed.items()}
+
+
+def _place(data: QueryDict, field: str) -> str:
+    found = _INDEXED.fullmatch(field)
+    if found is None:
+        return field if field in (*_SIMPLE, "models", "scaffolds", "environments") else ""
+    kind, index, setting = found[1], int(found[2]), found[3]
+    names = data.getlist(kind) if kind == "models" else [name for name, _ in _entries(kind, data)]
+    if index >= len(names):
+        return kind
+    return f"{kind}.{names[index]}" + (f".{setting}" if setting and setting != "name" else "")
+
+
+def as_toml(spec: Mapping[str, Any]) -> str:
+    """A spec as `manage.py launch` reads it."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in spec.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if value is None:
+        return '"none"'  # TOML has no null
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        long = any(isinstance(item, Mapping) for item in value)
+        parts = [_toml(item) for item in value]
+        return "[\n  " + ",\n  ".join(parts) + ",\n]" if long else f"[{', '.join(parts)}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

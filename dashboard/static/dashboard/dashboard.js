@@ -1,0 +1,141 @@
+// The little that pages need beside htmx: theme, figures, keys, copying.
+"use strict";
+(() => {
+  const root = document.documentElement;
+
+  // Theme: as the system says, until the switch is used.
+  const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  function switchTheme() {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only, then */ }
+    drawFigures(true);
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawFigures(true));
+
+  // Figures: data from a JSON block; `var(--name)` in it becomes what the theme makes of it.
+  const drawn = new WeakMap();
+  function themed(value, style) {
+    if (typeof value === "string") {
+      return value.startsWith("var(--") ? style.getPropertyValue(value.slice(4, -1)).trim() : value;
+    }
+    if (Array.isArray(value)) return value.map((item) => themed(item, style));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, themed(item, style)]));
+    }
+    return value;
+  }
+  function drawFigures(again) {
+    if (!window.Plotly) return;
+    const style = getComputedStyle(root);
+    for (const box of document.querySelectorAll("[data-figure]")) {
+      const source = document.getElementById(box.dataset.figure);
+      if (!source || (!again && drawn.get(box) === source.textContent)) continue;
+      const isFirst = !drawn.has(box);
+      drawn.set(box, source.textContent);
+      const figure = themed(JSON.parse(source.textContent), style);
+      Plotly.react(box, figure.data, figure.layout, { displayModeBar: false, responsive: true }).then(() => {
+        if (!isFirst) return;
+        box.on("plotly_click", (event) => {
+          const link = event.points[0].customdata && event.points[0].customdata[0];
+          if (typeof link === "string" && link.startsWith("/")) location.assign(link);
+        });
+      });
+    }
+  }
+
+  // Keys. Never while one is typing, never with a modifier.
+  const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+  function step(way) {
+    const stops = [...document.querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
+    if (!stops.length) return;
+    const edge = 72;
+    const tops = stops.map((stop) => stop.getBoundingClientRect().top);
+    let at = stops.indexOf(document.activeElement);
+    if (at < 0) at = way > 0 ? tops.findIndex((top) => top > edge) - 1 : tops.findIndex((top) => top >= edge - 2);
+    if (at < -1) at = stops.length - 1;
+    const next = stops[Math.min(Math.max(at + way, 0), stops.length - 1)];
+    if (next.matches("tr")) (next.querySelector("a") || next).focus();
+    else next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: next.matches("tr") ? "nearest" : "start" });
+    if (next.id) history.replaceState(null, "", `#${next.id}`);
+  }
+  function rowStep(way) {
+    const rows = [...document.querySelectorAll("tr[data-row]")];
+    if (!rows.length) return step(way);
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    const next = rows[Math.min(Math.max(at + way, 0), rows.length - 1)];
+    (next.querySelector("a") || next).focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (document.querySelector("dialog[open]") && event.key !== "?") return;
+    const keys = {
+      "?": () => toggleHelp(),
+      "/": () => { const field = document.querySelector("[data-search]"); if (field) { field.focus(); field.select(); } },
+      j: () => rowStep(1), k: () => rowStep(-1),
+      n: () => follow("[rel=next]"), p: () => follow("[rel=prev]"),
+    };
+    if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
+  });
+  function follow(selector) { const link = document.querySelector(`a${selector}`); if (link) location.assign(link.href); }
+  function toggleHelp() {
+    const dialog = document.getElementById("keys");
+    if (dialog.open) dialog.close(); else dialog.showModal();
+  }
+
+  // Filters apply as they are chosen; without this script the button does it.
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-apply]");
+    if (form && event.target.matches("select")) form.requestSubmit();
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("form[data-apply]")) {
+      for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
+    }
+    if (form.dataset.confirm && !confirm(form.dataset.confirm)) event.preventDefault();
+  });
+  addEventListener("pageshow", () => {
+    for (const field of document.querySelectorAll("form[data-apply] :disabled")) field.disabled = false;
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.matches("[data-theme-switch]")) switchTheme();
+    if (button.matches("[data-help]")) toggleHelp();
+    if (button.matches("[data-copy]")) copy(button);
+  });
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    const before = button.textContent;
+    try { await navigator.clipboard.writeText(source.textContent.trim()); button.textContent = "copied"; }
+    catch { getSelection().selectAllChildren(source); button.textContent = "selected"; }
+    setTimeout(() => { button.textContent = before; }, 1500);
+  }
+
+  // The outline follows the turn that is read.
+  function watchTurns() {
+    const outline = document.querySelector("[data-outline]");
+    if (!outline || outline.dataset.watched) return;
+    const mark = () => {
+      const turns = [...document.querySelectorAll("main [data-step]")];
+      const now = turns.filter((turn) => turn.getBoundingClientRect().top <= 96).pop() || turns[0];
+      for (const link of document.querySelectorAll("[data-outline] a")) {
+        link.toggleAttribute("aria-current", now !== undefined && link.hash === `#${now.id}`);
+      }
+    };
+    let waiting = false;
+    addEventListener("scroll", () => {
+      if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; mark(); }); }
+    }, { passive: true });
+    outline.dataset.watched = "yes";
+    mark();
+  }
+
+  document.addEventListener("htmx:afterSettle", () => { drawFigures(false); });
+  document.addEventListener("htmx:oobAfterSwap", () => { drawFigures(false); });
+  drawFigures(false);
+  watchTurns();
+})();

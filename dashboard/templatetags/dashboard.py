@@ -1,0 +1,165 @@
+"""What the templates need to show numbers, scaffolds and hostile text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template.defaultfilters import stringfilter
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+from rlm_runs.models import Rollout
+from rlm_runs.models.experiments import Scaffold
+from rlm_runs.models.texts import unescape
+
+from .. import formatting, highlight
+
+register = template.Library()
+
+register.filter("count", formatting.count)
+register.filter("mean", formatting.mean)
+register.filter("dollars", formatting.dollars)
+register.filter("duration", formatting.duration)
+register.filter("score", formatting.score)
+register.filter("metric", formatting.metric)
+
+_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
+_OTHER_MARK = "◆"
+
+
+@register.filter
+@stringfilter
+def visible(text: str) -> str:
+    """A text as it was, with nothing hidden in it."""
+    return formatting.visible(text)
+
+
+@register.filter
+@stringfilter
+def stored(text: str) -> str:
+    """A column that is escaped as texts are, with nothing hidden in it."""
+    return formatting.visible(unescape(text))
+
+
+@register.filter
+def python(source: str) -> SafeString:
+    """Source with its tokens marked. Every character of it is escaped."""
+    return format_html_join(
+        "", "{}", ((_piece(kind, formatting.visible(text)),) for kind, text in highlight.pieces(source))
+    )
+
+
+def _piece(kind: str, text: str) -> str | SafeString:
+    return format_html('<i class="{}">{}</i>', kind, text) if kind else text
+
+
+@register.filter
+def exactly(number: float | None, unit: str = "") -> SafeString:
+    """A short number with the whole of it on hover."""
+    return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.count(number))
+
+
+@register.filter
+def mean_exactly(number: float | None, unit: str = "") -> SafeString:
+    """A short mean with more of it on hover."""
+    return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.mean(number))
+
+
+@register.simple_tag
+def scaffold(key: str, name: str = "") -> SafeString:
+    """A scaffold's mark in its colour, with its name."""
+    label = name or (Scaffold(key).label if key in Scaffold.values else key)
+    shown = key if key in _MARKS else "other"
+    mark = _MARKS.get(key, _OTHER_MARK)
+    return format_html(
+        '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
+        *(shown, mark, label),
+    )
+
+
+@register.simple_tag
+def status(rollout: Rollout) -> SafeString:
+    """A rollout's state in a word; a refused prompt is its own."""
+    if rollout.too_long:
+        return format_html('<span class="status too-long" title="The API refused the prompt">too long</span>')
+    return format_html('<span class="status {}">{}</span>', rollout.status, rollout.status)
+
+
+@register.simple_tag
+def reward(value: float | None) -> SafeString:
+    """A reward on its single-hue ramp; one that was not given is said in words."""
+    if value is None:
+        return format_html('<span class="unscored">unscored</span>')
+    step = max(0, min(10, round(value * 10)))
+    return format_html(
+        '<span class="reward" data-step="{}" title="{}">{}</span>', step, value, formatting.score(value)
+    )
+
+
+@register.simple_tag
+def interval(found: Any) -> SafeString:
+    """0.14 ± 0.05, its bounds and its method on hover."""
+    if found is None:
+        return format_html('<span class="unscored">none scored</span>')
+    if found.half_width is None:
+        return format_html('<span title="{}">{}</span>', found.method, formatting.score(found.mean))
+    title = f"{found.mean:.4g}, 95 % interval {found.low:.3g} to {found.high:.3g} ({found.method}), n {found.n}"
+    return format_html(
+        '<span title="{}">{} <span class="pm">± {}</span></span>',
+        *(title, f"{found.mean:.2f}", f"{found.half_width:.2f}"),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def query(context: template.Context, **changes: Any) -> str:
+    """The present query string with some parts changed; a part set to "" goes away. Starts with `?`."""
+    parts = context["request"].GET.copy()
+    for name, value in changes.items():
+        if value in ("", None):
+            parts.pop(name, None)
+        else:
+            parts[name] = value
+    return "?" + urlencode(sorted(parts.lists()), doseq=True)
+
+
+@register.filter
+def plural(number: int, word: str) -> str:
+    """1 call, 38 calls."""
+    return formatting.plural(number, word)
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """How long ago, in one unit."""
+    return formatting.ago((timezone.now() - moment).total_seconds())
+
+
+@register.filter
+def grouped(number: int) -> str:
+    """31,400."""
+    return f"{number:,}"
+
+
+@register.filter
+def in_process_sandbox(rollout: Rollout) -> bool:
+    """Whether its code ran without walls."""
+    return rollout.sandbox_backend == "process"
+
+
+@register.simple_tag(takes_context=True)
+def sorted_header(context: template.Context, column: str, label: str) -> SafeString:
+    """The head of a column that sorts the list: falling first, and the other way from then on."""
+    sort = str(context["sort"])
+    is_sorted = sort.removeprefix("-") == column
+    falling = sort.startswith("-")
+    address = query(context, sort=column if is_sorted and falling else f"-{column}", after="", before="")
+    if not is_sorted:
+        return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
+    way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
+    return format_html(
+        '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
+    )

@@ -1,0 +1,103 @@
+"""Experiments: the list, one experiment, its live part, and cancelling it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from rlm_runs import aggregates, claims
+from rlm_runs.aggregates import ArmSummary
+from rlm_runs.models import Experiment
+
+from .. import figures, words
+from ..forms import ExperimentFilters, ExperimentView
+from ..pagination import BadCursor, Column, Page, keyset_page
+
+_COLUMNS = {"created": Column("pk")}
+_PAGE = 25
+
+
+@require_GET
+def experiment_list(request: HttpRequest) -> HttpResponse:
+    """All experiments, newest first."""
+    filters = ExperimentFilters(request.GET)
+    page: Page[Experiment] = Page(rows=(), before="", after="")
+    if filters.is_valid():
+        page = _page(filters)
+    progress = aggregates.progress_by_experiment(page.rows)
+    best = aggregates.best_arms(page.rows)
+    rows = [
+        {"experiment": experiment, "progress": progress[experiment.pk], "best": best.get(experiment.pk)}
+        for experiment in page.rows
+    ]
+    context = {
+        "section": "experiments",
+        "filters": filters,
+        "page": page,
+        "rows": rows,
+        "is_empty": not page.rows and not Experiment.objects.exists(),
+    }
+    return render(request, "dashboard/experiment_list.html", context)
+
+
+def _page(filters: ExperimentFilters) -> Page[Experiment]:
+    experiments = filters.narrow(Experiment.objects.defer("spec")).annotate(
+        simulated_arms=Count("arms", filter=Q(arms__simulated=True))
+    )
+    after, before = filters.cleaned_data["after"], filters.cleaned_data["before"]
+    try:
+        return keyset_page(experiments, columns=_COLUMNS, sort="-created", after=after, before=before, size=_PAGE)
+    except BadCursor:
+        filters.add_error(None, "This page of the list does not exist. Start at the first one.")
+        return Page(rows=(), before="", after="")
+
+
+@require_GET
+def experiment(request: HttpRequest, slug: str) -> HttpResponse:
+    """Which scaffold wins where, and at what price."""
+    found = get_object_or_404(Experiment, slug=slug)
+    return render(request, "dashboard/experiment.html", _context(request, found))
+
+
+@require_GET
+def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
+    """What changed on the experiment's page since `version`; 204 where nothing did."""
+    found = get_object_or_404(Experiment, slug=slug)
+    if aggregates.progress(found).version == request.GET.get("version"):
+        return HttpResponse(status=204)
+    return render(request, "dashboard/experiment_live.html", _context(request, found))
+
+
+@require_POST
+def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
+    """Cancels what has not ended."""
+    found = get_object_or_404(Experiment, slug=slug)
+    claims.cancel_experiment(found)
+    return redirect(found)
+
+
+def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
+    unscored = ExperimentView(request.GET).chosen()
+    summary = aggregates.summary(experiment, unscored=unscored)
+    rollouts = reverse("experiment-rollouts", args=[experiment.slug])
+
+    def link(arm: ArmSummary) -> str:
+        return f"{rollouts}?arm={arm.pk}"
+
+    return {
+        "experiment": experiment,
+        "progress": aggregates.progress(experiment),
+        "summary": summary,
+        "verdicts": words.verdicts(summary),
+        "figure": figures.reward_by_environment(summary, link=link),
+        "caption": figures.caption(summary),
+        "legend": tuple(dict.fromkeys((arm.scaffold, arm.scaffold_name) for arm in summary.arms)),
+        "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
+        "section": "experiments",
+        "simulated": any(arm.simulated for arm in summary.arms),
+    }

@@ -1,0 +1,37 @@
+"""The launch form, and the spec that says the same."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from rlm_runs.launch import Problem, SpecError, launch
+
+from ..launching import as_toml, page, spec_of, starting_data
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def launch_form(request: HttpRequest) -> HttpResponse:
+    """Launches what the form says; a GET opens it, filled with what its query string gives."""
+    if request.method != "POST":
+        return _form(request, request.GET or starting_data())
+    user = request.user
+    assert isinstance(user, User)
+    try:
+        experiment = launch(spec_of(request.POST), user=user)
+    except SpecError as error:
+        return _form(request, request.POST, error.problems)
+    return redirect(experiment)
+
+
+@require_GET
+def launch_spec(request: HttpRequest) -> HttpResponse:
+    """The spec of a form as it stands, for the panel beside it."""
+    return render(request, "dashboard/_launch_spec.html", {"toml": as_toml(spec_of(request.GET))})
+
+
+def _form(request: HttpRequest, data: QueryDict, problems: tuple[Problem, ...] = ()) -> HttpResponse:
+    context = {"form": page(data, problems), "problem_count": len(problems)}
+    return render(request, "dashboard/launch.html", context, status=422 if problems else 200)

@@ -1,0 +1,219 @@
+"""One rollout: its page, what changed on it, its sub-LLM calls, and its texts in full."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from rlm_runs import transcripts
+from rlm_runs.models import Execution, Rollout, Text, Trajectory, Turn
+from rlm_runs.transcripts import Conversation, Window
+
+from ..formatting import weight
+from ..neighbours import neighbours
+
+_ROWS = 40
+"""Rows of a batch that a page carries; the others are a click away."""
+_ROWS_OF_PAGE = 200
+_PIECE = 150_000
+"""Bytes of one text in one response."""
+
+
+@require_GET
+def rollout(request: HttpRequest, pk: int) -> HttpResponse:
+    """The whole trace of one rollout, as a tree."""
+    found = _rollout(pk)
+    attempt = _number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
+    conversation = _conversation(request, transcripts.root_of(found, attempt=attempt))
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=4_000)
+    context = {
+        **_trace_context(found, conversation),
+        "attempt": attempt,
+        "attempts": range(1, found.attempt + 1),
+        "neighbours": neighbours(found),
+        "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
+        "gold": excerpts.get(found.example.answer_id, transcripts.EMPTY),
+        "given": excerpts.get(found.answer_id or ""),
+        "input_data": excerpts.get(found.example.input_data_id or ""),
+    }
+    return render(request, "dashboard/rollout.html", context)
+
+
+@require_GET
+def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
+    """What changed on a rollout's page since `version`: its last known turn and what follows. 204 for nothing."""
+    found = _rollout(pk)
+    known = _number(request, "turns", default=0, least=0)
+    conversation = _conversation(request, transcripts.root_of(found, attempt=found.attempt))
+    context = _trace_context(found, conversation)
+    if context["version"] == request.GET.get("version"):
+        return HttpResponse(status=204)
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=4_000)
+    moves = conversation.moves if conversation else ()
+    context |= {
+        "attempt": found.attempt,
+        "gold": excerpts.get(found.example.answer_id, transcripts.EMPTY),
+        "given": excerpts.get(found.answer_id or ""),
+        "known": [move for move in moves if move.number == known],
+        "fresh": [move for move in moves if move.number > known],
+    }
+    return render(request, "dashboard/rollout_live.html", context)
+
+
+@require_GET
+def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
+    """One sub-LLM call: a conversation like the root's. A fragment for htmx, a page for everybody else."""
+    row = get_object_or_404(
+        Trajectory.objects.select_related(
+            "parent__turn__trajectory", "rollout__arm__experiment", "rollout__example"
+        ),
+        pk=trajectory,
+        rollout=pk,
+    )
+    context = {
+        **_trace_context(row.rollout, _conversation(request, row)),
+        "call": row,
+        "prefix": f"call-{row.pk}-",
+    }
+    template = "dashboard/_call.html" if request.htmx else "dashboard/call.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@require_GET
+def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpResponse:
+    """The rows of one batch from `first` on."""
+    row = get_object_or_404(Execution, pk=execution, turn__trajectory__rollout=pk)
+    calls = transcripts.batch_of(row, number)
+    first = _number(request, "first", default=0, least=0)
+    context = {
+        "rollout": get_object_or_404(Rollout, pk=pk),
+        "calls": calls[first : first + _ROWS_OF_PAGE],
+        "execution": row,
+        "number": number,
+        "next": first + _ROWS_OF_PAGE if len(calls) > first + _ROWS_OF_PAGE else None,
+        "total": len(calls),
+    }
+    template = "dashboard/_batch_rows.html" if request.htmx else "dashboard/batch.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@require_GET
+def prompt(request: HttpRequest, pk: int, turn: int) -> HttpResponse:
+    """The exact messages that a turn's model call was sent, derived."""
+    row = get_object_or_404(Turn.objects.select_related("trajectory"), pk=turn, trajectory__rollout=pk)
+    messages = transcripts.prompt_of(row)
+    text = json.dumps(messages, ensure_ascii=False, indent=1)
+    return _text_page(request, text, title=f"Prompt of turn {row.index + 1}", rollout=_rollout(pk))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a text of a rollout hangs: a relation to the rollout, and the parts that have a digest."""
+
+    model: Any
+    path: str
+    parts: frozenset[str]
+
+
+_SOURCES = {
+    "turn": _Source(Turn, "trajectory__rollout", frozenset({"content", "reasoning", "reply"})),
+    "execution": _Source(
+        Execution, "turn__trajectory__rollout", frozenset({"arguments", "output", "shown", "out", "answer"})
+    ),
+    "trajectory": _Source(Trajectory, "rollout", frozenset({"answer"})),
+    "rollout": _Source(Rollout, "pk", frozenset({"answer"})),
+}
+
+
+@require_GET
+def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> HttpResponse:
+    """One text of a rollout, in full."""
+    digest = _digest(pk, owner, key, part)
+    body = get_object_or_404(Text, pk=digest).text
+    if owner == "execution" and part == "arguments":
+        body = transcripts.code_of(transcripts.Excerpt(text=body, chars=len(body)))[0].text
+    return _text_page(request, body, title=f"{owner} {part}", rollout=_rollout(pk))
+
+
+def _digest(pk: int, owner: str, key: int, part: str) -> str:
+    """The digest of a part, where it belongs to this rollout. An opening message's part is its number."""
+    if owner == "example":
+        example = _rollout(pk).example
+        found = {"prompt": example.prompt_id, "answer": example.answer_id, "input": example.input_data_id}.get(
+            part
+        )
+    elif owner == "opening":
+        opening = get_object_or_404(Trajectory, pk=key, rollout=pk).opening
+        found = opening[int(part)]["text"] if part.isdecimal() and int(part) < len(opening) else None
+    else:
+        source = _SOURCES.get(owner)
+        if source is None or part not in source.parts:
+            raise Http404
+        row = get_object_or_404(source.model, pk=key, **{source.path: pk})
+        found = getattr(row, f"{part}_id")
+    if found is None:
+        raise Http404
+    return str(found)
+
+
+def _text_page(request: HttpRequest, body: str, *, title: str, rollout: Rollout) -> HttpResponse:
+    """A piece of a text, small enough for one response, and where the next begins."""
+    start = _number(request, "from", default=0, least=0)
+    piece = body[start : start + _PIECE]
+    while (size := weight(piece)) > _PIECE:
+        piece = piece[: len(piece) * _PIECE // size - 1]
+    end = start + len(piece)
+    context = {
+        "title": title,
+        "rollout": rollout,
+        "piece": piece,
+        "start": start,
+        "end": end,
+        "chars": len(body),
+        "next": end if end < len(body) else None,
+    }
+    template = "dashboard/_text.html" if request.htmx else "dashboard/text.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+def _rollout(pk: int) -> Rollout:
+    return get_object_or_404(Rollout.objects.select_related("arm__experiment", "example"), pk=pk)
+
+
+def _conversation(request: HttpRequest, trajectory: Trajectory | None) -> Conversation | None:
+    if trajectory is None:
+        return None
+    return transcripts.read(trajectory, Window(first=_number(request, "from", default=1), weigh=weight))
+
+
+def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[str, Any]:
+    return {
+        "rollout": rollout,
+        "conversation": conversation,
+        "prefix": "",
+        "batch_rows": _ROWS,
+        "version": f"{rollout.status}-{rollout.attempt}-{conversation.version if conversation else ''}",
+        "is_live": rollout.status in (Rollout.Status.QUEUED, Rollout.Status.RUNNING),
+    }
+
+
+def _outcome_digests(rollout: Rollout) -> list[str]:
+    example = rollout.example
+    found = [rollout.answer_id, example.answer_id, example.prompt_id, example.input_data_id]
+    return [digest for digest in found if digest]
+
+
+def _number(request: HttpRequest, name: str, *, default: int, least: int = 1, most: int = 10**9) -> int:
+    """A whole number of the query string. Raises BadRequest for anything else."""
+    given = request.GET.get(name, str(default))
+    if not given.isascii() or not given.isdecimal() or len(given) > 10 or not least <= int(given) <= most:
+        if name in request.GET:
+            raise BadRequest(f"{name} must be a whole number from {least} to {most}")
+        return default
+    return int(given)

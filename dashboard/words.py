@@ -1,0 +1,80 @@
+"""What the numbers say, in words: never more than the test allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from rlm_runs.aggregates import ArmSummary, Comparison, Summary
+
+from .formatting import plural, probability
+
+_CLEAR = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One arm against the LLM: `relation` stands between their names, `evidence` after them."""
+
+    arm: ArmSummary
+    baseline: ArmSummary
+    relation: str
+    is_clear: bool
+    evidence: str
+
+
+@dataclass(frozen=True)
+class GroupVerdicts:
+    """The verdicts on one environment with its settings."""
+
+    group: str
+    verdicts: tuple[Verdict, ...]
+
+
+def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
+    """All comparisons of an experiment, by environment."""
+    order = {arm.pk: position for position, arm in enumerate(summary.arms)}
+    comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
+    groups = [
+        GroupVerdicts(group=group, verdicts=tuple(map(_verdict, found)))
+        for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
+    ]
+    first = {arm.group: order[arm.pk] for arm in reversed(summary.arms)}
+    return tuple(sorted(groups, key=lambda found: first[found.group]))
+
+
+def _verdict(comparison: Comparison) -> Verdict:
+    return Verdict(
+        arm=comparison.arm,
+        baseline=comparison.baseline,
+        relation=_relation(comparison),
+        is_clear=comparison.paired is not None and comparison.paired.p < _CLEAR,
+        evidence="; ".join(_evidence(comparison)),
+    )
+
+
+def _relation(comparison: Comparison) -> str:
+    paired = comparison.paired
+    if paired is None:
+        return "not comparable with"
+    if paired.p >= _CLEAR:
+        return "not clearly different from"
+    return "beats" if paired.better > paired.worse else "falls behind"
+
+
+def _evidence(comparison: Comparison) -> Iterator[str]:
+    arm, baseline, paired = comparison.arm.reward, comparison.baseline.reward, comparison.paired
+    if arm is not None and baseline is not None:
+        yield f"{arm.mean:.2f} vs {baseline.mean:.2f}"
+    if paired is None:
+        yield "no example has a reward in both"
+        return
+    yield (
+        f"paired on {plural(paired.n, 'example')}: better on {paired.better}, worse on {paired.worse}, "
+        f"equal on {paired.equal}"
+    )
+    yield f"{probability(paired.p)}, sign test"
+    unpaired = max(comparison.arm.total, comparison.baseline.total)
+    if comparison.baseline.too_long or comparison.arm.too_long:
+        yield f"{comparison.baseline.too_long + comparison.arm.too_long} of {2 * unpaired} prompts too long"
