@@ -1,0 +1,117 @@
+"""math-python: forms of question files, grading, and what a bad file is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlm_runs.engine.environments.base import DataError, Example
+from rlm_runs.engine.environments.math_python import OWN_QUESTIONS, MathPython, MathPythonSettings
+
+GSM8K = Path(__file__).parents[3] / "shared/data/gsm8k_test_100.jsonl"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def from_rows(*rows, name="questions.jsonl", n=None):
+        path = tmp_path / name
+        path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+        return MathPython(MathPythonSettings(path=str(path))).load(n=n or len(rows), seed=1)
+
+    return from_rows
+
+
+def score(answer, *, gold="18"):
+    return MathPython(MathPythonSettings()).score(Example(prompt="", answer=gold), answer).reward
+
+
+@pytest.mark.parametrize(
+    ("row", "gold"),
+    [
+        ({"question": "q", "answer": "\\frac{1}{2}"}, "\\frac{1}{2}"),
+        ({"question": "q", "answer": 12}, "12"),
+        ({"question": "q", "answer": "It is <<3*4=12>>12.\n#### 1,012"}, "1012"),
+        ({"problem": "q", "solution": "So it is $\\boxed{\\frac{3}{4}}$."}, "\\frac{3}{4}"),
+        ({"problem": "q", "solution": "Long.", "answer": "7"}, "7"),
+        ({"problem": "q", "answer": "the answer is \\boxed{7}"}, "7"),
+    ],
+)
+def test_forms_of_questions(load, row, gold):
+    (example,) = load(row)
+    assert example.answer == gold
+    assert example.prompt.startswith("q\n")
+    assert "\\boxed{}" in example.prompt
+
+
+def test_csv(load):
+    (example,) = load("question,answer\n", "What is 1+1?,2\n", name="q.csv", n=1)
+    assert (example.answer, example.metadata) == ("2", {"source": "q.csv", "line": 2})
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"question": "q"}, "line 2 has no column 'answer' \\(it has: question\\)"),
+        ({"answer": "1"}, "line 2 has no column 'question'"),
+        ({"question": "q", "answer": " "}, "line 2 has an empty column 'answer'"),
+        ({"question": "q", "answer": "\\frac{1}{"}, "line 2 has a gold answer that is no mathematical expression"),
+        (
+            {"question": "q", "answer": "hello world"},
+            "line 2 has a gold answer that is no mathematical expression",
+        ),
+        ({"problem": "q", "solution": "no box"}, "line 2 has no final answer"),
+        ("not json\n", "line 2 is not JSON"),
+        ("[1]\n", "line 2 is not a JSON object"),
+    ],
+)
+def test_a_bad_row_is_refused_with_file_and_line(load, row, says):
+    with pytest.raises(DataError, match=f"questions.jsonl, {says}"):
+        load({"question": "q", "answer": "1"}, row)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    settings = MathPythonSettings(path=str(tmp_path / "gone.jsonl"))
+    with pytest.raises(DataError, match=r"gone.jsonl does not exist. Set `path` to a JSONL or CSV file"):
+        MathPython(settings).load(n=1, seed=1)
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"", "has no rows"), (b"\xff\xfe", "is not UTF-8")])
+def test_files_that_are_no_questions(tmp_path, content, says):
+    path = tmp_path / "q.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        MathPython(MathPythonSettings(path=str(path))).load(n=1, seed=1)
+
+
+def test_more_examples_than_the_file_has(load):
+    with pytest.raises(DataError, match=r"5 examples are asked for, and .* has 1"):
+        load({"question": "q", "answer": "1"}, n=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "18", "\\boxed{18}", "\\boxed{36/2}", "$18$", "18.0", "18 dollars", "#### 18", "\\boxed{\\$18}",
+        "First \\boxed{5}, no: \\boxed{18}", "So the answer is $18$.", "\\boxed{2 \\cdot 3^2}",
+    ],
+)  # fmt: skip
+def test_equivalent_answers(answer):
+    assert score(answer) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", ["19", "\\boxed{19}", "18 or 19", "\\boxed{}", "eighteen-ish", "\\boxed{18} \\boxed{1}"]
+)
+def test_other_answers(answer):
+    assert score(answer) == 0
+
+
+def test_its_own_questions_are_enough_for_a_first_run():
+    assert len(OWN_QUESTIONS.read_text().splitlines()) >= 20
+
+
+@pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K sample is not on this machine")
+def test_real_gsm8k_questions():
+    environment = MathPython(MathPythonSettings(path=str(GSM8K)))
+    examples = environment.load(n=100, seed=1)
+    assert all(environment.score(example, f"\\boxed{{{example.answer}}}").reward == 1 for example in examples)
