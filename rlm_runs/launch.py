@@ -33,8 +33,8 @@ __all__ = ["Problem", "SpecError", "launch"]
 def launch(raw: Mapping[str, Any], *, user: User | None = None) -> Experiment:
     """Launches an experiment. Raises SpecError, and then nothing is written."""
     plan = resolve(raw)
-    _check_sandboxes(plan)
     examples = _load_examples(plan)
+    _check_sandboxes(plan)
     with transaction.atomic():
         experiment = _create_experiment(plan, user=user)
         arms = _create_arms(plan, experiment)

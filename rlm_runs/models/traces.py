@@ -70,7 +70,7 @@ class Turn(models.Model):
     content = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
     reasoning = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     reply = models.ForeignKey(
-        Text, null=True, on_delete=models.PROTECT, related_name="+", help_text="The host's, to no tool call."
+        Text, null=True, on_delete=models.PROTECT, related_name="+", help_text="What the host said after it."
     )
     finish_reason = models.CharField(max_length=40, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True)

@@ -152,38 +152,39 @@ def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_syst
     assert {(r.status, r.attempt) for r in rollouts} == {("completed", 2)}
 
 
-@pytest.mark.parametrize(
-    ("script", "status", "stop_reason", "said"),
-    [
-        (
-            lambda _: Reply(401, error_body("Incorrect API key provided")),
-            "failed",
-            "model_error",
-            "Incorrect API key",
-        ),
-        (lambda _: Reply(200, "<html>"), "failed", "bad_completion", "not JSON"),
-        (
-            lambda _: Reply(400, error_body("too long", code="context_length_exceeded")),
-            "failed",
-            "prompt_too_long",
-            "too long",
-        ),
-        (lambda _: completion("I would rather talk."), "completed", "no_tool_call", ""),
-        (lambda _: completion(calls=[("search", {})]), "completed", "max_turns", ""),
-        (lambda _: completion(calls=[("call_python_repl", "{not json")]), "completed", "max_turns", ""),
-    ],
-    ids=["wrong key", "garbage", "too long", "no tool call", "unknown tool", "malformed arguments"],
-)
-def test_a_bad_model_is_data_and_the_experiment_goes_on(make_system, script, status, stop_reason, said):
-    with ScriptedServer(script) as server:
-        system = make_system(
-            OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
-        )
-        experiment = system.launch(FOREIGN)
+BAD_MODELS = {
+    "wrong-key": (
+        Reply(401, error_body("Incorrect API key provided")),
+        "failed",
+        "model_error",
+        "Incorrect API key",
+    ),
+    "garbage": (Reply(200, "<html>"), "failed", "bad_completion", "not JSON"),
+    "too-long": (
+        Reply(400, error_body("over the window", code="context_length_exceeded")),
+        "failed",
+        "prompt_too_long",
+        "over the window",
+    ),
+    "talker": (completion("I would rather talk."), "completed", "no_tool_call", ""),
+    "lost": (completion(calls=[("search", {})]), "completed", "max_turns", ""),
+    "stammerer": (completion(calls=[("call_python_repl", "{not json")]), "completed", "max_turns", ""),
+    "good": (cell('answer["content"] = "x"; answer["ready"] = True'), "completed", "answer_ready", ""),
+}
+
+
+def test_bad_models_are_data_and_the_experiment_goes_on(make_system):
+    names = ",".join(BAD_MODELS)
+    with ScriptedServer(lambda request: BAD_MODELS[request["model"]][0]) as server:
+        system = make_system(OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS=names, RLM_PROCESS_SANDBOX_MODELS=names)
+        experiment = system.launch(FOREIGN.replace('["some-model"]', json.dumps(list(BAD_MODELS))))
         system.start_worker()
         rollouts = system.wait_until_ended(experiment)
-    assert {(r.status, r.stop_reason) for r in rollouts} == {(status, stop_reason)}
-    assert all(said in r.error for r in rollouts)
+    assert len(rollouts) == 2 * len(BAD_MODELS)
+    for rollout in rollouts:
+        _, status, stop_reason, said = BAD_MODELS[rollout.arm.model]
+        assert (rollout.arm.model, rollout.status, rollout.stop_reason) == (rollout.arm.model, status, stop_reason)
+        assert said in rollout.error
     system.manage("check_store")
 
 
@@ -222,18 +223,9 @@ def test_math_python_runs_on_questions_of_a_file(make_system, tmp_path):
         answer = next(answer for question, answer in answers.items() if question in prompt)
         if request["messages"][-1]["role"] != "tool":
             name = request["tools"][0]["function"]["name"]
-            code = "import sympy; print(sympy.Rational(5, 6))"
-            return completion(
-                calls=[
-                    (
-                        name,
-                        {
-                            "code": code
-                            + f"\ntry:\n    answer['content'] = {answer!r}; answer['ready'] = True\nexcept NameError: pass"
-                        },
-                    )
-                ]
-            )
+            code = "import sympy, scipy, numpy; print(sympy.Rational(5, 6))"
+            code += f"\ntry:\n    answer['content'] = {answer!r}; answer['ready'] = True\nexcept NameError: pass"
+            return completion(calls=[(name, {"code": code})])
         return completion(f"It is \\boxed{{{answer}}}.")
 
     with ScriptedServer(script) as server:

@@ -1,0 +1,141 @@
+"""A spec becomes arms, examples and rollouts, all or nothing."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from rlm_runs import claims, sandboxes
+from rlm_runs.launch import SpecError, launch
+from rlm_runs.models import Arm, Example, Experiment, Rollout, Text
+from sandbox.contract import ImageError
+
+SPEC = {
+    "name": "An Ablation!",
+    "examples": 3,
+    "seed": 7,
+    "models": ["demo-model"],
+    "scaffolds": ["llm", "rlm"],
+    "environments": ["verbatim-copy", {"name": "needle-in-haystack", "lines": 50}],
+}
+
+
+@pytest.fixture(autouse=True)
+def sent(db, monkeypatch, django_capture_on_commit_callbacks):
+    ids = []
+    monkeypatch.setattr(claims.app, "send_task", lambda _, args: ids.extend(args))
+    with django_capture_on_commit_callbacks(execute=True):
+        yield ids
+
+
+def counts():
+    return [model.objects.count() for model in (Experiment, Arm, Example, Rollout, Text)]
+
+
+def test_all_rows_are_there_and_a_message_for_each_rollout(sent, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        experiment = launch(SPEC)
+    assert experiment.slug == "an-ablation"
+    assert counts()[:4] == [1, 4, 6, 12]
+    assert sorted(sent) == sorted(experiment.rollouts().values_list("pk", flat=True))
+    arm = experiment.arms.get(position=2)
+    assert (arm.environment, arm.scaffold, arm.simulated) == ("needle-in-haystack", "llm", True)
+    assert arm.environment_settings["lines"] == 50
+
+
+def test_all_arms_of_an_environment_have_the_same_examples_in_the_same_order():
+    experiment = launch(SPEC)
+    per_arm = [
+        list(arm.rollouts.order_by("example_position").values_list("example_id", flat=True))
+        for arm in experiment.arms.all()
+    ]
+    assert per_arm[0] == per_arm[1]
+    assert per_arm[2] == per_arm[3]
+    assert not set(per_arm[0]) & set(per_arm[2])
+
+
+def test_rollouts_are_queued_by_example_then_arm():
+    experiment = launch(SPEC)
+    order = list(experiment.rollouts().order_by("id").values_list("example_position", "arm__position"))
+    assert order == [(example, arm) for example in range(3) for arm in range(4)]
+
+
+def test_the_same_examples_are_shared_by_experiments_and_arms_have_the_same_hash():
+    first, second = launch(SPEC), launch(SPEC)
+    assert second.slug == "an-ablation-2"
+    assert Example.objects.count() == 6
+    hashes = [list(e.arms.values_list("settings_hash", flat=True)) for e in (first, second)]
+    assert hashes[0] == hashes[1]
+
+
+def test_repetitions_are_rollouts_of_their_own():
+    experiment = launch(SPEC | {"repetitions": 3})
+    assert experiment.rollouts().count() == 36
+    assert set(experiment.rollouts().values_list("repetition", flat=True)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"environments": ["nowhere"]},
+        {"examples": -1},
+        {"scaffolds": ["llm", "llm"]},
+        {"environments": [{"name": "math-python", "path": "no-such-file.jsonl"}]},
+    ],
+)
+def test_a_spec_that_is_refused_writes_nothing(sent, changes):
+    with pytest.raises(SpecError):
+        launch(SPEC | changes)
+    assert counts() == [0, 0, 0, 0, 0]
+    assert sent == []
+
+
+def test_twin_arms_are_named():
+    with pytest.raises(SpecError, match="arms 1 and 2 are the same"):
+        launch(SPEC | {"scaffolds": ["llm", {"name": "llm"}]})
+
+
+def test_a_missing_file_is_named_with_its_field():
+    with pytest.raises(SpecError) as caught:
+        launch(SPEC | {"environments": ["verbatim-copy", {"name": "math-python", "path": "no-such-file.jsonl"}]})
+    (problem,) = caught.value.problems
+    assert problem.field == "environments[1]"
+    assert "no-such-file.jsonl" in problem.message
+
+
+def test_an_image_that_cannot_be_built_is_told_at_launch(monkeypatch):
+    class Backend:
+        name = "docker"
+
+        def prepare(self, packages):
+            raise ImageError("numpy==999 was not found")
+
+    monkeypatch.setattr(sandboxes, "backend", Backend)
+    with pytest.raises(SpecError, match=r"environments\[0\]: its sandbox cannot be made: numpy==999"):
+        launch(SPEC)
+    assert counts() == [0, 0, 0, 0, 0]
+
+
+def test_the_command_launches_a_file_and_says_what_it_did(tmp_path, capsys):
+    path = tmp_path / "spec.toml"
+    path.write_text(
+        'name = "x"\nexamples = 1\nmodels = ["demo-model"]\nscaffolds = ["llm"]\nenvironments = ["oolong"]\n'
+    )
+    call_command("launch", str(path), examples=2)
+    assert capsys.readouterr().out == "launched x: 1 arms, 2 rollouts\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = ", "not valid TOML"),
+        ('name = "x"\nexamples = 0\nmodels = ["m"]\nscaffolds = ["llm"]\nenvironments = ["oolong"]', "examples: "),
+        (None, "cannot be read"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path, text, said):
+    path = tmp_path / "spec.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CommandError, match=said):
+        call_command("launch", str(path))
