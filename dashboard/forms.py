@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 
 from rlm_runs.aggregates import TOO_LONG, Unscored
 from rlm_runs.models import Arm, Experiment, Rollout
-from rlm_runs.models.experiments import ExperimentQuerySet, RolloutQuerySet, Scaffold
+from rlm_runs.models.experiments import RolloutQuerySet, Scaffold
 
 from .pagination import Column, decimal
 
@@ -27,7 +27,7 @@ class ExperimentFilters(forms.Form):
     after = forms.CharField(required=False, max_length=80)
     before = forms.CharField(required=False, max_length=80)
 
-    def narrow(self, experiments: ExperimentQuerySet) -> QuerySet[Experiment]:
+    def narrow(self, experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
         """The experiments that the filters leave."""
         if q := self.cleaned_data["q"]:
             experiments = experiments.filter(

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 from django.http import QueryDict
@@ -57,8 +57,6 @@ class Choice:
     title: str
     description: str
     chosen: bool
-    disabled: str
-    simulated: bool
     settings: tuple[Setting, ...]
     problems: tuple[str, ...]
 
@@ -69,13 +67,23 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class EndpointChoices:
+    """The models of one endpoint; `missing` says what has to be set before they can be used."""
+
+    title: str
+    simulated: bool
+    missing: str
+    models: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
 class LaunchPage:
     """All that the template shows."""
 
     values: Mapping[str, str]
     environments: tuple[Choice, ...]
     scaffolds: tuple[Choice, ...]
-    models: tuple[Choice, ...]
+    endpoints: tuple[EndpointChoices, ...]
     problems: Mapping[str, tuple[str, ...]]
     toml: str
 
@@ -104,7 +112,7 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
             )
             for name, found in SETTINGS.items()
         ),
-        models=tuple(_model(choice, data, placed) for choice in model_choices()),
+        endpoints=tuple(_endpoints(data, placed)),
         problems=placed,
         toml=as_toml(spec_of(data)),
     )
@@ -125,8 +133,6 @@ def _choice(
         title=title,
         description=description,
         chosen=name in data.getlist(kind),
-        disabled="",
-        simulated=False,
         settings=tuple(
             _setting(f"{kind}.{name}.{key}", key, field, data, placed) for key, field in fields.items()
         ),
@@ -148,6 +154,16 @@ def _setting(
     )
 
 
+def _endpoints(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[EndpointChoices]:
+    for endpoint, choices in groupby(model_choices(), key=lambda choice: choice.endpoint):
+        yield EndpointChoices(
+            title=endpoint.title,
+            simulated=endpoint.simulated,
+            missing=endpoint.missing,
+            models=tuple(_model(choice, data, placed) for choice in choices),
+        )
+
+
 def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Choice:
     return Choice(
         kind="models",
@@ -155,8 +171,6 @@ def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str,
         title=choice.name,
         description=choice.endpoint.title,
         chosen=choice.name in data.getlist("models"),
-        disabled=choice.endpoint.missing,
-        simulated=choice.simulated,
         settings=(),
         problems=placed.get(f"models.{choice.name}", ()),
     )

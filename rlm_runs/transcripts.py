@@ -28,6 +28,8 @@ from .models.texts import digest, unescape
 EXCERPT_CHARS = 12_000
 """Of one text on a page; somewhat more than the 8,192 characters that a model is shown of a cell's output."""
 FIRST_LINE_CHARS = 200
+_CODE_COUNTS = 3
+"""Code weighs so many times its text, for the marks of its tokens."""
 
 _NO_ANSWER = digest("")
 _HALF_ESCAPE = re.compile("\x1a[0-9a-f]{0,3}$")
@@ -104,8 +106,9 @@ _TROUBLE = frozenset({"max_turns", "prompt_too_long", "cancelled"})
 
 @dataclass(frozen=True)
 class Batch:
-    """The sub-LLMs that one `llm_batch` started."""
+    """The sub-LLMs that one `llm_batch` started. `key` names it on a page."""
 
+    key: str
     index: int
     calls: tuple[SubCall, ...]
 
@@ -251,7 +254,7 @@ class Window:
 
     first: int = 1
     limit: int = 30
-    budget: int = 100_000
+    budget: int = 90_000
     weigh: Callable[[str], int] = len
 
 
@@ -333,9 +336,10 @@ def _sub_call(row: Any) -> SubCall:
     )
 
 
-def _batches(calls: Iterable[SubCall]) -> tuple[Batch, ...]:
+def _batches(execution: Execution, calls: Iterable[SubCall]) -> tuple[Batch, ...]:
     return tuple(
-        Batch(index=index, calls=tuple(group)) for index, group in groupby(calls, key=lambda call: call.batch)
+        Batch(key=f"{execution.pk}-{index}", index=index, calls=tuple(group))
+        for index, group in groupby(calls, key=lambda call: call.batch)
     )
 
 
@@ -350,7 +354,8 @@ def _words(
     for turn in page:
         digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
         for execution in executions.get(turn.pk, ()):
-            digests += [execution.arguments_id, execution.shown_id, execution.out_id, execution.answer_id]
+            digests += [execution.shown_id, execution.out_id, execution.answer_id]
+            digests += [execution.arguments_id] * _CODE_COUNTS
     uses = Counter(key for key in digests if key)
     return _within(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
 
@@ -428,7 +433,7 @@ def _steps(
             after = (row.answer_id, bool(row.ready)) if row.answer_id else answer
             changed = after != answer and after != (_NO_ANSWER, False)
             answer = after
-            steps.append(_step(row, cells, _batches(calls.get(row.pk, ())), words, answer_changed=changed))
+            steps.append(_step(row, cells, _batches(row, calls.get(row.pk, ())), words, answer_changed=changed))
         found[turn.pk] = tuple(steps)
     return found
 

@@ -29,6 +29,8 @@ register.filter("metric", formatting.metric)
 
 _MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
 _OTHER_MARK = "◆"
+_MARKUP = 10
+"""Characters that a mark adds, per piece: half of the pieces are plain."""
 
 
 @register.filter
@@ -48,9 +50,10 @@ def stored(text: str) -> str:
 @register.filter
 def python(source: str) -> SafeString:
     """Source with its tokens marked. Every character of it is escaped."""
-    return format_html_join(
-        "", "{}", ((_piece(kind, formatting.visible(text)),) for kind, text in highlight.pieces(source))
-    )
+    pieces = list(highlight.pieces(source))
+    if len(pieces) * _MARKUP > 2 * len(source) + 2_000:
+        pieces = [("", source)]  # marks on every second character help nobody, and would blow the page up
+    return format_html_join("", "{}", ((_piece(kind, formatting.visible(text)),) for kind, text in pieces))
 
 
 def _piece(kind: str, text: str) -> str | SafeString:
@@ -142,6 +145,12 @@ def ago(moment: datetime) -> str:
 def grouped(number: int) -> str:
     """31,400."""
     return f"{number:,}"
+
+
+@register.filter
+def at_most(number: int, limit: int) -> int:
+    """The smaller of two."""
+    return min(number, limit)
 
 
 @register.filter

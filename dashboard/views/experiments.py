@@ -46,7 +46,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 
 def _page(filters: ExperimentFilters) -> Page[Experiment]:
-    experiments = filters.narrow(Experiment.objects.defer("spec")).annotate(
+    experiments = filters.narrow(Experiment.objects.select_related("created_by").defer("spec")).annotate(
         simulated_arms=Count("arms", filter=Q(arms__simulated=True))
     )
     after, before = filters.cleaned_data["after"], filters.cleaned_data["before"]
@@ -98,6 +98,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "caption": figures.caption(summary),
         "legend": tuple(dict.fromkeys((arm.scaffold, arm.scaffold_name) for arm in summary.arms)),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
+        "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
     }

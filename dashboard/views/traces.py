@@ -18,9 +18,11 @@ from rlm_runs.transcripts import Conversation, Window
 from ..formatting import weight
 from ..neighbours import neighbours
 
-_ROWS = 40
-"""Rows of a batch that a page carries; the others are a click away."""
-_ROWS_OF_PAGE = 200
+_ROWS = 100
+"""Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""
+_ROWS_OF_BATCH = 200
+"""Sub-LLM calls in one response about a batch."""
+_OUTCOME_CHARS = 3_000
 _PIECE = 150_000
 """Bytes of one text in one response."""
 
@@ -31,7 +33,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     found = _rollout(pk)
     attempt = _number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
     conversation = _conversation(request, transcripts.root_of(found, attempt=attempt))
-    excerpts = transcripts.excerpts(_outcome_digests(found), chars=4_000)
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     context = {
         **_trace_context(found, conversation),
         "attempt": attempt,
@@ -54,7 +56,7 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     context = _trace_context(found, conversation)
     if context["version"] == request.GET.get("version"):
         return HttpResponse(status=204)
-    excerpts = transcripts.excerpts(_outcome_digests(found), chars=4_000)
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     moves = conversation.moves if conversation else ()
     context |= {
         "attempt": found.attempt,
@@ -93,10 +95,10 @@ def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpRes
     first = _number(request, "first", default=0, least=0)
     context = {
         "rollout": get_object_or_404(Rollout, pk=pk),
-        "calls": calls[first : first + _ROWS_OF_PAGE],
+        "calls": calls[first : first + _ROWS_OF_BATCH],
         "execution": row,
         "number": number,
-        "next": first + _ROWS_OF_PAGE if len(calls) > first + _ROWS_OF_PAGE else None,
+        "next": first + _ROWS_OF_BATCH if len(calls) > first + _ROWS_OF_BATCH else None,
         "total": len(calls),
     }
     template = "dashboard/_batch_rows.html" if request.htmx else "dashboard/batch.html"  # type: ignore[attr-defined]
@@ -197,10 +199,23 @@ def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[
         "rollout": rollout,
         "conversation": conversation,
         "prefix": "",
-        "batch_rows": _ROWS,
+        "open_batches": _open_batches(conversation),
+        "output_limit": rollout.arm.scaffold_settings.get("output_limit", 8192),
         "version": f"{rollout.status}-{rollout.attempt}-{conversation.version if conversation else ''}",
         "is_live": rollout.status in (Rollout.Status.QUEUED, Rollout.Status.RUNNING),
     }
+
+
+def _open_batches(conversation: Conversation | None) -> set[str]:
+    """The keys of the batches whose calls the page carries: the first ones, as far as they fit."""
+    left = _ROWS
+    found = set()
+    moves = conversation.moves if conversation else ()
+    for batch in (batch for move in moves for step in move.steps for batch in step.batches):
+        if len(batch.calls) <= left:
+            found.add(batch.key)
+            left -= len(batch.calls)
+    return found
 
 
 def _outcome_digests(rollout: Rollout) -> list[str]:

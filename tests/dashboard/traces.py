@@ -189,7 +189,7 @@ class Story:
         if not finish:
             return key
         if fails:
-            self.turn(key, "", error=fails, cost=None, usage=events.Usage(), retries=3, retry_seconds=7.5)
+            self.turn(key, "", error=fails, cost=Decimal(0), usage=events.Usage(), retries=3, retry_seconds=7.5)
             reason, answer = "model_error", ""
         else:
             self.turn(key, f"\\boxed{{{answer}}}", prompt=220, completion=12)
