@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from .completion import MODEL, chat_completion
 from .conversation import read_conversation
@@ -62,6 +62,13 @@ class DemoServer:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="demo-model")
         self._thread.daemon = True
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
 
     def serve_forever(self) -> None:
         """Serves in the calling thread."""

@@ -113,7 +113,7 @@ def _show_lines(task: Wanted) -> Reply:
 
 def _write(conversation: Conversation, task: Wanted) -> Reply:
     # Copying over a list and losing its end: likelier without the habit of checking the count.
-    hasty = conversation.chance(0.04 if conversation.has_tips else 0.15, "hasty") and task.count > 1
+    hasty = conversation.chance(0.04 if conversation.has_tips else 0.2, "hasty") and task.count > 1
     chosen = f"hits[:{task.count - 1}]" if hasty else "hits"
     return Reply(
         reasoning=f"The search found the secret {task.noun}s; {task.count} were asked for.",

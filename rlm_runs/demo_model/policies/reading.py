@@ -26,7 +26,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ("account", r"login|password|profile|locked out"),
     ("fault", r"noise|no longer pairs|display|stays dark|so hot|screw|wobbles"),
     # reviews, by what the writer thinks on the whole
-    ("mixed", r"though|half of me|for travelling|still all right|neither|cannot decide"),
+    ("mixed", r"\bthough\b|half of me|for travelling|still all right|neither|cannot decide"),
     ("positive", r"nobody may take|buy it again|nothing bad|outlived|ordered her own|worth every"),
     ("negative", r"it lasted|shame|repairing|went back|not try another|more than once|tape"),
 )
