@@ -1,0 +1,124 @@
+"""A box: one supervisor at the other end of a transport, whatever that is; frames in both directions.
+
+Both backends share this. They differ in how a box is started and ended, which is their `Transport`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from sandbox.contract import SandboxError
+from sandbox.inside import claims
+from sandbox.inside.wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse
+
+LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside.supervisor import main; main()"
+"""What Python is given on its command line, followed by the folder above `inside` and the configuration."""
+
+_CHUNK = 2**18
+_SEND_SECONDS = 10
+_PONG = "pong"
+
+
+class Transport(Protocol):
+    """The line to a supervisor, and the handle on whatever holds it."""
+
+    name: str
+
+    def fileno(self) -> int: ...
+
+    def send(self, data: bytes) -> None:
+        """All of it; OSError if the line is dead or has not moved for some seconds."""
+
+    def receive(self) -> bytes:
+        """What has come from the supervisor's standard output since; b"" or OSError at the end of the line."""
+
+    def close(self, *, kill: bool) -> None:
+        """Ends the box; returns at once. `kill`: it is not to be trusted to end by itself."""
+
+    def last_words(self) -> str:
+        """What the supervisor wrote to its standard error, for the error message."""
+
+
+def make_impatient(line: socket.socket) -> None:
+    """A send that does not move for some seconds fails, whatever a wedged box does."""
+    with contextlib.suppress(OSError):
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
+
+
+class Box:
+    def __init__(self, transport: Transport, *, ends_at: float, on_close: Callable[[Box], None]) -> None:
+        self.started_at = time.monotonic()
+        self.ends_at = ends_at
+        self.name = transport.name
+        self._transport = transport
+        self._on_close = on_close
+        self._poll = select.poll()  # select.select would fail beyond 1024 open files
+        self._poll.register(transport.fileno(), select.POLLIN)
+        self._splitter = Splitter()
+        self._sending = threading.Lock()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._mailboxes = Mailboxes(receive=self._receive, address=lambda frame: frame.get("repl", _PONG))
+
+    def await_ready(self, *, timeout: float) -> None:
+        try:
+            frame = self.wait(0, timeout=timeout)
+        except (EOFError, TimeoutError) as error:
+            words = self._transport.last_words().strip()
+            self.close(kill=True)
+            why = "did not answer in time" if isinstance(error, TimeoutError) else "ended at once"
+            raise SandboxError(f"sandbox {self.name} {why}{': ' + words if words else ''}") from error
+        if frame["t"] != "ready":
+            self.close(kill=True)
+            raise SandboxError(f"sandbox {self.name} began with a frame of type {frame['t']!r}")
+
+    def send(self, *frames: Frame) -> None:
+        """Raises OSError if the box is gone."""
+        data = b"".join(map(encode, frames))
+        with self._sending:
+            self._transport.send(data)
+
+    def wait(self, repl: int, *, timeout: float) -> Frame:
+        """The next frame of one REPL. TimeoutError, or EOFError if the box is gone or broke the wire."""
+        return self._mailboxes.wait(repl, timeout=timeout)
+
+    def forget(self, repl: int) -> None:
+        self._mailboxes.forget(repl)
+
+    def is_alive(self, *, timeout: float) -> bool:
+        try:
+            self.send({"t": "ping"})
+            self._mailboxes.wait(_PONG, timeout=timeout)
+        except (OSError, EOFError):  # TimeoutError is an OSError
+            return False
+        return not self._closed
+
+    def last_words(self) -> str:
+        return self._transport.last_words().strip()
+
+    def close(self, *, kill: bool = False) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._transport.close(kill=kill)
+        self._on_close(self)
+
+    def _receive(self, timeout: float | None) -> list[Frame]:
+        if not self._poll.poll(None if timeout is None else timeout * 1000):
+            return []
+        try:
+            data = self._transport.receive()
+        except OSError as error:
+            raise LineEnded(str(error)) from error
+        if not data:
+            raise LineEnded("it ended")
+        bodies = self._splitter.feed(data)
+        return [claims.check(parse(body), claims.FROM_BOX) for body in bodies]

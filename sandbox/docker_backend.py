@@ -1,0 +1,205 @@
+"""The Docker backend: one container for each sandbox, spoken with over its attached standard input and output.
+
+The container has no network, no capability, no mount and nothing of this program's environment. It removes
+itself when its supervisor ends, which it does as soon as this end of the line is gone: even a killed worker
+leaves nothing behind. `sandbox.sweep` is the second line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import docker.errors
+import requests
+from docker.api.client import APIClient
+
+from sandbox import owner
+from sandbox.box import LAUNCH, Box, make_impatient
+from sandbox.contract import Limits, Sandbox, SandboxError, SandboxSpec
+from sandbox.disposal import Disposal
+from sandbox.images import BOX_DIR, USER, Images
+from sandbox.pool import Pool
+from sandbox.repl_sandbox import ReplSandbox
+from sandbox.settings import SandboxSettings
+from sandbox.sweep import DEADLINE_LABEL, OWNER_LABEL
+
+_READY_SECONDS = 60.0
+_CONNECTIONS = 64
+_CHUNK = 2**18
+_MULTIPLEX = struct.Struct(">BxxxI")
+_STDOUT = 1
+_LAST_WORDS = 4000
+
+EngineErrors = (docker.errors.DockerException, requests.RequestException, OSError)
+
+
+class DockerTransport:
+    """The attached line of one container. The engine multiplexes its two outputs on it."""
+
+    def __init__(self, client: APIClient, container: str, line: Any, *, dispose: Disposal) -> None:
+        self.name = f"container {container[:12]}"
+        self._client = client
+        self._container = container
+        self._line = line
+        self._socket: socket.socket = getattr(line, "_sock", line)
+        self._dispose = dispose
+        self._unread = bytearray()
+        self._errors = bytearray()
+        self._ended = False
+        self._socket.settimeout(None)
+        make_impatient(self._socket)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def receive(self) -> bytes:
+        output = bytearray()
+        while not output:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                return b""
+            self._unread += data
+            self._demultiplex(output)
+        return bytes(output)
+
+    def _demultiplex(self, output: bytearray) -> None:
+        start = 0
+        unread = self._unread
+        while len(unread) - start >= _MULTIPLEX.size:
+            stream, length = _MULTIPLEX.unpack_from(unread, start)
+            begin, end = start + _MULTIPLEX.size, start + _MULTIPLEX.size + length
+            if len(unread) < end:
+                break
+            if stream == _STDOUT:
+                output += unread[begin:end]
+            else:
+                self._errors += unread[begin:end]
+                del self._errors[:-_LAST_WORDS]
+            start = end
+        del unread[:start]
+
+    def close(self, *, kill: bool) -> None:
+        # Its supervisor ends when the line does; the socket itself may be in use by another thread.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._dispose.soon(self._remove)
+
+    def _remove(self) -> None:
+        remove(self._client, self._container)
+        self._line.close()
+        self._socket.close()
+
+    def last_words(self) -> str:
+        return self._errors.decode("utf-8", "replace")
+
+
+def remove(client: APIClient, container: str) -> None:
+    """Kills and removes a container; fine if it is gone or going."""
+    with contextlib.suppress(*EngineErrors):
+        client.remove_container(container, force=True, v=True)
+
+
+class DockerBackend:
+    """Implements `contract.Backend`. Raises SandboxError if no engine answers."""
+
+    name = "docker"
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
+        self._client = open_client()
+        self._owner = str(owner.me())
+        self._images = Images(self._client, settings=settings)
+        self._disposal = Disposal(name="sandbox containers' end")
+        self._pool = Pool(open_box=self._open_box, settings=settings)
+
+    def prepare(self, packages: tuple[str, ...]) -> None:
+        self._images.prepare(packages)
+
+    def start(self, spec: SandboxSpec) -> Sandbox:
+        return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
+
+    def close(self) -> None:
+        self._pool.close()
+        self._disposal.finish()
+        self._client.close()
+
+    def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
+        image = self._images.prepare(spec.packages)
+        try:
+            transport = self._launch(image, spec, lifetime_seconds=lifetime_seconds)
+        except docker.errors.ImageNotFound as error:
+            self._images.forget()
+            raise SandboxError(f"the sandbox image was removed from the engine: {error}") from error
+        except EngineErrors as error:
+            raise SandboxError(f"the engine could not start a container: {error}") from error
+        box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
+        box.await_ready(timeout=_READY_SECONDS)
+        return box
+
+    def _launch(self, image: str, spec: SandboxSpec, *, lifetime_seconds: float) -> DockerTransport:
+        config = {"lifetime_seconds": lifetime_seconds, "output_chars": spec.limits.output_chars}
+        client = self._client
+        container = client.create_container(
+            image,
+            command=["python3", "-I", "-c", LAUNCH, BOX_DIR, json.dumps(config)],
+            user=USER,
+            working_dir="/tmp",
+            environment=_environment(spec.limits),
+            stdin_open=True,
+            network_disabled=True,
+            labels={OWNER_LABEL: self._owner, DEADLINE_LABEL: str(math.ceil(time.time() + lifetime_seconds))},
+            host_config=self._walls(spec.limits),
+        )["Id"]
+        try:
+            line = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            transport = DockerTransport(client, container, line, dispose=self._disposal)
+            client.start(container)
+        except BaseException:
+            self._disposal.soon(lambda: remove(client, container))
+            raise
+        return transport
+
+    def _walls(self, limits: Limits) -> Any:
+        memory = f"{limits.memory_mb}m"
+        return self._client.create_host_config(
+            network_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            read_only=True,
+            tmpfs={"/tmp": f"size={limits.tmpfs_mb}m,mode=1777"},
+            mem_limit=memory,
+            memswap_limit=memory,
+            pids_limit=limits.pids,
+            nano_cpus=int(limits.cpus * 1e9),
+            ipc_mode="private",
+            auto_remove=True,
+            log_config={"Type": "none"},  # the frames are no log, and would fill the engine's disk
+            runtime=self._settings.runtime or None,
+        )
+
+
+def _environment(limits: Limits) -> dict[str, str]:
+    # Native libraries start one thread for each of the machine's cores, not of the container's.
+    threads = str(max(1, math.ceil(limits.cpus)))
+    return {"HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+
+
+def open_client() -> APIClient:
+    """The engine at DOCKER_HOST, or the local one. Raises SandboxError if none answers."""
+    try:
+        client = APIClient(
+            version="auto", max_pool_size=_CONNECTIONS, timeout=60, **docker.utils.kwargs_from_env()
+        )
+    except EngineErrors as error:
+        raise SandboxError(f"no container engine answers: {error}") from error
+    return client

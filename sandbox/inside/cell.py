@@ -1,0 +1,133 @@
+"""One cell: compiled, run, its last expression and its exception told in text; and `answer` read safely.
+
+Everything that may call user code (`repr`, `str`, an exception's message) happens where an interrupt can end it.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import TypeVar
+
+from . import claims
+
+_HERE = os.path.dirname(__file__) + os.sep
+_CUT = " […]"
+_T = TypeVar("_T")
+
+Allowed = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass
+class Outcome:
+    out: str | None = None
+    error: dict[str, str] | None = None
+
+
+def run(code: str, *, name: str, namespace: dict[str, object], allowed: Allowed) -> Outcome:
+    outcome = Outcome()
+    linecache.cache[name] = (len(code), None, [line + "\n" for line in code.splitlines()], name)
+    try:
+        with allowed():
+            outcome.out = _execute(code, name=name, namespace=namespace)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt end the cell, not the REPL
+        outcome.error = guarded(partial(_told, error), allowed) or _plainly(error)
+    return outcome
+
+
+def _execute(code: str, *, name: str, namespace: dict[str, object]) -> str | None:
+    tree = ast.parse(code, name)
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, name, "exec", dont_inherit=True), namespace)
+        return None
+    del tree.body[-1]
+    exec(compile(tree, name, "exec", dont_inherit=True), namespace)
+    value = eval(compile(ast.Expression(last.value), name, "eval", dont_inherit=True), namespace)
+    return None if value is None else cut(plain(repr(value)), claims.MAX_OUT)
+
+
+def guarded(work: Callable[[], _T], allowed: Allowed) -> _T | None:
+    """`work`'s result; None where user code that it called raised, or had to be interrupted."""
+    try:
+        with allowed():
+            return work()
+    except BaseException:
+        return None
+
+
+def plain(text: str) -> str:
+    """Exactly a str: a subclass could do anything when it is asked for its length."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
+
+
+def type_name(kind: type) -> str:
+    """Without asking a metaclass, which could be the user's."""
+    return cut(plain(type.__dict__["__name__"].__get__(kind)), claims.MAX_NAME)
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    try:
+        message = plain(str(error))
+    except Exception:
+        message = "(its message could not be read)"
+    return {
+        "type": type_name(type(error)),
+        "message": cut(message, claims.MAX_MESSAGE),
+        "traceback": cut(_users_traceback(error), claims.MAX_TRACEBACK),
+    }
+
+
+def _plainly(error: BaseException) -> dict[str, str]:
+    return {"type": type_name(type(error)), "message": "(its message could not be read)", "traceback": ""}
+
+
+def _users_traceback(error: BaseException) -> str:
+    frames = _from_cell(error.__traceback__)
+    told = traceback.TracebackException(type(error), error, frames, compact=True)
+    _only_users_frames(told, depth=0)
+    return "".join(told.format())
+
+
+def _from_cell(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None and not frames.tb_frame.f_code.co_filename.startswith("<cell "):
+        frames = frames.tb_next
+    return frames
+
+
+def _only_users_frames(told: traceback.TracebackException | None, *, depth: int) -> None:
+    if told is None or depth > 20:
+        return
+    told.stack = traceback.StackSummary.from_list(
+        [frame for frame in told.stack if not frame.filename.startswith(_HERE)]
+    )
+    _only_users_frames(told.__cause__, depth=depth + 1)
+    _only_users_frames(told.__context__, depth=depth + 1)
+
+
+def read_answer(answer: object) -> tuple[str | None, bool]:
+    """Content (None where it cannot be told, so the last one stands) and whether it is ready."""
+    if not isinstance(answer, dict):
+        return None, False
+    content = dict.get(answer, "content")
+    text = (
+        ""
+        if content is None
+        else cut(plain(content if isinstance(content, str) else str(content)), claims.MAX_ANSWER)
+    )
+    try:
+        ready = bool(dict.get(answer, "ready"))
+    except Exception:
+        ready = False
+    return text, ready

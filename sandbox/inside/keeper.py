@@ -1,0 +1,475 @@
+"""One REPL child as the supervisor sees it: started, fed, timed, measured, interrupted, killed, started again.
+
+The child's word counts for what its cell's code could have made it say anyway (its results), and for nothing
+else: time, memory, output and processes are measured from outside.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import resource
+import selectors
+import signal
+import socket
+import termios
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from . import claims, kernel, repl
+from .output import Output
+from .wire import Frame, Splitter, WireError, enclose, encode, parse, pieces
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_CHUNK = 65536
+_FLUSH_SECONDS = 0.02
+"""Live output is gathered for so long: a short cell's output then travels with its result."""
+_INTERRUPTS = (0.0, 0.35)
+_GRACE_SECONDS = 0.7
+"""From the first interrupt to the kill; the second interrupt is for a cell that swallowed the first."""
+_FORK_RETRY_SECONDS = 0.05
+_KEPT_PIPES = 8
+_NEVER = float("inf")
+
+
+class Cell:
+    """The running cell."""
+
+    def __init__(self, *, pid: int, pipe: int, limit: float, output_chars: int, bystanders: set[int]) -> None:
+        self.pipe = pipe
+        self.output = Output(limit=output_chars)
+        self.live: list[str] = []
+        self.flush_at = _NEVER
+        self.bystanders = bystanders
+        self.batches: dict[int, int] = {}
+        """Characters of each batch that waits."""
+        self.answer_chars = 0
+        self.interrupts = 0
+        self.oom_kills = kernel.oom_kills()
+        self.cpu_before = kernel.cpu_seconds(pid)
+        self.started_at = time.monotonic()
+        self.ends_at = self.started_at + limit
+
+    @property
+    def next_step_at(self) -> float:
+        """When it is to be interrupted, interrupted again, killed."""
+        step = self.interrupts
+        return self.ends_at + (_INTERRUPTS[step] if step < len(_INTERRUPTS) else _GRACE_SECONDS)
+
+
+class Keeper:
+    def __init__(self, *, number: int, supervisor: Supervisor) -> None:
+        self.number = number
+        self.pid = 0
+        self._supervisor = supervisor
+        self._generation = 0
+        self._set_up = False
+        self._announced = False
+        self._hears = True
+        self._hung_up = False
+        self._reason = ""
+        self._retry_at = _NEVER
+        self._cell: Cell | None = None
+        self._control: socket.socket | None = None
+        self._splitter = Splitter()
+        self._unsent: deque[tuple[bytes, int]] = deque()
+        """Frames for the child, each with a file descriptor to pass on, or -1."""
+        self._unsent_size = 0
+        self._old_pipes: deque[int] = deque()
+
+    # -- life and death of the child
+
+    def start(self) -> None:
+        self._retry_at = _NEVER
+        self._generation += 1
+        self._set_up = False
+        self._hung_up = False
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:  # the processes of the last one are still dying
+            ours.close()
+            theirs.close()
+            self._retry_at = time.monotonic() + _FORK_RETRY_SECONDS
+            return
+        if pid == 0:
+            # This frame stays below the REPL's, so nothing of the supervisor's is ever finalized in the child.
+            repl.live(theirs, memory_mb=self._supervisor.config.process_memory_mb)
+        theirs.close()
+        ours.setblocking(False)
+        self.pid = pid
+        self._control = ours
+        self._splitter = Splitter()
+        self.listen(True)
+
+    def shut(self) -> None:
+        self.kill()
+        self._cell = None
+
+    def kill(self) -> None:
+        """Ends the child and all that it started."""
+        self._end_processes()
+        self.pid = 0
+        self._let_go()
+
+    def _end_processes(self) -> None:
+        others = self._supervisor.other_repls(self)
+        if os.getpid() == 1 and not others:
+            with contextlib.suppress(OSError):
+                os.kill(-1, signal.SIGKILL)  # in one sweep: nothing can fork away from it
+            return
+        for _ in range(100):  # each sweep may miss what is forked meanwhile
+            doomed = {pid for pid in kernel.descendants(os.getpid(), spare=others) if not kernel.is_zombie(pid)}
+            if self.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
+            if not doomed:
+                return
+            for pid in doomed:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _let_go(self) -> None:
+        if self._control is not None:
+            self._supervisor.unwatch(self._control.fileno())
+            self._control.close()
+            self._control = None
+        for _, fd in self._unsent:
+            if fd >= 0:
+                os.close(fd)
+        self._unsent.clear()
+        if self._unsent_size:
+            self._unsent_size = 0
+            self._supervisor.hold_host(False)
+        while self._old_pipes:
+            self._close_pipe(self._old_pipes.popleft())
+
+    def mourn(self, status: int, usage: resource.struct_rusage) -> None:
+        """The child has died: of its own cell, or of what an earlier cell left behind."""
+        self._hear(last=True)  # its result may have been the last that it said
+        if not self.pid:
+            return
+        reason = _obituary(status, self._cell)
+        if self._hung_up and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            reason = "the cell closed the REPL's own line to its supervisor"
+        self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
+
+    def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
+        """The state is gone: says so, and starts again."""
+        cell, self._cell = self._cell, None
+        measured = _Measured(self.pid, cell, cpu=cpu, peak=peak)
+        was_set_up = self._set_up
+        self.kill()
+        self._reason = reason
+        if cell is not None:
+            self._finish(cell, measured, dict(_NOTHING), lost=reason)
+        elif not was_set_up and self._announced:
+            self._supervisor.tell({"t": "stale", "repl": self.number, "reason": reason})
+        self.start()
+
+    # -- frames of the host
+
+    def obey(self, frame: Frame, body: bytes) -> None:
+        kind = frame["t"]
+        if kind == "run":
+            self._run(frame, body)
+        elif "batch" not in frame:
+            self._send(enclose(body))
+        elif self._cell is not None and frame["batch"] in self._cell.batches:
+            self._send(enclose(body))
+            if kind == "finish":
+                del self._cell.batches[frame["batch"]]
+
+    def _run(self, frame: Frame, body: bytes) -> None:
+        if frame["generation"] != self._generation or not self._set_up:
+            self._supervisor.tell({"t": "stale", "repl": self.number, "reason": self._reason})
+            return
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        kernel.forget_peak_memory(self.pid)
+        self._cell = Cell(
+            pid=self.pid,
+            pipe=reading,
+            limit=float(frame["limit"]),
+            output_chars=self._supervisor.config.output_chars,
+            bystanders=self._processes(),
+        )
+        self._supervisor.watch(reading, self._hear_output)
+        self._send(enclose(body), fd=writing)
+
+    def _send(self, data: bytes, *, fd: int = -1) -> None:
+        self._unsent.append((data, fd))
+        self._unsent_size += len(data)
+        self._flush_control()
+        if self._unsent and not self._set_up:
+            self._supervisor.hold_host(True)
+
+    def _flush_control(self) -> None:
+        if self._control is None:
+            return
+        while self._unsent:
+            data, fd = self._unsent[0]
+            try:
+                sent = socket.send_fds(self._control, [data], [fd] if fd >= 0 else [])
+            except BlockingIOError:
+                break
+            except OSError:  # it hung up; its death is noticed where it is read from
+                return
+            if fd >= 0:
+                os.close(fd)
+            self._unsent_size -= sent
+            if sent < len(data):
+                self._unsent[0] = data[sent:], -1
+            else:
+                self._unsent.popleft()
+        self._listen_control()
+        if not self._unsent:
+            self._supervisor.hold_host(False)
+
+    # -- frames of the child
+
+    def listen(self, on: bool) -> None:
+        self._hears = on
+        self._listen_control()
+        if self._cell is not None:
+            if on:
+                self._supervisor.watch(self._cell.pipe, self._hear_output)
+            else:
+                self._supervisor.unwatch(self._cell.pipe)
+
+    def _listen_control(self) -> None:
+        if self._control is None:
+            return
+        events = (selectors.EVENT_READ if self._hears else 0) | (selectors.EVENT_WRITE if self._unsent else 0)
+        if events:
+            self._supervisor.watch(self._control.fileno(), self._converse, events=events)
+        else:
+            self._supervisor.unwatch(self._control.fileno())
+
+    def _converse(self) -> None:
+        if self._unsent:
+            self._flush_control()
+        if self._hears:
+            self._hear()
+
+    def _hear(self, *, last: bool = False) -> None:
+        """Reads what the child says: one chunk, or before it is buried all there is."""
+        while self._control is not None:
+            try:
+                data = self._control.recv(_CHUNK)
+                if not data:
+                    self._hang_up()
+                    return
+                for body in self._splitter.feed(data):
+                    self._believe(claims.check(parse(body), claims.FROM_REPL))
+            except BlockingIOError:
+                return
+            except WireError as error:
+                self._lose(f"the cell wrote to the REPL's own line to its supervisor: {error}")
+                return
+            except OSError:
+                return
+            if not last:
+                return
+
+    def _hang_up(self) -> None:
+        """The child closed its line. It may be on its way out; then its own exit status is the reason."""
+        if self._control is not None:
+            self._supervisor.unwatch(self._control.fileno())
+        self._hung_up = True
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _believe(self, frame: Frame) -> None:
+        kind = frame["t"]
+        if kind == "up":
+            if not self._announced:
+                self._announced = True
+                self._supervisor.tell({"t": "ready", "repl": self.number})
+        elif kind == "set":
+            if self._cell is not None:
+                raise WireError("set up again while a cell runs")
+            self._set_up = True
+            self._supervisor.tell({"t": "set", "repl": self.number, "generation": self._generation})
+        elif kind == "broke":
+            self._lose(f"the REPL failed: {frame['error']}")
+        elif kind in ("batch", "cancel"):
+            self._pass_batch_on(frame)
+        elif self._cell is None:
+            raise WireError(f"a frame of type {kind!r} while no cell runs")
+        elif kind == "piece":
+            self._cell.answer_chars += len(frame["text"])
+            if self._cell.answer_chars > claims.MAX_ANSWER:
+                raise WireError("an answer over the limit")
+            self._supervisor.tell({**frame, "repl": self.number})
+        else:
+            cell, self._cell = self._cell, None
+            self._finish(cell, _Measured(self.pid, cell), frame, lost="")
+
+    def _pass_batch_on(self, frame: Frame) -> None:
+        cell, number = self._cell, frame["batch"]
+        if cell is None:  # of a thread that an earlier cell left behind
+            if frame["t"] == "batch":
+                self._send(encode({"t": "over", "batch": number}))
+            return
+        if frame["t"] == "cancel":
+            if cell.batches.pop(number, None) is None:
+                return
+        else:
+            if number not in cell.batches and len(cell.batches) >= claims.MAX_BATCHES:
+                raise WireError("too many batches at a time")
+            chars = cell.batches.get(number, 0) + sum(len(text) for _, text in frame["pieces"])
+            if chars > claims.MAX_BATCH_CHARS:
+                raise WireError("a batch over the limit")
+            cell.batches[number] = chars
+        self._supervisor.tell({**frame, "repl": self.number})
+
+    # -- output
+
+    def _hear_output(self) -> None:
+        cell = self._cell
+        if cell is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            self._take(cell, os.read(cell.pipe, _CHUNK))
+
+    def _take(self, cell: Cell, data: bytes) -> None:
+        if not data:  # nobody can write any more
+            self._supervisor.unwatch(cell.pipe)
+            return
+        head = cell.output.feed(data)
+        if head:
+            cell.live.append(head)
+            cell.flush_at = min(cell.flush_at, time.monotonic() + _FLUSH_SECONDS)
+
+    def _drain(self, cell: Cell) -> None:
+        """Takes what is in the pipe by now, and not what a forgotten process goes on writing."""
+        waiting = array.array("i", [0])
+        fcntl.ioctl(cell.pipe, termios.FIONREAD, waiting)
+        left = waiting[0]
+        while left > 0:
+            data = os.read(cell.pipe, min(left, _CHUNK))
+            if not data:
+                break
+            left -= len(data)
+            self._take(cell, data)
+        head = cell.output.feed(b"", final=True)
+        cell.live.append(head)
+
+    def _flushed(self, cell: Cell) -> list[Frame]:
+        text = "".join(cell.live)
+        cell.live.clear()
+        cell.flush_at = _NEVER
+        return [{"t": "output", "repl": self.number, "text": piece} for piece in pieces(text) if piece]
+
+    def _retire(self, cell: Cell) -> None:
+        """What an earlier cell's processes print goes nowhere, but does not kill or block them either."""
+        pipe = cell.pipe
+        self._supervisor.unwatch(pipe)
+        self._old_pipes.append(pipe)
+        self._supervisor.watch(pipe, lambda: self._discard(pipe))
+        if len(self._old_pipes) > _KEPT_PIPES:
+            self._close_pipe(self._old_pipes.popleft())
+
+    def _discard(self, pipe: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(pipe, _CHUNK):
+                self._old_pipes.remove(pipe)
+                self._close_pipe(pipe)
+
+    def _close_pipe(self, pipe: int) -> None:
+        self._supervisor.unwatch(pipe)
+        os.close(pipe)
+
+    # -- the end of a cell
+
+    def _finish(self, cell: Cell, measured: _Measured, frame: Frame, *, lost: str) -> None:
+        self._drain(cell)
+        tail = cell.output.tail()
+        if tail:
+            cell.live.append(tail)
+        for number in cell.batches:
+            self._send(encode({"t": "over", "batch": number}))
+        processes = self._processes() - cell.bystanders
+        result = {
+            **frame,
+            "t": "done",
+            "repl": self.number,
+            "lost": lost[: claims.MAX_MESSAGE],
+            "timed_out": cell.interrupts > 0,
+            "chars": cell.output.chars,
+            "wall": measured.wall,
+            "cpu": measured.cpu,
+            "peak": measured.peak,
+            "processes": 0 if lost else sum(not kernel.is_zombie(pid) for pid in processes),
+        }
+        if lost:
+            self._supervisor.unwatch(cell.pipe)
+            os.close(cell.pipe)
+        else:
+            self._retire(cell)
+        self._supervisor.tell(*self._flushed(cell), result)
+
+    def _processes(self) -> set[int]:
+        others = self._supervisor.other_repls(self)
+        return kernel.descendants(os.getpid(), spare=others) - {self.pid}
+
+    # -- time
+
+    @property
+    def due(self) -> float:
+        cell = self._cell
+        if cell is None:
+            return self._retry_at
+        return min(self._retry_at, cell.flush_at, cell.next_step_at)
+
+    def keep_time(self, now: float) -> None:
+        if now >= self._retry_at:
+            self.start()
+        cell = self._cell
+        if cell is None:
+            return
+        if now >= cell.flush_at:
+            self._supervisor.tell(*self._flushed(cell))
+        if now >= cell.next_step_at:
+            if cell.interrupts < len(_INTERRUPTS):
+                cell.interrupts += 1
+                self._interrupt()
+            else:
+                self._lose("the cell could not be interrupted at its time limit")
+
+    def _interrupt(self) -> None:
+        """As Ctrl-C in a terminal would: what the cell runs in the foreground gets it too."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGCONT)
+            os.killpg(self.pid, signal.SIGINT)
+
+
+_NOTHING: Frame = {"out": None, "error": None, "answer": None, "ready": False, "variables": [], "threads": 0}
+"""What a dead child claims."""
+
+
+class _Measured:
+    """Wall time, CPU time and peak memory of a cell, taken while its process can still be asked."""
+
+    def __init__(self, pid: int, cell: Cell | None, *, cpu: float | None = None, peak: int | None = None) -> None:
+        self.wall = time.monotonic() - cell.started_at if cell else 0.0
+        used = kernel.cpu_seconds(pid) if cpu is None else cpu
+        self.cpu = max(0.0, used - cell.cpu_before) if cell else 0.0
+        self.peak = kernel.peak_memory(pid) if peak is None else peak
+
+
+def _obituary(status: int, cell: Cell | None) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGKILL and cell is not None and kernel.oom_kills() > cell.oom_kills:
+            return "the REPL ran out of memory and was killed"
+        with contextlib.suppress(ValueError):
+            return f"the REPL was killed by {signal.Signals(number).name}"
+        return f"the REPL was killed by signal {number}"
+    return f"the REPL's process exited with status {os.WEXITSTATUS(status)}"

@@ -1,0 +1,88 @@
+"""The table of the user's variables: name, type, size, short repr; told without calling any code of the user's.
+
+Only the exact types of the language and of numpy and pandas are looked into. Anything else is named by its type.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Container
+from types import ModuleType
+
+from .cell import cut, type_name
+from .claims import MAX_NAME, MAX_REPR, MAX_VARIABLES
+
+_SECONDS = 0.02
+_ITEMS = 6
+_DEPTH = 2
+_MAX_BITS = 256
+
+_SCALARS = (bool, float, complex, type(None), type(Ellipsis), range)
+_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
+_SHAPED = {"numpy": ("ndarray",), "pandas": ("DataFrame", "Series", "Index")}
+
+Row = list[str]
+
+
+def table(namespace: dict[str, object], *, hidden: Container[str]) -> list[Row]:
+    """The variables set last, at most so many, and only those that could be told in time."""
+    ends_at = time.monotonic() + _SECONDS
+    rows: list[Row] = []
+    for name, value in reversed(list(namespace.items())):
+        if type(name) is not str or name.startswith("_") or name in hidden or isinstance(value, ModuleType):
+            continue
+        if len(rows) >= MAX_VARIABLES or time.monotonic() > ends_at:
+            break
+        rows.append([cut(name, MAX_NAME), type_name(type(value)), size(value), cut(shown(value), MAX_REPR)])
+    return rows[::-1]
+
+
+def size(value: object) -> str:
+    kind = type(value)
+    if kind in _SIZED:
+        return str(len(value))  # type: ignore[arg-type]
+    for module, names in _SHAPED.items():
+        if any(kind is getattr(sys.modules.get(module), name, None) for name in names):
+            return cut(" × ".join(map(str, value.shape)), MAX_NAME)  # type: ignore[attr-defined]
+    return ""
+
+
+def shown(value: object, *, depth: int = _DEPTH) -> str:
+    kind = type(value)
+    if kind in (str, bytes, bytearray):
+        head = repr(value[:MAX_REPR])  # type: ignore[index]
+        return head if len(value) <= MAX_REPR else head + "…"  # type: ignore[arg-type]
+    if kind in _SCALARS:
+        return repr(value)
+    if kind is int:
+        bits = int.bit_length(value)  # type: ignore[arg-type]
+        return repr(value) if bits <= _MAX_BITS else f"<int of {bits} bits>"
+    if kind in _BRACKETS or kind is dict:
+        return _container(value, depth=depth)
+    return f"<{type_name(kind)}>"
+
+
+def _container(value: object, *, depth: int) -> str:
+    if depth == 0:
+        return "…"
+    if type(value) is dict:
+        items = [
+            f"{shown(key, depth=depth - 1)}: {shown(one, depth=depth - 1)}" for key, one in _first(value.items())
+        ]
+        start, end = "{", "}"
+    else:
+        items = [shown(one, depth=depth - 1) for one in _first(value)]
+        start, end = _BRACKETS[type(value)]
+    more = ", …" if len(value) > _ITEMS else ""  # type: ignore[arg-type]
+    return start + ", ".join(items) + more + end
+
+
+def _first(values: object) -> list[object]:
+    taken = []
+    for value in values:  # type: ignore[attr-defined]
+        taken.append(value)
+        if len(taken) == _ITEMS:
+            break
+    return taken

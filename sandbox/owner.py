@@ -1,0 +1,61 @@
+"""Who owns a sandbox: this process, so named that another process can tell whether it is still alive.
+
+A process id alone will not do, as it is given out again; with the boot and the start time it is unique.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Owner:
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.boot}/{self.pid}/{self.started}"
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        host, _, rest = text.partition("/")
+        boot, _, rest = rest.partition("/")
+        pid, _, started = rest.partition("/")
+        return cls(host, boot, int(pid), started) if pid.isdigit() else None
+
+    def is_dead(self) -> bool:
+        """For certain: an owner on another host, or one that cannot be looked up, counts as alive."""
+        if self.host != socket.gethostname():
+            return False
+        if self.boot != _boot():
+            return True
+        if not self.started:
+            return False
+        return _started(self.pid) != self.started
+
+
+def me() -> Owner:
+    return Owner(host=socket.gethostname(), boot=_boot(), pid=os.getpid(), started=_started(os.getpid()))
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """The start time of a process in ticks since boot; empty where there is no such process (or no /proc)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

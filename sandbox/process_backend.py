@@ -1,0 +1,164 @@
+"""The process backend: the same supervisor as a plain subprocess, for machines without a container engine.
+
+It keeps the contract (state, limits on time, memory per process and output, hostile output), and has no walls:
+code in it can read and write what this user can, use the network, and end this user's processes. It is for
+code that you would run yourself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import IO
+
+from sandbox import owner, requirements
+from sandbox.box import LAUNCH, Box, make_impatient
+from sandbox.contract import ImageError, Sandbox, SandboxError, SandboxSpec
+from sandbox.disposal import Disposal
+from sandbox.pool import Pool
+from sandbox.repl_sandbox import ReplSandbox
+from sandbox.settings import SandboxSettings
+
+_HERE = Path(__file__).parent
+_READY_SECONDS = 30.0
+_GOODBYE_SECONDS = 2.0
+_CHUNK = 2**18
+SCRATCH_PREFIX = "scratch-"
+OWNER_FILE = ".owner"
+
+
+class ProcessTransport:
+    """A supervisor process, with one socket for its standard input and output."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        line: socket.socket,
+        *,
+        errors: IO[bytes],
+        scratch: Path,
+        dispose: Disposal,
+    ) -> None:
+        self.name = f"process {process.pid}"
+        self._process = process
+        self._line = line
+        self._errors = errors
+        self._scratch = scratch
+        self._dispose = dispose
+
+    def fileno(self) -> int:
+        return self._line.fileno()
+
+    def send(self, data: bytes) -> None:
+        self._line.sendall(data)
+
+    def receive(self) -> bytes:
+        return self._line.recv(_CHUNK)
+
+    def close(self, *, kill: bool) -> None:
+        # The supervisor ends when its line does; the socket itself may be in use by another thread.
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+        if kill:
+            self._process.kill()
+        self._dispose.soon(self._end)
+
+    def _end(self) -> None:
+        try:
+            self._process.wait(timeout=_GOODBYE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._line.close()
+        self._errors.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def last_words(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            self._errors.seek(0)
+            return self._errors.read()[-4000:].decode("utf-8", "replace")
+        return ""
+
+
+class ProcessBackend:
+    """Implements `contract.Backend`."""
+
+    name = "process"
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
+        self._disposal = Disposal(name="sandbox processes' end")
+        self._pool = Pool(open_box=self._open_box, settings=settings)
+
+    def prepare(self, packages: tuple[str, ...]) -> None:
+        """There is no image: the packages have to be installed beside this program."""
+        missing = [one for one in packages if not _is_installed(requirements.name_of(one))]
+        if missing:
+            names = " ".join(missing)
+            raise ImageError(
+                f"the process sandbox runs this program's own Python, which lacks: {names}."
+                f" Install them there ({sys.executable} -m pip install {names}) or use the Docker backend."
+            )
+
+    def start(self, spec: SandboxSpec) -> Sandbox:
+        self.prepare(spec.packages)
+        return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
+
+    def close(self) -> None:
+        self._pool.close()
+        self._disposal.finish()
+
+    def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
+        transport = self._launch(spec, lifetime_seconds=lifetime_seconds)
+        box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
+        box.await_ready(timeout=_READY_SECONDS)
+        return box
+
+    def _launch(self, spec: SandboxSpec, *, lifetime_seconds: float) -> ProcessTransport:
+        self._settings.state_dir.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._settings.state_dir))
+        (scratch / OWNER_FILE).write_text(str(owner.me()))
+        config = {
+            "lifetime_seconds": lifetime_seconds,
+            "output_chars": spec.limits.output_chars,
+            "process_memory_mb": spec.limits.memory_mb,
+        }
+        ours, theirs = socket.socketpair()
+        errors = tempfile.TemporaryFile()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-c", LAUNCH, str(_HERE), json.dumps(config)],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=errors,
+                cwd=scratch,
+                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(scratch)},
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            errors.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise SandboxError(f"the sandbox process could not be started: {error}") from error
+        finally:
+            theirs.close()
+        make_impatient(ours)
+        return ProcessTransport(process, ours, errors=errors, scratch=scratch, dispose=self._disposal)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,24 @@
+"""pip requirements as an environment names them: checked before they get near a build."""
+
+from __future__ import annotations
+
+import re
+
+from sandbox.contract import ImageError
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:[\[<>=!~;@ ].*)?", re.ASCII)
+
+
+def checked(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """Sorted and without doubles. Raises ImageError for what is no requirement (an option, several lines)."""
+    for package in packages:
+        name_of(package)
+    return tuple(sorted({package.strip() for package in packages}))
+
+
+def name_of(package: str) -> str:
+    """The distribution's name: `scipy` of `scipy>=1.10; python_version > "3.9"`."""
+    match = _REQUIREMENT.fullmatch(package.strip())
+    if match is None or not package.isprintable():
+        raise ImageError(f"{package!r} is not a pip requirement such as 'numpy' or 'scipy>=1.10'")
+    return match[1]

@@ -1,0 +1,386 @@
+"""What every backend promises (sandbox/contract.py), tested on each."""
+
+import hashlib
+import threading
+import time
+
+import pytest
+
+from sandbox.contract import Answer, Limits, SandboxError, Variable
+from sandbox.inside import claims
+from tests.sandbox.conftest import SMALL
+
+LIMIT = 10.0
+"""Seconds: for cells that have nothing to do with time."""
+
+
+def run(sandbox, code, *, limit=LIMIT, **callbacks):
+    return sandbox.execute(code, time_limit=limit, **callbacks)
+
+
+def answer_all(batch):
+    for index, prompt in enumerate(batch.prompts):
+        batch.answer(index, prompt.upper())
+    batch.finish(f"{len(batch.prompts)} calls")
+
+
+class TestState:
+    def test_variables_functions_and_imports_stay(self, sandbox):
+        run(sandbox, "import math\nx = 20\ndef twice(n): return 2 * n")
+        assert run(sandbox, "twice(x) + math.floor(2.5)").out == "42"
+
+    def test_input_data_is_a_variable(self, start):
+        sandbox = start()
+        sandbox.load({"context": "some text", "other": ""})
+        assert run(sandbox, "context, other").out == "('some text', '')"
+
+    def test_input_data_of_many_characters_arrives_whole(self, start):
+        text = "aé\x00\ud800😀\n" * 500_000
+        sandbox = start(Limits(memory_mb=512))
+        sandbox.load({"context": text})
+        code = "import hashlib; len(context), hashlib.sha256(context.encode('utf-8', 'surrogatepass')).hexdigest()"
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        assert run(sandbox, code).out == repr((len(text), digest))
+
+    def test_without_load_it_is_a_plain_python_tool(self, start):
+        names = run(start(), "sorted(name for name in globals() if not name.startswith('_'))")
+        assert names.out == "[]"
+
+    def test_classes_of_a_cell_can_be_pickled(self, sandbox):
+        run(sandbox, "class Point:\n    x = 1")
+        assert run(sandbox, "import pickle; pickle.loads(pickle.dumps(Point())).x").out == "1"
+
+    def test_a_sandbox_is_not_another(self, start):
+        first, second = start(), start()
+        run(first, "x = 1; open('note', 'w').write('mine')")
+        assert run(second, "import os; 'x' in globals(), os.path.exists('note')").out == "(False, False)"
+
+
+class TestOutput:
+    def test_stdout_and_stderr_come_in_their_order(self, sandbox):
+        code = (
+            "import os, subprocess, sys\n"
+            "print('1', end=' ')\nprint('2', end=' ', file=sys.stderr)\nos.write(1, b'3 ')\n"
+            "subprocess.run(['sh', '-c', 'echo 4; echo 5 >&2'])\nprint('6')"
+        )
+        assert run(sandbox, code).output == "1 2 3 4\n5\n6\n"
+
+    def test_the_last_expression_is_shown(self, sandbox):
+        assert run(sandbox, "x = [1]\nx").out == "[1]"
+
+    @pytest.mark.parametrize("code", ["x = 1", "None", "", "# nothing", "for x in []: x"])
+    def test_nothing_is_shown_where_there_is_no_value(self, sandbox, code):
+        assert run(sandbox, code).out is None
+
+    def test_a_long_output_keeps_head_and_tail(self, start):
+        result = run(start(Limits(output_chars=1000)), "print('a' * 5000 + 'b' * 5000, end='')")
+        assert result.output == "a" * 500 + "b" * 500
+        assert result.output_chars == 10_000
+
+    def test_output_can_be_followed_while_the_cell_runs(self, sandbox):
+        heard = threading.Event()
+
+        def listen(text):
+            if "begun" in text:
+                heard.set()
+
+        def wait_for_listener(batch):
+            batch.finish("heard" if heard.is_set() else "not heard")
+
+        code = "import time\nprint('begun')\ntime.sleep(0.2)\nllm_batch(['?'])"
+        result = run(sandbox, code, on_output=listen, on_batch=wait_for_listener)
+        assert result.output == "begun\nheard\n"
+
+    @pytest.mark.parametrize(
+        "text", ["\x00", "\ud800", "\udfff x", "\x1b[31m", "é😀", "\r\n\t\x0b", "".join(map(chr, range(256)))]
+    )
+    def test_every_character_survives(self, sandbox, text):
+        result = run(sandbox, f"print({text!r}, end='')\n{text!r}")
+        assert (result.output, result.out) == (text, repr(text))
+
+    def test_invalid_bytes_are_escaped(self, sandbox):
+        assert run(sandbox, "import os; _ = os.write(1, b'a\\xff\\xed\\xa0\\x80b')").output == "a\\xff\ud800b"
+
+    def test_leftovers_are_reported_and_stay_out_of_the_next_cell(self, sandbox):
+        code = (
+            "import subprocess, threading, time\n"
+            "def chatter():\n    while True:\n        print('thread'); time.sleep(0.01)\n"
+            "threading.Thread(target=chatter, daemon=True).start()\n"
+            "process = subprocess.Popen(['sh', '-c', 'while true; do echo process; sleep 0.01; done'])"
+        )
+        result = run(sandbox, code)
+        assert result.leftover_threads == 1
+        assert result.leftover_processes >= 1
+        result = run(sandbox, "time.sleep(0.1)\nprint('mine')\nprocess.poll()")
+        assert (result.output, result.out, result.leftover_threads) == ("mine\n", None, 0)
+
+
+class TestErrors:
+    def test_a_traceback_has_only_the_users_frames(self, sandbox):
+        error = run(sandbox, "def f():\n    return 1 / 0\nf()").error
+        assert (error.type, error.message) == ("ZeroDivisionError", "division by zero")
+        assert 'File "<cell 1>", line 3, in <module>' in error.traceback
+        assert "return 1 / 0" in error.traceback
+        assert "inside" not in error.traceback
+
+    def test_the_state_survives_an_error(self, sandbox):
+        run(sandbox, "x = 1\nraise ValueError('no')")
+        assert run(sandbox, "x").out == "1"
+
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            ("1 +", "SyntaxError"),
+            ("'\\x00' + 1", "TypeError"),
+            ("import sys; sys.exit(3)", "SystemExit"),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+            ("input()", "EOFError"),
+            ("def f(): f()\nf()", "RecursionError"),
+            ("(" * 500 + ")" * 500, "SyntaxError"),
+        ],
+    )
+    def test_errors_have_their_type(self, sandbox, code, kind):
+        result = run(sandbox, code)
+        assert result.error.type == kind
+        assert not result.timed_out
+        assert run(sandbox, "1").out == "1"
+
+    def test_a_cell_with_a_nul_is_an_error(self, sandbox):
+        assert run(sandbox, "x = \x00").error.type in ("SyntaxError", "ValueError")  # it depends on the Python
+
+    def test_a_cell_that_is_too_long_is_refused(self, sandbox):
+        assert "at most" in run(sandbox, "#" * 1_000_001).error.message
+        assert run(sandbox, "1" + "#" * 999_999).out == "1"
+
+
+class TestTime:
+    def test_an_interrupted_cell_keeps_state_and_output(self, sandbox):
+        result = run(sandbox, "x = 1\nprint('before')\nwhile True: pass", limit=0.3)
+        assert (result.timed_out, result.state_lost, result.output) == (True, False, "before\n")
+        assert result.error.type == "KeyboardInterrupt"
+        assert "time limit of 0.3 s" in result.error.message
+        assert run(sandbox, "x").out == "1"
+
+    def test_a_cell_that_cannot_be_interrupted_costs_the_state_only(self, start):
+        sandbox = start()
+        sandbox.load({"context": "text"})
+        run(sandbox, "x = 1; answer['content'] = 'so far'")
+        code = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\nprint('on')\nwhile True: pass"
+        began = time.monotonic()
+        result = run(sandbox, code, limit=0.3)
+        assert time.monotonic() - began < 2.3
+        assert (result.timed_out, result.state_lost, result.output) == (True, True, "on\n")
+        assert result.error.type == "StateLost"
+        assert result.answer == Answer(content="so far", ready=False)
+        assert run(sandbox, "context, answer, 'x' in globals()").out == (
+            "('text', {'content': 'so far', 'ready': False}, False)"
+        )
+
+    def test_what_runs_in_the_foreground_is_interrupted_too(self, sandbox):
+        result = run(sandbox, "import subprocess\nx = 1\nsubprocess.run(['sleep', '60'])", limit=0.3)
+        assert (result.timed_out, result.state_lost) == (True, False)
+        assert result.leftover_processes == 0
+        assert run(sandbox, "x").out == "1"
+
+    def test_time_and_memory_are_measured(self, start):
+        sandbox = start(Limits())
+        code = "import time\nx = b'x' * 100_000_000\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
+        result = run(sandbox, code)
+        assert result.wall_seconds >= result.cpu_seconds * 0.5 > 0.05
+        assert result.peak_memory_bytes > 100_000_000
+        assert run(sandbox, "del x").peak_memory_bytes > 100_000_000
+        assert run(sandbox, "1").peak_memory_bytes < 100_000_000
+
+
+class TestAnswer:
+    def test_it_begins_empty(self, sandbox):
+        assert run(sandbox, "answer").out == "{'content': '', 'ready': False}"
+
+    def test_it_is_told_after_each_cell(self, sandbox):
+        assert run(sandbox, "answer['content'] = 'a'").answer == Answer(content="a", ready=False)
+        assert run(sandbox, "answer['ready'] = True").answer == Answer(content="a", ready=True)
+
+    def test_a_long_one_arrives_whole(self, sandbox):
+        assert run(sandbox, "answer['content'] = '\\ud800' * 1_000_000").answer.content == "\ud800" * 1_000_000
+
+    def test_a_longer_one_is_cut(self, sandbox):
+        content = run(sandbox, "answer['content'] = 'x' * 1_000_001").answer.content
+        assert len(content) == claims.MAX_ANSWER
+        assert content.endswith(" […]")
+
+    def test_other_content_becomes_text(self, sandbox):
+        assert run(sandbox, "answer['content'] = 42").answer.content == "42"
+
+
+class TestSubLlms:
+    def test_answers_come_in_the_order_of_the_prompts(self, sandbox):
+        def answer_backwards(batch):
+            for index in reversed(range(len(batch.prompts))):
+                batch.answer(index, f"{index}:{batch.prompts[index]}")
+            batch.finish("summary")
+
+        result = run(sandbox, "llm_batch(['a', 'b', 'c'])", on_batch=answer_backwards)
+        assert (result.out, result.output) == ("['0:a', '1:b', '2:c']", "summary\n")
+
+    def test_long_prompts_and_answers_arrive_whole(self, start):
+        sandbox = start(Limits(memory_mb=512))
+        sandbox.load({})
+        prompts = []
+
+        def echo(batch):
+            prompts.extend(batch.prompts)
+            for index, prompt in enumerate(batch.prompts):
+                batch.answer(index, prompt)
+            batch.finish("")
+
+        code = "p = ['\\U0001f600' * 300_000, '', 'x' * 64_000, '\\x00\\ud800']\nllm_batch(p) == p"
+        assert run(sandbox, code, on_batch=echo).out == "True"
+        assert [len(prompt) for prompt in prompts] == [300_000, 0, 64_000, 2]
+
+    def test_answers_may_come_from_any_thread(self, sandbox):
+        def answer_from_threads(batch):
+            def work():
+                workers = [
+                    threading.Thread(target=batch.answer, args=(index, str(index)))
+                    for index in range(len(batch.prompts))
+                ]
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    worker.join()
+                batch.finish("")
+
+            threading.Thread(target=work).start()
+
+        code = "llm_batch(['p'] * 32) == [str(i) for i in range(32)]"
+        assert run(sandbox, code, on_batch=answer_from_threads).out == "True"
+
+    def test_threads_of_a_cell_ask_at_the_same_time(self, sandbox):
+        batches = []
+
+        def answer_when_both_ask(batch):
+            batches.append(batch)
+            if len(batches) == 2:
+                for one in batches:
+                    answer_all(one)
+
+        code = (
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            "with ThreadPoolExecutor(2) as threads:\n"
+            "    answers = list(threads.map(lambda p: llm_batch([p])[0], ['a', 'b']))\n"
+            "answers"
+        )
+        assert run(sandbox, code, on_batch=answer_when_both_ask).out == "['A', 'B']"
+
+    def test_answers_that_arrived_survive_the_time_limit(self, sandbox):
+        batches = []
+
+        def answer_one(batch):
+            batches.append(batch)
+            batch.answer(1, "in time")
+
+        result = run(sandbox, "llm_batch(['a', 'b', 'c'])", limit=0.5, on_batch=answer_one)
+        assert (result.timed_out, result.state_lost) == (True, False)
+        assert "1 of its 3 answers" in result.error.message
+        assert batches[0].cancelled.is_set()
+        batches[0].answer(0, "too late")
+        batches[0].finish("too late")
+        assert run(sandbox, "llm_batch.partial").out == "[None, 'in time', None]"
+
+    def test_a_cell_that_gives_up_cancels_its_batch(self, sandbox):
+        batches = []
+        code = (
+            "import signal\n"
+            "def give_up(*_): raise TimeoutError\n"
+            "signal.signal(signal.SIGALRM, give_up); signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+            "try:\n    llm_batch(['a'])\nexcept TimeoutError:\n    print('gave up')"
+        )
+        result = run(sandbox, code, on_batch=batches.append)
+        assert (result.output, result.error) == ("gave up\n", None)
+        assert batches[0].cancelled.is_set()
+
+    def test_without_sub_llms_it_says_so(self, sandbox):
+        assert "no sub-LLMs" in run(sandbox, "llm_batch(['a'])").error.message
+
+    def test_no_prompts_need_no_host(self, sandbox):
+        assert run(sandbox, "llm_batch([])", on_batch=answer_all).out == "[]"
+
+    @pytest.mark.parametrize(
+        ("prompts", "kind", "message"),
+        [
+            ("['p'] * 100_000", "ValueError", "100000 prompts; at most"),
+            ("['x' * 50_000_000]", "ValueError", "50000000 characters"),
+            ("'one prompt'", "TypeError", "a list of prompts"),
+            ("['a', 1]", "TypeError", "prompt 1 is not a str but int"),
+            ("None", "TypeError", ""),
+        ],
+    )
+    def test_bad_prompts_are_refused_in_the_cell(self, sandbox, prompts, kind, message):
+        error = run(sandbox, f"llm_batch({prompts})", on_batch=answer_all).error
+        assert error.type == kind
+        assert message in error.message
+
+
+class TestVariables:
+    def test_the_table_tells_name_type_size_and_value(self, sandbox):
+        table = run(sandbox, "n = 1\nwords = ['a'] * 10\nimport os\n_hidden = 1\nclass C: pass\nc = C()").variables
+        assert table == (
+            Variable(name="n", type="int", size="", repr="1"),
+            Variable(name="words", type="list", size="10", repr="['a', 'a', 'a', 'a', 'a', 'a', …]"),
+            Variable(name="C", type="type", size="", repr="<type>"),
+            Variable(name="c", type="C", size="", repr="<C>"),
+        )
+
+    def test_it_is_bounded(self, sandbox):
+        table = run(
+            sandbox, "for i in range(1000): globals()[f'v{i}'] = 'x' * 10_000_000 if i > 995 else i"
+        ).variables
+        assert len(table) <= claims.MAX_VARIABLES
+        assert table[-1].size == "10000000"
+        assert len(table[-1].repr) <= claims.MAX_REPR
+
+
+class TestLife:
+    def test_a_closed_sandbox_refuses(self, sandbox):
+        sandbox.close()
+        sandbox.close()
+        with pytest.raises(SandboxError):
+            run(sandbox, "1")
+
+    def test_its_lifetime_ends_it(self, start):
+        sandbox = start(Limits(lifetime_seconds=1.0))
+        began = time.monotonic()
+        with pytest.raises(SandboxError, match="lifetime"):
+            while time.monotonic() < began + 30:
+                run(sandbox, "import time; time.sleep(0.3)")
+
+    def test_it_has_no_environment_of_ours(self, sandbox, monkeypatch):
+        names = set(eval(run(sandbox, "import os; list(os.environ)").out))
+        assert names <= {
+            "PATH",
+            "HOME",
+            "HOSTNAME",
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "LC_CTYPE",
+            "LANG",
+        } | {
+            "GPG_KEY",
+            "PYTHON_VERSION",
+            "PYTHON_SHA256",  # of the official Python image
+        }
+
+    def test_many_can_be_used_at_once(self, backend, start):
+        def work(index):
+            sandbox = start(SMALL)
+            run(sandbox, f"x = {index}")
+            results[index] = run(sandbox, "x").out
+            sandbox.close()
+
+        results = {}
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == {index: str(index) for index in range(6)}
