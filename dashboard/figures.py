@@ -17,6 +17,8 @@ Link = Callable[[ArmSummary], str]
 """The address of an arm's rollouts."""
 
 _COLOURED = ("llm", "rlm", "rlm_tips")
+_BAR = 0.07
+"""The widest a bar may be, of the figure's width."""
 _PATTERNS = ("", "/", "x", ".", "-")
 
 
@@ -31,7 +33,8 @@ def reward_by_environment(summary: Summary, *, link: Link) -> dict[str, Any]:
         pattern = _PATTERNS[seen.get(scaffold, 0) % len(_PATTERNS)]
         seen[scaffold] = seen.get(scaffold, 0) + 1
         data.append(_bars(name, scaffold, arms, pattern=pattern, link=link))
-    return {"data": data, "layout": _layout(groups, rewards=[arm for arm in summary.arms if arm.reward])}
+    rewarded = [arm for arm in summary.arms if arm.reward]
+    return {"data": data, "layout": _layout(groups, rewarded, series=len(series))}
 
 
 def _bars(name: str, scaffold: str, arms: Sequence[ArmSummary], *, pattern: str, link: Link) -> dict[str, Any]:
@@ -80,12 +83,13 @@ def _plain(name: str) -> str:
     return name.replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
-def _layout(groups: Sequence[str], *, rewards: Sequence[ArmSummary]) -> dict[str, Any]:
+def _layout(groups: Sequence[str], rewards: Sequence[ArmSummary], *, series: int) -> dict[str, Any]:
     top = max([1.0, *(arm.reward.high or arm.reward.mean for arm in rewards if arm.reward)])
     bottom = min([0.0, *(arm.reward.low or 0.0 for arm in rewards if arm.reward)])
     return {
         "barmode": "group",
-        "bargap": 0.28,
+        # Few bars stay slim instead of filling the page.
+        "bargap": max(0.28, 1 - _BAR * len(groups) * max(series, 1)),
         "bargroupgap": 0.08,
         "height": 320,
         "margin": {"l": 48, "r": 8, "t": 8, "b": 32},
@@ -99,7 +103,18 @@ def _layout(groups: Sequence[str], *, rewards: Sequence[ArmSummary]) -> dict[str
             "bordercolor": "var(--line-strong)",
             "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
         },
-        "xaxis": {"categoryorder": "array", "categoryarray": list(groups), "automargin": True, "fixedrange": True},
+        # The range is said, so that groups stand in their places before they have a bar.
+        "xaxis": {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(groups),
+            "range": [-0.5, len(groups) - 0.5],
+            "tickmode": "array",
+            "tickvals": list(range(len(groups))),
+            "ticktext": list(groups),
+            "automargin": True,
+            "fixedrange": True,
+        },
         "yaxis": {
             "title": {"text": "mean reward", "standoff": 8},
             "range": [bottom, top * 1.04],

@@ -34,8 +34,9 @@ class GroupVerdicts:
 
 def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
     """All comparisons of an experiment, by environment."""
+    begun = [found for found in summary.comparisons if found.arm.reward or found.baseline.reward]
     order = {arm.pk: position for position, arm in enumerate(summary.arms)}
-    comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
+    comparisons = sorted(begun, key=lambda found: (found.group, order[found.arm.pk]))
     groups = [
         GroupVerdicts(group=group, verdicts=tuple(map(_verdict, found)))
         for group, found in groupby(comparisons, key=lambda comparison: comparison.group)

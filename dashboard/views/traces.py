@@ -10,6 +10,7 @@ from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
+from django_htmx.http import HttpResponseClientRefresh
 
 from rlm_runs import transcripts
 from rlm_runs.models import Execution, Rollout, Text, Trajectory, Turn
@@ -56,6 +57,9 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     context = _trace_context(found, conversation)
     if context["version"] == request.GET.get("version"):
         return HttpResponse(status=204)
+    is_same_attempt = request.GET.get("attempt") == str(found.attempt)
+    if not is_same_attempt or (conversation and "turns" not in request.GET):
+        return HttpResponseClientRefresh()  # the page has no place for these turns
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     moves = conversation.moves if conversation else ()
     context |= {
@@ -133,6 +137,22 @@ _SOURCES = {
 }
 
 
+_TITLES = {
+    ("execution", "output"): "All that was written",
+    ("execution", "shown"): "What the model was shown",
+    ("execution", "arguments"): "Code",
+    ("execution", "answer"): "Answer after this cell",
+    ("turn", "content"): "What the model said",
+    ("turn", "reasoning"): "Reasoning",
+    ("turn", "reply"): "The host’s reply",
+    ("trajectory", "answer"): "Returned to the REPL",
+    ("rollout", "answer"): "Answer given",
+    ("example", "prompt"): "Prompt of the example",
+    ("example", "answer"): "Gold answer",
+    ("example", "input"): "Input data",
+}
+
+
 @require_GET
 def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> HttpResponse:
     """One text of a rollout, in full."""
@@ -140,7 +160,7 @@ def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> Http
     body = get_object_or_404(Text, pk=digest).text
     if owner == "execution" and part == "arguments":
         body = transcripts.code_of(transcripts.Excerpt(text=body, chars=len(body)))[0].text
-    return _text_page(request, body, title=f"{owner} {part}", rollout=_rollout(pk))
+    return _text_page(request, body, title=_TITLES.get((owner, part), f"{owner} {part}"), rollout=_rollout(pk))
 
 
 def _digest(pk: int, owner: str, key: int, part: str) -> str:
