@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlm_runs.settings")
@@ -33,3 +33,10 @@ def _give_rollouts_back(**_: object) -> None:
     from .claims import interrupt_all
 
     interrupt_all()
+
+
+@worker_shutdown.connect
+def _close_sandboxes(**_: object) -> None:
+    from .sandboxes import close
+
+    close()

@@ -46,8 +46,10 @@ def main() -> None:
     """Runs the demo until Ctrl-C. Exit code 2 where something is missing."""
     arguments = _arguments()
     LOG_DIR.mkdir(parents=True, exist_ok=True)
-    # SIGTERM as Ctrl-C: whoever stops this process stops what it started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM as Ctrl-C, and Ctrl-C also where a shell started this in the background: whoever stops this process
+    # stops what it started.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
     try:
         with ExitStack() as stack:
             stack.enter_context(_only_one())
@@ -211,16 +213,18 @@ def _follow(experiment: Experiment, children: list[_Child]) -> None:
         TextColumn("{task.fields[notes]}"),
     )
     total = experiment.rollouts().count()
-    with Progress(*columns, console=console) as progress:
+    told = -1
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(experiment.name, total=total, notes="")
-        said_done = False
         while True:
             done, notes = _progress_of(experiment)
             progress.update(task, completed=done, notes=notes)
-            if done == total and not said_done:
-                said_done = True
-                progress.stop_task(task)
-                progress.console.print("all rollouts have ended; the dashboard stays up")
+            if done != told and (done == total or (not console.is_terminal and done >= told + total / 10)):
+                told = done
+                console.print(f"{experiment.name}: {done}/{total} rollouts, {notes}")
+                if done == total:
+                    progress.stop_task(task)
+                    console.print("all rollouts have ended; the dashboard stays up")
             for child in children:
                 child.restart_if_dead()
             time.sleep(1)

