@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -120,6 +122,11 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 128
     demo: DemoServer
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error; anything else is printed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -142,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(self._completion)
 
-    def _answer(self, make: Any) -> None:
+    def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
         try:
             body = make()
         except ApiError as error:

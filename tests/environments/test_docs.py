@@ -1,0 +1,35 @@
+"""docs/environments.md says what there is, and its example works as it stands."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from rlm_runs.engine.environments.registry import REGISTRY
+
+PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_setting_and_metric_is_described(name):
+    section = PAGE.split(f"## {name}\n")[1].split("\n## ")[0]
+    environment = REGISTRY[name](REGISTRY[name].settings_type())
+    for setting in type(environment.settings).model_fields:
+        assert f"`{setting}`" in section
+    example = environment.load(n=1, seed=1)[0]
+    for metric in environment.score(example, example.answer).metrics:
+        assert f"`{metric}`" in section
+
+
+def test_the_example_of_a_new_environment_works(tmp_path):
+    code = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL).group(1)
+    assert len(code.splitlines()) < 60
+    module = tmp_path / "reverse_words.py"
+    module.write_text(code)
+    made = runpy.run_path(str(module))
+    environment = made["ReverseWords"](made["ReverseWordsSettings"](count=5))
+    examples = environment.load(n=5, seed=7)
+    assert examples == environment.load(n=5, seed=7)
+    assert all(environment.score(example, example.answer).reward == 1 for example in examples)
+    assert environment.score(examples[0], "no").reward == 0
