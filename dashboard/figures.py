@@ -111,7 +111,7 @@ def _layout(groups: Sequence[str], rewards: Sequence[ArmSummary], *, series: int
             "range": [-0.5, len(groups) - 0.5],
             "tickmode": "array",
             "tickvals": list(range(len(groups))),
-            "ticktext": list(groups),
+            "ticktext": [group.replace(" · ", "<br>") for group in groups],
             "automargin": True,
             "fixedrange": True,
         },
