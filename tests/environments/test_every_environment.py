@@ -1,6 +1,7 @@
 """What holds for each environment, whatever its settings."""
 
 import dataclasses
+import time
 
 import pytest
 from pydantic import ValidationError
@@ -31,6 +32,14 @@ VARIANTS = {
     ],
     "math-python": [{}],
 }
+
+MONSTERS = [
+    "x" * 1_000_000,
+    "\\boxed{" * 100_000,
+    "answer: " * 100_000,
+    "answer" + " " * 1_000_000,
+    "1," * 400_000,
+]
 
 CASES = [
     pytest.param(name, settings, id=f"{name}-{number}")
@@ -142,3 +151,13 @@ def test_examples_can_be_sent_through_json():
         for example in made(name, {}).load(n=2, seed=1):
             as_dict = dataclasses.asdict(example)
             assert json.loads(json.dumps(as_dict)) == as_dict
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("answer", MONSTERS, ids=range(len(MONSTERS)))
+def test_a_monstrous_answer_is_scored_in_little_time(name, answer):
+    environment = made(name, {})
+    example = environment.load(n=1, seed=1)[0]
+    began = time.monotonic()
+    assert environment.score(example, answer).reward == 0
+    assert time.monotonic() - began < 20

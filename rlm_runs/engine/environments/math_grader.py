@@ -104,10 +104,13 @@ def _read_line(process: subprocess.Popen[bytes], *, seconds: float) -> bytes | N
     """One line of the helper's replies, None if it dies or takes longer."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
+    # poll, not select: a worker may have more than a thousand files open.
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
     deadline = time.monotonic() + seconds
     line = b""
     while not line.endswith(b"\n"):
-        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        ready = poll.poll(1000 * max(0.0, deadline - time.monotonic()))
         piece = os.read(pipe, 65536) if ready else b""
         if not piece:
             return None

@@ -16,30 +16,11 @@ from .rows import Row, read_rows, sample
 
 OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
 
-MATHEMATICAL_WORDS = frozenset(
-    {
-        "sqrt",
-        "cbrt",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "ceil",
-        "floor",
-        "matrix",
-        "pmatrix",
-        "bmatrix",
-        "vmatrix",
-        "cases",
-        "array",
-        "infty",
-    }
-)
+MATHEMATICAL_WORDS = frozenset({
+    "sqrt", "cbrt", "asin", "acos", "atan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "ceil", "floor",
+    "matrix", "pmatrix", "bmatrix", "vmatrix", "cases", "array", "infty",
+})  # fmt: skip
+"""Words of four letters and more that stand in expressions; any other word makes a gold answer prose."""
 
 PROMPT = """\
 {question}
@@ -64,7 +45,7 @@ class MathPythonSettings(Settings):
     path: str = Field(
         "",
         description="JSONL or CSV file of questions, with the columns question and answer (GSM8K's `#### N` too), "
-        "or problem and answer or solution; none: the few questions that come with the program",
+        "or problem and answer or solution; empty: the few questions that come with the program",
     )
 
 

@@ -107,10 +107,9 @@ class NeedleInHaystack(Environment[NeedleSettings]):
 
     def score(self, example: Example, answer: str) -> Score:
         needles = example.answer.split(", ")
-        said = re.findall(r"\w+", answer.lower())
-        found = 0.0
-        if len(said) <= MAX_WORDS_PER_NEEDLE * len(needles):
-            found = sum(needle in set(said) for needle in needles) / len(needles)
+        words = re.findall(r"\w+", answer.lower())
+        said = set(words) if len(words) <= MAX_WORDS_PER_NEEDLE * len(needles) else set()
+        found = sum(needle in said for needle in needles) / len(needles)
         return Score(reward=float(found == 1), metrics={"partial_match": found})
 
 
