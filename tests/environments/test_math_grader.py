@@ -14,16 +14,18 @@ from rlm_runs.engine.environments.math_grader import SCRIPT, MathGrader
 
 @pytest.fixture
 def grader():
-    grader = MathGrader(time_limit=1.0)
+    grader = MathGrader()
     yield grader
     grader.close()
 
 
 def test_a_hostile_expression_is_cut_off_and_the_next_one_graded(grader):
     assert grader.equal(gold="2", answer="\\boxed{2}")
+    grader.time_limit, usual = 1.0, grader.time_limit
     began = time.monotonic()
     assert not grader.equal(gold="2", answer="\\boxed{9^{9^{9^{9^9}}}}")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3.5
+    grader.time_limit = usual
     assert grader.equal(gold="2", answer="\\boxed{2}")
 
 
@@ -35,7 +37,6 @@ def test_a_helper_that_was_killed_is_started_again(grader):
 
 
 def test_many_threads_each_get_their_own_answer(grader):
-    grader.time_limit = 10
 
     def ask(n):
         return grader.equal(gold=str(n), answer=f"\\boxed{{{n if n % 2 else n + 1}}}")
@@ -53,7 +54,6 @@ def test_any_text_is_an_answer(grader, answer):
 
 
 def test_the_end_of_a_long_answer_is_what_counts(grader):
-    grader.time_limit = 10
     assert grader.equal(gold="2", answer="blah " * 100_000 + "\\boxed{2}")
 
 
