@@ -65,6 +65,7 @@ class Box:
         self._sending = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
+        self._repls = 0
         self._mailboxes = Mailboxes(receive=self._receive, address=lambda frame: frame.get("repl", _PONG))
 
     def await_ready(self, *, timeout: float) -> None:
@@ -89,8 +90,24 @@ class Box:
         """The next frame of one REPL. TimeoutError, or EOFError if the box is gone or broke the wire."""
         return self._mailboxes.wait(repl, timeout=timeout)
 
-    def forget(self, repl: int) -> None:
-        self._mailboxes.forget(repl)
+    def open_repl(self, *, timeout: float) -> int:
+        """Another REPL in this box: a process and a namespace of its own, behind the same walls."""
+        with self._sending:
+            self._repls += 1
+            number = self._repls
+        try:
+            self.send({"t": "open", "repl": number})
+            frame = self.wait(number, timeout=timeout)
+        except (OSError, EOFError) as error:
+            raise SandboxError(f"no further REPL could be opened: {error}") from error
+        if frame["t"] != "ready":
+            raise SandboxError(f"no further REPL could be opened: {frame.get('reason', frame['t'])}")
+        return number
+
+    def shut_repl(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self.send({"t": "shut", "repl": number})
+        self._mailboxes.forget(number)
 
     def is_alive(self, *, timeout: float) -> bool:
         try:

@@ -19,6 +19,8 @@ from typing import Any
 import docker.errors
 import requests
 from docker.api.client import APIClient
+from docker.types import LogConfig
+from docker.utils import kwargs_from_env
 
 from sandbox import owner
 from sandbox.box import LAUNCH, Box, make_impatient
@@ -183,7 +185,7 @@ class DockerBackend:
             nano_cpus=int(limits.cpus * 1e9),
             ipc_mode="private",
             auto_remove=True,
-            log_config={"Type": "none"},  # the frames are no log, and would fill the engine's disk
+            log_config=LogConfig(type="none"),  # the frames are no log, and would fill the engine's disk
             runtime=self._settings.runtime or None,
         )
 
@@ -197,9 +199,7 @@ def _environment(limits: Limits) -> dict[str, str]:
 def open_client() -> APIClient:
     """The engine at DOCKER_HOST, or the local one. Raises SandboxError if none answers."""
     try:
-        client = APIClient(
-            version="auto", max_pool_size=_CONNECTIONS, timeout=60, **docker.utils.kwargs_from_env()
-        )
+        client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=60, **kwargs_from_env())
     except EngineErrors as error:
         raise SandboxError(f"no container engine answers: {error}") from error
     return client

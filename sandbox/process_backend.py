@@ -134,12 +134,12 @@ class ProcessBackend:
             "process_memory_mb": spec.limits.memory_mb,
         }
         ours, theirs = socket.socketpair()
-        errors = tempfile.TemporaryFile()
+        errors = open(scratch / ".errors", "w+b")  # noqa: SIM115 (the transport closes it)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-c", LAUNCH, str(_HERE), json.dumps(config)],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=errors,
                 cwd=scratch,
                 env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(scratch)},

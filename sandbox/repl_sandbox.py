@@ -31,13 +31,13 @@ class _BoxLost(Exception):
 class ReplSandbox:
     """Implements `contract.Sandbox` for both backends."""
 
-    def __init__(self, *, backend: str, limits: Limits, open_box: Callable[[], Box]) -> None:
+    def __init__(self, *, backend: str, limits: Limits, open_box: Callable[[], Box], repl: int = 0) -> None:
         self.backend = backend
         self._limits = limits
         self._ends_at = time.monotonic() + limits.lifetime_seconds
         self._open_box = open_box
         self._box: Box | None = open_box()
-        self._repl = 0
+        self._repl = repl
         self._variables: dict[str, str] = {}
         self._rlm = False
         self._answer = Answer()
@@ -86,8 +86,26 @@ class ReplSandbox:
     def close(self) -> None:
         self._closed = True
         box, self._box = self._box, None
-        if box is not None:
+        if box is not None and self._repl:
+            box.shut_repl(self._repl)
+        elif box is not None:
             box.close()
+
+    def beside(self) -> ReplSandbox:
+        """Another sandbox in the same box, for a sub-LLM that is an RLM itself; it ends with this one."""
+        with self._fatal():
+            self._make_ready()
+        box = self._box
+        assert box is not None
+        repl = box.open_repl(timeout=_SETUP_SECONDS)
+        shared = [box]  # it is there once: a box that was lost is replaced for the first REPL only
+
+        def open_box() -> Box:
+            if not shared:
+                raise SandboxError("the sandbox that this REPL was opened beside is gone")
+            return shared.pop()
+
+        return ReplSandbox(backend=self.backend, limits=self._limits, open_box=open_box, repl=repl)
 
     # -- being ready
 
@@ -107,7 +125,15 @@ class ReplSandbox:
             raise SandboxError(f"the sandbox's lifetime of {self._limits.lifetime_seconds:g} s is over")
         if self._box is None:
             self._box = self._open_box()
-        if self._generation is None:
+        if self._generation is not None:
+            return
+        try:
+            self._set_up(self._box)
+        except _BoxLost:
+            if self._cells == 0:
+                raise
+            self._lose_box()  # whatever broke the REPL broke the box as well
+            self._box = self._open_box()
             self._set_up(self._box)
 
     def _set_up(self, box: Box) -> None:

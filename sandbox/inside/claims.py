@@ -74,6 +74,7 @@ def record(fields: Mapping[str, Check]) -> Check:
 _ERROR = optional(record({"type": text(MAX_NAME), "message": text(MAX_MESSAGE), "traceback": text(MAX_TRACEBACK)}))
 _VARIABLES = each(row(text(MAX_NAME), text(MAX_NAME), text(MAX_NAME), text(MAX_REPR)), at_most=MAX_VARIABLES)
 _DONE: dict[str, Check] = {
+    "number": whole(),
     "out": optional(text(MAX_OUT)),
     "error": _ERROR,
     "answer": optional(text(PIECE_CHARS)),

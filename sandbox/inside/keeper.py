@@ -40,7 +40,10 @@ _NEVER = float("inf")
 class Cell:
     """The running cell."""
 
-    def __init__(self, *, pid: int, pipe: int, limit: float, output_chars: int, bystanders: set[int]) -> None:
+    def __init__(
+        self, *, number: int, pid: int, pipe: int, limit: float, output_chars: int, bystanders: set[int]
+    ) -> None:
+        self.number = number
         self.pipe = pipe
         self.output = Output(limit=output_chars)
         self.live: list[str] = []
@@ -154,9 +157,7 @@ class Keeper:
         self._hear(last=True)  # its result may have been the last that it said
         if not self.pid:
             return
-        reason = _obituary(status, self._cell)
-        if self._hung_up and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            reason = "the cell closed the REPL's own line to its supervisor"
+        reason = _obituary(status, self._cell, hung_up=self._hung_up)
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
@@ -167,7 +168,7 @@ class Keeper:
         self.kill()
         self._reason = reason
         if cell is not None:
-            self._finish(cell, measured, dict(_NOTHING), lost=reason)
+            self._finish(cell, measured, {**_NOTHING, "number": cell.number}, lost=reason)
         elif not was_set_up and self._announced:
             self._supervisor.tell({"t": "stale", "repl": self.number, "reason": reason})
         self.start()
@@ -193,6 +194,7 @@ class Keeper:
         os.set_blocking(reading, False)
         kernel.forget_peak_memory(self.pid)
         self._cell = Cell(
+            number=frame["number"],
             pid=self.pid,
             pipe=reading,
             limit=float(frame["limit"]),
@@ -259,14 +261,17 @@ class Keeper:
 
     def _hear(self, *, last: bool = False) -> None:
         """Reads what the child says: one chunk, or before it is buried all there is."""
-        while self._control is not None:
+        control = self._control
+        while control is not None:
             try:
-                data = self._control.recv(_CHUNK)
+                data = control.recv(_CHUNK)
                 if not data:
                     self._hang_up()
                     return
                 for body in self._splitter.feed(data):
                     self._believe(claims.check(parse(body), claims.FROM_REPL))
+                    if control is not self._control:  # it was lost for what it said
+                        return
             except BlockingIOError:
                 return
             except WireError as error:
@@ -302,13 +307,19 @@ class Keeper:
             self._pass_batch_on(frame)
         elif self._cell is None:
             raise WireError(f"a frame of type {kind!r} while no cell runs")
-        elif kind == "piece":
-            self._cell.answer_chars += len(frame["text"])
-            if self._cell.answer_chars > claims.MAX_ANSWER:
+        else:
+            self._believe_result(frame, self._cell)
+
+    def _believe_result(self, frame: Frame, cell: Cell) -> None:
+        if frame["t"] == "piece":
+            cell.answer_chars += len(frame["text"])
+            if cell.answer_chars > claims.MAX_ANSWER:
                 raise WireError("an answer over the limit")
             self._supervisor.tell({**frame, "repl": self.number})
+        elif frame["number"] != cell.number:
+            raise WireError("the result of another cell")
         else:
-            cell, self._cell = self._cell, None
+            self._cell = None
             self._finish(cell, _Measured(self.pid, cell), frame, lost="")
 
     def _pass_batch_on(self, frame: Frame) -> None:
@@ -464,11 +475,13 @@ class _Measured:
         self.peak = kernel.peak_memory(pid) if peak is None else peak
 
 
-def _obituary(status: int, cell: Cell | None) -> str:
+def _obituary(status: int, cell: Cell | None, *, hung_up: bool) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGKILL and cell is not None and kernel.oom_kills() > cell.oom_kills:
             return "the REPL ran out of memory and was killed"
+        if number == signal.SIGKILL and hung_up:
+            return "the cell closed the REPL's own line to its supervisor"
         with contextlib.suppress(ValueError):
             return f"the REPL was killed by {signal.Signals(number).name}"
         return f"the REPL was killed by signal {number}"

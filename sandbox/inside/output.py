@@ -1,58 +1,89 @@
 """A cell's output as the supervisor keeps it: bytes in, text out; the head goes on at once, the tail is kept.
 
-The first half of the allowed characters is passed on as it comes. Of the rest only the last half is held, and
-passed on at the end. Invalid bytes become `\\xNN`, encoded surrogates the surrogates that they were.
+The first half of the allowed characters is passed on as it comes. Of the rest only the end is held, as bytes,
+and passed on when the cell ends. Beyond the head, what is counted is the bytes that begin a character.
 """
 
 from __future__ import annotations
 
-import codecs
+import re
 from collections import deque
-from typing import cast
 
-HANDLER = "rlm-surrogates-or-escapes"
-
-
-def _surrogates_or_escapes(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    try:
-        shown, end = codecs.lookup_error("surrogatepass")(error)
-        return cast(str, shown), end
-    except UnicodeError:
-        bad = error.object[error.start : error.end]
-        return "".join(f"\\x{byte:02x}" for byte in bad), error.end
+_CONTINUATION = bytes(range(0x80, 0xC0))
+"""The bytes of UTF-8 that begin no character."""
+_SURROGATE = re.compile(rb"(\xed[\xa0-\xbf][\x80-\xbf])")
 
 
-codecs.register_error(HANDLER, _surrogates_or_escapes)
+class Decoder:
+    """UTF-8 in chunks; invalid bytes become `\\xNN`, encoded surrogates the surrogates that they were."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        data = self._held + data
+        whole = len(data) if final else len(data) - _begun(data)
+        self._held = data[whole:]
+        # Every second part is a surrogate. No handler in Python: a flood of invalid bytes would call it for each.
+        parts = _SURROGATE.split(data[:whole])
+        parts_as_text = (
+            part.decode("utf-8", "surrogatepass" if place % 2 else "backslashreplace")
+            for place, part in enumerate(parts)
+        )
+        return "".join(parts_as_text)
+
+    def held(self) -> bytes:
+        """The beginning of a character at the end of what was fed; no longer held."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _begun(data: bytes) -> int:
+    """How many bytes at the end are the beginning of a character."""
+    for count, byte in enumerate(reversed(data[-3:]), start=1):
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return count if count < length else 0
+        if byte < 0x80:
+            break
+    return 0
 
 
 class Output:
     def __init__(self, *, limit: int) -> None:
         self.chars = 0
-        self._decode = codecs.getincrementaldecoder("utf-8")(HANDLER).decode
+        self._decoder = Decoder()
         self._head_left = limit - limit // 2
         self._tail_limit = limit // 2
-        self._tail: deque[str] = deque()
-        self._tail_chars = 0
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
         """What of it belongs to the head, to be passed on now."""
-        text = self._decode(data, final)
+        if self._head_left == 0:
+            self.chars += len(data.translate(None, _CONTINUATION))
+            self._keep(data)
+            return ""
+        text = self._decoder.feed(data, final=final)
         self.chars += len(text)
         head, rest = text[: self._head_left], text[self._head_left :]
         self._head_left -= len(head)
         if rest:
-            self._keep(rest)
+            self._keep(rest.encode("utf-8", "surrogatepass"))
+        if self._head_left == 0:
+            self._keep(self._decoder.held())
         return head
 
-    def _keep(self, text: str) -> None:
-        self._tail.append(text)
-        self._tail_chars += len(text)
-        while self._tail_chars - len(self._tail[0]) >= self._tail_limit:
-            self._tail_chars -= len(self._tail.popleft())
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._tail.append(data)
+        self._tail_size += len(data)
+        # A character has at most four bytes; one more, as the first that is kept may be half of one.
+        while self._tail_size - len(self._tail[0]) > 4 * (self._tail_limit + 1):
+            self._tail_size -= len(self._tail.popleft())
 
     def tail(self) -> str:
         """What is left to pass on after the last byte."""
-        text = "".join(self._tail)
+        text = Decoder().feed(b"".join(self._tail), final=True)
         return text[-self._tail_limit :] if self._tail_limit else ""

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import _thread
 import builtins
-import contextlib
 import io
 import os
 import select
 import signal
 import socket
 import sys
-import threading
 import types
 from collections import deque
 from collections.abc import Iterator
-from os import _exit, getpid
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+
+# By their names, as a cell may replace them where they come from.
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from io import FileIO
+from os import O_RDONLY, _exit, close, dup2, getpid
+from os import open as os_open
+from signal import SIG_UNBLOCK, SIGINT, pthread_sigmask
+from signal import signal as set_handler
+from socket import recv_fds
+from sys import setprofile as _setprofile
+from sys import setrecursionlimit as _setrecursionlimit
+from sys import settrace as _settrace
+from threading import Lock, RLock, get_ident, get_native_id
+from threading import enumerate as all_threads
 from typing import NoReturn
 
 from . import cell, kernel, variables
@@ -30,8 +42,6 @@ from .wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse, pieces
 _MAIN = -1
 """The mailbox of the REPL itself; those of batches have their numbers."""
 
-# Held on to here, as a cell may replace them where they come from.
-_settrace, _setprofile, _setrecursionlimit = sys.settrace, sys.setprofile, sys.setrecursionlimit
 _RECURSION_LIMIT = sys.getrecursionlimit()
 _builtins = vars(builtins)
 _BUILTINS = dict(_builtins)
@@ -43,7 +53,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._allowed = False
         self._pending = False
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     def handle(self, *_: object) -> None:
         if self._allowed:
@@ -54,22 +64,22 @@ class Interrupts:
     def arm(self) -> None:
         """Before each cell: a late signal for the last one is forgotten, a cell's own handler replaced."""
         self._pending = False
-        signal.signal(signal.SIGINT, self.handle)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        set_handler(SIGINT, self.handle)
+        pthread_sigmask(SIG_UNBLOCK, {SIGINT})
 
-    @contextlib.contextmanager
+    @contextmanager
     def allowed(self) -> Iterator[None]:
         with self._set(True):
             yield
 
-    @contextlib.contextmanager
+    @contextmanager
     def held(self) -> Iterator[None]:
         with self._set(False):
             yield
 
-    @contextlib.contextmanager
+    @contextmanager
     def _set(self, allowed: bool) -> Iterator[None]:
-        if threading.get_ident() != self._thread:  # signals come to the main thread only
+        if get_ident() != self._thread:  # signals come to the main thread only
             yield
             return
         before = self._allowed
@@ -95,7 +105,7 @@ class Line:
         self._splitter = Splitter()
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
-        self._sending = threading.Lock()
+        self._sending = Lock()
         self._mailboxes = Mailboxes(
             receive=self._receive,
             address=lambda frame: frame.get("batch", _MAIN),
@@ -117,7 +127,7 @@ class Line:
         with self._interruptible():
             self._poll.poll()  # nothing is lost when a signal's handler raises here
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, 2**20, 4)
+            data, fds, _, _ = recv_fds(self._control, 2**20, 4)
         except OSError as error:
             raise LineEnded from error
         self.fds.extend(fds)
@@ -125,19 +135,21 @@ class Line:
             raise LineEnded
         return [parse(body) for body in self._splitter.feed(data)]
 
-    def _interruptible(self) -> contextlib.AbstractContextManager[None]:
-        return self._interrupts.allowed() if self.in_cell else contextlib.nullcontext()
+    def _interruptible(self) -> AbstractContextManager[None]:
+        return self._interrupts.allowed() if self.in_cell else nullcontext()
 
 
 class Stream(io.TextIOWrapper):
     """A cell's stdout or stderr. Threads that an earlier cell left behind print to nowhere."""
 
     strangers: set[int | None]
+    switching: AbstractContextManager[bool]
 
     def write(self, text: str) -> int:
-        if self.strangers and threading.get_native_id() in self.strangers:
-            return len(text)
-        return super().write(text)
+        with self.switching:  # who may print, and whereto, does not change between the question and the printing
+            if self.strangers and get_native_id() in self.strangers:
+                return len(text)
+            return super().write(text)
 
 
 class Repl:
@@ -150,12 +162,19 @@ class Repl:
         self.llm_batch = LlmBatch(self.line, interrupts=self.interrupts)
         self._texts: dict[str, list[str]] = {}
         self._strangers: set[int | None] = set()
+        self._switching = RLock()
+        self._stdout: Stream | None = None
+        self._stderr: Stream | None = None
         self._answer = ""
         os.register_at_fork(after_in_child=self._forked)
 
     def _forked(self) -> None:
         # A process that the cell forks must neither speak for the REPL nor hold its line open.
         self.line.close()
+        self._switching = RLock()
+        for stream in (self._stdout, self._stderr):
+            if stream is not None:
+                stream.switching = self._switching
 
     def serve(self) -> None:
         self.line.send({"t": "up"})
@@ -191,14 +210,12 @@ class Repl:
     # -- one cell
 
     def _run(self, frame: Frame) -> None:
+        threads = _thread._count()
         self._connect_streams(self.line.fds.popleft())
+        reserve = os_open("/dev/null", O_RDONLY)  # room for the next cell's pipe, if this one opens all it can
         code = self._text("code") + frame["code"]
         self.llm_batch.open(has_host=frame["sub_llms"])
-        threads = _thread._count()
-        self._strangers.clear()
-        if threads > 0:
-            self._strangers.update(one.native_id for one in threading.enumerate())
-            self._strangers.discard(threading.get_native_id())
+        self.namespace["__builtins__"] = builtins
         self.interrupts.arm()
         self.line.in_cell = True
         outcome = cell.run(
@@ -213,43 +230,51 @@ class Repl:
         if getpid() != self.pid:  # a fork of the cell's came back here
             _exit(0)
         self.line.in_cell = False
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             _setrecursionlimit(_RECURSION_LIMIT)
         self.llm_batch.shut()
         self._flush_streams()
-        self._report(outcome, new_threads=_thread._count() - threads)
+        with suppress(OSError):
+            close(reserve)
+        self._report(outcome, number=frame["number"], new_threads=_thread._count() - threads)
 
     def _connect_streams(self, pipe: int) -> None:
-        os.dup2(pipe, 1)
-        os.dup2(pipe, 2)
-        os.close(pipe)
-        self._stdout = self._connected("_stdout", 1)
-        self._stderr = self._connected("_stderr", 2)
+        """From here on, what the new cell prints goes into its pipe, and what older threads print nowhere."""
+        if pipe <= 2:  # the last cell closed its own
+            pipe = fcntl(pipe, F_DUPFD_CLOEXEC, 3)
+        with self._switching:
+            self._strangers.clear()
+            if _thread._count() > 0:
+                self._strangers.update(one.native_id for one in all_threads())
+                self._strangers.discard(get_native_id())
+            dup2(pipe, 1)
+            dup2(pipe, 2)
+        close(pipe)
+        self._stdout = self._usable(self._stdout, 1)
+        self._stderr = self._usable(self._stderr, 2)
         sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
 
-    def _connected(self, name: str, fd: int) -> Stream:
-        """The stream of before, as user code may hold on to it; a new one if it was closed."""
-        stream: Stream | None = getattr(self, name, None)
-        if stream is None or stream.closed:
-            raw = io.FileIO(fd, "wb", closefd=False)
-            # Unbuffered, so that the order with what subprocesses and os.write print is the true one.
-            stream = Stream(raw, encoding="utf-8", errors="surrogatepass", newline="\n", write_through=True)
-            stream.strangers = self._strangers
+    def _usable(self, stream: Stream | None, fd: int) -> Stream:
+        """The stream of before, as user code may hold on to it; a new one if it was closed or detached."""
+        with suppress(ValueError):
+            if stream is not None and not stream.closed:
+                return stream
+        raw = FileIO(fd, "wb", closefd=False)
+        # Unbuffered, so that the order with what subprocesses and os.write print is the true one.
+        stream = Stream(raw, encoding="utf-8", errors="surrogatepass", newline="\n", write_through=True)
+        stream.strangers = self._strangers
+        stream.switching = self._switching
         return stream
 
     def _flush_streams(self) -> None:
         for stream in (self._stdout, self._stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
+            with suppress(Exception):
+                stream.flush()  # type: ignore[union-attr]
 
-    def _report(self, outcome: cell.Outcome, *, new_threads: int) -> None:
+    def _report(self, outcome: cell.Outcome, *, number: int, new_threads: int) -> None:
         namespace = self.namespace
-        content, ready = None, False
-        if self.is_rlm:
-            said = cell.guarded(lambda: cell.read_answer(namespace.get("answer")), self.interrupts.allowed)
-            content, ready = said or (None, False)
-            self._answer = self._answer if content is None else content
+        ready = self._read_answer() if self.is_rlm else False
         hidden = {"answer", "llm_batch"} if self.is_rlm else set()
         table = cell.guarded(lambda: variables.table(namespace, hidden=hidden), self.interrupts.allowed)
         *front, last = pieces(self._answer)
@@ -257,6 +282,7 @@ class Repl:
             *({"t": "piece", "text": piece} for piece in front),
             {
                 "t": "done",
+                "number": number,
                 "out": outcome.out,
                 "error": outcome.error,
                 "answer": last if self.is_rlm else None,
@@ -265,6 +291,17 @@ class Repl:
                 "threads": max(0, new_threads),
             },
         )
+
+    def _read_answer(self) -> bool:
+        """Whether it is ready. An `answer` that cannot be read is put back as it was last."""
+        answer = self.namespace.get("answer")
+        said = cell.guarded(lambda: cell.read_answer(answer), self.interrupts.allowed)
+        if said is None:
+            self.namespace["answer"] = {"content": self._answer, "ready": False}
+            return False
+        content, ready = said
+        self._answer = self._answer if content is None else content
+        return ready
 
 
 def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
@@ -276,7 +313,7 @@ def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
         kernel.become_expendable()
         Repl(control).serve()
     except BaseException as error:  # a cell broke what the REPL stands on; or the supervisor has ended
-        with contextlib.suppress(BaseException):
+        with suppress(BaseException):
             control.sendall(encode({"t": "broke", "error": repr(error)[:1000]}))
     finally:
         _exit(70)

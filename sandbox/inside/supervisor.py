@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from . import kernel
 from .keeper import Keeper
-from .wire import Frame, Splitter, WireError, encode, parse
+from .wire import Frame, Splitter, encode, parse
 
 _CHUNK = 65536
 _UNSENT_LIMIT = 4 * 2**20
@@ -113,7 +113,8 @@ class Supervisor:
 
     def _open(self, number: int) -> None:
         if number in self._keepers or len(self._keepers) >= _MAX_REPLS:
-            raise WireError(f"REPL {number} cannot be opened")
+            self.tell({"t": "stale", "repl": number, "reason": f"more than {_MAX_REPLS} REPLs in a box"})
+            return
         keeper = self._keepers[number] = Keeper(number=number, supervisor=self)
         keeper.start()
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Container
+from itertools import islice
 from types import ModuleType
+from typing import Any
 
 from .cell import cut, type_name
 from .claims import MAX_NAME, MAX_REPR, MAX_VARIABLES
@@ -19,7 +21,12 @@ _DEPTH = 2
 _MAX_BITS = 256
 
 _SCALARS = (bool, float, complex, type(None), type(Ellipsis), range)
-_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
+_BRACKETS: dict[type, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 _SHAPED = {"numpy": ("ndarray",), "pandas": ("DataFrame", "Series", "Index")}
 
@@ -31,7 +38,7 @@ def table(namespace: dict[str, object], *, hidden: Container[str]) -> list[Row]:
     ends_at = time.monotonic() + _SECONDS
     rows: list[Row] = []
     for name, value in reversed(list(namespace.items())):
-        if type(name) is not str or name.startswith("_") or name in hidden or isinstance(value, ModuleType):
+        if type(name) is not str or name.startswith("_") or name in hidden or issubclass(type(value), ModuleType):
             continue
         if len(rows) >= MAX_VARIABLES or time.monotonic() > ends_at:
             break
@@ -64,25 +71,15 @@ def shown(value: object, *, depth: int = _DEPTH) -> str:
     return f"<{type_name(kind)}>"
 
 
-def _container(value: object, *, depth: int) -> str:
+def _container(value: Any, *, depth: int) -> str:
     if depth == 0:
         return "…"
     if type(value) is dict:
-        items = [
-            f"{shown(key, depth=depth - 1)}: {shown(one, depth=depth - 1)}" for key, one in _first(value.items())
-        ]
+        pairs = islice(value.items(), _ITEMS)
+        items = [f"{shown(key, depth=depth - 1)}: {shown(one, depth=depth - 1)}" for key, one in pairs]
         start, end = "{", "}"
     else:
-        items = [shown(one, depth=depth - 1) for one in _first(value)]
+        items = [shown(one, depth=depth - 1) for one in islice(value, _ITEMS)]
         start, end = _BRACKETS[type(value)]
-    more = ", …" if len(value) > _ITEMS else ""  # type: ignore[arg-type]
+    more = ", …" if len(value) > _ITEMS else ""
     return start + ", ".join(items) + more + end
-
-
-def _first(values: object) -> list[object]:
-    taken = []
-    for value in values:  # type: ignore[attr-defined]
-        taken.append(value)
-        if len(taken) == _ITEMS:
-            break
-    return taken

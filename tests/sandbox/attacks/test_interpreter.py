@@ -74,9 +74,9 @@ def test_a_hostile_metaclass(attack):
     result = attack(
         "class Meta(type):\n    def __getattribute__(cls, name): raise SystemExit\n"
         "    __name__ = property(lambda cls: 1 / 0)\n    def __instancecheck__(cls, one): 1 / 0\n"
-        "class Evil(metaclass=Meta): pass\nx = Evil.__new__(Evil) if 0 else type.__call__(Evil)"
+        "class Evil(metaclass=Meta): pass\nx = type.__call__(Evil)"
     )
-    assert [one.type for one in result.variables] == ["Meta", "Meta", "Evil"] or result.error is not None
+    assert [one.type for one in result.variables] == ["type", "Meta", "Evil"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ GIGABYTE = 10**9
 def test_floods(attack, code):
     result = attack(code, limit=10.0 if "while True" not in code else 1.0)
     assert len(result.output) <= 20_000
-    assert result.output_chars >= 1_000_000
+    assert result.output_chars >= 100_000
     assert not result.state_lost
 
 
@@ -60,7 +60,7 @@ def test_broken_streams_are_mended(attack, code):
     ],
 )
 def test_closing_and_replacing_every_descriptor(attack, code):
-    attack(code)
+    attack(code, late=True)
 
 
 def test_control_characters_come_as_they_are(attack):
