@@ -11,7 +11,7 @@ from typing import Any
 
 from rlm_runs.aggregates import ArmSummary, Summary, Unscored
 
-from .formatting import count
+from .formatting import count, visible
 
 Link = Callable[[ArmSummary], str]
 """The address of an arm's rollouts."""
@@ -80,7 +80,7 @@ def _hover(arm: ArmSummary) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.replace("<", "‹").replace(">", "›").replace("&", "+")
+    return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
 def _layout(groups: Sequence[str], rewards: Sequence[ArmSummary], *, series: int) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import re
 from decimal import Decimal
 from html import escape
 
+from rlm_runs.models.texts import unescape
+
 DASH = "–"
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -98,7 +100,7 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 def metric(value: object) -> str:
     """A number of an environment's own, or whatever else it put there."""
-    return f"{value:.4g}" if isinstance(value, int | float) else visible(str(value))
+    return f"{value:.4g}" if isinstance(value, int | float) else visible(unescape(str(value)))
 
 
 def ago(seconds: float) -> str:

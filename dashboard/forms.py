@@ -114,7 +114,7 @@ class RolloutFilters(forms.Form):
             if name not in ("sort", "after", "before")
         )
 
-    def narrow(self, rollouts: RolloutQuerySet) -> QuerySet[Rollout]:
+    def narrow(self, rollouts: RolloutQuerySet) -> RolloutQuerySet:
         """The rollouts that the filters leave."""
         chosen = self.cleaned_data
         exact = {

@@ -10,7 +10,7 @@ from django.template.defaultfilters import stringfilter
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from rlm_runs.models import Rollout
 from rlm_runs.models.experiments import Scaffold
@@ -29,6 +29,9 @@ register.filter("metric", formatting.metric)
 
 _MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
 _OTHER_MARK = "◆"
+_TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the prompt">too long</span>')
+_UNSCORED = mark_safe('<span class="unscored">unscored</span>')
+_NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -88,7 +91,7 @@ def scaffold(key: str, name: str = "") -> SafeString:
 def status(rollout: Rollout) -> SafeString:
     """A rollout's state in a word; a refused prompt is its own."""
     if rollout.too_long:
-        return format_html('<span class="status too-long" title="The API refused the prompt">too long</span>')
+        return _TOO_LONG
     return format_html('<span class="status {}">{}</span>', rollout.status, rollout.status)
 
 
@@ -96,7 +99,7 @@ def status(rollout: Rollout) -> SafeString:
 def reward(value: float | None) -> SafeString:
     """A reward on its single-hue ramp; one that was not given is said in words."""
     if value is None:
-        return format_html('<span class="unscored">unscored</span>')
+        return _UNSCORED
     step = max(0, min(10, round(value * 10)))
     return format_html(
         '<span class="reward" data-step="{}" title="{}">{}</span>', step, value, formatting.score(value)
@@ -107,7 +110,7 @@ def reward(value: float | None) -> SafeString:
 def interval(found: Any) -> SafeString:
     """0.14 ± 0.05, its bounds and its method on hover."""
     if found is None:
-        return format_html('<span class="unscored">none scored</span>')
+        return _NONE_SCORED
     if found.half_width is None:
         return format_html('<span title="{}">{}</span>', found.method, formatting.score(found.mean))
     title = f"{found.mean:.4g}, 95 % interval {found.low:.3g} to {found.high:.3g} ({found.method}), n {found.n}"

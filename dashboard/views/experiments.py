@@ -60,7 +60,7 @@ def _page(filters: ExperimentFilters) -> Page[Experiment]:
 @require_GET
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """Which scaffold wins where, and at what price."""
-    found = get_object_or_404(Experiment, slug=slug)
+    found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
     return render(request, "dashboard/experiment.html", _context(request, found))
 
 

@@ -13,6 +13,7 @@ from rlm_runs.models import Arm, Experiment, Rollout
 from ..forms import RolloutFilters
 from ..pagination import BadCursor, Page, keyset_page
 
+_SIZE = 50
 _COUNTED = 10_000
 """A list says how long it is up to here; counting further would cost more than the list."""
 
@@ -44,11 +45,12 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
         )
         try:
             context["page"] = keyset_page(
-                found & Rollout.objects.for_list(),
+                found.for_list(),
                 columns=RolloutFilters.COLUMNS,
                 sort=str(context["sort"]),
                 after=filters.cleaned_data["after"],
                 before=filters.cleaned_data["before"],
+                size=_SIZE,
             )
         except BadCursor:
             filters.add_error(None, "This page of the list does not exist. Start at the first one.")

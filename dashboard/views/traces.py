@@ -177,7 +177,7 @@ def _digest(pk: int, owner: str, key: int, part: str) -> str:
         source = _SOURCES.get(owner)
         if source is None or part not in source.parts:
             raise Http404
-        row = get_object_or_404(source.model, pk=key, **{source.path: pk})
+        row = get_object_or_404(source.model.objects.filter(**{source.path: pk}), pk=key)
         found = getattr(row, f"{part}_id")
     if found is None:
         raise Http404

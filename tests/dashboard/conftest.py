@@ -1,0 +1,36 @@
+"""A reader who is logged in, and the experiment with something of everything."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from .traces import make_experiment, play_all
+
+
+@pytest.fixture
+def ada(db):
+    return User.objects.create(username="ada")
+
+
+@pytest.fixture
+def reader(client, ada):
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def queued(db):
+    """One environment, three scaffolds, three examples, nothing done yet."""
+    return make_experiment()
+
+
+@pytest.fixture
+def played(queued):
+    """The same with every kind of rollout that there is."""
+    play_all(queued)
+    return queued
+
+
+@pytest.fixture(autouse=True)
+def _static_files_have_a_folder(settings, tmp_path):
+    """WhiteNoise warns of a missing one, and it is made only when static files are collected."""
+    settings.STATIC_ROOT = tmp_path

@@ -1,0 +1,103 @@
+"""Nothing without a login, except the login and the health check."""
+
+import pytest
+from django.urls import get_resolver, reverse
+
+from rlm_runs.models import Execution, Trajectory, Turn
+
+OPEN = {"login", "logout", "healthz"}
+
+
+def addresses(experiment):
+    rollout = experiment.rollouts().filter(sub_calls__gt=0).first()
+    execution = Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False).first()
+    turn = Turn.objects.filter(trajectory__rollout=rollout).first()
+    slug, pk = [experiment.slug], [rollout.pk]
+    return {
+        "experiments": reverse("experiments"),
+        "launch": reverse("launch"),
+        "launch-spec": reverse("launch-spec"),
+        "experiment": reverse("experiment", args=slug),
+        "experiment-live": reverse("experiment-live", args=slug),
+        "experiment-cancel": reverse("experiment-cancel", args=slug),
+        "experiment-rollouts": reverse("experiment-rollouts", args=slug),
+        "rollouts": reverse("rollouts"),
+        "rollout": reverse("rollout", args=pk),
+        "rollout-live": reverse("rollout-live", args=pk),
+        "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
+        "batch": reverse("batch", args=[*pk, execution.pk, 0]),
+        "prompt": reverse("prompt", args=[*pk, turn.pk]),
+        "text": reverse("text", args=[*pk, "turn", turn.pk, "content"]),
+    }
+
+
+def test_every_page_asks_for_a_login(client, played):
+    found = addresses(played)
+    named = {pattern.name for pattern in get_resolver("dashboard.urls").url_patterns}
+    assert found.keys() | OPEN == named
+    for address in found.values():
+        for method in (client.get, client.post):
+            response = method(address)
+            assert response.status_code == 302
+            assert response.url.startswith("/login/?next=")
+
+
+def test_every_page_opens_with_one(reader, played):
+    for name, address in addresses(played).items():
+        if name != "experiment-cancel":
+            assert reader.get(address).status_code == 200, name
+
+
+def test_reading_pages_take_no_post(reader, played):
+    for name, address in addresses(played).items():
+        if name not in ("launch", "experiment-cancel"):
+            assert reader.post(address).status_code == 405, name
+
+
+def test_logging_in_and_out(client, django_user_model):
+    django_user_model.objects.create_user("grace", password="hopper-1906")
+    page = client.get("/login/?next=/rollouts/")
+    assert page.status_code == 200
+    wrong = client.post("/login/", {"username": "grace", "password": "x", "next": "/rollouts/"})
+    assert "do not go together" in wrong.content.decode()
+    right = client.post("/login/", {"username": "grace", "password": "hopper-1906", "next": "/rollouts/"})
+    assert right.url == "/rollouts/"
+    assert client.post("/logout/").url == "/login/"
+    assert client.get("/rollouts/").status_code == 302
+
+
+def test_logging_in_goes_nowhere_else(client, django_user_model):
+    django_user_model.objects.create_user("grace", password="hopper-1906")
+    data = {"username": "grace", "password": "hopper-1906", "next": "https://example.org/"}
+    assert client.post("/login/", data).url == "/"
+
+
+@pytest.mark.django_db
+def test_the_health_check_is_open(client, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        response = client.get("/healthz")
+    assert (response.status_code, response.content) == (200, b"ok")
+
+
+def test_what_is_not_there_is_said_in_style(reader):
+    for address in ("/nothing/", "/experiments/nothing/", "/rollouts/999999/", "/rollouts/99999999999999999999/"):
+        response = reader.get(address)
+        assert response.status_code == 404
+        assert "All experiments" in response.content.decode()
+
+
+def test_a_text_opens_only_in_its_own_rollout(reader, played):
+    first, second = played.rollouts().filter(sub_calls__gt=0)[:2]
+    turn = Turn.objects.filter(trajectory__rollout=first).first()
+    sub = Trajectory.objects.filter(rollout=first, kind="sub").first()
+    for other in (
+        reverse("text", args=[second.pk, "turn", turn.pk, "content"]),
+        reverse("text", args=[second.pk, "rollout", first.pk, "answer"]),
+        reverse("text", args=[second.pk, "opening", sub.pk, "0"]),
+        reverse("prompt", args=[second.pk, turn.pk]),
+        reverse("call", args=[second.pk, sub.pk]),
+        reverse("text", args=[first.pk, "turn", turn.pk, "trajectory"]),
+        reverse("text", args=[first.pk, "nothing", turn.pk, "content"]),
+        reverse("text", args=[first.pk, "opening", sub.pk, "9"]),
+    ):
+        assert reader.get(other).status_code == 404, other

@@ -1,0 +1,115 @@
+"""One experiment: which scaffold wins where, and how far it is."""
+
+import json
+import re
+
+from rlm_runs.models import Rollout
+
+from .traces import make_experiment, play_llm, play_rlm
+
+
+def html(reader, address):
+    response = reader.get(address)
+    assert response.status_code == 200, address
+    return response.content.decode()
+
+
+def test_it_says_all_that_an_arm_came_to(reader, played):
+    page = html(reader, played.get_absolute_url())
+    for words in (
+        "Which scaffold wins where?",
+        "1 too long",
+        "1 failed",
+        "simulated model",
+        "process sandbox: no walls",
+        "unpriced",
+        "over the scored rollouts only",
+        f"/experiments/{played.slug}/rollouts/?arm=",
+    ):
+        assert words in page, words
+
+
+def test_the_figure_comes_as_data(reader, played):
+    page = html(reader, played.get_absolute_url())
+    found = re.search(r'<script id="reward-json" type="application/json">(.*?)</script>', page, re.DOTALL)
+    figure = json.loads(found[1])
+    assert [trace["name"] for trace in figure["data"]] == ["LLM", "RLM", "RLM+tips"]
+
+
+def test_the_switch_is_in_the_url_and_in_words(reader, played):
+    page = html(reader, f"{played.get_absolute_url()}?unscored=zero")
+    assert "failed and too long count as zero" in page
+    assert "counted as zero" in page
+    assert html(reader, f"{played.get_absolute_url()}?unscored=nonsense").count("left out")
+
+
+def test_words_compare_with_the_llm(reader, queued):
+    for rollout in queued.rollouts().select_related("arm", "example"):
+        play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
+        play(rollout, reward=float(rollout.arm.scaffold != "llm"))
+    page = html(reader, queued.get_absolute_url())
+    assert "paired on 3 examples: better on 3, worse on 0, equal on 0; p = 0.25, sign test" in page
+    assert "not clearly different from" in page
+
+
+def test_before_the_first_reward_it_says_so(reader, queued):
+    page = html(reader, queued.get_absolute_url())
+    assert "No rollout has a reward yet" in page
+    assert "waiting for a worker" in page
+    assert "none scored" in page
+
+
+def test_it_polls_while_unfinished_and_stops(reader, queued, played):
+    other = make_experiment(name="under way")
+    assert 'hx-trigger="every 2s"' in html(reader, other.get_absolute_url())
+    assert "hx-trigger" not in html(reader, played.get_absolute_url())
+
+
+def test_nothing_is_sent_while_nothing_changed(reader, queued):
+    page = html(reader, queued.get_absolute_url())
+    address = re.search(r'hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+    assert reader.get(address).status_code == 204
+    play_llm(queued.rollouts().filter(arm__scaffold="llm").first())
+    changed = reader.get(address)
+    assert changed.status_code == 200
+    fragment = changed.content.decode()
+    assert "1 / 9 rollouts" in fragment
+    assert 'id="arms" aria-labelledby="arms-title" hx-swap-oob="true"' in fragment
+    assert "<html" not in fragment
+
+
+def test_it_is_cancelled_by_a_post_only(reader, queued):
+    address = f"{queued.get_absolute_url()}cancel/"
+    assert reader.get(address).status_code == 405
+    assert reader.post(address).url == queued.get_absolute_url()
+    assert set(queued.rollouts().values_list("status", flat=True)) == {"cancelled"}
+    page = html(reader, queued.get_absolute_url())
+    assert "9 cancelled" in page
+    assert "/cancel/" not in page
+
+
+def test_queries_do_not_grow(reader, played, django_assert_num_queries):
+    larger = make_experiment(
+        name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
+    )
+    for experiment in (played, larger):
+        with django_assert_num_queries(7):
+            reader.get(experiment.get_absolute_url())
+
+
+def test_what_users_wrote_is_escaped(reader, db):
+    experiment = make_experiment(
+        name="<script>alert(1)</script>",
+        description="</script><img src=x>",
+        environments=[("oolong", {"path": "</script><script>alert(2)</script>"}), ("oolong", {"path": "b"})],
+    )
+    play_llm(experiment.rollouts().filter(arm__scaffold="llm").first())
+    page = html(reader, experiment.get_absolute_url())
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+def test_a_running_rollout_is_not_called_unpriced(reader, queued):
+    rollout = queued.rollouts().first()
+    Rollout.objects.filter(pk=rollout.pk).update(status="running")
+    assert "unpriced" not in html(reader, queued.get_absolute_url())

@@ -1,0 +1,84 @@
+"""Numbers and hostile text as a reader sees them."""
+
+from decimal import Decimal
+
+import pytest
+
+from dashboard import formatting
+from dashboard.highlight import pieces
+
+from .traces import HOSTILE
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (9999, "9,999"),
+        (75_454, "75.5k"),
+        (999_949, "999.9k"),
+        (1_240_000, "1.24M"),
+        (None, "–"),
+    ],
+)
+def test_counts(number, text):
+    assert formatting.count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (None, "unpriced"),
+        (Decimal(0), "$0"),
+        (Decimal("0.0132"), "$0.0132"),
+        (Decimal("0.00001234"), "$0.0000123"),
+        (Decimal("31.2"), "$31.20"),
+    ],
+)
+def test_dollars(cost, text):
+    assert formatting.dollars(cost) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.421, "0.42 s"), (4.2, "4.2 s"), (42, "42 s"), (134, "2 m 14 s"), (3725, "1 h 02 m")]
+)
+def test_durations(seconds, text):
+    assert formatting.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 retry"), (2, "2 retries"), (38, "38 retries")])
+def test_plurals(number, text):
+    assert formatting.plural(number, "retry") == text
+
+
+def test_nothing_stays_hidden_and_everything_encodes():
+    shown = formatting.visible(HOSTILE)
+    assert "␀" in shown
+    assert "⟨U+D800⟩" in shown
+    assert "⟨U+202E⟩" in shown
+    assert "␛" in shown
+    shown.encode()
+    assert formatting.visible("tab\tand\r\nline") == "tab\tand\nline"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "x = 1",
+        "def f(:\n  'open",
+        "for x in '''y",
+        "\x0cx = 1\r\ny",
+        HOSTILE,
+        "é = 'ü'  # ö\nprint(é)",
+        "if 1:\n\tx\n  y",
+    ],
+)
+def test_highlighting_loses_no_character(source):
+    assert "".join(text for _, text in pieces(source)) == source
+
+
+def test_highlighting_names_what_matters():
+    found = {text: kind for kind, text in pieces("for x in llm_batch('a'):  # why\n    pass")}
+    assert (found["for"], found["llm_batch"], found["'a'"], found["# why"]) == ("k", "r", "s", "c")
