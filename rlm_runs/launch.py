@@ -116,6 +116,7 @@ def _arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
         "scaffold_settings": arm.scaffold_settings.model_dump(mode="json"),
         "model": arm.model.name,
         "sub_model": arm.sub_model.name,
+        "judge_model": arm.judge_model.name,
         "endpoint": arm.model.endpoint.name,
         "sampling": plan.spec.sampling.model_dump(mode="json", exclude_none=True),
     }

@@ -186,7 +186,9 @@ def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:
 
 def roll_up(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
     """The sums over an attempt's rows, as the rollout's columns. Judges are metered apart and not in them."""
-    turns = Turn.objects.filter(trajectory__rollout=rollout).exclude(trajectory__kind=Trajectory.Kind.JUDGE)
+    all_turns = Turn.objects.filter(trajectory__rollout=rollout)
+    judged = Q(trajectory__kind=Trajectory.Kind.JUDGE)
+    turns = all_turns.exclude(judged)
     of_attempt = turns.filter(trajectory__attempt=attempt)
     sums: dict[str, Any] = of_attempt.aggregate(
         turns=Count("id", filter=Q(trajectory__kind="root", error="")),
@@ -200,6 +202,7 @@ def roll_up(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
     )
     sums["cost"] = _total_cost(of_attempt)
     sums["earlier_cost"] = _total_cost(turns.filter(trajectory__attempt__lt=attempt))
+    sums["judge_cost"] = _total_cost(all_turns.filter(judged, trajectory__attempt=attempt))
     executions = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
     sums |= executions.aggregate(
         cells=Count("id", filter=Q(kind="cell")),

@@ -86,6 +86,7 @@ class ExperimentSpec(BaseModel):
     repetitions: int = Field(default=1, ge=1, le=1000)
     models: tuple[str, ...] = Field(min_length=1)
     sub_model: str | None = None
+    judge_model: str | None = None
     scaffolds: tuple[Entry, ...] = Field(min_length=1)
     environments: tuple[Entry, ...] = Field(min_length=1)
     sampling: Sampling = Sampling()
@@ -115,6 +116,7 @@ class PlannedArm:
     scaffold_settings: ScaffoldSettings
     model: ModelChoice
     sub_model: ModelChoice
+    judge_model: ModelChoice
 
     @property
     def needs_sandbox(self) -> bool:
@@ -149,7 +151,8 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     ]
     if not problems:
         _check_tips(environments, scaffolds, problems)
-    sub_model = _sub_model(spec, problems)
+    sub_model = _other_model(spec, "sub_model", problems)
+    judge_model = _other_model(spec, "judge_model", problems)
     if problems:
         raise SpecError(problems)
     arms = tuple(
@@ -160,6 +163,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
             scaffold_settings=settings,
             model=model,
             sub_model=sub_model or model,
+            judge_model=judge_model or model,
         )
         for index, environment in enumerate(environments)
         if environment is not None
@@ -183,15 +187,17 @@ def _models(spec: ExperimentSpec, problems: list[Problem]) -> list[ModelChoice]:
     return found
 
 
-def _sub_model(spec: ExperimentSpec, problems: list[Problem]) -> ModelChoice | None:
-    if spec.sub_model is None:
+def _other_model(spec: ExperimentSpec, field: str, problems: list[Problem]) -> ModelChoice | None:
+    """The spec's sub-model or judge; None where it names none, and then it is the arm's own model."""
+    name: str | None = getattr(spec, field)
+    if name is None:
         return None
-    sub_model = _model(spec.sub_model, field="sub_model", problems=problems)
-    for index, name in enumerate(spec.models if sub_model else ()):
-        model = _model(name, field=f"models[{index}]", problems=[])
-        if model and sub_model and model.endpoint != sub_model.endpoint:
-            problems.append(Problem("sub_model", f"must be served by the same endpoint as {name}"))
-    return sub_model
+    other = _model(name, field=field, problems=problems)
+    for main in spec.models if other else ():
+        model = _model(main, field=field, problems=[])
+        if model and other and model.endpoint != other.endpoint:
+            problems.append(Problem(field, f"must be served by the same endpoint as {main}"))
+    return other
 
 
 def _model(name: str, *, field: str, problems: list[Problem]) -> ModelChoice | None:

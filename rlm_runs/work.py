@@ -81,6 +81,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
         scaffold_settings=SETTINGS[arm.scaffold](**arm.scaffold_settings),
         model=arm.model,
         sub_model=arm.sub_model,
+        judge_model=arm.judge_model,
         window=model.window if model else None,
         sampling=arm.sampling,
     )

@@ -31,8 +31,10 @@ class Conversation:
         position: int | None = None,
     ) -> None:
         self._run = run
+        self._kind = kind
         self.key = run.new_key()
-        self.model = run.models.main if kind == "root" else run.models.sub
+        self.model = {"root": run.models.main, "sub": run.models.sub, "judge": run.models.judge}[kind]
+        self._sampling = {} if kind == "judge" else run.models.sampling
         self.turns = 0
         self.ended = False
         self.tokens = 0
@@ -52,7 +54,7 @@ class Conversation:
                 parent=parent,
                 batch=batch,
                 position=position,
-                depth=0 if kind == "root" else 1,
+                depth=1 if kind == "sub" else 0,
             )
         )
 
@@ -63,14 +65,15 @@ class Conversation:
         """
         run = self._run
         run.control.check()
-        run.budget.check()
+        if self._kind != "judge":  # scoring is no part of what a rollout may spend
+            run.budget.check()
         self._add_reply()
         try:
             completion = run.models.client.complete(
                 model=self.model,
                 messages=self._messages,
                 tools=self._tools if with_tools else (),
-                sampling=run.models.sampling,
+                sampling=self._sampling,
                 control=run.control,
             )
         except ModelFailure as failure:
@@ -100,7 +103,8 @@ class Conversation:
 
     def _tell(self, completion: Completion, *, reply: str) -> None:
         cost = self._run.price(self.model, completion.usage)
-        self._run.budget.charge(completion.usage, cost)
+        if self._kind != "judge":
+            self._run.budget.charge(completion.usage, cost)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
         self._run.emit(
             TurnEnded(

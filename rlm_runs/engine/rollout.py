@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
@@ -20,6 +20,7 @@ from .control import Control
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
+from .judge import Unjudged, verdict_on
 from .run import Models, Price, Run, now
 from .scaffolds.base import Ended, Task
 from .scaffolds.llm import run_llm
@@ -38,6 +39,7 @@ class RolloutPlan:
     scaffold_settings: ScaffoldSettings
     model: str
     sub_model: str
+    judge_model: str = ""
     window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
@@ -68,6 +70,7 @@ def run_rollout(
             client=client,
             main=plan.model,
             sub=plan.sub_model,
+            judge=plan.judge_model or plan.model,
             window=plan.window,
             sampling=plan.sampling,
         ),
@@ -115,7 +118,7 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, failure, stop_reason="internal_error", boundary="internal")
     _end_root(task, stop_reason=ended.stop_reason, answer=ended.answer)
     task.run.record_events()
-    return _scored(plan, ended)
+    return _scored(plan, task, ended)
 
 
 def _drive(plan: RolloutPlan, task: Task) -> Ended:
@@ -133,25 +136,38 @@ def _drive(plan: RolloutPlan, task: Task) -> Ended:
     raise TypeError(f"no scaffold for {type(settings).__name__}")
 
 
-def _scored(plan: RolloutPlan, ended: Ended) -> RolloutEnded:
+def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
     began = time.monotonic()
     score: Score | None = None
-    boundary = error = ""
+    stop_reason, error = ended.stop_reason, ""
     try:
-        score = plan.environment.score(plan.example, ended.answer)
+        score = _score(plan, task, ended.answer)
+    except Unjudged as failure:
+        stop_reason, error = failure.stop_reason, str(failure)
+    except RolloutFailure as failure:
+        stop_reason, error = "scoring_error", f"the judge could not be asked: {failure}"
     except Exception as failure:  # an environment's own code: its failure is data, too
         logger.exception("scoring failed")
-        boundary, error = "scoring", f"{type(failure).__name__}: {failure}"
+        stop_reason, error = "scoring_error", f"{type(failure).__name__}: {failure}"
     return RolloutEnded(
         at=now(),
-        stop_reason=ended.stop_reason if score else "scoring_error",
+        stop_reason=stop_reason,
         answer=ended.answer,
         scoring_seconds=time.monotonic() - began,
         reward=score.reward if score else None,
         metrics=score.metrics if score else {},
-        boundary=boundary,
+        boundary="scoring" if error else "",
         error=error,
     )
+
+
+def _score(plan: RolloutPlan, task: Task, answer: str) -> Score:
+    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
+    score = plan.environment.score(plan.example, answer)
+    prompt = plan.environment.judge_prompt(plan.example, answer)
+    if prompt is None:
+        return score
+    return replace(score, reward=float(verdict_on(prompt, run=task.run)))
 
 
 def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:

@@ -26,11 +26,15 @@ Price = Callable[[str, Usage], Decimal | None]
 
 @dataclass(frozen=True)
 class Models:
-    """Who answers: `main` for the root, `sub` for sub-LLMs, `window` the root's context window in tokens."""
+    """Who answers: `main` the root's model, `sub` that of sub-LLMs, `judge` that of scoring.
+
+    `window` is the root's context window in tokens. `sampling` is sent with every call but the judge's.
+    """
 
     client: ModelClient
     main: str
     sub: str
+    judge: str = ""
     window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
 

@@ -88,6 +88,7 @@ class Arm(models.Model):
     scaffold_settings = models.JSONField(default=dict)
     model = models.CharField(max_length=200)
     sub_model = models.CharField(max_length=200)
+    judge_model = models.CharField(max_length=200, blank=True)
     endpoint = models.CharField(max_length=80)
     simulated = models.BooleanField(default=False, help_text="The model is the demo model.")
     sampling = models.JSONField(default=dict)
@@ -193,6 +194,13 @@ class Rollout(models.Model):
         help_text="Dollars; NULL where a call has no known price.",
     )
     earlier_cost = models.DecimalField(max_digits=18, decimal_places=10, null=True, default=0)
+    judge_cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=10,
+        null=True,
+        default=0,
+        help_text="Dollars of scoring, apart from the cost.",
+    )
     cell_seconds = models.FloatField(default=0)
     retries = models.PositiveIntegerField(default=0)
 

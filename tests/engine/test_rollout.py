@@ -427,3 +427,52 @@ def test_what_was_spent_after_the_cell_gave_up_is_counted(play):
     subs = {t.key for t in of(told, e.TrajectoryStarted) if t.kind == "sub"}
     assert [turn.usage.prompt for turn in of(told, e.TurnEnded) if turn.trajectory in subs] == [10]
     assert ended(told).reward == 1.0
+
+
+class JudgedRiddle(PlainRiddle):
+    def judge_prompt(self, example: Example, answer: str) -> str:
+        return f"ground truth: {example.answer}; answer: {answer}"
+
+
+def judged_by(*verdicts):
+    """A script whose model answers 42 and whose judge says the verdicts in turn."""
+    left = list(verdicts)
+
+    def script(request):
+        return completion("42") if request["messages"][0]["role"] == "user" else left.pop(0)
+
+    return script
+
+
+def play_judged(play, *verdicts):
+    script = judged_by(*verdicts)
+    return play(script, settings=LlmSettings(max_tokens=1), environment=JudgedRiddle(Settings()))
+
+
+@pytest.mark.parametrize(
+    ("said", "reward"), [("yes", 1.0), ("No.", 0.0), ("**Yes**, it is.", 1.0), ("They differ.\nno", 0.0)]
+)
+def test_a_judge_gives_the_reward_and_is_a_trajectory_of_its_own(play, said, reward):
+    told = play_judged(play, completion(said))
+    assert (ended(told).reward, ended(told).stop_reason) == (reward, "final_message")
+    judge = next(event for event in of(told, e.TrajectoryStarted) if event.kind == "judge")
+    assert judge.opening[1].content == "ground truth: 42; answer: 42"
+
+
+def test_a_judge_that_says_neither_is_asked_once_more(play):
+    told = play_judged(play, completion("Perhaps."), completion("yes"))
+    assert ended(told).reward == 1.0
+    assert play.requests[-1]["messages"][-1]["content"] == "Answer with one word: yes or no."
+
+
+def test_an_answer_without_a_verdict_is_unjudged_and_not_a_zero(play):
+    end = ended(play_judged(play, completion("Perhaps."), completion("Nobody knows.")))
+    assert (end.reward, end.stop_reason, end.boundary) == (None, "unjudged", "scoring")
+    assert "Nobody knows." in end.error
+    assert end.answer == "42"
+
+
+def test_a_judge_that_cannot_be_asked_is_a_failure_of_scoring(play):
+    end = ended(play_judged(play, Reply(401, error_body("no such key"))))
+    assert (end.reward, end.stop_reason, end.boundary) == (None, "scoring_error", "scoring")
+    assert "no such key" in end.error

@@ -110,8 +110,8 @@ def test_its_own_questions_are_enough_for_a_first_run():
     assert len(OWN_QUESTIONS.read_text().splitlines()) >= 20
 
 
-@pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K sample is not on this machine")
-def test_real_gsm8k_questions():
-    environment = MathPython(MathPythonSettings(path=str(GSM8K)))
-    examples = environment.load(n=100, seed=1)
+@pytest.mark.parametrize("path", [OWN_QUESTIONS, *([GSM8K] if GSM8K.exists() else [])], ids=lambda path: path.stem)
+def test_the_gold_answers_of_whole_files_score_one(path):
+    environment = MathPython(MathPythonSettings(path=str(path)))
+    examples = environment.load(n=len(path.read_text().splitlines()), seed=1)
     assert all(environment.score(example, f"\\boxed{{{example.answer}}}").reward == 1 for example in examples)

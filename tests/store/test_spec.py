@@ -51,7 +51,7 @@ def test_settings_of_an_entry_reach_its_arms_only():
         ({"models": []}, "models", "must not be empty"),
         ({"models": "demo-model"}, "models", "must be a list"),
         (
-            {"models": ["demo"]},
+            {"models": ["demo-mode"]},
             "models[0]",
             "unknown model 'demo-mode' (did you mean demo-model?); allowed: demo-model, ",
         ),

@@ -107,6 +107,13 @@ class Environment(ABC, Generic[SettingsT]):
     def score(self, example: Example, answer: str) -> Score:
         """The reward of an answer, whatever text it is."""
 
+    def judge_prompt(self, example: Example, answer: str) -> str | None:
+        """What a judge model is asked, to say yes or no; None where `score` decides by itself.
+
+        Where there is a judge, its verdict is the reward, 1 or 0, and `score` gives the metrics.
+        """
+        return None
+
     def tools(self) -> Sequence[Tool]:
         """Tools of the LLM scaffold, and of the sub-LLMs of an RLM."""
         return ()

@@ -28,6 +28,13 @@ WITH turn_sums AS (
     JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
    WHERE t.kind <> 'judge'
    GROUP BY t.rollout_id
+), judge_sums AS (
+  SELECT t.rollout_id, CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS judge_cost
+    FROM rlm_runs_turn u
+    JOIN rlm_runs_trajectory t ON t.id = u.trajectory_id
+    JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
+   WHERE t.kind = 'judge'
+   GROUP BY t.rollout_id
 ), execution_sums AS (
   SELECT t.rollout_id,
          count(*) FILTER (WHERE e.kind = 'cell') AS cells,
@@ -47,12 +54,13 @@ WITH turn_sums AS (
 SELECT r.id
   FROM rlm_runs_rollout r
   LEFT JOIN turn_sums s ON s.rollout_id = r.id
+  LEFT JOIN judge_sums j ON j.rollout_id = r.id
   LEFT JOIN execution_sums e ON e.rollout_id = r.id
   LEFT JOIN call_sums c ON c.rollout_id = r.id
  WHERE r.status IN ('completed', 'failed', 'cancelled') AND r.attempt > 0
    AND ROW(r.turns, r.sub_turns, r.main_prompt_tokens, r.main_cached_tokens, r.main_completion_tokens,
            r.main_reasoning_tokens, r.sub_prompt_tokens, r.sub_cached_tokens, r.sub_completion_tokens,
-           r.sub_reasoning_tokens, r.retries, r.cost, r.cells, r.tool_calls, r.sub_calls, r.batches)
+           r.sub_reasoning_tokens, r.retries, r.cost, r.cells, r.tool_calls, r.sub_calls, r.batches, r.judge_cost)
        IS DISTINCT FROM
        ROW(coalesce(s.turns, 0), coalesce(s.sub_turns, 0), coalesce(s.main_prompt_tokens, 0),
            coalesce(s.main_cached_tokens, 0), coalesce(s.main_completion_tokens, 0),
@@ -60,7 +68,8 @@ SELECT r.id
            coalesce(s.sub_cached_tokens, 0), coalesce(s.sub_completion_tokens, 0),
            coalesce(s.sub_reasoning_tokens, 0), coalesce(s.retries, 0),
            CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END,
-           coalesce(e.cells, 0), coalesce(e.tool_calls, 0), coalesce(c.sub_calls, 0), coalesce(c.batches, 0))
+           coalesce(e.cells, 0), coalesce(e.tool_calls, 0), coalesce(c.sub_calls, 0), coalesce(c.batches, 0),
+           CASE WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END)
  ORDER BY r.id
 """
 

@@ -1,0 +1,52 @@
+"""The judge: a model that says whether an answer is right. A call like any other, stored and metered apart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .conversation import Conversation
+from .errors import RolloutFailure
+from .events import Message
+from .run import Run
+
+SYSTEM_PROMPT = (Path(__file__).parent / "judge_system.txt").read_text().strip()
+_AGAIN = "Answer with one word: yes or no."
+_VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
+
+
+class Unjudged(RolloutFailure):
+    """The judge said neither yes nor no, twice: the answer has no reward, which is not a reward of 0."""
+
+    boundary = "scoring"
+    stop_reason = "unjudged"
+
+
+def verdict_on(prompt: str, *, run: Run) -> bool:
+    """Whether the judge says yes. It is asked once more where it says neither.
+
+    Raises Unjudged where that does not help either, ModelFailure where the judge cannot be asked.
+    """
+    conversation = Conversation(
+        run, kind="judge", opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)]
+    )
+    try:
+        said = conversation.call(reply=lambda completion: "" if _verdict(completion.content) else _AGAIN)
+        if _verdict(said.content) is None:
+            said = conversation.call()
+    except RolloutFailure as failure:
+        conversation.end(stop_reason=failure.stop_reason, error=str(failure))
+        raise
+    verdict = _verdict(said.content)
+    conversation.end(stop_reason="final_message" if verdict else "unjudged", answer=verdict or "")
+    if verdict is None:
+        raise Unjudged(f"the judge said neither yes nor no, but: {said.content[:500]!r}")
+    return verdict == "yes"
+
+
+def _verdict(text: str) -> str | None:
+    """`yes` or `no`: the first word, or the last line's first, as judges that think aloud end with it."""
+    for part in (text.strip(), text.strip().rpartition("\n")[2]):
+        if found := _VERDICT.match(part):
+            return found[1].lower()
+    return None
