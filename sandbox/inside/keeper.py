@@ -40,20 +40,16 @@ _NEVER = float("inf")
 class Cell:
     """The running cell."""
 
-    def __init__(
-        self, *, number: int, pid: int, pipe: int, limit: float, output_chars: int, bystanders: set[int]
-    ) -> None:
+    def __init__(self, *, number: int, pid: int, pipe: int, limit: float, output_chars: int) -> None:
         self.number = number
         self.pipe = pipe
         self.output = Output(limit=output_chars)
         self.live: list[str] = []
         self.flush_at = _NEVER
-        self.bystanders = bystanders
         self.batches: dict[int, int] = {}
         """Characters of each batch that waits."""
         self.answer_chars = 0
         self.interrupts = 0
-        self.oom_kills = kernel.oom_kills()
         self.cpu_before = kernel.cpu_seconds(pid)
         self.started_at = time.monotonic()
         self.ends_at = self.started_at + limit
@@ -84,6 +80,9 @@ class Keeper:
         """Frames for the child, each with a file descriptor to pass on, or -1."""
         self._unsent_size = 0
         self._old_pipes: deque[int] = deque()
+        self._oom_kills = 0
+        self._bystanders: set[int] = set()
+        self._waited_before = 0.0
 
     # -- life and death of the child
 
@@ -157,13 +156,14 @@ class Keeper:
         self._hear(last=True)  # its result may have been the last that it said
         if not self.pid:
             return
-        reason = _obituary(status, self._cell, hung_up=self._hung_up)
+        out_of_memory = kernel.oom_kills() > self._oom_kills
+        reason = _obituary(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
         """The state is gone: says so, and starts again."""
         cell, self._cell = self._cell, None
-        measured = _Measured(self.pid, cell, cpu=cpu, peak=peak)
+        measured = _Measured(self.pid, cell, waited_before=self._waited_before, cpu=cpu, peak=peak)
         was_set_up = self._set_up
         self.kill()
         self._reason = reason
@@ -192,14 +192,12 @@ class Keeper:
             return
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        kernel.forget_peak_memory(self.pid)
         self._cell = Cell(
             number=frame["number"],
             pid=self.pid,
             pipe=reading,
             limit=float(frame["limit"]),
             output_chars=self._supervisor.config.output_chars,
-            bystanders=self._processes(),
         )
         self._supervisor.watch(reading, self._hear_output)
         self._send(enclose(body), fd=writing)
@@ -301,6 +299,7 @@ class Keeper:
                 raise WireError("set up again while a cell runs")
             self._set_up = True
             self._supervisor.tell({"t": "set", "repl": self.number, "generation": self._generation})
+            self._take_stock()
         elif kind == "broke":
             self._lose(f"the REPL failed: {frame['error']}")
         elif kind in ("batch", "cancel"):
@@ -320,7 +319,8 @@ class Keeper:
             raise WireError("the result of another cell")
         else:
             self._cell = None
-            self._finish(cell, _Measured(self.pid, cell), frame, lost="")
+            self._finish(cell, _Measured(self.pid, cell, waited_before=self._waited_before), frame, lost="")
+            self._take_stock()
 
     def _pass_batch_on(self, frame: Frame) -> None:
         cell, number = self._cell, frame["batch"]
@@ -406,7 +406,7 @@ class Keeper:
             cell.live.append(tail)
         for number in cell.batches:
             self._send(encode({"t": "over", "batch": number}))
-        processes = self._processes() - cell.bystanders
+        processes = self._processes() - self._bystanders
         result = {
             **frame,
             "t": "done",
@@ -425,6 +425,13 @@ class Keeper:
         else:
             self._retire(cell)
         self._supervisor.tell(*self._flushed(cell), result)
+
+    def _take_stock(self) -> None:
+        """What the next cell is measured against; between the cells, where it takes nobody's time."""
+        self._bystanders = self._processes()
+        self._waited_before = kernel.waited_cpu_seconds(self.pid)
+        self._oom_kills = kernel.oom_kills()
+        kernel.forget_peak_memory(self.pid)
 
     def _processes(self) -> set[int]:
         others = self._supervisor.other_repls(self)
@@ -468,17 +475,25 @@ _NOTHING: Frame = {"out": None, "error": None, "answer": None, "ready": False, "
 class _Measured:
     """Wall time, CPU time and peak memory of a cell, taken while its process can still be asked."""
 
-    def __init__(self, pid: int, cell: Cell | None, *, cpu: float | None = None, peak: int | None = None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        cell: Cell | None,
+        *,
+        waited_before: float,
+        cpu: float | None = None,
+        peak: int | None = None,
+    ) -> None:
         self.wall = time.monotonic() - cell.started_at if cell else 0.0
-        used = kernel.cpu_seconds(pid) if cpu is None else cpu
-        self.cpu = max(0.0, used - cell.cpu_before) if cell else 0.0
+        used = kernel.cpu_seconds(pid) + kernel.waited_cpu_seconds(pid) if cpu is None else cpu
+        self.cpu = max(0.0, used - cell.cpu_before - waited_before) if cell else 0.0
         self.peak = kernel.peak_memory(pid) if peak is None else peak
 
 
-def _obituary(status: int, cell: Cell | None, *, hung_up: bool) -> str:
+def _obituary(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        if number == signal.SIGKILL and cell is not None and kernel.oom_kills() > cell.oom_kills:
+        if number == signal.SIGKILL and out_of_memory:
             return "the REPL ran out of memory and was killed"
         if number == signal.SIGKILL and hung_up:
             return "the cell closed the REPL's own line to its supervisor"

@@ -15,7 +15,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from . import kernel
 from .keeper import Keeper
@@ -27,14 +26,14 @@ _UNSENT_LIMIT = 4 * 2**20
 _MAX_REPLS = 16
 
 
-@dataclass(frozen=True)
 class Config:
     """How the host wants the box; the JSON object in the supervisor's last argument."""
 
-    lifetime_seconds: float
-    output_chars: int
-    process_memory_mb: int = 0
-    """Where no container limits the memory: of each process."""
+    def __init__(self, *, lifetime_seconds: float, output_chars: int, process_memory_mb: int = 0) -> None:
+        self.lifetime_seconds = lifetime_seconds
+        self.output_chars = output_chars
+        self.process_memory_mb = process_memory_mb
+        """Of each process, where no container limits them all; 0: no limit."""
 
 
 class Supervisor:
