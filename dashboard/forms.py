@@ -57,14 +57,14 @@ class RolloutFilters(forms.Form):
     COLUMNS: ClassVar = {
         "id": Column("pk"),
         "example": Column("example_position"),
-        "reward": Column("reward", float),
+        "reward": Column("reward", float, nullable=True),
         "turns": Column("turns"),
         "cells": Column("cells"),
         "subs": Column("sub_calls"),
         "main": Column("all_main_tokens"),
         "sub": Column("all_sub_tokens"),
-        "cost": Column("cost", decimal),
-        "seconds": Column("seconds", float),
+        "cost": Column("cost", decimal, nullable=True),
+        "seconds": Column("seconds", float, nullable=True),
     }
 
     environment = forms.ChoiceField(required=False)

@@ -32,6 +32,7 @@ class Column:
 
     field: str
     parse: Callable[[str], Any] = integer
+    nullable: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def keyset_page(
     if cursor:
         value, pk = _read(cursor, column)
         rows = rows.filter(_beyond(column.field, value, pk, falling=falling, backwards=backwards))
-    found = list(rows.order_by(*_order(column.field, falling=falling, backwards=backwards))[: size + 1])
+    found = list(rows.order_by(*_order(column, falling=falling, backwards=backwards))[: size + 1])
     more = len(found) > size
     shown = found[:size][::-1] if backwards else found[:size]
     if not shown:
@@ -86,13 +87,18 @@ def keyset_page(
     )
 
 
-def _order(field: str, *, falling: bool, backwards: bool) -> list[Any]:
-    """NULLs last; ids rise with a rising column and fall with a falling one."""
-    value = F(field).desc if falling != backwards else F(field).asc
-    return [
-        value(nulls_first=True) if backwards else value(nulls_last=True),
-        "-pk" if falling != backwards else "pk",
-    ]
+def _order(column: Column, *, falling: bool, backwards: bool) -> list[Any]:
+    """NULLs last; ids rise with a rising column and fall with a falling one.
+
+    Where NULLs go is said only of columns that have some: an index in its plain order serves the others.
+    """
+    way = "-" if falling != backwards else ""
+    if column.field == "pk":
+        return [f"{way}pk"]
+    if not column.nullable:
+        return [f"{way}{column.field}", f"{way}pk"]
+    value = F(column.field).desc if way else F(column.field).asc
+    return [value(nulls_first=True) if backwards else value(nulls_last=True), f"{way}pk"]
 
 
 def _beyond(field: str, value: Any, pk: int, *, falling: bool, backwards: bool) -> Q:

@@ -34,9 +34,8 @@ class GroupVerdicts:
 
 def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
     """All comparisons of an experiment, by environment."""
-    begun = [found for found in summary.comparisons if found.arm.reward or found.baseline.reward]
     order = {arm.pk: position for position, arm in enumerate(summary.arms)}
-    comparisons = sorted(begun, key=lambda found: (found.group, order[found.arm.pk]))
+    comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
     groups = [
         GroupVerdicts(group=group, verdicts=tuple(map(_verdict, found)))
         for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
@@ -55,6 +54,10 @@ def _verdict(comparison: Comparison) -> Verdict:
     )
 
 
+def _is_open(comparison: Comparison) -> bool:
+    return bool(comparison.arm.unfinished or comparison.baseline.unfinished)
+
+
 def _relation(comparison: Comparison) -> str:
     paired = comparison.paired
     if paired is None:
@@ -69,11 +72,11 @@ def _evidence(comparison: Comparison) -> Iterator[str]:
     if arm is not None and baseline is not None:
         yield f"{arm.mean:.2f} vs {baseline.mean:.2f}"
     if paired is None:
-        yield "no example has a reward in both"
+        yield "no example has a reward in both yet" if _is_open(comparison) else "no example has a reward in both"
         return
     yield (
-        f"paired on {plural(paired.n, 'example')}: better on {paired.better}, worse on {paired.worse}, "
-        f"equal on {paired.equal}"
+        f"paired on {plural(paired.n, 'example')}: {paired.mean_difference:+.2f}, "
+        f"better on {paired.better}, worse on {paired.worse}, equal on {paired.equal}"
     )
     yield f"{probability(paired.p)}, sign test"
     unpaired = max(comparison.arm.total, comparison.baseline.total)

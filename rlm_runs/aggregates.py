@@ -42,7 +42,10 @@ class Unscored(Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the rollouts of an experiment are. `cost` sums what is priced; `unpriced` counts the others."""
+    """How far the rollouts of an experiment are.
+
+    `cost` sums what is priced, of all attempts; `unpriced` counts the other rollouts. Judges are paid apart.
+    """
 
     total: int = 0
     arms: int = 0
@@ -52,6 +55,7 @@ class Progress:
     cancelled: int = 0
     running: int = 0
     cost: Decimal = Decimal(0)
+    judge_cost: Decimal = Decimal(0)
     unpriced: int = 0
     recent: int = 0
     recent_seconds: float = 0.0
@@ -200,7 +204,8 @@ def progress_by_experiment(
             running=Count("id", filter=Q(status=Rollout.Status.RUNNING)),
             last_cost=Sum("cost", default=Decimal(0)),
             cost_before=Sum("earlier_cost", default=Decimal(0)),
-            unpriced=Count("id", filter=_BEGUN_AND_ENDED & Q(cost=None)),
+            judging=Sum("judge_cost", default=Decimal(0)),
+            unpriced=Count("id", filter=_BEGUN_AND_ENDED & (Q(cost=None) | Q(judge_cost=None))),
             recent=Count("id", filter=Q(status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT)),
             began_at=Min("started_at"),
             last_ended_at=Max("finished_at"),
@@ -222,6 +227,7 @@ def _progress(row: Mapping[str, Any], now: datetime) -> Progress:
         cancelled=row["cancelled"],
         running=row["running"],
         cost=row["last_cost"] + row["cost_before"],
+        judge_cost=row["judging"],
         unpriced=row["unpriced"],
         recent=row["recent"],
         recent_seconds=min(ran_for, _RECENT.total_seconds()),

@@ -245,6 +245,12 @@ def root_of(rollout: Rollout, *, attempt: int) -> Trajectory | None:
     return rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.ROOT).first()
 
 
+def judges_of(rollout: Rollout, *, attempt: int) -> list[Trajectory]:
+    """The conversations in which the answer of an attempt was judged."""
+    found = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.JUDGE)
+    return list(found.defer("opening", "tools").order_by("pk"))
+
+
 @dataclass(frozen=True)
 class Window:
     """What of a conversation is wanted: `limit` turns from turn `first` on, and so much text of them.

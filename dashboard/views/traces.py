@@ -37,6 +37,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     context = {
         **_trace_context(found, conversation),
+        "judges": transcripts.judges_of(found, attempt=attempt),
         "attempt": attempt,
         "attempts": range(1, found.attempt + 1),
         "neighbours": neighbours(found),
@@ -64,6 +65,7 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     moves = conversation.moves if conversation else ()
     context |= {
         "attempt": found.attempt,
+        "judges": transcripts.judges_of(found, attempt=found.attempt),
         "gold": excerpts.get(found.example.answer_id, transcripts.EMPTY),
         "given": excerpts.get(found.answer_id or ""),
         "known": [move for move in moves if move.number == known],

@@ -48,13 +48,13 @@ def test_words_compare_with_the_llm(reader, queued):
         play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
         play(rollout, reward=float(rollout.arm.scaffold != "llm"))
     page = html(reader, queued.get_absolute_url())
-    assert "paired on 3 examples: better on 3, worse on 0, equal on 0; p = 0.25, sign test" in page
+    assert "paired on 3 examples: +1.00, better on 3, worse on 0, equal on 0; p = 0.25, sign test" in page
     assert "not clearly different from" in page
 
 
 def test_before_the_first_reward_it_says_so(reader, queued):
     page = html(reader, queued.get_absolute_url())
-    assert "No rollout has a reward yet" in page
+    assert "no example has a reward in both yet" in page
     assert "waiting for a worker" in page
     assert "none scored" in page
 

@@ -195,7 +195,7 @@ def test_queries_do_not_grow_with_the_trace(reader, queued, django_assert_num_qu
         story.sub(story.cell(root, f"print({number})"), prompt=str(number))
     story.end(root)
     for rollout in (short, long):
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(14):
             page_of(reader, rollout)
 
 
@@ -243,6 +243,19 @@ def test_a_call_is_a_fragment_for_htmx_and_a_page_for_others(reader, rollout):
     assert "Returned to the REPL" in fragment
     page = html(reader, address)
     assert f'href="{rollout.get_absolute_url()}?from=4#turn-4"' in page
+
+
+def test_the_judge_can_be_read(reader, rollout):
+    story = Story(rollout)
+    root = story.root()
+    story.turn(root, "42")
+    story.judge(verdict="no")
+    story.end(root, reward=0.0, answer="42")
+    page = page_of(reader, rollout)
+    judge = Trajectory.objects.get(kind="judge")
+    address = reverse("call", args=[rollout.pk, judge.pk])
+    assert f'<a href="{address}">a-judge</a>' in page
+    assert "Is the answer right?" in html(reader, address)
 
 
 def test_the_prompt_of_a_turn_opens(reader, rollout):

@@ -199,6 +199,15 @@ class Story:
         )
         return key
 
+    def judge(self, *, verdict="yes"):
+        key = self._key()
+        opening = [events.Message("user", "Is the answer right?")]
+        self._record(events.TrajectoryStarted(key=key, at=self.at, kind="judge", model="a-judge", opening=opening))
+        self.turn(key, verdict)
+        self._record(
+            events.TrajectoryEnded(key=key, at=self._after(0.1), stop_reason="final_message", answer=verdict)
+        )
+
     def end(self, root=None, *, reward=1.0, answer="", stop_reason="answer_ready", **fields):
         if root is not None:
             self._record(
