@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import socket
 import struct
 import time
@@ -20,7 +21,7 @@ import docker.errors
 import requests
 from docker.api.client import APIClient
 from docker.types import LogConfig
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, parse_host
 
 from sandbox import owner
 from sandbox.box import LAUNCH, Box, make_impatient
@@ -198,8 +199,22 @@ def _environment(limits: Limits) -> dict[str, str]:
 
 def open_client() -> APIClient:
     """The engine at DOCKER_HOST, or the local one. Raises SandboxError if none answers."""
+    _knock()
     try:
         client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=60, **kwargs_from_env())
     except EngineErrors as error:
         raise SandboxError(f"no container engine answers: {error}") from error
     return client
+
+
+def _knock() -> None:
+    """Says in words why there is no local engine; the client library would leave an open socket behind."""
+    address: Any = parse_host(os.environ.get("DOCKER_HOST"))
+    scheme, _, path = address.partition("://")
+    if scheme != "http+unix":
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        try:
+            door.connect(path)
+        except OSError as error:
+            raise SandboxError(f"no container engine answers at {path}: {error.strerror or error}") from error

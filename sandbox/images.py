@@ -22,7 +22,7 @@ from docker.api.client import APIClient
 
 from sandbox import debian_base, requirements
 from sandbox.contract import ImageError
-from sandbox.settings import SandboxSettings
+from sandbox.settings import NO_INDEX, SandboxSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +30,13 @@ REPOSITORY = "rlm-sandbox"
 BOX_DIR = "/opt/rlm-sandbox"
 USER = "65500:65500"
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""The engine writes what a command says on its standard error in red."""
 _INSIDE = Path(__file__).parent / "inside"
 _DOCKERFILE = f"""\
 FROM {{base}} AS packages
 ARG PIP_INDEX_URL
+ARG PIP_NO_INDEX
 COPY build/ /build/
 RUN install -D /build/requirements.txt /installed{BOX_DIR}/requirements.txt && \\
     if [ -s /build/requirements.txt ]; then \\
@@ -129,7 +132,9 @@ class Images:
         log = self._log(recipe.tag.partition(":")[2])
         logger.info("building sandbox image %s with %s; log in %s", recipe.tag, recipe.packages, log)
         buildargs = dict(self._settings.proxies)
-        if self._settings.index_url:
+        if self._settings.index_url == NO_INDEX:
+            buildargs["PIP_NO_INDEX"] = "1"
+        elif self._settings.index_url:
             buildargs["PIP_INDEX_URL"] = self._settings.index_url
         lines: list[str] = []
         try:
@@ -161,7 +166,7 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
     """Gathers the build's output; its error, if any."""
     failure = ""
     for answer in answers:
-        lines.append(answer.get("stream", ""))
+        lines.append(_COLOURS.sub("", answer.get("stream", "")))
         if "error" in answer:
             failure = answer["error"]
             lines.append(failure + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+NO_INDEX = "none"
 _PROXY_NAMES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CA_NAMES = ("SANDBOX_CA_BUNDLE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -31,7 +32,7 @@ class SandboxSettings:
     wheels: Path | None = None
     """A folder of wheels that pip may take packages from."""
     index_url: str = ""
-    """A package index instead of pip's default."""
+    """A package index instead of pip's default; `none`: the wheel folder only."""
     proxies: Mapping[str, str] = field(default_factory=dict)
     """`http_proxy` and the like, for a build only."""
 

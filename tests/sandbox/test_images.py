@@ -1,13 +1,14 @@
 """Package sets: refused early, built once, failing with the package's name."""
 
-import docker.errors
+import uuid
+import zipfile
+
 import pytest
 
 from sandbox import debian_base, images, requirements
 from sandbox.contract import ImageError, SandboxSpec
 from sandbox.docker_backend import open_client
 from sandbox.images import Images
-from sandbox.settings import SandboxSettings
 from tests.sandbox.conftest import SMALL, settings_for_tests
 
 
@@ -71,58 +72,55 @@ class TestBuild:
         client.close()
 
     @pytest.fixture
-    def wheel_folder(self, tmp_path):
-        """Two tiny packages as wheels: `goodwheel`, and `badwheel`, whose import fails."""
-        for name, code in {"goodwheel": "VALUE = 42\n", "badwheel": "import nothing_like_it\n"}.items():
-            write_wheel(tmp_path, name, code)
-        return tmp_path
+    def names(self):
+        """Of a package that is well, and of one that cannot be imported; no other test builds the same."""
+        mark = uuid.uuid4().hex[:8]
+        return f"good{mark}", f"bad{mark}"
 
     @pytest.fixture
-    def build(self, client, wheel_folder, state_dir):
+    def build(self, client, names, tmp_path, state_dir):
+        good, bad = names
+        write_wheel(tmp_path, good, "VALUE = 42\n")
+        write_wheel(tmp_path, bad, "import nothing_like_it\n")
+        settings = settings_for_tests(state_dir, wheels=tmp_path, index_url="none")
         built = []
 
         def build(*packages):
-            settings = settings_for_tests(state_dir, wheels=wheel_folder, ca_bundle=None)
             built.append(Images(client, settings=settings).prepare(packages))
             return built[-1]
 
         yield build
-        for tag in built:
-            try:
-                client.remove_image(tag, force=True)
-            except docker.errors.APIError:
-                continue
+        for tag in set(built):
+            client.remove_image(tag, force=True)
 
-    def test_a_package_from_a_wheel_folder_is_there(self, build, client, state_dir, docker_backend):
-        tag = build("goodwheel")
-        assert build("goodwheel ") == tag
-        docker_backend._images._ready[("goodwheel",)] = tag
-        sandbox = docker_backend.start(SandboxSpec(packages=("goodwheel",), limits=SMALL))
+    def test_a_package_from_a_wheel_folder_is_there(self, build, names, docker_backend):
+        good, _ = names
+        assert build(good) == build(f"{good} ")
+        sandbox = docker_backend.start(SandboxSpec(packages=(good,), limits=SMALL))
         try:
-            assert sandbox.execute("import goodwheel; goodwheel.VALUE", time_limit=10).out == "42"
-            left = sandbox.execute(
-                "import os; [p for p in ('/build', '/root/.cache') if os.path.exists(p)]", time_limit=10
-            )
-            assert left.out == "[]"
+            assert sandbox.execute(f"import {good}; {good}.VALUE", time_limit=10).out == "42"
+            code = "import os; [path for path in ('/build', '/root/.cache') if os.path.exists(path)]"
+            assert sandbox.execute(code, time_limit=10).out == "[]"
         finally:
             sandbox.close()
 
-    def test_a_package_that_cannot_be_imported_is_named(self, build):
-        with pytest.raises(ImageError, match="badwheel") as failure:
-            build("goodwheel", "badwheel")
+    def test_a_package_that_cannot_be_imported_is_named(self, build, names):
+        good, bad = names
+        with pytest.raises(ImageError, match=f"the image for {bad} could not be built") as failure:
+            build(good, bad)
         assert "ModuleNotFoundError" in str(failure.value)
-        assert "goodwheel" not in str(failure.value).split(" could not")[0]
-        assert failure.value.log
+        assert "nothing_like_it" in failure.value.log
 
-    def test_a_build_keeps_its_log(self, build, state_dir):
-        tag = build()
-        assert tag
-        assert SandboxSettings(state_dir=state_dir).state_dir.exists()
+    def test_a_package_that_is_nowhere_is_named(self, build, names):
+        with pytest.raises(ImageError, match="the image for nowhere-to-be-found could not be built"):
+            build(names[0], "nowhere-to-be-found")
+
+    def test_a_build_keeps_its_log(self, build, names, state_dir):
+        _, _, digest = build(names[0]).partition(":")
+        assert "Successfully installed" in (state_dir / "builds" / f"{digest}.log").read_text()
 
 
 def write_wheel(folder, name, code):
-    import zipfile
-
     info = f"{name}-1.0.dist-info"
     files = {
         f"{name}/__init__.py": code,

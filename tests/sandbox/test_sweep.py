@@ -76,16 +76,17 @@ class TestContainers:
     @pytest.mark.parametrize(
         ("whose", "deadline", "removed"),
         [
-            (str(owner.me()), 3600, False),
-            (str(owner.me()), -10, True),
-            (str(DEAD), 3600, True),
-            (str(ELSEWHERE), 3600, False),
-            (str(ELSEWHERE), -10, True),
+            ("mine", 3600, False),
+            ("mine", -10, True),
+            ("dead", 3600, True),
+            ("elsewhere", 3600, False),
+            ("elsewhere", -10, True),
             ("nonsense", 3600, False),
         ],
     )
     def test_what_is_over_is_removed(self, client, create, whose, deadline, removed):
-        labels = {OWNER_LABEL: whose, DEADLINE_LABEL: str(int(time.time()) + deadline)}
+        owners = {"mine": str(owner.me()), "dead": str(DEAD), "elsewhere": str(ELSEWHERE)}
+        labels = {OWNER_LABEL: owners.get(whose, whose), DEADLINE_LABEL: str(int(time.time()) + deadline)}
         container = create(**labels)
         assert (container in sweep_containers(client)) == removed
 
@@ -119,10 +120,11 @@ from sandbox.settings import SandboxSettings
 if __name__ == "__main__":
     import os
     given = vars(SandboxSettings.from_environment(os.environ))
-    backend = open_backend(sys.argv[1], SandboxSettings(**{**given, "pool_size": 1, "state_dir": Path(sys.argv[2])}))
+    settings = SandboxSettings(**{**given, "pool_size": 1, "state_dir": Path(sys.argv[2])})
+    backend = open_backend(sys.argv[1], settings)
     sandbox = backend.start(SandboxSpec())
     sandbox.load({})
-    code = "import os, subprocess, time; subprocess.Popen(['sleep', '1234.5']); print(os.getpid(), flush=True); time.sleep(60)"
+    code = "import subprocess, time; subprocess.Popen(['sleep', '1234.5']); print('runs'); time.sleep(60)"
     sandbox.execute(code, time_limit=60, on_output=lambda text: print(text, flush=True))
 """
 

@@ -1,5 +1,6 @@
 """Cells that make a monster of `answer`, or of a batch."""
 
+# ruff: noqa: E501 (each hostile cell in one piece)
 import pytest
 
 from sandbox.contract import Answer

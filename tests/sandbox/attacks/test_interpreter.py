@@ -1,5 +1,6 @@
 """Cells that turn Python's own hooks, builtins and protocols against the REPL."""
 
+# ruff: noqa: E501 (each hostile cell in one piece)
 import pytest
 
 

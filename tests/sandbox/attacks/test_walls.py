@@ -1,5 +1,6 @@
 """Cells that look for a way out of the container. The process backend has no such walls."""
 
+# ruff: noqa: E501 (each hostile cell in one piece)
 import pytest
 
 from tests.sandbox.attacks.conftest import only_in_a_container

@@ -1,5 +1,6 @@
 """Cells that speak on the REPL's own line, or on any other descriptor that they find."""
 
+# ruff: noqa: E501 (each hostile cell in one piece)
 import pytest
 
 FIND_LINE = (
