@@ -67,9 +67,11 @@ def dollars(cost: Decimal | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0.42 s, 4.2 s, 42 s, 2 m 14 s, 1 h 02 m."""
+    """4 ms, 0.42 s, 4.2 s, 42 s, 2 m 14 s, 1 h 02 m."""
     if seconds is None:
         return DASH
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     whole = round(seconds)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from rlm_runs.aggregates import ArmSummary, Comparison, Summary
+from rlm_runs.transcripts import Excerpt
 
 from .formatting import plural, probability
 
@@ -52,6 +53,17 @@ def _verdict(comparison: Comparison) -> Verdict:
         is_clear=comparison.paired is not None and comparison.paired.p < _CLEAR,
         evidence="; ".join(_evidence(comparison)),
     )
+
+
+def agreement(given: Excerpt, gold: Excerpt) -> str:
+    """How the answer given stands to the gold answer, to the character; "" where a part of either is not here."""
+    if given.text == gold.text and not given.is_cut and not gold.is_cut:
+        return "the same as the gold answer"
+    pairs = enumerate(zip(given.text, gold.text, strict=False), start=1)
+    place = next((at for at, (one, other) in pairs if one != other), min(len(given.text), len(gold.text)) + 1)
+    if place > min(len(given.text), len(gold.text)) and (given.is_cut or gold.is_cut):
+        return ""
+    return f"first differs from the gold answer at character {place:,}"
 
 
 def _is_open(comparison: Comparison) -> bool:

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs import aggregates, claims
 from rlm_runs.aggregates import ArmSummary
@@ -22,7 +22,7 @@ _COLUMNS = {"created": Column("pk")}
 _PAGE = 25
 
 
-@require_GET
+@require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
     """All experiments, newest first."""
     filters = ExperimentFilters(request.GET)
@@ -57,14 +57,14 @@ def _page(filters: ExperimentFilters) -> Page[Experiment]:
         return Page(rows=(), before="", after="")
 
 
-@require_GET
+@require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """Which scaffold wins where, and at what price."""
     found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
     return render(request, "dashboard/experiment.html", _context(request, found))
 
 
-@require_GET
+@require_safe
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
     """What changed on the experiment's page since `version`; 204 where nothing did."""
     found = get_object_or_404(Experiment, slug=slug)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from rlm_runs.launch import Problem, SpecError, launch
 
@@ -26,7 +26,7 @@ def launch_form(request: HttpRequest) -> HttpResponse:
     return redirect(experiment)
 
 
-@require_GET
+@require_safe
 def launch_spec(request: HttpRequest) -> HttpResponse:
     """The spec of a form as it stands, for the panel beside it."""
     return render(request, "dashboard/_launch_spec.html", {"toml": as_toml(spec_of(request.GET))})

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from rlm_runs.models import Arm, Experiment, Rollout
 
@@ -18,7 +18,7 @@ _COUNTED = 10_000
 """A list says how long it is up to here; counting further would cost more than the list."""
 
 
-@require_GET
+@require_safe
 def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
     """Rollouts of one experiment, or of all."""
     experiment = get_object_or_404(Experiment.objects.defer("spec"), slug=slug) if slug else None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from rlm_runs import transcripts
 from rlm_runs.models import Execution, Rollout, Text, Trajectory, Turn
-from rlm_runs.transcripts import Conversation, Window
+from rlm_runs.transcripts import Conversation, Excerpt, Window
 
 from ..formatting import weight
 from ..neighbours import neighbours
+from ..words import agreement
 
 _ROWS = 100
 """Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""
@@ -28,7 +30,7 @@ _PIECE = 150_000
 """Bytes of one text in one response."""
 
 
-@require_GET
+@require_safe
 def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     """The whole trace of one rollout, as a tree."""
     found = _rollout(pk)
@@ -42,14 +44,13 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "attempts": range(1, found.attempt + 1),
         "neighbours": neighbours(found),
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
-        "gold": excerpts.get(found.example.answer_id, transcripts.EMPTY),
-        "given": excerpts.get(found.answer_id or ""),
+        **_answers(found, excerpts),
         "input_data": excerpts.get(found.example.input_data_id or ""),
     }
     return render(request, "dashboard/rollout.html", context)
 
 
-@require_GET
+@require_safe
 def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     """What changed on a rollout's page since `version`: its last known turn and what follows. 204 for nothing."""
     found = _rollout(pk)
@@ -66,15 +67,14 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {
         "attempt": found.attempt,
         "judges": transcripts.judges_of(found, attempt=found.attempt),
-        "gold": excerpts.get(found.example.answer_id, transcripts.EMPTY),
-        "given": excerpts.get(found.answer_id or ""),
+        **_answers(found, excerpts),
         "known": [move for move in moves if move.number == known],
         "fresh": [move for move in moves if move.number > known],
     }
     return render(request, "dashboard/rollout_live.html", context)
 
 
-@require_GET
+@require_safe
 def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
     """One sub-LLM call: a conversation like the root's. A fragment for htmx, a page for everybody else."""
     row = get_object_or_404(
@@ -93,7 +93,7 @@ def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
     return render(request, template, context)
 
 
-@require_GET
+@require_safe
 def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpResponse:
     """The rows of one batch from `first` on."""
     row = get_object_or_404(Execution, pk=execution, turn__trajectory__rollout=pk)
@@ -111,7 +111,7 @@ def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpRes
     return render(request, template, context)
 
 
-@require_GET
+@require_safe
 def prompt(request: HttpRequest, pk: int, turn: int) -> HttpResponse:
     """The exact messages that a turn's model call was sent, derived."""
     row = get_object_or_404(Turn.objects.select_related("trajectory"), pk=turn, trajectory__rollout=pk)
@@ -155,7 +155,7 @@ _TITLES = {
 }
 
 
-@require_GET
+@require_safe
 def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> HttpResponse:
     """One text of a rollout, in full."""
     digest = _digest(pk, owner, key, part)
@@ -238,6 +238,12 @@ def _open_batches(conversation: Conversation | None) -> set[str]:
             found.add(batch.key)
             left -= len(batch.calls)
     return found
+
+
+def _answers(rollout: Rollout, excerpts: Mapping[str, Excerpt]) -> dict[str, Any]:
+    gold = excerpts.get(rollout.example.answer_id, transcripts.EMPTY)
+    given = excerpts.get(rollout.answer_id or "")
+    return {"gold": gold, "given": given, "agreement": agreement(given, gold) if given and given.chars else ""}
 
 
 def _outcome_digests(rollout: Rollout) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from dashboard import figures, words
 from rlm_runs.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.statistics import Paired, wilson
+from rlm_runs.transcripts import Excerpt
 
 LLM = ArmSummary(
     pk=1,
@@ -122,3 +123,17 @@ def test_words_say_no_more_than_the_test(paired, relation, is_clear):
     assert (verdict.relation, verdict.is_clear) == (relation, is_clear)
     assert f"better on {paired.better}, worse on {paired.worse}" in verdict.evidence
     assert "27 of 100 prompts too long" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("given", "gold", "said"),
+    [
+        (("abc", 3), ("abc", 3), "the same as the gold answer"),
+        (("abd", 3), ("abc", 3), "first differs from the gold answer at character 3"),
+        (("ab", 2), ("abc", 3), "first differs from the gold answer at character 3"),
+        (("abc", 9), ("abc", 9), ""),
+        (("abx", 9), ("abc", 9), "first differs from the gold answer at character 3"),
+    ],
+)
+def test_agreement_is_said_to_the_character(given, gold, said):
+    assert words.agreement(Excerpt(*given), Excerpt(*gold)) == said

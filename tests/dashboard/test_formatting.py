@@ -41,7 +41,8 @@ def test_dollars(cost, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.421, "0.42 s"), (4.2, "4.2 s"), (42, "42 s"), (134, "2 m 14 s"), (3725, "1 h 02 m")]
+    ("seconds", "text"),
+    [(0.0042, "4 ms"), (0.421, "0.42 s"), (4.2, "4.2 s"), (42, "42 s"), (134, "2 m 14 s"), (3725, "1 h 02 m")],
 )
 def test_durations(seconds, text):
     assert formatting.duration(seconds) == text

@@ -134,8 +134,30 @@
     mark();
   }
 
+  // A turn that is on another page of a long trace is still linkable.
+  function findTurn() {
+    const found = /^#turn-(\d+)$/.exec(location.hash);
+    if (!found || document.getElementById(location.hash.slice(1))) return;
+    const link = [...document.querySelectorAll("[data-outline] a")].find((entry) => entry.hash === location.hash);
+    if (link && link.search !== location.search) location.replace(link.href);
+  }
+  addEventListener("hashchange", findTurn);
+
+  // A session that ended answers with the login page, which has no place inside another page.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/login")) {
+      event.preventDefault();
+      location.reload();
+    }
+  });
+  const setStale = (is) => { document.getElementById("stale").hidden = !is; };
+  document.addEventListener("htmx:sendError", () => setStale(true));
+  document.addEventListener("htmx:responseError", () => setStale(true));
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) setStale(false); });
+
   document.addEventListener("htmx:afterSettle", () => { drawFigures(false); });
   document.addEventListener("htmx:oobAfterSwap", () => { drawFigures(false); });
   drawFigures(false);
   watchTurns();
+  findTurn();
 })();
