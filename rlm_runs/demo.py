@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import logging
 import os
 import secrets
 import signal
@@ -46,9 +47,9 @@ def main() -> None:
     """Runs the demo until Ctrl-C. Exit code 2 where something is missing."""
     arguments = _arguments()
     LOG_DIR.mkdir(parents=True, exist_ok=True)
-    # SIGTERM as Ctrl-C, and Ctrl-C also where a shell started this in the background: whoever stops this process
-    # stops what it started.
-    for one in (signal.SIGINT, signal.SIGTERM):
+    # A closed terminal and SIGTERM as Ctrl-C, which a shell disables for what it starts in the background:
+    # whoever stops this process stops what it started.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.default_int_handler)
     try:
         with ExitStack() as stack:
@@ -141,7 +142,10 @@ def _choose_sandbox() -> None:
 
     from . import sandboxes
 
+    logging.getLogger("sandbox").setLevel(logging.WARNING)  # what it tells is told here in other words
     answers, reason = docker_available()
+    if answers:
+        console.print("sandbox     Docker, making its image where it is not there yet …")
     backend = sandboxes.backend()
     os.environ["RLM_SANDBOX"] = backend.name
     if backend.name == "docker":
@@ -194,7 +198,7 @@ def _experiment(model: str) -> Experiment:
     spec = {**raw, "models": [model]}
     if model != "demo-model":
         spec["name"] = f"{raw['name']} {model}"
-    there = Experiment.objects.filter(name=spec["name"]).order_by("-id").first()
+    there = Experiment.objects.filter(name=spec["name"]).order_by("id").first()
     if there is not None:
         return there
     try:
