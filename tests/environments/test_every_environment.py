@@ -10,6 +10,11 @@ from rlm_runs.engine.environments.base import Environment, Settings
 from rlm_runs.engine.environments.registry import REGISTRY
 
 VARIANTS = {
+    "deepdive": [
+        {},
+        {"trails": 1},
+        {"pages": 100, "world_seed": 9, "trails": 3, "hops_min": 6, "hops_max": 6},
+    ],
     "verbatim-copy": [
         {},
         *({"content_type": kind} for kind in ("words", "json", "csv", "codes", "mixed")),
@@ -124,6 +129,7 @@ def test_every_environment_has_a_title_a_description_and_tips(name):
         ("needle-in-haystack", {"needle_type": "pin"}, "'word' or 'numeric'"),
         ("needle-in-haystack", {"lines": 10, "needles": 6}, "10 lines takes 5"),
         ("needle-in-haystack", {"position": 1.5}, "less than or equal to 1"),
+        ("deepdive", {"hops_min": 4}, "greater than hops_max"),
         ("oolong", {"subset": "fake"}, "'generated' or 'local'"),
         ("oolong", {"subset": "local"}, "needs `path`"),
         ("oolong", {"context_length_min": 9000, "context_length_max": 8000}, "greater than context_length_max"),
