@@ -25,8 +25,9 @@ from typing import Any
 from docker.api.client import APIClient
 
 from sandbox.backends import open_backend
+from sandbox.containers import remove
 from sandbox.contract import Backend, Batch, Sandbox, SandboxSpec
-from sandbox.docker_backend import open_client, remove
+from sandbox.docker_backend import open_client
 from sandbox.images import Images
 from sandbox.settings import SandboxSettings
 

@@ -18,20 +18,20 @@ from collections.abc import Callable
 from typing import Any
 
 import docker.errors
-import requests
 from docker.api.client import APIClient
 from docker.types import LogConfig
 from docker.utils import kwargs_from_env, parse_host
 
 from sandbox import owner
 from sandbox.box import LAUNCH, Box, make_impatient
+from sandbox.containers import DEADLINE_LABEL, OWNER_LABEL, EngineErrors, remove, sweep_containers
 from sandbox.contract import Limits, Sandbox, SandboxError, SandboxSpec
 from sandbox.disposal import Disposal
 from sandbox.images import BOX_DIR, USER, Images
 from sandbox.pool import Pool
 from sandbox.repl_sandbox import ReplSandbox
 from sandbox.settings import SandboxSettings
-from sandbox.sweep import DEADLINE_LABEL, OWNER_LABEL
+from sandbox.sweep import Sweeper
 
 _READY_SECONDS = 60.0
 _CONNECTIONS = 64
@@ -39,8 +39,6 @@ _CHUNK = 2**18
 _MULTIPLEX = struct.Struct(">BxxxI")
 _STDOUT = 1
 _LAST_WORDS = 4000
-
-EngineErrors = (docker.errors.DockerException, requests.RequestException, OSError)
 
 
 class DockerTransport:
@@ -98,18 +96,12 @@ class DockerTransport:
         self._dispose.soon(self._remove)
 
     def _remove(self) -> None:
-        remove(self._client, self._container)
         self._line.close()
         self._socket.close()
+        remove(self._client, self._container)
 
     def last_words(self) -> str:
         return self._errors.decode("utf-8", "replace")
-
-
-def remove(client: APIClient, container: str) -> None:
-    """Kills and removes a container; fine if it is gone or going."""
-    with contextlib.suppress(*EngineErrors):
-        client.remove_container(container, force=True, v=True)
 
 
 class DockerBackend:
@@ -124,6 +116,7 @@ class DockerBackend:
         self._images = Images(self._client, settings=settings)
         self._disposal = Disposal(name="sandbox containers' end")
         self._pool = Pool(open_box=self._open_box, settings=settings)
+        self._sweeper = Sweeper(lambda: sweep_containers(self._client), name="sandbox container sweep")
 
     def prepare(self, packages: tuple[str, ...]) -> None:
         self._images.prepare(packages)
@@ -134,6 +127,7 @@ class DockerBackend:
     def close(self) -> None:
         self._pool.close()
         self._disposal.finish()
+        self._sweeper.close()
         self._client.close()
 
     def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
@@ -204,6 +198,7 @@ def open_client() -> APIClient:
         client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=60, **kwargs_from_env())
     except EngineErrors as error:
         raise SandboxError(f"no container engine answers: {error}") from error
+    client.trust_env = False  # else each request walks os.environ, which other threads may be changing
     return client
 
 

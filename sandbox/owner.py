@@ -1,6 +1,7 @@
 """Who owns a sandbox: this process, so named that another process can tell whether it is still alive.
 
-A process id alone will not do, as it is given out again; with the boot and the start time it is unique.
+A process id alone will not do, as it is given out again; with the boot and the start time it is unique. It
+means nothing outside its own namespace of process ids either, so that counts as part of the host.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Owner:
 
     def is_dead(self) -> bool:
         """For certain: an owner on another host, or one that cannot be looked up, counts as alive."""
-        if self.host != socket.gethostname():
+        if self.host != _host():
             return False
         if self.boot != _boot():
             return True
@@ -41,7 +42,15 @@ class Owner:
 
 
 def me() -> Owner:
-    return Owner(host=socket.gethostname(), boot=_boot(), pid=os.getpid(), started=_started(os.getpid()))
+    return Owner(host=_host(), boot=_boot(), pid=os.getpid(), started=_started(os.getpid()))
+
+
+def _host() -> str:
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        namespace = 0
+    return f"{socket.gethostname()}-{namespace}"
 
 
 @cache

@@ -28,13 +28,12 @@ from sandbox.disposal import Disposal
 from sandbox.pool import Pool
 from sandbox.repl_sandbox import ReplSandbox
 from sandbox.settings import SandboxSettings
+from sandbox.sweep import OWNER_FILE, SCRATCH_PREFIX, Sweeper, sweep_scratch
 
 _HERE = Path(__file__).parent
 _READY_SECONDS = 30.0
 _GOODBYE_SECONDS = 2.0
 _CHUNK = 2**18
-SCRATCH_PREFIX = "scratch-"
-OWNER_FILE = ".owner"
 
 
 class ProcessTransport:
@@ -99,6 +98,7 @@ class ProcessBackend:
         self._settings = settings
         self._disposal = Disposal(name="sandbox processes' end")
         self._pool = Pool(open_box=self._open_box, settings=settings)
+        self._sweeper = Sweeper(lambda: sweep_scratch(settings.state_dir), name="sandbox scratch sweep")
 
     def prepare(self, packages: tuple[str, ...]) -> None:
         """There is no image: the packages have to be installed beside this program."""
@@ -117,6 +117,7 @@ class ProcessBackend:
     def close(self) -> None:
         self._pool.close()
         self._disposal.finish()
+        self._sweeper.close()
 
     def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
         transport = self._launch(spec, lifetime_seconds=lifetime_seconds)

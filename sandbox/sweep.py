@@ -1,51 +1,55 @@
-"""Removes sandboxes that outlived their deadline or their owner; nothing else on the engine is ever touched.
+"""Cleans up behind owners that died, now and then; nothing of anybody else's is ever touched.
 
-Containers normally remove themselves. What is left after an engine's or a machine's restart is found by label.
+Sandboxes normally clean up behind themselves. What is left after a crash is found by its owner's name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
-
-import docker.errors
-from docker.api.client import APIClient
 
 from sandbox.owner import Owner
 
-OWNER_LABEL = "rlm-sandbox.owner"
-DEADLINE_LABEL = "rlm-sandbox.deadline"
-"""Seconds since the epoch."""
+logger = logging.getLogger(__name__)
 
-
-def sweep_containers(client: APIClient) -> list[str]:
-    """The ids of the containers that were removed."""
-    removed = []
-    for container in client.containers(all=True, filters={"label": [OWNER_LABEL, DEADLINE_LABEL]}):
-        labels = container.get("Labels") or {}
-        if _is_over(owner=labels.get(OWNER_LABEL, ""), deadline=labels.get(DEADLINE_LABEL, "")):
-            with contextlib.suppress(docker.errors.APIError):  # it is gone or going
-                client.remove_container(container["Id"], force=True, v=True)
-                removed.append(str(container["Id"]))
-    return removed
+SWEEP_SECONDS = 45.0
+"""Less than the minute by which a sandbox may outlive its deadline."""
+SCRATCH_PREFIX = "scratch-"
+OWNER_FILE = ".owner"
 
 
 def sweep_scratch(folder: Path) -> list[Path]:
     """The scratch folders of process sandboxes whose owner is dead; now removed."""
     removed = []
-    for scratch in folder.glob("scratch-*"):
+    for scratch in folder.glob(f"{SCRATCH_PREFIX}*"):
         with contextlib.suppress(OSError):
-            owner = Owner.parse((scratch / ".owner").read_text())
+            owner = Owner.parse((scratch / OWNER_FILE).read_text())
             if owner is not None and owner.is_dead():
                 shutil.rmtree(scratch)
                 removed.append(scratch)
     return removed
 
 
-def _is_over(*, owner: str, deadline: str) -> bool:
-    if deadline.isdigit() and time.time() > int(deadline):
-        return True
-    known = Owner.parse(owner)
-    return known is not None and known.is_dead()
+class Sweeper:
+    """Sweeps now and then on a thread of its own, for as long as its backend is open."""
+
+    def __init__(self, sweep: Callable[[], object], *, name: str) -> None:
+        self._sweep = sweep
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closed.wait(SWEEP_SECONDS):
+            try:
+                self._sweep()
+            except Exception:  # the engine may be restarting; there is a next time
+                logger.warning("the sweep of old sandboxes failed", exc_info=True)

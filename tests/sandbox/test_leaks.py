@@ -9,9 +9,9 @@ import pytest
 
 from sandbox import owner
 from sandbox.backends import open_backend
+from sandbox.containers import OWNER_LABEL
 from sandbox.contract import SandboxSpec
 from sandbox.docker_backend import open_client
-from sandbox.sweep import OWNER_LABEL
 from tests.sandbox.conftest import SMALL, settings_for_tests
 
 COUNTS = {

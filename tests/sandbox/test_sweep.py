@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sandbox import owner
-from sandbox.docker_backend import open_client, remove
+from sandbox.containers import DEADLINE_LABEL, OWNER_LABEL, remove, sweep_containers
+from sandbox.docker_backend import open_client
 from sandbox.images import Images
-from sandbox.sweep import DEADLINE_LABEL, OWNER_LABEL, sweep_containers, sweep_scratch
+from sandbox.sweep import sweep_scratch
 from tests.sandbox.conftest import settings_for_tests
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,47 @@
+"""Containers of ours on an engine: labelled with owner and deadline, found again by that, removed.
+
+They normally remove themselves. What is left after a restart of the engine or of the machine is swept; a
+container without both labels is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import docker.errors
+import requests
+from docker.api.client import APIClient
+
+from sandbox.owner import Owner
+
+OWNER_LABEL = "rlm-sandbox.owner"
+DEADLINE_LABEL = "rlm-sandbox.deadline"
+"""Seconds since the epoch."""
+
+EngineErrors = (docker.errors.DockerException, requests.RequestException, OSError)
+
+
+def remove(client: APIClient, container: str) -> None:
+    """Kills and removes a container; fine if it is gone or going."""
+    with contextlib.suppress(*EngineErrors):
+        client.remove_container(container, force=True, v=True)
+
+
+def sweep_containers(client: APIClient) -> list[str]:
+    """The ids of the containers that were removed."""
+    removed = []
+    for container in client.containers(all=True, filters={"label": [OWNER_LABEL, DEADLINE_LABEL]}):
+        labels = container.get("Labels") or {}
+        if _is_over(owner=labels.get(OWNER_LABEL, ""), deadline=labels.get(DEADLINE_LABEL, "")):
+            with contextlib.suppress(docker.errors.APIError):  # it is gone or going
+                client.remove_container(container["Id"], force=True, v=True)
+                removed.append(str(container["Id"]))
+    return removed
+
+
+def _is_over(*, owner: str, deadline: str) -> bool:
+    if deadline.isdigit() and time.time() > int(deadline):
+        return True
+    known = Owner.parse(owner)
+    return known is not None and known.is_dead()
