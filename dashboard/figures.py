@@ -7,6 +7,7 @@ so that a figure follows light and dark without being made again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rlm_runs.aggregates import ArmSummary, Summary, Unscored
@@ -20,6 +21,7 @@ _COLOURED = ("llm", "rlm", "rlm_tips")
 _BAR = 0.07
 """The widest a bar may be, of the figure's width."""
 _PATTERNS = ("", "/", "x", ".", "-")
+_PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred")
 
 
 def reward_by_environment(summary: Summary, *, link: Link) -> dict[str, Any]:
@@ -35,6 +37,27 @@ def reward_by_environment(summary: Summary, *, link: Link) -> dict[str, Any]:
         data.append(_bars(name, scaffold, arms, pattern=pattern, link=link))
     rewarded = [arm for arm in summary.arms if arm.reward]
     return {"data": data, "layout": _layout(groups, rewarded, series=len(series))}
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One colour and pattern of the figure."""
+
+    scaffold: str
+    name: str
+    pattern: str
+
+
+def legend(summary: Summary) -> tuple[LegendEntry, ...]:
+    """What the bars' colours and patterns stand for, in words where a pattern does."""
+    seen: dict[str, int] = {}
+    entries = []
+    for scaffold, name in dict.fromkeys((arm.scaffold, arm.series) for arm in summary.arms):
+        entries.append(
+            LegendEntry(scaffold=scaffold, name=name, pattern=_PATTERN_WORDS[seen.get(scaffold, 0) % 5])
+        )
+        seen[scaffold] = seen.get(scaffold, 0) + 1
+    return tuple(entries)
 
 
 def _bars(name: str, scaffold: str, arms: Sequence[ArmSummary], *, pattern: str, link: Link) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from rlm_runs.aggregates import ArmSummary, Comparison, Summary
-from rlm_runs.transcripts import Excerpt
+from rlm_runs.transcripts import Excerpt, code_of
 
 from .formatting import plural, probability
 
@@ -66,6 +67,27 @@ def agreement(given: Excerpt, gold: Excerpt) -> str:
     return f"first differs from the gold answer at character {place:,}"
 
 
+def prompt_in_words(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The messages of a prompt one after the other, each under its number and role."""
+    return "\n\n".join(
+        f"━━━ {number} · {message['role']} ━━━\n" + "\n".join(_message_parts(message))
+        for number, message in enumerate(messages, start=1)
+    )
+
+
+def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:
+    if message["content"]:
+        yield message["content"]
+    for call in message.get("tool_calls", ()):
+        arguments = call["function"]["arguments"]
+        code, _ = code_of(Excerpt(text=arguments, chars=len(arguments)))
+        yield f"▸ {call['function']['name']} ({call['id']})\n{code.text}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.2f}".replace("-", "−")
+
+
 def _is_open(comparison: Comparison) -> bool:
     return bool(comparison.arm.unfinished or comparison.baseline.unfinished)
 
@@ -87,7 +109,7 @@ def _evidence(comparison: Comparison) -> Iterator[str]:
         yield "no example has a reward in both yet" if _is_open(comparison) else "no example has a reward in both"
         return
     yield (
-        f"paired on {plural(paired.n, 'example')}: {paired.mean_difference:+.2f}, "
+        f"paired on {plural(paired.n, 'example')}: {_signed(paired.mean_difference)}, "
         f"better on {paired.better}, worse on {paired.worse}, equal on {paired.equal}"
     )
     yield f"{probability(paired.p)}, sign test"

@@ -96,7 +96,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "verdicts": words.verdicts(summary),
         "figure": figures.reward_by_environment(summary, link=link),
         "caption": figures.caption(summary),
-        "legend": tuple(dict.fromkeys((arm.scaffold, arm.scaffold_name) for arm in summary.arms)),
+        "legend": figures.legend(summary),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
         "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",

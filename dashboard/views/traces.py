@@ -19,7 +19,7 @@ from rlm_runs.transcripts import Conversation, Excerpt, Window
 
 from ..formatting import weight
 from ..neighbours import neighbours
-from ..words import agreement
+from ..words import agreement, prompt_in_words
 
 _ROWS = 100
 """Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""
@@ -116,8 +116,10 @@ def prompt(request: HttpRequest, pk: int, turn: int) -> HttpResponse:
     """The exact messages that a turn's model call was sent, derived."""
     row = get_object_or_404(Turn.objects.select_related("trajectory"), pk=turn, trajectory__rollout=pk)
     messages = transcripts.prompt_of(row)
-    text = json.dumps(messages, ensure_ascii=False, indent=1)
-    return _text_page(request, text, title=f"Prompt of turn {row.index + 1}", rollout=_rollout(pk))
+    as_json = request.GET.get("as") == "json"
+    text = json.dumps(messages, ensure_ascii=False, indent=1) if as_json else prompt_in_words(messages)
+    more = {"is_prompt": True, "as_json": as_json}
+    return _text_page(request, text, title=f"Prompt of turn {row.index + 1}", rollout=_rollout(pk), more=more)
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def _digest(pk: int, owner: str, key: int, part: str) -> str:
     return str(found)
 
 
-def _text_page(request: HttpRequest, body: str, *, title: str, rollout: Rollout) -> HttpResponse:
+def _text_page(
+    request: HttpRequest, body: str, *, title: str, rollout: Rollout, more: Mapping[str, Any] | None = None
+) -> HttpResponse:
     """A piece of a text, small enough for one response, and where the next begins."""
     start = _number(request, "from", default=0, least=0)
     piece = body[start : start + _PIECE]
@@ -201,6 +205,7 @@ def _text_page(request: HttpRequest, body: str, *, title: str, rollout: Rollout)
         "end": end,
         "chars": len(body),
         "next": end if end < len(body) else None,
+        **(more or {}),
     }
     template = "dashboard/_text.html" if request.htmx else "dashboard/text.html"  # type: ignore[attr-defined]
     return render(request, template, context)

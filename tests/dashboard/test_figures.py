@@ -95,6 +95,7 @@ def test_the_same_scaffold_twice_is_told_apart_by_pattern():
     slow = replace(RLM, pk=3, series="RLM · cell_time_limit 600")
     patterns = [trace["marker"]["pattern"]["shape"] for trace in figure(RLM, slow)["data"]]
     assert len(set(patterns)) == 2
+    assert [entry.pattern for entry in figures.legend(summary(RLM, slow))] == ["", "striped"]
 
 
 def test_names_cannot_write_markup():

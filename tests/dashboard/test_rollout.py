@@ -264,6 +264,9 @@ def test_the_prompt_of_a_turn_opens(reader, rollout):
     page = html(reader, reverse("prompt", args=[rollout.pk, turn.pk]))
     assert "Prompt of turn 6" in page
     assert "You are a Recursive Language Model" in page
+    assert "━━━ 3 · assistant ━━━" in page
+    exact = html(reader, reverse("prompt", args=[rollout.pk, turn.pk]) + "?as=json")
+    assert "&quot;tool_call_id&quot;: &quot;call_" in exact
 
 
 def test_input_data_stands_beside_the_prompt(reader, db):
