@@ -100,14 +100,14 @@ def _numbered(slug: str, number: int) -> str:
 
 def _create_arms(plan: Plan, experiment: Experiment) -> list[Arm]:
     arms = [
-        Arm(experiment=experiment, position=position, **_arm_columns(plan, arm))
+        Arm(experiment=experiment, position=position, **arm_columns(plan, arm))
         for position, arm in enumerate(plan.arms)
     ]
     _refuse_twins(arms)
     return Arm.objects.bulk_create(arms)
 
 
-def _arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
+def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
     """An arm's settings, every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,

@@ -1,4 +1,8 @@
-"""`manage.py launch spec.toml`: launches an experiment from a file, as the launch form does."""
+"""`manage.py launch spec.toml`: launches an experiment from a file, as the launch form does.
+
+manage.py launch spec.toml
+manage.py launch --preset oolong-subsets --model gpt-5-mini --dry-run
+"""
 
 from __future__ import annotations
 
@@ -7,34 +11,88 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from rlm_runs.launch import SpecError, launch
+from rlm_runs.estimate import ArmEstimate, Estimate, estimate
+from rlm_runs.launch import launch
+from rlm_runs.spec import Plan, SpecError, resolve
+
+PRESETS = settings.BASE_DIR / "specs/presets"
 
 
 class Command(BaseCommand):
-    help = "Launches an experiment from a TOML spec."
+    help = "Launches an experiment from a TOML spec or a preset."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("spec", type=Path, help="path of the TOML file")
-        parser.add_argument("--model", help="run with this model instead of the spec's")
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("spec", type=Path, nargs="?", help="path of a TOML file")
+        source.add_argument("--preset", help="one of the article's experiments: " + ", ".join(preset_names()))
+        parser.add_argument("--model", action="append", help="instead of the spec's models; may be given again")
         parser.add_argument("--examples", type=int, help="so many examples per environment")
+        parser.add_argument("--dry-run", action="store_true", help="say what would run, and write nothing")
 
-    def handle(self, *, spec: Path, model: str | None, examples: int | None, **_: Any) -> None:
+    def handle(self, *, spec: Path | None, preset: str | None, dry_run: bool, **options: Any) -> None:
+        path = spec or _preset_path(preset or "")
+        raw = _read(path)
+        if options["model"]:
+            raw["models"] = options["model"]
+        if options["examples"] is not None:
+            raw["examples"] = options["examples"]
         try:
-            raw = tomllib.loads(spec.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{spec} cannot be read: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise CommandError(f"{spec} is not valid TOML: {error}") from error
-        if model is not None:
-            raw["models"] = [model]
-        if examples is not None:
-            raw["examples"] = examples
-        try:
+            if dry_run:
+                plan = resolve(raw)
+                self._tell(plan, estimate(plan))
+                return
             experiment = launch(raw)
         except SpecError as error:
             problems = "\n".join(f"  {problem}" for problem in error.problems)
-            raise CommandError(f"{spec} was not launched, and nothing was written:\n{problems}") from error
+            raise CommandError(f"{path.name} was not launched, and nothing was written:\n{problems}") from error
         arms, rollouts = experiment.arms.count(), experiment.rollouts().count()
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
+
+    def _tell(self, plan: Plan, found: Estimate) -> None:
+        for arm in found.arms:
+            self.stdout.write(_line(arm))
+        dollars = "of unknown cost" if found.dollars is None else f"about ${found.dollars:.2f}"
+        self.stdout.write(
+            f"{plan.spec.name}: {len(found.arms)} arms, {found.rollouts:,} rollouts, about {found.calls:,} model "
+            f"calls, {dollars}; nothing was launched"
+        )
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the program."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _preset_path(name: str) -> Path:
+    if name not in preset_names():
+        raise CommandError(f"there is no preset {name!r}; there are: {', '.join(preset_names())}")
+    return PRESETS / f"{name}.toml"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise CommandError(f"{path} is not valid TOML: {error}") from error
+
+
+def _line(estimated: ArmEstimate) -> str:
+    arm = estimated.arm
+    cost = "unpriced" if estimated.dollars is None else f"${estimated.dollars:.2f}"
+    settings = {**_changed(arm.environment.settings), **_changed(arm.scaffold_settings)}
+    shown = "".join(f" {name}={value}" for name, value in settings.items())
+    return (
+        f"  {arm.environment.name} × {arm.scaffold} × {arm.model.name}{shown}: {estimated.rollouts:,} rollouts, "
+        f"{estimated.calls:,} calls, {cost} ({estimated.basis})"
+    )
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """The settings that are not at their default: what tells arms apart."""
+    fields = type(settings).model_fields
+    return {name: value for name, value in settings if value != fields[name].default}
