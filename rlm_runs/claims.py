@@ -11,12 +11,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, F, QuerySet, Value
+from django.db.models.functions import Least, Now, Power
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -34,7 +35,9 @@ _TICK_SECONDS = 3.0
 """How often, at least, a running rollout looks whether it was cancelled."""
 _MOST_ATTEMPTS = 10
 _FIRST_REQUEUE = timedelta(seconds=60)
-_LONGEST_REQUEUE = timedelta(hours=1)
+_MOST_DOUBLINGS = 6
+_MOST_SENT_AGAIN = 10_000
+"""By one sweep; the next goes on."""
 
 _held: set[Control] = set()
 """The controls of the rollouts that this process is running."""
@@ -147,21 +150,19 @@ def _running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
     return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, attempt=rollout.attempt)
 
 
-def enqueue(rollout_ids: Iterable[int]) -> None:
-    """Sends a message for each queued rollout. One that cannot be sent is left to the sweep."""
-    for rollout_id in rollout_ids:
-        row = Rollout.objects.filter(pk=rollout_id, status=Rollout.Status.QUEUED)
-        sent_before = row.values_list("enqueued", flat=True).first()
-        if sent_before is None:
-            continue
-        # Doubled each time: a long queue is not flooded with copies of messages that merely wait in it.
-        wait = min(_FIRST_REQUEUE * 2 ** min(sent_before, 10), _LONGEST_REQUEUE)
-        row.update(enqueued=F("enqueued") + 1, requeue_at=timezone.now() + wait)
-        try:
+def enqueue(rollout_ids: Sequence[int]) -> None:
+    """Sends a message for each of them that is queued. What cannot be sent is left to the sweep."""
+    queued = Rollout.objects.filter(pk__in=rollout_ids, status=Rollout.Status.QUEUED)
+    # Doubled each time: a long queue is not flooded with copies of messages that merely wait in it.
+    wait = ExpressionWrapper(
+        Value(_FIRST_REQUEUE) * Power(2.0, Least(F("enqueued"), _MOST_DOUBLINGS)), output_field=DurationField()
+    )
+    queued.update(requeue_at=Now() + wait, enqueued=F("enqueued") + 1)
+    try:
+        for rollout_id in queued.order_by("id").values_list("pk", flat=True).iterator():
             app.send_task(RUN_ROLLOUT, [rollout_id])
-        except OperationalError:
-            logger.warning("no message could be sent for rollout %s; the sweep will try again", rollout_id)
-            return
+    except OperationalError:
+        logger.warning("the broker does not answer; the sweep will send again what could not be sent")
 
 
 def sweep() -> None:
@@ -171,7 +172,7 @@ def sweep() -> None:
     for rollout in expired.select_related("arm__experiment"):
         give_back(rollout)
     lost = Rollout.objects.filter(status=Rollout.Status.QUEUED, requeue_at__lt=now)
-    enqueue(lost.order_by("id").values_list("id", flat=True))
+    enqueue(list(lost.values_list("id", flat=True)[:_MOST_SENT_AGAIN]))
 
 
 def cancel_experiment(experiment: Experiment) -> None:
