@@ -70,11 +70,19 @@ def keep(page, name):
         for width in (1280, 390):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})
-            # No page scrolls sideways; a figure takes its new width a moment after the window has.
-            page.wait_for_function("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+            assert_fits(page, name)
             page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{width}.png")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def assert_fits(page, name):
+    """No page scrolls sideways; a figure takes its new width a moment after the window has."""
+    for _ in range(100):
+        if page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{name} scrolls sideways at {page.viewport_size['width']} px")
 
 
 def log_in(page, site):
