@@ -12,6 +12,7 @@ import json
 import math
 import os
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -70,8 +71,14 @@ class DockerTransport:
             if not data:
                 return b""
             self._unread += data
+            while self._has_more():
+                self._unread += self._socket.recv(_CHUNK)
             self._demultiplex(output)
         return bytes(output)
+
+    def _has_more(self) -> bool:
+        """A TLS socket may hold what the file descriptor no longer shows."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _demultiplex(self, output: bytearray) -> None:
         start = 0

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 
+_MEMORY_RESERVE_MB = 32
 LINUX = sys.platform == "linux"
 
 _PR_SET_PDEATHSIG = 1
@@ -123,10 +125,9 @@ def oom_kills() -> int:
     return 0
 
 
-def limit_memory(megabytes: int) -> None:
+def limit_memory(megabytes: int, *, reserve: bool) -> None:
     """For the process backend, which has no cgroup: the data segment of each process is limited."""
     if LINUX:
-        import resource
-
-        size = megabytes * 2**20
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+        hard = (megabytes + _MEMORY_RESERVE_MB) * 2**20
+        soft = hard if reserve else megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -153,7 +153,9 @@ class Stream(io.TextIOWrapper):
 
 
 class Repl:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, memory_mb: int) -> None:
+        self._memory_mb = memory_mb
+        self._on_reserve = False
         self.pid = os.getpid()
         self.interrupts = Interrupts()
         self.line = Line(control, interrupts=self.interrupts)
@@ -177,6 +179,8 @@ class Repl:
                 stream.switching = self._switching
 
     def serve(self) -> None:
+        if self._memory_mb:
+            kernel.limit_memory(self._memory_mb, reserve=False)
         self.line.send({"t": "up"})
         while True:
             frame = self.line.wait(_MAIN)
@@ -237,6 +241,15 @@ class Repl:
         with suppress(OSError):
             close(reserve)
         self._report(outcome, number=frame["number"], new_threads=_thread._count() - threads)
+        if self._memory_mb:
+            self._ration_memory(ran_out=outcome.error is not None and outcome.error["type"] == "MemoryError")
+
+    def _ration_memory(self, *, ran_out: bool) -> None:
+        """After a cell that used all memory up the next has a reserve to tidy up with; or the state has to go."""
+        if ran_out and self._on_reserve:
+            raise MemoryError("no memory was left, and none was set free")
+        self._on_reserve = ran_out
+        kernel.limit_memory(self._memory_mb, reserve=ran_out)
 
     def _connect_streams(self, pipe: int) -> None:
         """From here on, what the new cell prints goes into its pipe, and what older threads print nowhere."""
@@ -308,10 +321,8 @@ def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
     """The whole life of the child, just forked. Ends the process."""
     try:
         _leave_the_supervisor(control)
-        if memory_mb:
-            kernel.limit_memory(memory_mb)
         kernel.become_expendable()
-        Repl(control).serve()
+        Repl(control, memory_mb=memory_mb).serve()
     except BaseException as error:  # a cell broke what the REPL stands on; or the supervisor has ended
         with suppress(BaseException):
             control.sendall(encode({"t": "broke", "error": repr(error)[:1000]}))

@@ -40,7 +40,7 @@ def table(namespace: dict[str, object], *, hidden: Container[str]) -> list[Row]:
     for name, value in reversed(list(namespace.items())):
         if type(name) is not str or name.startswith("_") or name in hidden or issubclass(type(value), ModuleType):
             continue
-        if len(rows) >= MAX_VARIABLES or time.monotonic() > ends_at:
+        if len(rows) >= MAX_VARIABLES or (rows and time.monotonic() > ends_at):
             break
         rows.append([cut(name, MAX_NAME), type_name(type(value)), size(value), cut(shown(value), MAX_REPR)])
     return rows[::-1]
