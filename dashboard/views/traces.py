@@ -35,10 +35,13 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     """The whole trace of one rollout, as a tree."""
     found = _rollout(pk)
     attempt = _number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
-    conversation = _conversation(request, transcripts.root_of(found, attempt=attempt))
+    root = transcripts.root_of(found, attempt=attempt)
+    version = _version(found, root)  # before the reading: what comes meanwhile is asked for again, not missed
+    conversation = _conversation(request, root)
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     context = {
         **_trace_context(found, conversation),
+        "version": version,
         "judges": transcripts.judges_of(found, attempt=attempt),
         "attempt": attempt,
         "attempts": range(1, found.attempt + 1),
@@ -55,10 +58,12 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     """What changed on a rollout's page since `version`: its last known turn and what follows. 204 for nothing."""
     found = _rollout(pk)
     known = _number(request, "turns", default=0, least=0)
-    conversation = _conversation(request, transcripts.root_of(found, attempt=found.attempt))
-    context = _trace_context(found, conversation)
-    if context["version"] == request.GET.get("version"):
+    root = transcripts.root_of(found, attempt=found.attempt)
+    version = _version(found, root)
+    if version == request.GET.get("version"):
         return HttpResponse(status=204)
+    conversation = _conversation(request, root)
+    context = _trace_context(found, conversation) | {"version": version}
     is_same_attempt = request.GET.get("attempt") == str(found.attempt)
     if not is_same_attempt or (conversation and "turns" not in request.GET):
         return HttpResponseClientRefresh()  # the page has no place for these turns
@@ -221,6 +226,10 @@ def _conversation(request: HttpRequest, trajectory: Trajectory | None) -> Conver
     return transcripts.read(trajectory, Window(first=_number(request, "from", default=1), weigh=weight))
 
 
+def _version(rollout: Rollout, root: Trajectory | None) -> str:
+    return f"{rollout.status}-{rollout.attempt}-{transcripts.version_of(root) if root else ''}"
+
+
 def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[str, Any]:
     return {
         "rollout": rollout,
@@ -228,7 +237,6 @@ def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[
         "prefix": "",
         "open_batches": _open_batches(conversation),
         "output_limit": rollout.arm.scaffold_settings.get("output_limit", 8192),
-        "version": f"{rollout.status}-{rollout.attempt}-{conversation.version if conversation else ''}",
         "is_live": rollout.status in (Rollout.Status.QUEUED, Rollout.Status.RUNNING),
     }
 

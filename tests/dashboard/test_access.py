@@ -1,5 +1,7 @@
 """Nothing without a login, except the login and the health check."""
 
+import re
+
 import pytest
 from django.urls import get_resolver, reverse
 
@@ -101,3 +103,13 @@ def test_a_text_opens_only_in_its_own_rollout(reader, played):
         reverse("text", args=[first.pk, "opening", sub.pk, "9"]),
     ):
         assert reader.get(other).status_code == 404, other
+
+
+def test_a_policy_keeps_foreign_scripts_out(reader, settings):
+    middleware = "dashboard.middleware.content_security_policy"
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != middleware] + [middleware]
+    response = reader.get("/")
+    assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+    page = response.content.decode()
+    assert not re.findall(r"<script(?![^>]* src=)(?![^>]*application/json)", page)
+    assert not re.findall(r"\son[a-z]+=", page)

@@ -195,16 +195,18 @@ def test_queries_do_not_grow_with_the_trace(reader, queued, django_assert_num_qu
         story.sub(story.cell(root, f"print({number})"), prompt=str(number))
     story.end(root)
     for rollout in (short, long):
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(17):
             page_of(reader, rollout)
 
 
-def test_a_running_one_is_followed(reader, rollout):
+def test_a_running_one_is_followed(reader, rollout, django_assert_num_queries):
     story = play_running(rollout)
     page = page_of(reader, rollout)
     assert "1 running" in page
     address = re.search(r'id="poll" hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
-    assert reader.get(address).status_code == 204
+    with django_assert_num_queries(7) as queries:
+        assert reader.get(address).status_code == 204
+    assert not [query for query in queries.captured_queries if "rlm_runs_text" in query["sql"]]
     story.cell(1, "print('more')", said="the third turn")
     fragment = html(reader, address)
     assert 'id="turn-2"' in fragment
