@@ -13,9 +13,12 @@ from .base import DataError, Environment, Example, Score, Settings, Tool
 from .deepdive_corpus import Corpus
 from .deepdive_graph import graph
 from .deepdive_questions import question
+from .hub import sample_hub
 from .judging import judge_prompt
 from .oolong_scoring import contains_answer, exact_match
 from .page_cuts import OPEN_DESCRIPTION, OPEN_SCHEMA, SEARCH_DESCRIPTION, SEARCH_SCHEMA
+from .rows import Row, read_rows, sample
+from .web_tools import WebTools, check_means
 
 PROMPT = """\
 {question}
@@ -34,11 +37,21 @@ checked by a second sub-LLM that does not know the first one's answer.
 5. Finalise: write only the answer that was asked for into answer["content"], then set answer["ready"] = True."""
 
 
+HUB_DATASET = "zai-org/DeepDive"
+HUB_SPLIT = "qa_rl"
+INSTEAD = 'Set `source` to "generated": it needs no network, no key and no package.'
+
+
 class DeepDiveSettings(Settings):
     """Where the questions come from, and how far the generated ones go."""
 
-    source: Literal["generated"] = Field(
-        "generated", description="Where the questions come from: made from the seed"
+    source: Literal["generated", "local", "huggingface"] = Field(
+        "generated",
+        description="Where the questions come from: made from the seed, with pages to search offline; a local "
+        "file; or zai-org/DeepDive of the hub. The last two are researched on the web, with SERPER_API_KEY",
+    )
+    path: str = Field(
+        "", description="File of the source `local`: JSONL or CSV with the columns question and answer"
     )
     pages: int = Field(400, ge=100, le=1500, description="Pages of the generated world, as a count")
     world_seed: int = Field(1, ge=0, description="Which generated world: the run's seed draws the questions in it")
@@ -52,6 +65,8 @@ class DeepDiveSettings(Settings):
     def _consistent(self) -> Self:
         if self.hops_min > self.hops_max:
             raise ValueError("hops_min is greater than hops_max")
+        if self.source == "local" and not self.path:
+            raise ValueError("source 'local' needs `path`, a JSONL or CSV file")
         return self
 
 
@@ -66,7 +81,13 @@ class DeepDive(Environment[DeepDiveSettings]):
     max_turns: ClassVar[int] = 50
 
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
-        return self._generated(n, seed=seed)
+        if self.settings.source == "generated":
+            return self._generated(n, seed=seed)
+        check_means(instead=INSTEAD)
+        if self.settings.source == "local":
+            return [_from_row(row) for row in _sample_local(self.settings.path, n=n, seed=seed)]
+        rows = sample_hub(HUB_DATASET, split=HUB_SPLIT, n=n, seed=seed, instead=INSTEAD)
+        return [_from_row(row) for row in rows]
 
     def _generated(self, n: int, *, seed: int) -> list[Example]:
         """Distinct questions: the n-th is the same however many there are."""
@@ -98,6 +119,9 @@ class DeepDive(Environment[DeepDiveSettings]):
         return judge_prompt(question=example.prompt, gold=example.answer, response=answer)
 
     def tools(self) -> Sequence[Tool]:
+        if self.settings.source != "generated":
+            web = WebTools()
+            return search_tools(search=web.search, open_pages=web.open)
         corpus = _corpus(pages=self.settings.pages, seed=self.settings.world_seed)
         return search_tools(search=corpus.search, open_pages=corpus.open)
 
@@ -107,6 +131,21 @@ def search_tools(*, search: Callable[..., str], open_pages: Callable[..., str]) 
     return (
         Tool("search", SEARCH_DESCRIPTION, SEARCH_SCHEMA, search),
         Tool("open", OPEN_DESCRIPTION, OPEN_SCHEMA, open_pages),
+    )
+
+
+def _sample_local(path: str, *, n: int, seed: int) -> list[Row]:
+    rows = read_rows(path)
+    for row in rows:  # a bad file is refused whatever the sample
+        _from_row(row)
+    return sample(rows, n=n, seed=seed, source=path)
+
+
+def _from_row(row: Row) -> Example:
+    return Example(
+        prompt=PROMPT.format(question=row.text("question").strip()),
+        answer=row.text("answer").strip(),
+        metadata={"source": row.path.name, row.unit: row.line},
     )
 
 

@@ -14,8 +14,8 @@ RESULTS = 10
 SNIPPET_CHARS = 160
 _K1, _B = 1.2, 0.75
 _COMMON = frozenset({
-    "a", "an", "and", "as", "at", "by", "for", "from", "had", "has", "in", "is", "it", "its", "of", "on", "or", "that",
-    "the", "this", "to", "was", "were", "which", "with",
+    "a", "an", "and", "as", "at", "by", "for", "from", "had", "has", "in", "is", "it", "its", "of", "on", "or",
+    "that", "the", "this", "to", "was", "were", "which", "with",
 })  # fmt: skip
 
 

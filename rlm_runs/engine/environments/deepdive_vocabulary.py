@@ -44,8 +44,8 @@ KINDS: Mapping[str, Kind] = {
         share=0.4,
         sorts=(
             "astronomer", "beekeeper", "botanist", "cartographer", "clockmaker", "composer", "engraver",
-            "geologist", "glassblower", "historian", "lensmaker", "linguist", "mathematician", "painter", "physician", "poet",
-            "sculptor", "shipwright", "surveyor", "weaver",
+            "geologist", "glassblower", "historian", "lensmaker", "linguist", "mathematician", "painter",
+            "physician", "poet", "sculptor", "shipwright", "surveyor", "weaver",
         ),
         detail="collected {a} {b}",
         detail_nouns=(

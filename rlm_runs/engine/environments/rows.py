@@ -1,4 +1,7 @@
-"""Rows of a local JSONL or CSV file, each with its line number, so that an error can name the line."""
+"""Rows of a local JSONL or CSV file, each with its line number, so that an error can name the line.
+
+Rows of a dataset of the Hugging Face hub (`hub.py`) have the same form.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,12 @@ csv.field_size_limit(1 << 30)
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file."""
+    """One record of a file, or of a dataset: there `path` is the dataset's name, and `unit` says "row"."""
 
     path: Path
     line: int
     columns: dict[str, Any]
+    unit: str = "line"
 
     def text(self, column: str) -> str:
         """The column as text. Raises DataError where it is missing or empty."""
@@ -37,7 +41,7 @@ class Row:
 
     def error(self, problem: str) -> DataError:
         """An error that says where."""
-        return DataError(f"{self.path}, line {self.line} {problem}")
+        return DataError(f"{self.path}, {self.unit} {self.line} {problem}")
 
 
 def read_rows(path: str | Path) -> list[Row]:

@@ -1,0 +1,164 @@
+"""Fetching from the public web, and from nowhere else, whatever address a model asks for.
+
+The check is where the connection is made, not before: a host name is resolved once, every address it has must
+be public, and the connection goes to the very address that was checked. So a name that resolves differently the
+second time, and a redirect to an inner address, come to nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import httpx2
+
+MAX_REDIRECTS = 5
+MAX_BYTES = 8 << 20
+MAX_SECONDS = 30.0
+USER_AGENT = "Mozilla/5.0 (compatible; rlm-runs research)"
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class FetchError(Exception):
+    """A page cannot be had; the message is for the model."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a server sent."""
+
+    url: str
+    content_type: str
+    charset: str | None
+    body: bytes
+
+
+def system_resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses of a host, as the system knows them; of numbers in any notation, too."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def direct_transport() -> httpx2.BaseTransport:
+    """Without proxies of the environment and without connections that are kept: those were checked for others."""
+    return httpx2.HTTPTransport(trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0))
+
+
+@dataclass(frozen=True)
+class Web:
+    """The way to the web. Tests give other ways to resolve and to connect; the checks stay."""
+
+    resolve: Resolve = system_resolve
+    transport: Callable[[], httpx2.BaseTransport] = field(default=direct_transport)
+    max_bytes: int = MAX_BYTES
+    max_seconds: float = MAX_SECONDS
+
+    def fetch(self, url: str) -> Fetched:
+        """Raises FetchError. What is longer than `max_bytes` is cut there."""
+        deadline = time.monotonic() + self.max_seconds
+        try:
+            with (
+                httpx2.Client(
+                    transport=PublicTransport(self.transport(), resolve=self.resolve),
+                    follow_redirects=True,
+                    max_redirects=MAX_REDIRECTS,
+                    timeout=self.max_seconds / 2,
+                    trust_env=False,
+                    headers={"User-Agent": USER_AGENT},
+                ) as client,
+                client.stream("GET", url) as response,
+            ):
+                if response.status_code >= 400:
+                    raise FetchError(f"the server answered {response.status_code} {response.reason_phrase}")
+                return Fetched(
+                    url=str(response.url),
+                    content_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+                    charset=response.charset_encoding,
+                    body=b"".join(self._bounded(response.iter_bytes(), deadline=deadline)),
+                )
+        except httpx2.TooManyRedirects as error:
+            raise FetchError(f"more than {MAX_REDIRECTS} redirects") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise FetchError(f"{type(error).__name__}: {error}") from error
+
+    def _bounded(self, pieces: Iterator[bytes], *, deadline: float) -> Iterator[bytes]:
+        left = self.max_bytes
+        for piece in pieces:
+            if time.monotonic() > deadline:
+                raise FetchError(f"it took longer than {self.max_seconds:g} s")
+            yield piece[:left]
+            left -= len(piece)
+            if left <= 0:
+                return
+
+
+class PublicTransport(httpx2.BaseTransport):
+    """Sends each request, each hop of a redirect included, to an address that it has checked itself."""
+
+    def __init__(self, inner: httpx2.BaseTransport, *, resolve: Resolve) -> None:
+        self._inner = inner
+        self._resolve = resolve
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raises FetchError where the address is not to be visited."""
+        url = request.url
+        if url.scheme not in ("http", "https"):
+            raise FetchError(f"only http and https can be opened, not {url.scheme or 'this'!r}")
+        if url.port is not None and not 0 < url.port < 65536:
+            raise FetchError(f"there is no port {url.port}")
+        addresses = self._checked(url.host, url.port or (443 if url.scheme == "https" else 80))
+        for address in addresses[:-1]:
+            try:
+                return self._inner.handle_request(_to_address(request, address))
+            except httpx2.ConnectError:
+                continue
+        return self._inner.handle_request(_to_address(request, addresses[-1]))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._inner.close()
+
+    def _checked(self, host: str, port: int) -> list[str]:
+        """At most three addresses of a host, none of whose addresses is other than public."""
+        try:
+            addresses = list(self._resolve(host, port))
+        except (OSError, UnicodeError) as error:
+            raise FetchError(f"the host {host!r} is not known") from error
+        if not addresses:
+            raise FetchError(f"the host {host!r} has no address")
+        if not all(is_public(address) for address in addresses):
+            raise FetchError(f"the host {host!r} is not on the public web")
+        return addresses[:3]
+
+
+def is_public(address: str) -> bool:
+    """Whether it is an address of the public internet; one that stands for another is judged by that."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner:
+            return is_public(str(inner))
+        if ip.is_site_local or ip.scope_id:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _to_address(request: httpx2.Request, address: str) -> httpx2.Request:
+    """The same request, sent to this address: the header Host and the certificate are still the host's."""
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        extensions={**request.extensions, "sni_hostname": request.url.host},
+    )

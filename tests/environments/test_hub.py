@@ -1,0 +1,102 @@
+"""Datasets of the hub: sampled, checked, and a clear word where they cannot be had. The package is played."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from rlm_runs.engine.environments.base import DataError
+from rlm_runs.engine.environments.deepdive import DeepDive, DeepDiveSettings
+from rlm_runs.engine.environments.hub import sample_hub
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Puts rows, or an error, on the hub; what was asked for is kept in the list that it returns."""
+
+    def put(rows):
+        asked = []
+
+        def load_dataset(path, name=None, *, split):
+            asked.append((path, name, split))
+            if isinstance(rows, Exception):
+                raise rows
+            return rows
+
+        monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+        return asked
+
+    return put
+
+
+@pytest.fixture
+def _web(monkeypatch):
+    monkeypatch.setenv("SERPER_API_KEY", "x")
+    monkeypatch.setattr("rlm_runs.engine.environments.web_tools.missing_packages", list)
+
+
+def deepdive(n=3, seed=1, **settings):
+    return DeepDive(DeepDiveSettings(**settings)).load(n=n, seed=seed)
+
+
+ROWS = [{"question": f"q{n}", "answer": f"a{n}"} for n in range(30)]
+
+
+@pytest.mark.usefixtures("_web")
+def test_deepdive_of_the_hub(hub):
+    asked = hub(ROWS)
+    examples = deepdive(n=20, source="huggingface")
+    assert asked == [("zai-org/DeepDive", None, "qa_rl")]
+    assert deepdive(n=5, source="huggingface") == examples[:5]
+    assert deepdive(n=20, seed=2, source="huggingface") != examples
+    for example in examples:
+        row = example.metadata["row"]
+        assert example.prompt.startswith(f"q{row}\n")
+        assert example.answer == f"a{row}"
+
+
+@pytest.mark.usefixtures("_web")
+def test_deepdive_of_a_local_file(tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"question": "q", "answer": "a"}\n{"question": "r", "answer": "b"}\n')
+    environment = DeepDive(DeepDiveSettings(source="local", path=str(path)))
+    for example in environment.load(n=2, seed=1):
+        assert environment.score(example, example.answer).reward == 1
+    assert [tool.name for tool in environment.tools()] == ["search", "open"]
+    path.write_text('{"question": "q", "answer": "a"}\n{"question": "r"}\n')
+    with pytest.raises(DataError, match=r"q\.jsonl, line 2 has no column 'answer'"):
+        environment.load(n=1, seed=1)
+
+
+@pytest.mark.usefixtures("_web")
+def test_a_bad_row_is_named(hub):
+    hub([{"question": "q"}])
+    with pytest.raises(DataError, match=r"zai-org/DeepDive, row 0 has no column 'answer' \(it has: question\)"):
+        deepdive(n=1, source="huggingface")
+
+
+@pytest.mark.parametrize("source", ["huggingface", "local"])
+def test_without_the_key_for_search_nothing_is_launched(monkeypatch, source):
+    monkeypatch.delenv("SERPER_API_KEY", raising=False)
+    with pytest.raises(DataError, match=r'SERPER_API_KEY.*Set `source` to "generated"'):
+        deepdive(source=source, path="x")
+
+
+@pytest.mark.usefixtures("_web")
+@pytest.mark.parametrize("error", [ConnectionError("no route to host"), ValueError("bad"), KeyError("x")])
+def test_a_hub_out_of_reach_names_the_offline_source(hub, error):
+    hub(error)
+    with pytest.raises(DataError, match=f'zai-org/DeepDive.*{type(error).__name__}.*Set `source` to "generated"'):
+        deepdive(source="huggingface")
+
+
+def test_without_the_package_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install datasets\. Do that\."):
+        sample_hub("a/b", split="s", n=1, seed=1, instead="Do that.")
+
+
+def test_more_than_there_is(hub):
+    hub(ROWS)
+    with pytest.raises(DataError, match="50 examples are asked for, and a/b has 30"):
+        sample_hub("a/b", split="s", n=50, seed=1, instead="")
