@@ -9,6 +9,7 @@ from sandbox.contract import Backend
 
 from . import claims, sandboxes
 from .endpoints import Endpoint, find_model
+from .engine.clients.base import Clients
 from .engine.clients.chat import ChatClient
 from .engine.environments.base import Example as EngineExample
 from .engine.environments.registry import REGISTRY
@@ -32,7 +33,7 @@ def run_claimed(rollout_id: int) -> None:
     recorder = Recorder(rollout)
     with claims.Lease(rollout) as control:
         try:
-            plan, client, backend = _means_for(rollout)
+            plan, clients, backend = _means_for(rollout)
         except Exception as error:
             # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
             logger.exception("rollout %s cannot be begun", rollout_id)
@@ -41,7 +42,7 @@ def run_claimed(rollout_id: int) -> None:
         try:
             run_rollout(
                 plan,
-                client=client,
+                clients=clients,
                 backend=backend,
                 record=recorder.record,
                 control=control,
@@ -54,14 +55,15 @@ def run_claimed(rollout_id: int) -> None:
             logger.info("rollout %s was taken over", rollout_id)
 
 
-def _means_for(rollout: Rollout) -> tuple[RolloutPlan, ChatClient, Backend]:
+def _means_for(rollout: Rollout) -> tuple[RolloutPlan, Clients, Backend]:
     arm = rollout.arm
     plan = plan_of(rollout)
     backend = sandboxes.backend()
     refusal = sandboxes.refusal(model=arm.model, simulated=arm.simulated) if plan.needs_sandbox else ""
     if refusal:
         raise PermissionError(refusal)
-    return plan, _client(_endpoint_of(rollout)), backend
+    client = _client(_endpoint_of(rollout))
+    return plan, Clients(main=client, sub=client, judge=client), backend
 
 
 def _not_begun(error: Exception) -> RolloutEnded:
@@ -74,7 +76,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     """The engine's view of a rollout: its arm's settings and its example."""
     arm = rollout.arm
     environment_type = REGISTRY[arm.environment]
-    model = find_model(arm.model)
+    model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
         example=_example_of(rollout),
@@ -83,6 +85,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
         sub_model=arm.sub_model,
         judge_model=arm.judge_model,
         window=model.window if model else None,
+        sub_window=sub_model.window if sub_model else None,
         sampling=arm.sampling,
     )
 

@@ -1,15 +1,19 @@
-"""How a running rollout is stopped from outside: a flag that every wait and every step looks at."""
+"""How a running rollout is stopped from outside: a flag that every wait and every step looks at.
+
+A sub-LLM has a flag of its own (`child`): it is stopped with its rollout, or alone where its cell gave up.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .errors import Stopped
 
 
 class Control:
-    """One rollout's stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
+    """A stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -19,7 +23,7 @@ class Control:
 
     @property
     def reason(self) -> str:
-        """Why it was stopped: `cancelled` or `interrupted`; "" while it is not."""
+        """Why it was stopped: `cancelled`, `interrupted` or `abandoned`; "" while it is not."""
         return self._reason
 
     def stop(self, reason: str) -> None:
@@ -33,20 +37,37 @@ class Control:
         for close in closers:
             close()
 
-    def on_stop(self, close: Callable[[], None]) -> None:
-        """Has `close` called when the rollout is stopped: at once, if it already is."""
+    @contextmanager
+    def on_stop(self, close: Callable[[], None]) -> Iterator[None]:
+        """Has `close` called if it is stopped during the block: at once, if it already is."""
         with self._lock:
             self._closers.append(close)
             stopped = self._stopped.is_set()
-        if stopped:
-            close()
+        try:
+            if stopped:
+                close()
+            yield
+        finally:
+            with self._lock:
+                self._closers.remove(close)
+
+    @contextmanager
+    def child(self) -> Iterator[Control]:
+        """A flag for the block's time, which is stopped with this one."""
+        child = Control()
+
+        def stop() -> None:
+            child.stop(self._reason)
+
+        with self.on_stop(stop):
+            yield child
 
     def check(self) -> None:
-        """Raises Stopped if the rollout was stopped."""
+        """Raises Stopped if it was stopped."""
         if self._stopped.is_set():
             raise Stopped(stop_reason=self._reason)
 
     def wait(self, seconds: float) -> None:
-        """Sleeps, and raises Stopped as soon as the rollout is."""
+        """Sleeps, and raises Stopped as soon as it is stopped."""
         self._stopped.wait(seconds)
         self.check()

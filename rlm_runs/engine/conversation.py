@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .clients.base import Completion
@@ -16,8 +17,19 @@ def no_reply(_: Completion) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a conversation ended, with the answer it led to."""
+
+    answer: str
+    stop_reason: str
+
+
 class Conversation:
-    """The messages between one model and the host. Used by one thread at a time."""
+    """The messages between one model and the host. Used by one thread at a time.
+
+    `tool_calls` counts the calls that were made for it; whoever makes one counts it.
+    """
 
     def __init__(
         self,
@@ -29,6 +41,7 @@ class Conversation:
         parent: int | None = None,
         batch: int | None = None,
         position: int | None = None,
+        depth: int = 0,
     ) -> None:
         self._run = run
         self._kind = kind
@@ -36,6 +49,7 @@ class Conversation:
         self.model = {"root": run.models.main, "sub": run.models.sub, "judge": run.models.judge}[kind]
         self._sampling = {} if kind == "judge" else run.models.sampling
         self.turns = 0
+        self.tool_calls = 0
         self.ended = False
         self.tokens = 0
         self._reply = ""
@@ -48,13 +62,13 @@ class Conversation:
                 key=self.key,
                 at=now(),
                 kind=kind,
-                model=self.model,
+                model=self.model.name,
                 opening=opening,
                 tools=tools,
                 parent=parent,
                 batch=batch,
                 position=position,
-                depth=1 if kind == "sub" else 0,
+                depth=depth,
             )
         )
 
@@ -69,8 +83,8 @@ class Conversation:
             run.budget.check()
         self._add_reply()
         try:
-            completion = run.models.client.complete(
-                model=self.model,
+            completion = self.model.client.complete(
+                model=self.model.name,
                 messages=self._messages,
                 tools=self._tools if with_tools else (),
                 sampling=self._sampling,
@@ -102,7 +116,7 @@ class Conversation:
             self._reply = ""
 
     def _tell(self, completion: Completion, *, reply: str) -> None:
-        cost = self._run.price(self.model, completion.usage)
+        cost = self._run.price(self.model.name, completion.usage)
         if self._kind != "judge":
             self._run.budget.charge(completion.usage, cost)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)

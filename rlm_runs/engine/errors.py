@@ -5,7 +5,7 @@
     │ ├ PromptTooLong
     │ └ BadCompletion
     ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
-    └ Stopped                  boundary "control": cancelled, or interrupted to be done again
+    └ Stopped                  boundary "control": cancelled, interrupted to be done again, or abandoned
 
 A failure of the sandbox is `sandbox.contract.SandboxError`; one of an environment's tool is told to the model
 and ends nothing.
@@ -71,10 +71,14 @@ class BudgetSpent(RolloutFailure):
 
 
 class Stopped(RolloutFailure):
-    """Somebody outside stopped the rollout: `cancelled` for good, `interrupted` to be done again."""
+    """Somebody outside stopped the rollout: `cancelled` for good, `interrupted` to be done again.
+
+    A sub-LLM is `abandoned` where the cell that called it no longer waits.
+    """
 
     boundary = "control"
 
     def __init__(self, *, stop_reason: str) -> None:
-        super().__init__(f"the rollout was {stop_reason}")
+        who = "call" if stop_reason == "abandoned" else "rollout"
+        super().__init__(f"the {who} was {stop_reason}")
         self.stop_reason = stop_reason

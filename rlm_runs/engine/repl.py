@@ -1,13 +1,12 @@
-"""The REPL of a rollout as its root model meets it: a tool call in, a cell run, what is shown of it out."""
+"""A REPL as the model that drives it meets it: a tool call in, a cell run, what is shown of it out."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from sandbox.contract import Answer, Batch, CellResult, Sandbox
 
@@ -15,8 +14,7 @@ from .cell_text import shown_text, whole_text
 from .conversation import Conversation
 from .events import ExecutionEnded, ExecutionStarted, ToolCall
 from .run import Run, now
-from .sub_llms import SubLlms
-from .toolbox import BadCall, arguments_of, refuse, schema
+from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
 def repl_tool(*, name: str, description: str) -> dict[str, Any]:
@@ -33,8 +31,22 @@ def repl_tool(*, name: str, description: str) -> dict[str, Any]:
     )
 
 
+class BatchServer(Protocol):
+    """Answers the `llm_batch` calls of cells."""
+
+    def serve(self, batch: Batch, *, parent: int, number: int) -> None:
+        """Starts the calls of a batch and returns at once. `parent` is its cell, `number` counts there from 0."""
+
+    def abandon(self, parent: int) -> None:
+        """Stops what is still under way for a cell that is over."""
+
+
 class Repl:
-    """Runs the cells of one rollout. `sub_llms` is None for a plain Python tool."""
+    """Runs the cells of one conversation, in a sandbox that it closes.
+
+    `answers` says whether there is an `answer` to tell of; without a `server` there is no `llm_batch`. Calls of
+    tools that the conversation has `beside` the REPL are passed on.
+    """
 
     def __init__(
         self,
@@ -44,21 +56,28 @@ class Repl:
         tool_name: str,
         time_limit: float,
         output_limit: int,
-        sub_llms: SubLlms | None = None,
+        answers: bool = False,
+        server: BatchServer | None = None,
+        beside: Toolbox | None = None,
     ) -> None:
         self._run = run
         self._sandbox = sandbox
         self._tool_name = tool_name
         self._time_limit = time_limit
         self._output_limit = output_limit
-        self._sub_llms = sub_llms
+        self._answers = answers
+        self._server = server
+        self._beside = beside or Toolbox(run, ())
         self._cells = 0
-        # A cell runs in a thread of its own, so that the rollout's thread can record its sub-LLMs meanwhile.
+        # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cell")
         self.answer = Answer()
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Runs the cell of a tool call and adds what is shown of it. Raises SandboxError."""
+        if call.name in self._beside:
+            self._beside.call(conversation, call, position=position)
+            return
         try:
             code = self._code_of(call)
         except BadCall as error:
@@ -79,6 +98,7 @@ class Repl:
             )
         )
         self._cells += 1
+        conversation.tool_calls += 1
         result = self._run.wait_for(self._thread.submit(self._execute, code, key=key))
         self._run.control.check()
         self.answer = result.answer
@@ -86,32 +106,36 @@ class Repl:
         conversation.add_result(call, shown)
 
     def close(self) -> None:
-        """Ends the thread; a cell that still runs has to be ended by closing the sandbox first."""
+        """Ends the sandbox, with it a cell that still runs, and so the thread."""
+        self._sandbox.close()
         self._thread.shutdown(wait=True)
 
     def _code_of(self, call: ToolCall) -> str:
         if call.name != self._tool_name:
-            raise BadCall(f"there is no tool {call.name!r}; there is {self._tool_name}")
+            raise BadCall(
+                f"there is no tool {call.name!r}; there is {', '.join([self._tool_name, *self._beside])}"
+            )
         code = arguments_of(call, required=["code"])["code"]
         if not isinstance(code, str):
             raise BadCall(f"code must be a string, not {json.dumps(code)[:100]}")
         return code
 
     def _execute(self, code: str, *, key: int) -> CellResult:
-        return self._sandbox.execute(code, time_limit=self._time_limit, on_batch=self._server_of(key))
-
-    def _server_of(self, key: int) -> Callable[[Batch], None] | None:
-        """What answers the batches of the cell with this key, numbering them from 0."""
-        sub_llms = self._sub_llms
-        if sub_llms is None:
-            return None
-        numbers = itertools.count()
-        return lambda batch: sub_llms.serve(batch, parent=key, number=next(numbers))
+        server, numbers = self._server, itertools.count()
+        if server is None:
+            return self._sandbox.execute(code, time_limit=self._time_limit)
+        try:
+            return self._sandbox.execute(
+                code,
+                time_limit=self._time_limit,
+                on_batch=lambda batch: server.serve(batch, parent=key, number=next(numbers)),
+            )
+        finally:
+            server.abandon(key)
 
     def _tell(self, result: CellResult, *, key: int) -> str:
         shown, cut = shown_text(result, number=self._cells, limit=self._output_limit, time_limit=self._time_limit)
         whole = whole_text(result, number=self._cells)
-        rlm = self._sub_llms is not None
         self._run.emit(
             ExecutionEnded(
                 key=key,
@@ -127,8 +151,8 @@ class Repl:
                 truncated=cut,
                 cpu_seconds=result.cpu_seconds,
                 peak_memory_bytes=result.peak_memory_bytes or None,
-                answer=result.answer.content if rlm else None,
-                ready=result.answer.ready if rlm else None,
+                answer=result.answer.content if self._answers else None,
+                ready=result.answer.ready if self._answers else None,
                 variables=[asdict(variable) for variable in result.variables],
             )
         )

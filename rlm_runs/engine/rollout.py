@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
-from .clients.base import ModelClient
+from .clients.base import Clients
 from .control import Control
+from .conversation import Ended
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
-from .run import Models, Price, Run, now
-from .scaffolds.base import Ended, Task
+from .run import Model, Models, Price, Run, now
+from .scaffolds.base import Task
 from .scaffolds.llm import run_llm
 from .scaffolds.rlm import run_rlm
 from .scaffolds.settings import LlmSettings, RlmSettings, ScaffoldSettings
@@ -41,6 +43,7 @@ class RolloutPlan:
     sub_model: str
     judge_model: str = ""
     window: int | None = None
+    sub_window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
 
@@ -53,7 +56,7 @@ class RolloutPlan:
 def run_rollout(
     plan: RolloutPlan,
     *,
-    client: ModelClient,
+    clients: Clients,
     backend: Backend,
     record: Callable[[Event], None],
     control: Control,
@@ -67,11 +70,9 @@ def run_rollout(
     """
     run = Run(
         models=Models(
-            client=client,
-            main=plan.model,
-            sub=plan.sub_model,
-            judge=plan.judge_model or plan.model,
-            window=plan.window,
+            main=Model(plan.model, clients.main, window=plan.window),
+            sub=Model(plan.sub_model, clients.sub, window=plan.sub_window),
+            judge=Model(plan.judge_model or plan.model, clients.judge),
             sampling=plan.sampling,
         ),
         budget=Budget(plan.scaffold_settings.limits),
@@ -82,21 +83,15 @@ def run_rollout(
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    opened: list[Sandbox] = []
+    spec = SandboxSpec(packages=plan.environment.packages, limits=plan.sandbox_limits)
 
-    def open_sandbox() -> Sandbox:
-        sandbox = backend.start(SandboxSpec(packages=plan.environment.packages, limits=plan.sandbox_limits))
-        opened.append(sandbox)
-        control.on_stop(sandbox.close)
-        return sandbox
+    @contextmanager
+    def open_sandbox(control: Control) -> Iterator[Sandbox]:
+        with closing(backend.start(spec)) as sandbox, control.on_stop(sandbox.close):
+            yield sandbox
 
     task = Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)
-    try:
-        end = _run_to_end(plan, task)
-    finally:
-        for sandbox in opened:
-            sandbox.close()
-    run.emit(end)
+    run.emit(_run_to_end(plan, task))
     run.record_events()
 
 

@@ -1,6 +1,6 @@
 """One rollout while it runs: what its parts share, and the one queue through which its events leave.
 
-Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pool and put theirs
+Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pools and put theirs
 into the queue; the rollout's thread empties it whenever it waits.
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import queue
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -25,23 +26,30 @@ Price = Callable[[str, Usage], Decimal | None]
 
 
 @dataclass(frozen=True)
-class Models:
-    """Who answers: `main` the root's model, `sub` that of sub-LLMs, `judge` that of scoring.
+class Model:
+    """A model and the client that reaches it; `window` is its context window in tokens, None if not known."""
 
-    `window` is the root's context window in tokens. `sampling` is sent with every call but the judge's.
+    name: str
+    client: ModelClient
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Models:
+    """Who answers: `main` as the root, `sub` as sub-LLMs, `judge` in scoring.
+
+    `sampling` is sent with every call but the judge's.
     """
 
-    client: ModelClient
-    main: str
-    sub: str
-    judge: str = ""
-    window: int | None = None
+    main: Model
+    sub: Model
+    judge: Model
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Run:
-    """What the parts of a running rollout share."""
+    """What the parts of a running rollout share. Made by the rollout's own thread."""
 
     models: Models
     budget: Budget
@@ -51,6 +59,12 @@ class Run:
     price_version: str
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
+    _recorder: int = field(default_factory=threading.get_ident)
+    """The rollout's own thread."""
+
+    def under(self, control: Control) -> Run:
+        """The same rollout for one of its parts that may be stopped alone."""
+        return replace(self, control=control)
 
     def new_key(self) -> int:
         """A key for a trajectory or an execution, unique in the rollout."""
@@ -70,7 +84,9 @@ class Run:
             self._record_one()
 
     def wait_for(self, future: Future[T]) -> T:
-        """The future's result, recording events until it is there. Called by the rollout's own thread only."""
+        """The future's result; the rollout's own thread records events until it is there."""
+        if threading.get_ident() != self._recorder:
+            return future.result()
         # None wakes the queue up; nothing else may be waiting on it.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done():

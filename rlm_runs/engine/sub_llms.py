@@ -1,27 +1,59 @@
-"""The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation of its own, in a bounded pool."""
+"""The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation of its own, in a bounded pool.
+
+A sub-LLM may be an RLM whose cells call sub-LLMs in turn. There is one pool for each depth: whoever waits, waits
+for the pool below, and the deepest waits for none, so that no number of threads is too small. What all depths
+share is the number of model calls at once; a sub-LLM that waits for others makes none.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
 
-from sandbox.contract import Batch
+from sandbox.contract import Batch, SandboxError
 
-from .clients.base import Completion
-from .conversation import Conversation, no_reply
-from .environments.base import Tool
-from .environments.boxed import unboxed
+from .clients.gate import Gate, GatedClient
+from .control import Control
+from .conversation import Conversation, Ended
 from .errors import RolloutFailure
 from .events import Message
+from .repl import BatchServer
 from .run import Run
-from .toolbox import Toolbox, refuse
 
-SYSTEM_PROMPT = (Path(__file__).parent / "scaffolds/prompts/sub_llm_system.txt").read_text().strip()
-_LAST_CALL = "You have used all your turns with tools. Give your final answer now, in \\boxed{}."
+_MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max turns"}
+
+
+class SubLlm(Protocol):
+    """What answers one prompt: a plain model, or an RLM."""
+
+    @property
+    def opening(self) -> Sequence[Message]:
+        """The messages that it is sent first."""
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The schemas of what it may call."""
+
+    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+        """Leads the conversation to its end. Raises RolloutFailure or SandboxError."""
+
+
+@dataclass(frozen=True)
+class SubCall:
+    """One prompt of a batch, and where it stands in the trace."""
+
+    prompt: str
+    parent: int
+    batch: int
+    position: int
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -42,27 +74,119 @@ class SubAnswer:
 
 
 class SubLlms:
-    """Answers the batches of one rollout's cells."""
+    """Answers the batches of one rollout's cells.
 
-    def __init__(self, run: Run, *, tools: Sequence[Tool], parallelism: int, max_turns: int) -> None:
-        self._run = run
-        self._tools = tools
-        self._max_turns = max_turns
-        self._pool = ThreadPoolExecutor(parallelism, thread_name_prefix="sub-llm")
+    `by_depth` makes what answers a prompt at depth 1, 2 and so on; below the last there are no sub-LLMs.
+    """
+
+    def __init__(self, run: Run, *, by_depth: Sequence[Callable[[str], SubLlm]], parallelism: int) -> None:
+        bounded = GatedClient(run.models.sub.client, Gate(concurrency=parallelism), check=run.budget.check)
+        sub = replace(run.models.sub, client=bounded)
+        self._run = replace(run, models=replace(run.models, sub=sub))
+        self._by_depth = by_depth
+        self._pools = [
+            ThreadPoolExecutor(parallelism, thread_name_prefix=f"sub-llm-{depth}")
+            for depth in range(1, len(by_depth) + 1)
+        ]
+        self._lock = threading.Lock()
+        self._under_way: dict[int, list[Control]] = defaultdict(list)
+
+    def below(self, depth: int) -> BatchServer | None:
+        """What serves the cells of an RLM at this depth; None at the last."""
+        return _Level(self, depth=depth + 1) if depth < len(self._by_depth) else None
+
+    def submit(self, depth: int, work: Callable[[], None]) -> None:
+        """Has work done in the pool of a depth."""
+        self._pools[depth - 1].submit(work).add_done_callback(self._fail_with)
+
+    def answer(self, call: SubCall, *, cancelled: threading.Event) -> SubAnswer | None:
+        """The answer to a prompt; None where nobody waits for it any more."""
+        with self._stoppable(call) as control:
+            # Looked at behind the registration: what is cancelled later is stopped by `abandon`.
+            if cancelled.is_set():
+                return None
+            return self._answer(call, self._run.under(control))
+
+    def abandon(self, parent: int) -> None:
+        """See `BatchServer`."""
+        with self._lock:
+            controls = list(self._under_way.get(parent, ()))
+        reason = self._run.control.reason or "abandoned"  # the cell may be over because the rollout was stopped
+        for control in controls:
+            control.stop(reason)
+
+    def close(self) -> None:
+        """Waits for the calls that are under way, recording what they did; those that wait are dropped."""
+        for pool in self._pools:  # from above: whoever is done submits nothing further down
+            self._run.finish(pool)
+
+    def _fail_with(self, future: Future[None]) -> None:
+        """An error of ours in a thread must not leave the cell waiting: it ends the rollout."""
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._run.fail(error)
+
+    @contextmanager
+    def _stoppable(self, call: SubCall) -> Iterator[Control]:
+        with self._run.control.child() as control:
+            with self._lock:
+                self._under_way[call.parent].append(control)
+            try:
+                yield control
+            finally:
+                with self._lock:
+                    self._under_way[call.parent].remove(control)
+                    if not self._under_way[call.parent]:
+                        del self._under_way[call.parent]
+
+    def _answer(self, call: SubCall, run: Run) -> SubAnswer:
+        began = time.monotonic()
+        try:
+            run.budget.take_sub_call()
+        except RolloutFailure as failure:
+            return SubAnswer(f"Error: {failure}", 0, 0, 0.0, f"✗ {failure.stop_reason}")
+        sub_llm = self._by_depth[call.depth - 1](call.prompt)
+        conversation = Conversation(
+            run,
+            kind="sub",
+            opening=sub_llm.opening,
+            tools=sub_llm.tools,
+            parent=call.parent,
+            batch=call.batch,
+            position=call.position,
+            depth=call.depth,
+        )
+        try:
+            ended = sub_llm.converse(run, conversation, server=self.below(call.depth))
+        except (RolloutFailure, SandboxError) as failure:
+            stop_reason, text = _reason_of(failure, run.control), f"Error: {failure}"
+            conversation.end(stop_reason=stop_reason, error=str(failure))
+        else:
+            stop_reason, text = ended.stop_reason, ended.answer
+            conversation.end(stop_reason=stop_reason, answer=text)
+        mark = _MARKS.get(stop_reason, f"✗ {stop_reason}")
+        return SubAnswer(text, conversation.tokens, conversation.tool_calls, time.monotonic() - began, mark)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The sub-LLMs of one depth, as the cells above meet them."""
+
+    calls: SubLlms
+    depth: int
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
-        """Starts the calls of a batch and returns at once. `number` is the batch's in its cell, from 0."""
+        """See `BatchServer`."""
         began = time.monotonic()
         lines: dict[int, str] = {}
         lock = threading.Lock()
 
-        def one(position: int, prompt: str) -> None:
-            if batch.cancelled.is_set():
+        def one(call: SubCall) -> None:
+            answer = self.calls.answer(call, cancelled=batch.cancelled)
+            if answer is None:
                 return
-            answer = self._answer(prompt, parent=parent, batch=number, position=position)
-            batch.answer(position, answer.text)
+            batch.answer(call.position, answer.text)
             with lock:
-                lines[position] = answer.line(position)
+                lines[call.position] = answer.line(call.position)
                 last = len(lines) == len(batch.prompts)
             if last:
                 batch.finish(_summary(lines, seconds=time.monotonic() - began))
@@ -70,61 +194,18 @@ class SubLlms:
         if not batch.prompts:
             batch.finish(_summary({}, seconds=0.0))
         for position, prompt in enumerate(batch.prompts):
-            self._pool.submit(one, position, prompt).add_done_callback(self._fail_with)
+            call = SubCall(prompt, parent=parent, batch=number, position=position, depth=self.depth)
+            self.calls.submit(self.depth, partial(one, call))
 
-    def close(self) -> None:
-        """Waits for the calls that are under way, recording what they did; those that wait are dropped."""
-        self._run.finish(self._pool)
-
-    def _fail_with(self, future: Future[None]) -> None:
-        """An error of ours in a thread must not leave the cell waiting: it ends the rollout."""
-        if not future.cancelled() and (error := future.exception()) is not None:
-            self._run.fail(error)
-
-    def _answer(self, prompt: str, *, parent: int, batch: int, position: int) -> SubAnswer:
-        began = time.monotonic()
-        try:
-            self._run.budget.take_sub_call()
-        except RolloutFailure as failure:
-            return SubAnswer(f"Error: {failure}", 0, 0, 0.0, f"✗ {failure.stop_reason}")
-        toolbox = Toolbox(self._run, self._tools)
-        conversation = Conversation(
-            self._run,
-            kind="sub",
-            opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)],
-            tools=toolbox.schemas,
-            parent=parent,
-            batch=batch,
-            position=position,
-        )
-        try:
-            text, stop_reason = self._converse(conversation, toolbox)
-        except RolloutFailure as failure:
-            conversation.end(stop_reason=failure.stop_reason, error=str(failure))
-            text, mark = f"Error: {failure}", f"✗ {failure.stop_reason}"
-        else:
-            conversation.end(stop_reason=stop_reason, answer=text)
-            mark = "⚠ max turns" if stop_reason == "max_turns" else "✓"
-        return SubAnswer(text, conversation.tokens, toolbox.calls, time.monotonic() - began, mark)
-
-    def _converse(self, conversation: Conversation, toolbox: Toolbox) -> tuple[str, str]:
-        """The answer and the stop reason."""
-        turns_with_tools = self._max_turns if self._tools else 0
-        for turn in range(turns_with_tools):
-            last = turn == turns_with_tools - 1
-            completion = conversation.call(reply=_last_call if last else no_reply)
-            if not completion.tool_calls:
-                return unboxed(completion.content), "final_message"
-            for position, call in enumerate(completion.tool_calls):
-                toolbox.call(conversation, call, position=position)
-        completion = conversation.call(with_tools=False)
-        for position, call in enumerate(completion.tool_calls):
-            refuse(self._run, conversation, call, position=position, why="no tool may be called now")
-        return unboxed(completion.content), "max_turns" if turns_with_tools else "final_message"
+    def abandon(self, parent: int) -> None:
+        """See `BatchServer`."""
+        self.calls.abandon(parent)
 
 
-def _last_call(completion: Completion) -> str:
-    return _LAST_CALL if completion.tool_calls else ""
+def _reason_of(failure: RolloutFailure | SandboxError, control: Control) -> str:
+    if isinstance(failure, RolloutFailure):
+        return failure.stop_reason
+    return control.reason or "sandbox_error"  # the sandbox may be gone because the call was stopped
 
 
 def _summary(lines: dict[int, str], *, seconds: float) -> str:

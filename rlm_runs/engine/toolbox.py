@@ -58,11 +58,16 @@ class Toolbox:
         self._run = run
         self._tools = {tool.name: tool for tool in tools}
         self.schemas = schemas(tools)
-        self.calls = 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tools
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tools)
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Makes a call of the conversation's last turn, and adds what it returned."""
-        self.calls += 1
+        conversation.tool_calls += 1
         with _told(self._run, conversation, call, position=position) as execution:
             execution.shown = self._result(call, execution)
         conversation.add_result(call, execution.shown)

@@ -3,130 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import ClassVar
 
 import pytest
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.control import Control
-from rlm_runs.engine.environments.base import Environment, Example, Score, Settings, Tool
+from rlm_runs.engine.environments.base import Example, Settings
 from rlm_runs.engine.errors import Stopped
-from rlm_runs.engine.rollout import RolloutPlan, run_rollout
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings, RlmTipsSettings
-from sandbox.process_backend import ProcessBackend
-from sandbox.settings import SandboxSettings
-from tests.scripted_server import Reply, ScriptedServer, cell, completion, error_body
-
-
-class Riddle(Environment[Settings]):
-    """One example whose answer is 42; sub-LLMs, or the plain model, can look things up."""
-
-    name = "riddle"
-    title = "Riddle"
-    description = "For tests."
-    settings_type = Settings
-    tips: ClassVar = {"tips": "Think of a number."}
-    with_tools = True
-
-    def load(self, *, n: int, seed: int) -> Sequence[Example]:
-        return [EXAMPLE] * n
-
-    def score(self, example: Example, answer: str) -> Score:
-        if answer == "unscorable":
-            raise ValueError("cannot be scored")
-        return Score(reward=float(answer == example.answer))
-
-    def tools(self) -> Sequence[Tool]:
-        schema = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
-        return [Tool("look_up", "Looks a word up.", schema, _look_up)] if self.with_tools else []
-
-
-class PlainRiddle(Riddle):
-    with_tools = False
-
-
-class PythonRiddle(PlainRiddle):
-    python_tool = True
-
-
-def _look_up(word: str) -> str:
-    if word == "broken":
-        raise ConnectionError("the dictionary is closed")
-    return f"{word} means 42"
-
-
-EXAMPLE = Example(prompt="What is the number?", answer="42", input_data="a haystack " * 1000)
-DONE = cell('answer["content"] = "42"; answer["ready"] = True')
-
-
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory):
-    backend = ProcessBackend(SandboxSettings(pool_size=0, state_dir=tmp_path_factory.mktemp("sandbox")))
-    yield backend
-    backend.close()
-
-
-@pytest.fixture
-def play(backend):
-    """Runs a rollout of a scripted model; the events that it told."""
-
-    def run(script, *, settings=None, environment=None, control=None, window=None, price=None):
-        told = []
-        with ScriptedServer(script) as server:
-            client = ChatClient(
-                base_url=server.url, api_key="", retry=RetryPolicy(tries=2, first_wait=0.01), timeout=30
-            )
-            try:
-                run_rollout(
-                    RolloutPlan(
-                        environment=environment or Riddle(Settings()),
-                        example=EXAMPLE,
-                        scaffold_settings=settings or RlmSettings(),
-                        model="m",
-                        sub_model="m",
-                        window=window,
-                    ),
-                    client=client,
-                    backend=backend,
-                    record=told.append,
-                    control=control or Control(),
-                    price=price or (lambda model, usage: Decimal("0.001")),
-                    price_version="test",
-                )
-            finally:
-                client.close()
-                run.requests = server.requests
-        return told
-
-    return run
-
-
-def of(told, kind):
-    return [event for event in told if isinstance(event, kind)]
-
-
-def ended(told):
-    assert isinstance(told[-1], e.RolloutEnded)
-    return told[-1]
-
-
-def is_sub(request):
-    return request["messages"][0]["content"].startswith("You are a sub-LLM")
-
-
-def steps(*replies, sub=None):
-    """A script: the root's replies in turn, then the last for ever; `sub` answers sub-LLMs."""
-    left = list(replies)
-
-    def script(request):
-        if is_sub(request):
-            return sub(request)
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return script
+from tests.engine.riddle import DONE, PlainRiddle, PythonRiddle, ended, is_sub, of, steps
+from tests.scripted_server import Reply, cell, completion, error_body
 
 
 def test_an_answer_that_is_set_ready_ends_the_rollout(play):

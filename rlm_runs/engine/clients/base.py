@@ -58,3 +58,12 @@ class ModelClient(Protocol):
         Raises PromptTooLong, BadCompletion or another ModelFailure, whose `tries` say what it took; Stopped when
         the rollout was stopped meanwhile.
         """
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What reaches the model of each role; those of a rollout without sub-LLMs or judge are not used."""
+
+    main: ModelClient
+    sub: ModelClient
+    judge: ModelClient

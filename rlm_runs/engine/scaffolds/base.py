@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.contract import Sandbox
 
-from ..conversation import Conversation
+from ..control import Control
+from ..conversation import Conversation, Ended
 from ..environments.base import Environment, Example, Settings
 from ..run import Run
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the root's conversation ended, with the answer it led to."""
-
-    answer: str
-    stop_reason: str
 
 
 @dataclass
 class Task:
     """What a scaffold is given: the example in its environment, and the means to work on it.
 
-    `open_sandbox` gives the rollout's sandbox, which its caller closes. `root` is set by the scaffold as soon as
-    the conversation begins, so that whoever catches its failure can end it; `answer` gives the answer so far.
+    `open_sandbox` gives a fresh sandbox for a block's time, which ends when the control is stopped. `root` is set
+    by the scaffold as soon as the conversation begins, so that whoever catches its failure can end it; `answer`
+    gives the answer so far.
     """
 
     run: Run
     environment: Environment[Settings]
     example: Example
-    open_sandbox: Callable[[], Sandbox]
+    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
     root: Conversation | None = None
     answer: Callable[[], str] = str
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from string import Template
 
 from ..clients.base import Completion
-from ..conversation import Conversation, no_reply
+from ..conversation import Conversation, Ended, no_reply
 from ..environments.base import Example
 from ..events import Message
 from ..repl import Repl, repl_tool
 from ..toolbox import Toolbox, refuse
-from .base import Ended, Task
+from .base import Task
 from .settings import LlmSettings
 
 PYTHON_TOOL = "python"
@@ -45,16 +45,16 @@ def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> E
     )
     tool = repl_tool(name=PYTHON_TOOL, description=description)
     task.root = Conversation(task.run, kind="root", opening=opening, tools=[tool])
-    sandbox = task.open_sandbox()
-    repl = Repl(
-        task.run,
-        sandbox,
-        tool_name=PYTHON_TOOL,
-        time_limit=settings.cell_time_limit,
-        output_limit=settings.output_limit,
-    )
-    with closing(repl), closing(sandbox):
-        return _loop(task, task.root, repl, settings)
+    with task.open_sandbox(task.run.control) as sandbox:
+        repl = Repl(
+            task.run,
+            sandbox,
+            tool_name=PYTHON_TOOL,
+            time_limit=settings.cell_time_limit,
+            output_limit=settings.output_limit,
+        )
+        with closing(repl):
+            return _loop(task, task.root, repl, settings)
 
 
 def _loop(task: Task, root: Conversation, tools: Toolbox | Repl, settings: LlmSettings) -> Ended:

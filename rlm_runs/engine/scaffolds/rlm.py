@@ -1,26 +1,35 @@
 """The scaffolds `rlm` and `rlm_tips`: a model that drives a persistent REPL and calls sub-LLMs from it.
 
 The rules are those of the article: input data only as the variable `context`, the environment's tools only for
-the sub-LLMs, the answer only in the dict `answer`.
+the sub-LLMs, the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools.
+From depth 2 on, a sub-LLM above the last level is an RLM by the same rules, with its prompt as `context`.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
-from string import Template
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sandbox.contract import Answer, Sandbox
 
 from ..clients.base import Completion
-from ..conversation import Conversation
-from ..environments.base import Environment, Example, Settings
+from ..control import Control
+from ..conversation import Conversation, Ended
+from ..environments.base import Tool
+from ..errors import BudgetSpent
 from ..events import Message
-from ..repl import Repl, repl_tool
-from ..sub_llms import SubLlms
-from .base import Ended, Task
-from .settings import RlmSettings, RlmTipsSettings
+from ..plain_sub_llm import PlainSubLlm
+from ..repl import BatchServer, Repl, repl_tool
+from ..run import Run
+from ..sub_llms import SubLlm, SubLlms
+from ..toolbox import Toolbox, schemas
+from .base import Task
+from .rlm_prompts import REPL_TOOL, root_system_prompt, sub_system_prompt, user_prompt
+from .settings import RlmSettings
 
-REPL_TOOL = "call_python_repl"
-_SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text().strip())
 _NUDGE = (
     f'You did not call {REPL_TOOL}. Nothing but answer["content"] counts as your answer: go on by calling '
     f'{REPL_TOOL}, and set answer["ready"] = True there when your answer is final.'
@@ -33,77 +42,94 @@ _CONTEXT_WARNING = (
 )
 
 
-def system_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
-    """The rules of the REPL, with this rollout's limits, data, tools and packages."""
-    data = example.input_data
-    tools = environment.tools()
-    return _SYSTEM.substitute(
-        context=""
-        if data is None
-        else f"- `context` is a string of {len(data):,} characters: the input data of the task.\n",
-        sub_tools="".join(f"\n  - Sub-LLMs can call `{tool.name}`: {tool.description}" for tool in tools),
-        packages="".join(f", {package}" for package in environment.packages),
-        cell_time_limit=f"{settings.cell_time_limit:g}",
-        output_limit=f"{settings.output_limit:,}",
-        max_turns=settings.max_turns or environment.max_turns,
-    )
-
-
-def user_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
-    """The example's prompt, with tips where the scaffold gives them."""
-    if not isinstance(settings, RlmTipsSettings):
-        return example.prompt
-    variant = settings.tips or next(iter(environment.tips))
-    return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"
-
-
 def run_rlm(task: Task, settings: RlmSettings) -> Ended:
-    """Runs cells until `answer` is ready or the turns are over; either way its content is the answer."""
+    """Drives the root; what its cells call is made by depth."""
     environment, example, run = task.environment, task.example, task.run
-    tool = repl_tool(name=REPL_TOOL, description="Runs a cell in your persistent Python REPL.")
-    task.root = Conversation(
-        run,
-        kind="root",
+    root = Rlm(
         opening=[
-            Message("system", system_prompt(environment, example, settings)),
+            Message("system", root_system_prompt(environment, example, settings)),
             Message("user", user_prompt(environment, example, settings)),
         ],
-        tools=[tool],
+        data=example.input_data,
+        settings=settings,
+        max_turns=settings.max_turns or environment.max_turns,
+        open_sandbox=task.open_sandbox,
+        own_tools=() if settings.depth else environment.tools(),
     )
-    sandbox = task.open_sandbox()
-    sandbox.load({} if example.input_data is None else {"context": example.input_data}, rlm=True)
-    sub_llms = SubLlms(
-        run,
-        tools=environment.tools(),
-        parallelism=settings.sub_parallelism,
-        max_turns=settings.sub_max_turns,
-    )
-    repl = Repl(
-        run,
-        sandbox,
-        tool_name=REPL_TOOL,
-        time_limit=settings.cell_time_limit,
-        output_limit=settings.output_limit,
-        sub_llms=sub_llms,
-    )
-    task.answer = lambda: repl.answer.content
-    # The sandbox first: a cell that still runs ends with it, and the others wait for the cell.
-    with closing(sub_llms), closing(repl), closing(sandbox):
-        return _loop(task, task.root, repl, settings)
+    task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
+    task.answer = lambda: root.answer.content
+    below = [partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)]
+    plain = partial(PlainSubLlm, tools=environment.tools(), max_turns=settings.sub_max_turns)
+    by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
+    sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
+    with closing(sub_llms):
+        return root.converse(run, task.root, server=sub_llms.below(0))
 
 
-def _loop(task: Task, root: Conversation, repl: Repl, settings: RlmSettings) -> Ended:
-    max_turns = settings.max_turns or task.environment.max_turns
-    reply = _Reply(window=task.run.models.window, warn_at=settings.context_warning)
-    for _ in range(max_turns):
-        completion = root.call(reply=reply)
-        for position, call in enumerate(completion.tool_calls):
-            repl.call(root, call, position=position)
-        if repl.answer.ready:
-            return Ended(repl.answer.content, "answer_ready")
-        if reply.silent_turns == _SILENT_TURNS:
-            return Ended(repl.answer.content, "no_tool_call")
-    return Ended(repl.answer.content, "max_turns")
+def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> Rlm:
+    system = sub_system_prompt(task.environment, prompt, settings, depth=depth)
+    return Rlm(
+        opening=[Message("system", system), Message("user", prompt)],
+        data=prompt,
+        settings=settings,
+        max_turns=settings.sub_rlm_max_turns,
+        open_sandbox=task.open_sandbox,
+    )
+
+
+@dataclass
+class Rlm:
+    """One RLM, the root or a sub-LLM: it runs cells until `answer` is ready or its turns are over.
+
+    Either way the content is its answer. `data` is what it finds as `context`; `own_tools` it may call itself.
+    """
+
+    opening: Sequence[Message]
+    data: str | None
+    settings: RlmSettings
+    max_turns: int
+    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
+    own_tools: Sequence[Tool] = ()
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """See `SubLlm`."""
+        tool = repl_tool(name=REPL_TOOL, description="Runs a cell in your persistent Python REPL.")
+        return [tool, *schemas(self.own_tools)]
+
+    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+        """See `SubLlm`. A spent budget ends it with the answer so far."""
+        with self.open_sandbox(run.control) as sandbox:
+            sandbox.load({} if self.data is None else {"context": self.data}, rlm=True)
+            repl = Repl(
+                run,
+                sandbox,
+                tool_name=REPL_TOOL,
+                time_limit=self.settings.cell_time_limit,
+                output_limit=self.settings.output_limit,
+                answers=True,
+                server=server,
+                beside=Toolbox(run, self.own_tools),
+            )
+            with closing(repl):
+                try:
+                    return self._loop(conversation, repl)
+                except BudgetSpent as spent:
+                    return Ended(self.answer.content, spent.stop_reason)
+
+    def _loop(self, conversation: Conversation, repl: Repl) -> Ended:
+        reply = _Reply(window=conversation.model.window, warn_at=self.settings.context_warning)
+        for _ in range(self.max_turns):
+            completion = conversation.call(reply=reply)
+            for position, call in enumerate(completion.tool_calls):
+                repl.call(conversation, call, position=position)
+                self.answer = repl.answer
+            if self.answer.ready:
+                return Ended(self.answer.content, "answer_ready")
+            if reply.silent_turns == _SILENT_TURNS:
+                return Ended(self.answer.content, "no_tool_call")
+        return Ended(self.answer.content, "max_turns")
 
 
 class _Reply:

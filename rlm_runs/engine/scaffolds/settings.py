@@ -43,6 +43,16 @@ class LlmSettings(ScaffoldSettings):
 class RlmSettings(ScaffoldSettings):
     """A model that drives a REPL and calls sub-LLMs from it."""
 
+    depth: int = Field(
+        default=1,
+        ge=0,
+        le=8,
+        description="Levels of sub-LLMs: 0 is none (the root has the environment's tools itself); "
+        "from 2 on, those above the last level are RLMs themselves.",
+    )
+    sub_rlm_max_turns: int = Field(
+        default=10, ge=1, le=1000, description="Model calls of a sub-LLM that is an RLM itself."
+    )
     sub_parallelism: int = Field(default=5, ge=1, le=256, description="Sub-LLM calls of a rollout at once.")
     sub_max_turns: int = Field(
         default=5, ge=1, le=100, description="Turns with tools of a sub-LLM, after which it must answer."

@@ -1,0 +1,96 @@
+"""What an RLM is told: the rules of its REPL, with the limits, data, tools and packages that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from ..environments.base import Environment, Example, Settings, Tool
+from .settings import RlmSettings, RlmTipsSettings
+
+REPL_TOOL = "call_python_repl"
+_SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text().strip())
+
+_ROOT = "You are a Recursive Language Model."
+_SUB = (
+    "You are a Recursive Language Model, and another one has called you with one task: it is a program that "
+    "reads your answer by machine, so answer directly and concisely."
+)
+_LLM_BATCH = (
+    "- `llm_batch(prompts: list[str]) -> list[str]` sends each prompt to a sub-LLM, all in parallel, and returns "
+    "their answers in the same order. A sub-LLM sees nothing but its prompt: put everything that it needs to know "
+    "into it."
+)
+_SUB_RLMS = (
+    " Each sub-LLM is a Recursive Language Model itself: it has a REPL of its own, its prompt there as `context`, "
+    "and at most {turns} turns."
+)
+_NO_SUB_LLMS = "- There are no sub-LLMs: `llm_batch` cannot be called."
+_OWN_TOOLS = " Beside the REPL you have tools of your own: {tools}."
+
+
+def root_system_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
+    """The system prompt of a rollout's root."""
+    data = example.input_data
+    return _system_prompt(
+        environment,
+        settings,
+        depth=0,
+        role=_ROOT,
+        context="" if data is None else f"a string of {len(data):,} characters: the input data of the task",
+        max_turns=settings.max_turns or environment.max_turns,
+    )
+
+
+def sub_system_prompt(
+    environment: Environment[Settings], prompt: str, settings: RlmSettings, *, depth: int
+) -> str:
+    """The system prompt of a sub-LLM that is an RLM itself."""
+    return _system_prompt(
+        environment,
+        settings,
+        depth=depth,
+        role=_SUB,
+        context=f"a string of {len(prompt):,} characters: the task as you are given it, to work on by program",
+        max_turns=settings.sub_rlm_max_turns,
+    )
+
+
+def user_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
+    """The example's prompt, with tips where the scaffold gives them."""
+    if not isinstance(settings, RlmTipsSettings):
+        return example.prompt
+    variant = settings.tips or next(iter(environment.tips))
+    return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"
+
+
+def _system_prompt(
+    environment: Environment[Settings],
+    settings: RlmSettings,
+    *,
+    depth: int,
+    role: str,
+    context: str,
+    max_turns: int,
+) -> str:
+    return _SYSTEM.substitute(
+        role=role,
+        context=f"- `context` is {context}.\n" if context else "",
+        sub_llms=_sub_llms(environment.tools(), settings, depth=depth),
+        batches_included=", the calls of `llm_batch` included" if depth < settings.depth else "",
+        packages="".join(f", {package}" for package in environment.packages),
+        cell_time_limit=f"{settings.cell_time_limit:g}",
+        output_limit=f"{settings.output_limit:,}",
+        max_turns=max_turns,
+    )
+
+
+def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> str:
+    """What an RLM at this depth can call beside its own cells."""
+    if settings.depth == 0:
+        own = ", ".join(f"`{tool.name}`" for tool in tools)
+        return _NO_SUB_LLMS + (_OWN_TOOLS.format(tools=own) if own else "")
+    if depth + 1 < settings.depth:
+        return _LLM_BATCH + _SUB_RLMS.format(turns=settings.sub_rlm_max_turns)
+    return _LLM_BATCH + "".join(f"\n  - Sub-LLMs can call `{tool.name}`: {tool.description}" for tool in tools)

@@ -1,0 +1,60 @@
+"""A rollout played by a scripted model over real HTTP, with a real REPL in a process sandbox."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from rlm_runs.engine.clients.base import Clients
+from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
+from rlm_runs.engine.control import Control
+from rlm_runs.engine.environments.base import Settings
+from rlm_runs.engine.rollout import RolloutPlan, run_rollout
+from rlm_runs.engine.scaffolds.settings import RlmSettings
+from sandbox.process_backend import ProcessBackend
+from sandbox.settings import SandboxSettings
+from tests.engine.riddle import EXAMPLE, Riddle
+from tests.scripted_server import ScriptedServer
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory):
+    backend = ProcessBackend(SandboxSettings(pool_size=0, state_dir=tmp_path_factory.mktemp("sandbox")))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def play(backend):
+    """Runs a rollout of a scripted model; the events that it told."""
+
+    def run(script, *, settings=None, environment=None, control=None, window=None, price=None, record=None):
+        told = []
+        with ScriptedServer(script) as server:
+            client = ChatClient(
+                base_url=server.url, api_key="", retry=RetryPolicy(tries=2, first_wait=0.01), timeout=30
+            )
+            try:
+                run_rollout(
+                    RolloutPlan(
+                        environment=environment or Riddle(Settings()),
+                        example=EXAMPLE,
+                        scaffold_settings=settings or RlmSettings(),
+                        model="m",
+                        sub_model="m",
+                        window=window,
+                    ),
+                    clients=Clients(main=client, sub=client, judge=client),
+                    backend=backend,
+                    record=record or told.append,
+                    control=control or Control(),
+                    price=price or (lambda model, usage: Decimal("0.001")),
+                    price_version="test",
+                )
+            finally:
+                client.close()
+                run.requests = server.requests
+        return told
+
+    return run
