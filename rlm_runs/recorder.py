@@ -86,7 +86,7 @@ class Recorder:
             content_id=content,
             reasoning_id=reasoning,
             reply_id=reply,
-            finish_reason=event.finish_reason,
+            finish_reason=escape(event.finish_reason)[:40],
             prompt_tokens=event.usage.prompt,
             cached_tokens=event.usage.cached,
             completion_tokens=event.usage.completion,

@@ -128,6 +128,14 @@ def test_an_empty_message_is_an_empty_completion(message):
     assert (answer.content, answer.tool_calls, answer.usage.prompt) == ("", (), None)
 
 
+def test_token_counts_that_cannot_be_are_not_known():
+    made_up = {"prompt_tokens": 10**30, "completion_tokens": -5}
+    with ScriptedServer(lambda _: completion("4", **made_up, prompt_tokens_details=[1])) as server:
+        usage = ask(server).usage
+    assert (usage.prompt, usage.completion, usage.cached) == (None, None, None)
+    assert usage.raw["prompt_tokens"] == 10**30
+
+
 def test_an_endpoint_that_is_down_is_named():
     with ScriptedServer(lambda _: completion()) as server:
         url = server.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -121,6 +122,17 @@ def test_hostile_output_comes_back_as_it_was(rollout):
     play(rollout, rlm_rollout())
     execution = Execution.objects.select_related("output").get()
     assert execution.output.text == "out \x00"
+
+
+def test_what_a_server_makes_up_does_not_break_the_record(rollout):
+    story = list(rlm_rollout())
+    story[2] = turn(
+        0, 0, tokens=(100, 10), content="\x00\ud800", finish_reason="stop\x00" * 50, reasoning="\x00", error=""
+    )
+    story[3] = replace(story[3], name="\x00" * 500, call_id="\ud800" * 500, arguments="{\x00")
+    play(rollout, story)
+    assert rollout.status == Rollout.Status.COMPLETED
+    assert Execution.objects.select_related("arguments").get().arguments.text == "{\x00"
 
 
 def test_a_text_that_comes_again_is_stored_once(make_rollout):
