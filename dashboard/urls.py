@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import experiments, health, launch, rollouts, traces
+from .views import experiments, health, launch, rollouts, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -18,8 +18,8 @@ urlpatterns = [
     path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", traces.call, name="call"),
     path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", traces.batch, name="batch"),
-    path("rollouts/<int:pk>/turns/<int:turn>/prompt/", traces.prompt, name="prompt"),
-    path("rollouts/<int:pk>/text/<slug:owner>/<int:key>/<slug:part>/", traces.text, name="text"),
+    path("rollouts/<int:pk>/turns/<int:turn>/prompt/", texts.prompt, name="prompt"),
+    path("rollouts/<int:pk>/text/<slug:owner>/<int:key>/<slug:part>/", texts.text, name="text"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", health.healthz, name="healthz"),
