@@ -34,6 +34,7 @@ VARIANTS = {
         {"labels": True},
         {"context_length_min": 500, "context_length_max": 500},
         {"context_length_min": 3000, "context_length_max": 300_000, "scoring": "exact"},
+        {"scoring": "judge"},
     ],
     "math-python": [{}],
 }
@@ -130,7 +131,7 @@ def test_every_environment_has_a_title_a_description_and_tips(name):
         ("needle-in-haystack", {"lines": 10, "needles": 6}, "10 lines takes 5"),
         ("needle-in-haystack", {"position": 1.5}, "less than or equal to 1"),
         ("deepdive", {"hops_min": 4}, "greater than hops_max"),
-        ("oolong", {"subset": "fake"}, "'generated' or 'local'"),
+        ("oolong", {"subset": "fake"}, "'generated', 'local', 'synth', 'synth_with_labels' or 'real'"),
         ("oolong", {"subset": "local"}, "needs `path`"),
         ("oolong", {"context_length_min": 9000, "context_length_max": 8000}, "greater than context_length_max"),
         ("math-python", {"file": "x"}, "Extra inputs are not permitted"),

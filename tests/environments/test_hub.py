@@ -8,6 +8,7 @@ import pytest
 from rlm_runs.engine.environments.base import DataError
 from rlm_runs.engine.environments.deepdive import DeepDive, DeepDiveSettings
 from rlm_runs.engine.environments.hub import sample_hub
+from rlm_runs.engine.environments.oolong import Oolong, OolongSettings
 
 
 @pytest.fixture
@@ -100,3 +101,64 @@ def test_more_than_there_is(hub):
     hub(ROWS)
     with pytest.raises(DataError, match="50 examples are asked for, and a/b has 30"):
         sample_hub("a/b", split="s", n=50, seed=1, instead="")
+
+
+OOLONG_ROWS = [
+    {
+        "context_window_text": f"context {n}",
+        "context_window_text_with_labels": f"context {n} with labels",
+        "question": f"q{n}",
+        "answer": f"[{n}]",
+        "answer_type": "ANSWER_TYPE.NUMERIC",
+    }
+    for n in range(40)
+]
+
+
+@pytest.mark.parametrize(
+    ("subset", "asked_for"),
+    [
+        ("synth", ("oolongbench/oolong-synth", None, "test")),
+        ("synth_with_labels", ("oolongbench/oolong-synth", None, "test")),
+        ("real", ("oolongbench/oolong-real", "dnd", "test")),
+    ],
+)
+def test_oolong_of_the_hub(hub, subset, asked_for):
+    asked = hub(OOLONG_ROWS)
+    environment = Oolong(OolongSettings(subset=subset))
+    examples = environment.load(n=10, seed=1)
+    assert asked == [asked_for]
+    assert [e.answer for e in examples] != sorted((e.answer for e in examples), key=int)
+    for example in examples:
+        assert example.input_data.endswith("with labels") == (subset == "synth_with_labels")
+        assert example.metadata["subset"] == subset
+        assert example.metadata["context_length"] == len(example.input_data)
+        assert environment.score(example, example.answer).reward == 1
+
+
+@pytest.mark.parametrize(
+    "answer", ["['Vex', 'Scanlan']", "84", "Percy.", '["Keyleth"]', "None", "Mr. Grog (twice)", "3.5"]
+)
+def test_answers_of_oolong_real_as_they_are_written(hub, answer):
+    hub([{"context_window_text": "c", "question": "q", "answer": answer, "question_type": "multi"}])
+    environment = Oolong(OolongSettings(subset="real"))
+    (example,) = environment.load(n=1, seed=1)
+    assert example.metadata["kind"] == "multi"
+    assert environment.score(example, f"\\boxed{{{example.answer}}}").reward == 1
+
+
+def test_oolong_out_of_reach_names_the_offline_subsets(hub):
+    hub(ConnectionError("no route"))
+    with pytest.raises(DataError, match=r'oolong-real.*Set `subset` to "generated".*"local"'):
+        Oolong(OolongSettings(subset="real")).load(n=1, seed=1)
+
+
+def test_the_judge_of_oolong_does_not_read_the_context(hub):
+    hub(OOLONG_ROWS)
+    judged = Oolong(OolongSettings(subset="synth", scoring="judge"))
+    example = judged.load(n=1, seed=1)[0]
+    prompt = judged.judge_prompt(example, "It is 7.")
+    assert example.prompt in prompt
+    assert "It is 7." in prompt
+    assert example.input_data not in prompt
+    assert Oolong(OolongSettings(subset="synth")).judge_prompt(example, "x") is None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import random
-import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
@@ -13,8 +11,9 @@ from pydantic import Field, model_validator
 
 from . import oolong_generated as generated
 from .base import Environment, Example, Score, Settings
+from .judging import judge_prompt
+from .oolong_rows import from_file, from_hub
 from .oolong_scoring import contains_answer, exact_match, official_score
-from .rows import Row, read_rows, sample
 
 PROMPT = """\
 The context is a list of {count} messages, one a line, each with its date and the number of the user who wrote \
@@ -46,20 +45,19 @@ its number and its label).
 4. Parse the answers, check that every line has one label, and ask again for those that have none.
 5. Aggregate in Python (counts by label, user or date), then write the answer in the form asked for."""
 
-LOCAL_ANSWER_TYPES = {
-    "NUMERIC": "number", "LABEL": "label", "USER": "user", "DATE": "date", "MONTH_YEAR": "month",
-    "COMPARISON": "comparison", "LIST": "list",
-}  # fmt: skip
-
 
 class OolongSettings(Settings):
     """Where the questions come from, how long their contexts are, how answers are scored."""
 
-    subset: Literal["generated", "local"] = Field(
-        "generated", description="Where the examples come from: made from the seed, or a local file"
+    subset: Literal["generated", "local", "synth", "synth_with_labels", "real"] = Field(
+        "generated",
+        description="Where the examples come from: made from the seed, a local file, or the published datasets "
+        "oolong-synth (with or without labels) and oolong-real",
     )
     path: str = Field("", description="File of the subset `local`: JSONL or CSV with the columns of oolong-synth")
-    labels: bool = Field(False, description="Whether each message's label is written beside it")
+    labels: bool = Field(
+        False, description="Of `generated` and `local`: whether each message's label is written beside it"
+    )
     context_length_min: int = Field(
         10_000, ge=500, le=5_000_000, description="Shortest generated context, in characters"
     )
@@ -69,8 +67,9 @@ class OolongSettings(Settings):
         le=5_000_000,
         description="Longest generated context, in characters; lengths are spread evenly in log scale",
     )
-    scoring: Literal["official", "exact"] = Field(
-        "official", description="Reward: the benchmark's rule for the answer's type, or exact match"
+    scoring: Literal["official", "judge", "exact"] = Field(
+        "official",
+        description="Reward: the benchmark's rule for the answer's type, a judge's yes or no, or exact match",
     )
 
     @model_validator(mode="after")
@@ -94,8 +93,9 @@ class Oolong(Environment[OolongSettings]):
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.subset == "generated":
             return [self._generated(index, seed=seed) for index in range(n)]
-        rows = sample(read_rows(self.settings.path), n=n, seed=seed, source=self.settings.path)
-        return [_local(row, labels=self.settings.labels) for row in rows]
+        if self.settings.subset == "local":
+            return from_file(self.settings.path, labels=self.settings.labels, n=n, seed=seed)
+        return from_hub(self.settings.subset, n=n, seed=seed)
 
     def _generated(self, index: int, *, seed: int) -> Example:
         settings = self.settings
@@ -137,40 +137,7 @@ class Oolong(Environment[OolongSettings]):
             },
         )
 
-
-def _local(row: Row, *, labels: bool) -> Example:
-    """An example from a row of oolong-synth; its question says itself in what form to answer."""
-    text = row.text("context_window_text_with_labels" if labels else "context_window_text")
-    answer = _gold(row.text("answer"))
-    kind = str(row.columns.get("answer_type", "")).removeprefix("ANSWER_TYPE.")
-    answer_type = LOCAL_ANSWER_TYPES.get(kind) or _guessed_type(answer)
-    if answer_type == "number" and _guessed_type(answer) != "number":
-        raise row.error(f"has a gold answer that is no number, though its answer_type is {kind}: {answer[:200]!r}")
-    if official_score(answer, gold=answer, answer_type=answer_type) != 1:
-        raise row.error(
-            f"has a gold answer that its answer_type {kind or answer_type} cannot be: {answer[:200]!r}"
-        )
-    metadata = {
-        "context_length": len(text),
-        "subset": "local_with_labels" if labels else "local",
-        "kind": str(row.columns.get("task") or kind),
-        "answer_type": answer_type,
-        "topic": str(row.columns.get("dataset", "")),
-    }
-    return Example(prompt=row.text("question"), answer=answer, input_data=text, metadata=metadata)
-
-
-def _gold(written: str) -> str:
-    """The answer column holds a printed Python list, of dates too; or plain text."""
-    dates = re.sub(r"datetime\.date\((\d+), *(\d+), *(\d+)\)", r"'\1-\2-\3'", written)
-    try:
-        value = ast.literal_eval(dates)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return written.strip()
-    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else written.strip()
-
-
-def _guessed_type(answer: str) -> str:
-    if re.fullmatch(r"-?\d+(\.\d+)?", answer):
-        return "number"
-    return "list" if "," in answer else "text"
+    def judge_prompt(self, example: Example, answer: str) -> str | None:
+        if self.settings.scoring != "judge":
+            return None
+        return judge_prompt(question=example.prompt, gold=example.answer, response=answer)

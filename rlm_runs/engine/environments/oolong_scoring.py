@@ -26,7 +26,7 @@ def final_answer(answer: str) -> str:
     text = unboxed(answer)
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     marked = re.findall(r"(?im)^.*\b(?:answer|label|user|date|month)\b[*_`'\" ]*:[*_`'\" ]*(.+)$", text)
-    return (marked[-1] if marked else text).strip(" \t\r\n*`'\"[]().")
+    return _bare(marked[-1] if marked else text)
 
 
 def official_score(answer: str, *, gold: str, answer_type: str) -> float:
@@ -50,12 +50,16 @@ def official_score(answer: str, *, gold: str, answer_type: str) -> float:
 
 def exact_match(answer: str, *, gold: str) -> bool:
     """Whether the final answer is the gold text, letter case and white space apart."""
-    return _plain(final_answer(answer)) == _plain(gold)
+    return _plain(final_answer(answer)) == _plain(_bare(gold))
 
 
 def contains_answer(answer: str, *, gold: str) -> bool:
     """Whether the gold text stands anywhere in the answer, not as a part of a word or number."""
     return re.search(rf"(?<!\w){re.escape(_plain(gold))}(?!\w)", _plain(answer)) is not None
+
+
+def _bare(text: str) -> str:
+    return text.strip(" \t\r\n*`'\"[]().")
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,89 @@
+"""Oolong's published columns, from a local file or the hub: which dataset is which, and a row as an example."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .base import Example
+from .hub import sample_hub
+from .oolong_scoring import official_score
+from .rows import Row, read_rows, sample
+
+SPLIT = "test"
+INSTEAD = 'Set `subset` to "generated", which needs no network, or to "local" with a file as `path`.'
+
+
+@dataclass(frozen=True)
+class Published:
+    """A subset as it is published. `context` is the column that holds the input data."""
+
+    dataset: str
+    config: str | None
+    context: str
+
+
+PUBLISHED = {
+    "synth": Published("oolongbench/oolong-synth", None, "context_window_text"),
+    "synth_with_labels": Published("oolongbench/oolong-synth", None, "context_window_text_with_labels"),
+    "real": Published("oolongbench/oolong-real", "dnd", "context_window_text"),
+}
+ANSWER_TYPES = {
+    "NUMERIC": "number", "LABEL": "label", "USER": "user", "DATE": "date", "MONTH_YEAR": "month",
+    "COMPARISON": "comparison", "LIST": "list",
+}  # fmt: skip
+
+
+def from_hub(subset: str, *, n: int, seed: int) -> list[Example]:
+    """A uniformly random part: the datasets are sorted by length."""
+    known = PUBLISHED[subset]
+    rows = sample_hub(known.dataset, config=known.config, split=SPLIT, n=n, seed=seed, instead=INSTEAD)
+    return [example_of(row, context=known.context, subset=subset) for row in rows]
+
+
+def from_file(path: str, *, labels: bool, n: int, seed: int) -> list[Example]:
+    """The same from a local file."""
+    rows: Sequence[Row] = sample(read_rows(path), n=n, seed=seed, source=path)
+    subset = "local_with_labels" if labels else "local"
+    context = PUBLISHED["synth_with_labels" if labels else "synth"].context
+    return [example_of(row, context=context, subset=subset) for row in rows]
+
+
+def example_of(row: Row, *, context: str, subset: str) -> Example:
+    """A row as an example; its question says itself in what form to answer."""
+    text = row.text(context)
+    answer = _gold(row.text("answer"))
+    kind = str(row.columns.get("answer_type", "")).removeprefix("ANSWER_TYPE.")
+    answer_type = ANSWER_TYPES.get(kind) or _guessed_type(answer)
+    if answer_type == "number" and _guessed_type(answer) != "number":
+        raise row.error(f"has a gold answer that is no number, though its answer_type is {kind}: {answer[:200]!r}")
+    if official_score(answer, gold=answer, answer_type=answer_type) != 1:
+        raise row.error(
+            f"has a gold answer that its answer_type {kind or answer_type} cannot be: {answer[:200]!r}"
+        )
+    metadata = {
+        "context_length": len(text),
+        "subset": subset,
+        "kind": str(row.columns.get("task") or row.columns.get("question_type") or kind),
+        "answer_type": answer_type,
+        "topic": str(row.columns.get("dataset", "")),
+    }
+    return Example(prompt=row.text("question"), answer=answer, input_data=text, metadata=metadata)
+
+
+def _gold(written: str) -> str:
+    """The answer column holds a printed Python list, of dates too; or plain text."""
+    dates = re.sub(r"datetime\.date\((\d+), *(\d+), *(\d+)\)", r"'\1-\2-\3'", written)
+    try:
+        value = ast.literal_eval(dates)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return written.strip()
+    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else written.strip()
+
+
+def _guessed_type(answer: str) -> str:
+    if re.fullmatch(r"-?\d+(\.\d+)?", answer):
+        return "number"
+    return "list" if "," in answer else "text"
