@@ -36,7 +36,7 @@ VARIANTS = {
         {"context_length_min": 3000, "context_length_max": 300_000, "scoring": "exact"},
         {"scoring": "judge"},
     ],
-    "math-python": [{}],
+    "math-python": [{}, {"source": "generated"}],
 }
 
 MONSTERS = [
@@ -134,6 +134,8 @@ def test_every_environment_has_a_title_a_description_and_tips(name):
         ("oolong", {"subset": "fake"}, "'generated', 'local', 'synth', 'synth_with_labels' or 'real'"),
         ("oolong", {"subset": "local"}, "needs `path`"),
         ("oolong", {"context_length_min": 9000, "context_length_max": 8000}, "greater than context_length_max"),
+        ("math-python", {"source": "local"}, "needs `path`"),
+        ("math-python", {"source": "generated", "path": "x"}, "`path` is for the source 'local'"),
         ("math-python", {"file": "x"}, "Extra inputs are not permitted"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from rlm_runs.engine.environments.base import DataError
 from rlm_runs.engine.environments.deepdive import DeepDive, DeepDiveSettings
 from rlm_runs.engine.environments.hub import sample_hub
+from rlm_runs.engine.environments.math_python import MathPython, MathPythonSettings
 from rlm_runs.engine.environments.oolong import Oolong, OolongSettings
 
 
@@ -162,3 +163,18 @@ def test_the_judge_of_oolong_does_not_read_the_context(hub):
     assert "It is 7." in prompt
     assert example.input_data not in prompt
     assert Oolong(OolongSettings(subset="synth")).judge_prompt(example, "x") is None
+
+
+def test_math_python_of_the_hub(hub):
+    asked = hub([{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(20)])
+    environment = MathPython(MathPythonSettings(source="huggingface"))
+    for example in environment.load(n=5, seed=1):
+        assert example.prompt.startswith(f"What is {example.metadata['row']} + 1?")
+        assert environment.score(example, example.answer).reward == 1
+    assert asked == [("PrimeIntellect/INTELLECT-3-RL", "math", "train")]
+    hub([{"question": "q", "answer": "hello there"}])
+    with pytest.raises(DataError, match="INTELLECT-3-RL, row 0 has a gold answer that is no"):
+        environment.load(n=1, seed=1)
+    hub(ConnectionError("no route"))
+    with pytest.raises(DataError, match='Set `source` to "generated"'):
+        environment.load(n=1, seed=1)

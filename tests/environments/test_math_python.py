@@ -1,11 +1,15 @@
 """math-python: forms of question files, grading, and what a bad file is told."""
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
+import sympy
 
 from rlm_runs.engine.environments.base import DataError, Example
+from rlm_runs.engine.environments.math_generated import KINDS
 from rlm_runs.engine.environments.math_python import OWN_QUESTIONS, MathPython, MathPythonSettings
 
 GSM8K = Path(__file__).parents[3] / "shared/data/gsm8k_test_100.jsonl"
@@ -115,3 +119,62 @@ def test_the_gold_answers_of_whole_files_score_one(path):
     environment = MathPython(MathPythonSettings(path=str(path)))
     examples = environment.load(n=len(path.read_text().splitlines()), seed=1)
     assert all(environment.score(example, f"\\boxed{{{example.answer}}}").reward == 1 for example in examples)
+
+
+def test_a_path_alone_means_a_local_file():
+    assert MathPythonSettings(path="x").source == "local"
+    again = MathPythonSettings(**MathPythonSettings(path="x").model_dump())
+    assert (again.source, again.path) == ("local", "x")
+    assert MathPythonSettings(path="").source == "bundled"
+
+
+def generated(seed, n=16):
+    return MathPython(MathPythonSettings(source="generated")).load(n=n, seed=seed)
+
+
+def numbers(text):
+    return [int(n) for n in re.findall(r"-?\d+", text.splitlines()[0])]
+
+
+def solved(kind, question):
+    """The answer by another way than the generator's: sympy, or trying everything."""
+    n = numbers(question)
+    x, y = sympy.symbols("x y")
+    if kind == "power_remainder":
+        return pow(n[0], n[1]) % n[2]
+    if kind == "divisor_count":
+        return sympy.divisor_count(n[0])
+    if kind == "multiples_sum":
+        return sum({*range(n[1], n[0] + 1, n[1]), *range(n[2], n[0] + 1, n[2])})
+    if kind == "linear_system":
+        found = sympy.solve([n[0] * x + n[1] * y - n[2], n[3] * x + n[4] * y - n[5]], [x, y])
+        return found[x] + found[y]
+    if kind == "root_powers":
+        roots = sympy.roots(x**2 + n[1] * x + n[2], x)
+        return sympy.simplify(sum(count * root**4 for root, count in roots.items()))
+    if kind == "polynomial_integral":
+        return sympy.integrate(n[0] * x**3 + n[2] * x**2 + n[4] * x, (x, n[5], n[6]))
+    if kind == "lattice_paths":
+        return paths(n[2], n[3], avoid=(n[4], n[5]))
+    dice, sides, total = n[0], n[1], n[4]
+    thrown = itertools.product(range(1, sides + 1), repeat=dice)
+    return sympy.Rational(sum(sum(one) == total for one in thrown), sides**dice)
+
+
+def paths(width, height, *, avoid):
+    ways = {(0, 0): 1}
+    for x, y in itertools.product(range(width + 1), range(height + 1)):
+        if (x, y) != (0, 0):
+            ways[x, y] = 0 if (x, y) == avoid else ways.get((x - 1, y), 0) + ways.get((x, y - 1), 0)
+    return ways[width, height]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_generated_answers_are_what_another_way_finds(seed):
+    for example in generated(seed):
+        gold = sympy.Rational(re.sub(r"\\frac\{(\d+)\}\{(\d+)\}", r"\1/\2", example.answer))
+        assert solved(example.metadata["kind"], example.prompt) == gold, example.prompt
+
+
+def test_every_kind_of_generated_problem_comes_up():
+    assert {example.metadata["kind"] for example in generated(1, n=8)} == set(KINDS)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Environment, Example, Score, Settings
 from .boxed import last_boxed
+from .hub import sample_hub
+from .math_generated import KINDS, problem
 from .math_grader import SHARED
 from .rows import Row, read_rows, sample
 
 OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
+
+HUB_DATASET, HUB_SUBSET, HUB_SPLIT = "PrimeIntellect/INTELLECT-3-RL", "math", "train"
+INSTEAD = 'Set `source` to "generated", which needs no network, or to "local" with a file as `path`.'
 
 MATHEMATICAL_WORDS = frozenset({
     "sqrt", "cbrt", "asin", "acos", "atan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "ceil", "floor",
@@ -42,11 +48,32 @@ they and your own computation agree."""
 class MathPythonSettings(Settings):
     """Where the questions come from."""
 
+    source: Literal["bundled", "generated", "local", "huggingface"] = Field(
+        "bundled",
+        description="Where the questions come from: the few that come with the program, made from the seed, a "
+        "local file, or the subset math of PrimeIntellect/INTELLECT-3-RL; `local` where `path` is given and this is not",
+    )
     path: str = Field(
         "",
-        description="JSONL or CSV file of questions, with the columns question and answer (GSM8K's `#### N` too), "
-        "or problem and answer or solution; empty: the few questions that come with the program",
+        description="File of the source `local`: JSONL or CSV with the columns question and answer (GSM8K's `#### "
+        "N` too), or problem and answer or solution",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_means_local(cls, given: Any) -> Any:
+        """Specs from before there were sources name a path and no source."""
+        if isinstance(given, Mapping) and given.get("path") and "source" not in given:
+            return {**given, "source": "local"}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.source == "local" and not self.path:
+            raise ValueError("source 'local' needs `path`, a JSONL or CSV file")
+        if self.path and self.source != "local":
+            raise ValueError(f"`path` is for the source 'local', not for {self.source!r}")
+        return self
 
 
 class MathPython(Environment[MathPythonSettings]):
@@ -61,17 +88,33 @@ class MathPython(Environment[MathPythonSettings]):
     python_tool: ClassVar[bool] = True
 
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
-        path = self.settings.path or OWN_QUESTIONS
-        # The columns of every row are checked, so that a bad file is refused whatever the sample;
-        # parsing takes a while, and is done for the sample alone.
-        rows = [(row, _question_and_gold(row)) for row in read_rows(path)]
-        return [
-            _example(row, question=q, gold=g) for row, (q, g) in sample(rows, n=n, seed=seed, source=str(path))
-        ]
+        if self.settings.source == "generated":
+            return [self._generated(index, seed=seed) for index in range(n)]
+        if self.settings.source == "huggingface":
+            rows = sample_hub(HUB_DATASET, config=HUB_SUBSET, split=HUB_SPLIT, n=n, seed=seed, instead=INSTEAD)
+            return [_example(row, *_question_and_gold(row)) for row in rows]
+        return _from_file(self.settings.path or OWN_QUESTIONS, n=n, seed=seed)
+
+    def _generated(self, index: int, *, seed: int) -> Example:
+        kinds = list(KINDS)
+        rng = random.Random(f"{self.name}|{seed}|{index}")
+        made = problem(rng, kind=kinds[(index + seed) % len(kinds)])
+        return Example(
+            prompt=PROMPT.format(question=made.question),
+            answer=made.answer,
+            metadata={"source": "generated", "kind": made.kind},
+        )
 
     def score(self, example: Example, answer: str) -> Score:
         correct = any(SHARED.equal(gold=example.answer, answer=reading) for reading in _readings(answer))
         return Score(reward=float(correct), metrics={"boxed": float(last_boxed(answer) is not None)})
+
+
+def _from_file(path: str | Path, *, n: int, seed: int) -> list[Example]:
+    # The columns of every row are checked, so that a bad file is refused whatever the sample;
+    # parsing takes a while, and is done for the sample alone.
+    rows = [(row, _question_and_gold(row)) for row in read_rows(path)]
+    return [_example(row, *read) for row, read in sample(rows, n=n, seed=seed, source=str(path))]
 
 
 def _readings(answer: str) -> list[str]:
@@ -103,11 +146,11 @@ def _is_prose(gold: str) -> bool:
     return any(word not in MATHEMATICAL_WORDS for word in re.findall(r"[A-Za-z]{4,}", bare))
 
 
-def _example(row: Row, *, question: str, gold: str) -> Example:
+def _example(row: Row, question: str, gold: str) -> Example:
     if _is_prose(gold) or not SHARED.is_expression(gold):
         raise row.error(f"has a gold answer that is no mathematical expression: {gold[:200]!r}")
     return Example(
         prompt=PROMPT.format(question=question.strip()),
         answer=gold,
-        metadata={"source": row.path.name, "line": row.line},
+        metadata={"source": row.path.name, row.unit: row.line},
     )
