@@ -5,6 +5,7 @@
     │ ├ PromptTooLong
     │ └ BadCompletion
     ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
+    ├ FunctionsFailed          boundary "sandbox": the functions that its settings give do not run
     └ Stopped                  boundary "control": cancelled, interrupted to be done again, or abandoned
 
 A failure of the sandbox is `sandbox.contract.SandboxError`; one of an environment's tool is told to the model
@@ -68,6 +69,13 @@ class BudgetSpent(RolloutFailure):
     def __init__(self, message: str, *, stop_reason: str) -> None:
         super().__init__(message)
         self.stop_reason = stop_reason
+
+
+class FunctionsFailed(RolloutFailure):
+    """The functions that a scaffold's settings put into the REPL do not run there."""
+
+    boundary = "sandbox"
+    stop_reason = "functions_failed"
 
 
 class Stopped(RolloutFailure):

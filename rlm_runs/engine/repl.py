@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from sandbox.contract import Answer, Batch, CellResult, Sandbox
 
 from .cell_text import shown_text, whole_text
 from .conversation import Conversation
+from .errors import FunctionsFailed
 from .events import ExecutionEnded, ExecutionStarted, ToolCall
 from .run import Run, now
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
@@ -41,6 +42,19 @@ class BatchServer(Protocol):
         """Stops what is still under way for a cell that is over."""
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What holds in a REPL: seconds of a cell, characters of it that are shown, the tool that runs it.
+
+    `functions` is source that runs before the first cell, and again where the state was lost.
+    """
+
+    tool_name: str
+    time_limit: float
+    output_limit: int
+    functions: str = ""
+
+
 class Repl:
     """Runs the cells of one conversation, in a sandbox that it closes.
 
@@ -53,25 +67,26 @@ class Repl:
         run: Run,
         sandbox: Sandbox,
         *,
-        tool_name: str,
-        time_limit: float,
-        output_limit: int,
+        rules: Rules,
         answers: bool = False,
         server: BatchServer | None = None,
         beside: Toolbox | None = None,
     ) -> None:
         self._run = run
         self._sandbox = sandbox
-        self._tool_name = tool_name
-        self._time_limit = time_limit
-        self._output_limit = output_limit
+        self._rules = rules
         self._answers = answers
         self._server = server
         self._beside = beside or Toolbox(run, ())
+        self._functions_due = bool(rules.functions)
         self._cells = 0
         # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cell")
         self.answer = Answer()
+
+    def prepare(self) -> None:
+        """Runs what is to be there before the first cell. Raises FunctionsFailed, SandboxError."""
+        self._run.wait_for(self._thread.submit(self._run_functions))
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Runs the cell of a tool call and adds what is shown of it. Raises SandboxError."""
@@ -111,9 +126,9 @@ class Repl:
         self._thread.shutdown(wait=True)
 
     def _code_of(self, call: ToolCall) -> str:
-        if call.name != self._tool_name:
+        if call.name != self._rules.tool_name:
             raise BadCall(
-                f"there is no tool {call.name!r}; there is {', '.join([self._tool_name, *self._beside])}"
+                f"there is no tool {call.name!r}; there is {', '.join([self._rules.tool_name, *self._beside])}"
             )
         code = arguments_of(call, required=["code"])["code"]
         if not isinstance(code, str):
@@ -121,20 +136,38 @@ class Repl:
         return code
 
     def _execute(self, code: str, *, key: int) -> CellResult:
+        self._run_functions()
+        result = self._execute_cell(code, key=key)
+        self._functions_due = result.state_lost and bool(self._rules.functions)
+        return result
+
+    def _execute_cell(self, code: str, *, key: int) -> CellResult:
         server, numbers = self._server, itertools.count()
         if server is None:
-            return self._sandbox.execute(code, time_limit=self._time_limit)
+            return self._sandbox.execute(code, time_limit=self._rules.time_limit)
         try:
             return self._sandbox.execute(
                 code,
-                time_limit=self._time_limit,
+                time_limit=self._rules.time_limit,
                 on_batch=lambda batch: server.serve(batch, parent=key, number=next(numbers)),
             )
         finally:
             server.abandon(key)
 
+    def _run_functions(self) -> None:
+        if not self._functions_due:
+            return
+        result = self._sandbox.execute(self._rules.functions, time_limit=self._rules.time_limit)
+        self._run.control.check()
+        if result.error is not None:
+            told = result.error.traceback.strip() or f"{result.error.type}: {result.error.message}"
+            raise FunctionsFailed(f"the functions of the scaffold's settings failed in the REPL: {told}")
+        self._functions_due = False
+
     def _tell(self, result: CellResult, *, key: int) -> str:
-        shown, cut = shown_text(result, number=self._cells, limit=self._output_limit, time_limit=self._time_limit)
+        shown, cut = shown_text(
+            result, number=self._cells, limit=self._rules.output_limit, time_limit=self._rules.time_limit
+        )
         whole = whole_text(result, number=self._cells)
         self._run.emit(
             ExecutionEnded(

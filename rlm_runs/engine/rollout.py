@@ -83,7 +83,8 @@ def run_rollout(
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    spec = SandboxSpec(packages=plan.environment.packages, limits=plan.sandbox_limits)
+    packages = plan.scaffold_settings.all_packages(plan.environment.packages)
+    spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
     @contextmanager
     def open_sandbox(control: Control) -> Iterator[Sandbox]:

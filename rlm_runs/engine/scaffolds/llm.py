@@ -10,9 +10,10 @@ from ..clients.base import Completion
 from ..conversation import Conversation, Ended, no_reply
 from ..environments.base import Example
 from ..events import Message
-from ..repl import Repl, repl_tool
+from ..repl import Repl, Rules, repl_tool
 from ..toolbox import Toolbox, refuse
 from .base import Task
+from .rlm_prompts import packages_text
 from .settings import LlmSettings
 
 PYTHON_TOOL = "python"
@@ -40,7 +41,7 @@ def run_llm(task: Task, settings: LlmSettings) -> Ended:
 def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> Ended:
     description = (
         "Runs a cell in a persistent Python REPL and returns its output. Installed: the standard library"
-        f"{''.join(', ' + package for package in task.environment.packages)}. "
+        f"{packages_text(task.environment, settings)}. "
         f"A cell may run for {settings.cell_time_limit:g} seconds."
     )
     tool = repl_tool(name=PYTHON_TOOL, description=description)
@@ -49,9 +50,7 @@ def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> E
         repl = Repl(
             task.run,
             sandbox,
-            tool_name=PYTHON_TOOL,
-            time_limit=settings.cell_time_limit,
-            output_limit=settings.output_limit,
+            rules=Rules(PYTHON_TOOL, settings.cell_time_limit, settings.output_limit),
         )
         with closing(repl):
             return _loop(task, task.root, repl, settings)

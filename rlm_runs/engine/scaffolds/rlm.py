@@ -22,7 +22,7 @@ from ..environments.base import Tool
 from ..errors import BudgetSpent
 from ..events import Message
 from ..plain_sub_llm import PlainSubLlm
-from ..repl import BatchServer, Repl, repl_tool
+from ..repl import BatchServer, Repl, Rules, repl_tool
 from ..run import Run
 from ..sub_llms import SubLlm, SubLlms
 from ..toolbox import Toolbox, schemas
@@ -105,18 +105,21 @@ class Rlm:
             repl = Repl(
                 run,
                 sandbox,
-                tool_name=REPL_TOOL,
-                time_limit=self.settings.cell_time_limit,
-                output_limit=self.settings.output_limit,
+                rules=self._rules(),
                 answers=True,
                 server=server,
                 beside=Toolbox(run, self.own_tools),
             )
             with closing(repl):
                 try:
+                    repl.prepare()
                     return self._loop(conversation, repl)
                 except BudgetSpent as spent:
                     return Ended(self.answer.content, spent.stop_reason)
+
+    def _rules(self) -> Rules:
+        settings = self.settings
+        return Rules(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
 
     def _loop(self, conversation: Conversation, repl: Repl) -> Ended:
         reply = _Reply(window=conversation.model.window, warn_at=self.settings.context_warning)

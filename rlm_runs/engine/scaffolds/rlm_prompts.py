@@ -7,7 +7,8 @@ from pathlib import Path
 from string import Template
 
 from ..environments.base import Environment, Example, Settings, Tool
-from .settings import RlmSettings, RlmTipsSettings
+from ..functions import described
+from .settings import RlmSettings, RlmTipsSettings, ScaffoldSettings
 
 REPL_TOOL = "call_python_repl"
 _SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text().strip())
@@ -37,6 +38,7 @@ def root_system_prompt(environment: Environment[Settings], example: Example, set
         environment,
         settings,
         depth=0,
+        template=Template(settings.system_prompt) if settings.system_prompt else _SYSTEM,
         role=_ROOT,
         context="" if data is None else f"a string of {len(data):,} characters: the input data of the task",
         max_turns=settings.max_turns or environment.max_turns,
@@ -65,6 +67,17 @@ def user_prompt(environment: Environment[Settings], example: Example, settings: 
     return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"
 
 
+def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
+    """The packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
+    described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
+    return "".join(f", {name} ({about})" if about else f", {name}" for name, about in described)
+
+
+def _functions(source: str) -> str:
+    lines = "".join(f"\n  - {line}" for line in described(source))
+    return f"\n- These functions are there already:{lines}" if lines else ""
+
+
 def _system_prompt(
     environment: Environment[Settings],
     settings: RlmSettings,
@@ -73,13 +86,15 @@ def _system_prompt(
     role: str,
     context: str,
     max_turns: int,
+    template: Template = _SYSTEM,
 ) -> str:
-    return _SYSTEM.substitute(
+    return template.substitute(
         role=role,
         context=f"- `context` is {context}.\n" if context else "",
         sub_llms=_sub_llms(environment.tools(), settings, depth=depth),
         batches_included=", the calls of `llm_batch` included" if depth < settings.depth else "",
-        packages="".join(f", {package}" for package in environment.packages),
+        packages=f"Python's standard library is there{packages_text(environment, settings)}.",
+        functions=_functions(settings.functions),
         cell_time_limit=f"{settings.cell_time_limit:g}",
         output_limit=f"{settings.output_limit:,}",
         max_turns=max_turns,

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from string import Template
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..budget import BudgetLimits
+from ..functions import check_source
+
+PLACEHOLDERS = (
+    "context",
+    "sub_llms",
+    "packages",
+    "functions",
+    "cell_time_limit",
+    "output_limit",
+    "max_turns",
+)
+"""What a system prompt of one's own may hold behind a `$`.
+
+`context`, `sub_llms` and `functions` are the lines that say what of it is in the REPL, empty where there is
+nothing; `packages` is a sentence; the others are numbers.
+"""
 
 
 class ScaffoldSettings(BaseModel):
@@ -24,6 +43,31 @@ class ScaffoldSettings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, description="Tokens of a rollout, all models together.")
     max_dollars: Decimal | None = Field(default=None, gt=0, description="Dollars of a rollout.")
     max_seconds: float | None = Field(default=None, gt=0, description="Seconds of a rollout.")
+    packages: dict[str, str] = Field(
+        default={},
+        description="pip requirements beside those of the environment: a list, or a table of descriptions.",
+    )
+
+    @field_validator("packages", mode="before")
+    @classmethod
+    def _names_as_table(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {given: ""}
+        if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+            return dict.fromkeys(given, "")
+        return given
+
+    @field_validator("packages")
+    @classmethod
+    def _are_requirements(cls, given: dict[str, str]) -> dict[str, str]:
+        for name in given:
+            if not name[:1].isalnum() or not name.isprintable():
+                raise ValueError(f"{name!r} is not a pip requirement such as 'numpy' or 'scipy>=1.10'")
+        return given
+
+    def all_packages(self, of_environment: Sequence[str]) -> tuple[str, ...]:
+        """What the sandbox needs: the environment's packages and those of these settings."""
+        return tuple(dict.fromkeys([*of_environment, *self.packages]))
 
     @property
     def limits(self) -> BudgetLimits:
@@ -61,6 +105,33 @@ class RlmSettings(ScaffoldSettings):
     context_warning: float = Field(
         default=0.8, gt=0, le=1, description="Part of the model's window at which it is told to finish."
     )
+    system_prompt: str = Field(
+        default="",
+        max_length=1_000_000,
+        description="The root's system prompt instead of ours; "
+        f"it may hold ${', $'.join(PLACEHOLDERS)}, and $$ for a $.",
+    )
+    functions: str = Field(
+        default="",
+        max_length=500_000,
+        description="Python source, run in each REPL before its first cell; its functions are told in the prompt.",
+    )
+
+    @field_validator("system_prompt")
+    @classmethod
+    def _has_our_placeholders_only(cls, given: str) -> str:
+        template = Template(given)
+        if not template.is_valid():
+            raise ValueError("has a $ that begins no placeholder; write $$ for a $")
+        unknown = sorted(set(template.get_identifiers()) - set(PLACEHOLDERS))
+        if unknown:
+            raise ValueError(f"has unknown placeholders {', '.join(unknown)}; allowed: {', '.join(PLACEHOLDERS)}")
+        return given
+
+    @field_validator("functions")
+    @classmethod
+    def _can_be_compiled(cls, given: str) -> str:
+        return check_source(given)
 
 
 class RlmTipsSettings(RlmSettings):
