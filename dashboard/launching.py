@@ -12,7 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
 
@@ -24,6 +24,7 @@ from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.settings import SETTINGS
 from rlm_runs.launch import Problem
 from rlm_runs.models.experiments import Scaffold
+from rlm_runs.spec import Sampling
 
 _ABOUT_SCAFFOLDS = {
     "llm": "The model alone, with the environment's own tools.",
@@ -31,7 +32,8 @@ _ABOUT_SCAFFOLDS = {
     "rlm_tips": "The same, with the environment's tips in its prompt.",
 }
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
-_SIMPLE = ("name", "description", "examples", "seed", "repetitions")
+_SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+_SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
 _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
 
 
@@ -84,8 +86,16 @@ class LaunchPage:
     environments: tuple[Choice, ...]
     scaffolds: tuple[Choice, ...]
     endpoints: tuple[EndpointChoices, ...]
+    sampling: tuple[Setting, ...]
     problems: Mapping[str, tuple[str, ...]]
     toml: str
+
+    @property
+    def more_is_open(self) -> bool:
+        """Whether what is seldom changed should be seen without asking."""
+        return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
+            setting.value or setting.problems for setting in self.sampling
+        )
 
 
 def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
@@ -113,6 +123,7 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
             for name, found in SETTINGS.items()
         ),
         endpoints=tuple(_endpoints(data, placed)),
+        sampling=tuple(_sampling(data, placed)),
         problems=placed,
         toml=as_toml(spec_of(data)),
     )
@@ -154,6 +165,11 @@ def _setting(
     )
 
 
+def _sampling(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
+    for key, field in _SAMPLING.items():
+        yield replace(_setting(f"sampling.{key}", key, field, data, placed), default="not sent")
+
+
 def _endpoints(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[EndpointChoices]:
     for endpoint, choices in groupby(model_choices(), key=lambda choice: choice.endpoint):
         yield EndpointChoices(
@@ -193,6 +209,11 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
         for name in _SIMPLE
         if (text := str(data.get(name, "")).strip())
     }
+    sampling = {
+        key: _number_or_text(text) for key in _SAMPLING if (text := str(data.get(f"sampling.{key}", "")).strip())
+    }
+    if sampling:
+        spec["sampling"] = sampling
     return spec | {
         "models": data.getlist("models"),
         "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
@@ -270,7 +291,8 @@ def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str
 def _place(data: QueryDict, field: str) -> str:
     found = _INDEXED.fullmatch(field)
     if found is None:
-        return field if field in (*_SIMPLE, "models", "scaffolds", "environments") else ""
+        known = (*_SIMPLE, "models", "scaffolds", "environments", *(f"sampling.{key}" for key in _SAMPLING))
+        return field if field in known else ""
     kind, index, setting = found[1], int(found[2]), found[3]
     names = data.getlist(kind) if kind == "models" else [name for name, _ in _entries(kind, data)]
     if index >= len(names):

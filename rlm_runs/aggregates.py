@@ -375,6 +375,8 @@ def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], 
 
 def _model_settings(arm: Arm) -> dict[str, Any]:
     own = {"model": arm.model, **arm.sampling}
+    if arm.judge_model:
+        own["judge"] = arm.judge_model
     return own if arm.sub_model == arm.model else {**own, "sub-model": arm.sub_model}
 
 

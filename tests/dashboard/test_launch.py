@@ -50,6 +50,14 @@ def test_none_and_yes_are_words():
     ]
 
 
+def test_sampling_and_further_models_are_given_only_where_set():
+    spec = spec_of(given(BASE + "&sub_model=gpt-5-nano&judge_model=&sampling.temperature=0.5&sampling.top_p="))
+    assert spec["sub_model"] == "gpt-5-nano"
+    assert "judge_model" not in spec
+    assert spec["sampling"] == {"temperature": 0.5}
+    assert tomllib.loads(as_toml(spec)) == spec
+
+
 def test_settings_of_what_is_not_ticked_do_not_count():
     assert spec_of(given(BASE + "&environments.oolong.labels=yes"))["environments"] == ["verbatim-copy"]
 
@@ -69,7 +77,9 @@ def test_the_file_says_the_same():
         ("environments[0].name", "environments.verbatim-copy"),
         ("environments", "environments"),
         ("environments[9]", "environments"),
-        ("sampling.temperature", ""),
+        ("sampling.temperature", "sampling.temperature"),
+        ("sampling.extra_body", ""),
+        ("judge_model", "judge_model"),
         ("", ""),
     ],
 )
