@@ -374,10 +374,11 @@ def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], 
 
 
 def _model_settings(arm: Arm) -> dict[str, Any]:
-    own = {"model": arm.model, **arm.sampling}
-    if arm.judge_model:
-        own["judge"] = arm.judge_model
-    return own if arm.sub_model == arm.model else {**own, "sub-model": arm.sub_model}
+    others = {"sub-model": arm.sub_model, "judge": arm.judge_model}
+    same = ("", arm.model)
+    return {"model": arm.model, **arm.sampling} | {
+        role: "the same" if model in same else model for role, model in others.items()
+    }
 
 
 def _in_words(value: Any) -> str:

@@ -98,6 +98,20 @@ def test_differing_settings_name_groups_and_series():
 
 
 @pytest.mark.django_db
+def test_a_judge_or_sub_model_of_its_own_is_a_setting():
+    experiment = make_experiment(models=("a", "b"), scaffolds=("rlm",))
+    first, second = experiment.arms.all()
+    first.judge_model, second.judge_model, second.sub_model = "a", "j", "s"
+    first.save()
+    second.save()
+    groups = [arm.group for arm in aggregates.summary(experiment).arms]
+    assert groups == [
+        "verbatim-copy · judge the same · model a · sub-model the same",
+        "verbatim-copy · judge j · model b · sub-model s",
+    ]
+
+
+@pytest.mark.django_db
 def test_settings_of_a_scaffold_make_series():
     experiment = make_experiment(scaffolds=("rlm", "rlm"))
     for arm in experiment.arms.all():
