@@ -1,11 +1,11 @@
 """docs/environments.md says what there is, and its example works as it stands."""
 
 import re
-import runpy
 from pathlib import Path
 
 import pytest
 
+from rlm_runs.engine.environments.own import from_folder
 from rlm_runs.engine.environments.registry import REGISTRY
 
 PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
@@ -25,10 +25,11 @@ def test_every_setting_and_metric_is_described(name):
 def test_the_example_of_a_new_environment_works(tmp_path):
     code = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL).group(1)
     assert len(code.splitlines()) < 60
-    module = tmp_path / "reverse_words.py"
-    module.write_text(code)
-    made = runpy.run_path(str(module))
-    environment = made["ReverseWords"](made["ReverseWordsSettings"](count=5))
+    (tmp_path / "reverse_words.py").write_text(code)
+    ((where, environment_type),) = from_folder(tmp_path)
+    assert where == str(tmp_path / "reverse_words.py")
+    assert environment_type.name == "reverse-words"
+    environment = environment_type(environment_type.settings_type(count=5))
     examples = environment.load(n=5, seed=7)
     assert examples == environment.load(n=5, seed=7)
     assert all(environment.score(example, example.answer).reward == 1 for example in examples)

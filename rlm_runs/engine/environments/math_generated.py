@@ -96,8 +96,8 @@ def _lattice_paths(rng: random.Random) -> Made:
     x, y = rng.randint(1, width - 1), rng.randint(1, height - 1)
     through = math.comb(x + y, x) * math.comb(width - x + height - y, width - x)
     question = (
-        f"How many paths lead from (0, 0) to ({width}, {height}) by unit steps right or up and do not pass through "
-        f"the point ({x}, {y})?"
+        f"How many paths lead from (0, 0) to ({width}, {height}) by unit steps right or up and do not pass "
+        f"through the point ({x}, {y})?"
     )
     return question, math.comb(width + height, width) - through
 

@@ -51,7 +51,7 @@ class MathPythonSettings(Settings):
     source: Literal["bundled", "generated", "local", "huggingface"] = Field(
         "bundled",
         description="Where the questions come from: the few that come with the program, made from the seed, a "
-        "local file, or the subset math of PrimeIntellect/INTELLECT-3-RL; `local` where `path` is given and this is not",
+        "local file, or the subset math of PrimeIntellect/INTELLECT-3-RL; `local` where only `path` is given",
     )
     path: str = Field(
         "",

@@ -1,4 +1,4 @@
-"""The environments by their public names."""
+"""The environments by their public names: those that come with the program, and then one's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .deepdive import DeepDive
 from .math_python import MathPython
 from .needle_in_haystack import NeedleInHaystack
 from .oolong import Oolong
+from .own import add_own
 from .verbatim_copy import VerbatimCopy
 
 REGISTRY: dict[str, type[Environment[Any]]] = {
@@ -18,3 +19,4 @@ REGISTRY: dict[str, type[Environment[Any]]] = {
     "oolong": Oolong,
     "math-python": MathPython,
 }
+add_own(REGISTRY)
