@@ -8,6 +8,7 @@ import pytest
 
 from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
+from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.control import Control
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan, run_rollout
@@ -29,12 +30,14 @@ def backend(tmp_path_factory):
 def play(backend):
     """Runs a rollout of a scripted model; the events that it told."""
 
-    def run(script, *, settings=None, environment=None, control=None, window=None, price=None, record=None):
+    def run(script, *, settings=None, environment=None, control=None, price=None, **more):
+        """`more` may hold `window`, `record`, and `text_tools` for a model without tool calling."""
         told = []
         with ScriptedServer(script) as server:
             client = ChatClient(
                 base_url=server.url, api_key="", retry=RetryPolicy(tries=2, first_wait=0.01), timeout=30
             )
+            reached = TextToolsClient(client) if more.get("text_tools") else client
             try:
                 run_rollout(
                     RolloutPlan(
@@ -43,11 +46,11 @@ def play(backend):
                         scaffold_settings=settings or RlmSettings(),
                         model="m",
                         sub_model="m",
-                        window=window,
+                        window=more.get("window"),
                     ),
-                    clients=Clients(main=client, sub=client, judge=client),
+                    clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
-                    record=record or told.append,
+                    record=more.get("record", told.append),
                     control=control or Control(),
                     price=price or (lambda model, usage: Decimal("0.001")),
                     price_version="test",

@@ -1,0 +1,93 @@
+"""Fenced blocks in a model's text: how a model without tool calling calls tools, read and written.
+
+    ```repl
+    print(len(context))
+    ```
+
+A block fenced as `repl` is a cell, one fenced as `tool` a JSON object with `name` and `arguments`. A longer fence
+may hold shorter ones. Text is read line by line, which takes linear time whatever a model wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_OPENING = re.compile(r"(`{3,})(repl|tool)[^\S\n]*")
+_NAME = re.compile(r'"name"\s*:\s*"([^"]{1,100})"')
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block; `start` is where its fence begins in the text, `closed` whether it ended before the text did."""
+
+    kind: str
+    body: str
+    start: int
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Called:
+    """A tool and its arguments, as JSON text that is perhaps malformed."""
+
+    name: str
+    arguments: str
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The blocks of a text, in order."""
+    fence, kind, start, at = "", "", 0, 0
+    body: list[str] = []
+    for line in text.split("\n"):
+        opening = None if fence else _OPENING.fullmatch(line)
+        if opening is not None:
+            fence, kind, start, body = opening[1], opening[2], at, []
+        elif fence and line.rstrip() == fence:
+            yield Block(kind, "\n".join(body), start, closed=True)
+            fence = ""
+        elif fence:
+            body.append(line)
+        at += len(line) + 1
+    if fence:
+        yield Block(kind, "\n".join(body), start, closed=False)
+
+
+def call_of(block: Block, *, cell_tool: str) -> Called:
+    """What a block calls; `cell_tool` is the tool that runs cells, "" where there is none."""
+    if block.kind == "repl":
+        return Called(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
+    try:
+        asked = json.loads(block.body, strict=False)
+    except (ValueError, RecursionError):
+        asked = None
+    if isinstance(asked, dict) and isinstance(asked.get("name"), str):
+        return Called(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
+    # The tool that was meant says what is wrong with its arguments.
+    named = _NAME.search(block.body)
+    return Called(named[1] if named else "tool", block.body)
+
+
+def written(calls: Sequence[Called], *, cell_tool: str) -> str:
+    """The blocks that make these calls."""
+    return "\n".join(_written(call, cell_tool=cell_tool) for call in calls)
+
+
+def _written(call: Called, *, cell_tool: str) -> str:
+    kind, body = "tool", f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments or "{}"}}}'
+    if call.name == cell_tool and (code := _code_of(call.arguments)) is not None:
+        kind, body = "repl", code
+    longest = max((len(run) for run in re.findall(r"^`{3,}", body, re.MULTILINE)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{kind}\n{body}\n{fence}"
+
+
+def _code_of(arguments: str) -> str | None:
+    try:
+        found = json.loads(arguments, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    code = found.get("code") if isinstance(found, dict) else None
+    return code if isinstance(code, str) else None
