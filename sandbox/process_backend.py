@@ -129,6 +129,8 @@ class ProcessBackend:
         self._settings.state_dir.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._settings.state_dir))
         (scratch / OWNER_FILE).write_text(str(owner.me()))
+        home = scratch / "home"
+        home.mkdir()
         config = {
             "lifetime_seconds": lifetime_seconds,
             "output_chars": spec.limits.output_chars,
@@ -142,8 +144,8 @@ class ProcessBackend:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=errors,
-                cwd=scratch,
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(scratch)},
+                cwd=home,
+                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)},
                 start_new_session=True,
             )
         except OSError as error:

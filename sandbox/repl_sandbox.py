@@ -22,6 +22,7 @@ _WATCHDOG_SECONDS = 1.6
 _SETUP_SECONDS = 60.0
 _CHARS_PER_SETUP_SECOND = 200_000
 _MAX_CODE = 1_000_000
+_MAX_SECONDS = 1e6
 
 
 class _BoxLost(Exception):
@@ -63,6 +64,8 @@ class ReplSandbox:
         on_batch: Callable[[Batch], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> CellResult:
+        if not 0 < time_limit < _MAX_SECONDS:
+            raise ValueError(f"a cell's time limit of {time_limit} s")
         if len(code) > _MAX_CODE:
             message = f"the cell has {len(code)} characters; at most {_MAX_CODE} are allowed"
             return CellResult(

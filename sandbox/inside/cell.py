@@ -94,7 +94,7 @@ def _plainly(error: BaseException) -> dict[str, str]:
 
 def _users_traceback(error: BaseException) -> str:
     frames = _from_cell(error.__traceback__)
-    told = traceback.TracebackException(type(error), error, frames, compact=True)
+    told = traceback.TracebackException(type(error), error, frames)
     _only_users_frames(told, depth=0)
     return "".join(told.format())
 

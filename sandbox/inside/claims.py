@@ -84,6 +84,7 @@ _DONE: dict[str, Check] = {
 }
 _BATCH: dict[str, Check] = {
     "batch": whole(),
+    "cell": whole(),
     "pieces": each(row(whole(MAX_BATCH_PROMPTS), text(PIECE_CHARS)), at_most=MAX_BATCH_PROMPTS),
     "last": flag,
 }

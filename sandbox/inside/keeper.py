@@ -40,8 +40,9 @@ _NEVER = float("inf")
 class Cell:
     """The running cell."""
 
-    def __init__(self, *, number: int, pid: int, pipe: int, limit: float, output_chars: int) -> None:
-        self.number = number
+    def __init__(self, run: Frame, *, pid: int, pipe: int, output_chars: int) -> None:
+        self.number = int(run["number"])
+        self.has_sub_llms = bool(run["sub_llms"])
         self.pipe = pipe
         self.output = Output(limit=output_chars)
         self.live: list[str] = []
@@ -52,7 +53,7 @@ class Cell:
         self.interrupts = 0
         self.cpu_before = kernel.cpu_seconds(pid)
         self.started_at = time.monotonic()
-        self.ends_at = self.started_at + limit
+        self.ends_at = self.started_at + float(run["limit"])
 
     @property
     def next_step_at(self) -> float:
@@ -192,13 +193,8 @@ class Keeper:
             return
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        self._cell = Cell(
-            number=frame["number"],
-            pid=self.pid,
-            pipe=reading,
-            limit=float(frame["limit"]),
-            output_chars=self._supervisor.config.output_chars,
-        )
+        limit = self._supervisor.config.output_chars
+        self._cell = Cell(frame, pid=self.pid, pipe=reading, output_chars=limit)
         self._supervisor.watch(reading, self._hear_output)
         self._send(enclose(body), fd=writing)
 
@@ -324,20 +320,21 @@ class Keeper:
 
     def _pass_batch_on(self, frame: Frame) -> None:
         cell, number = self._cell, frame["batch"]
-        if cell is None:  # of a thread that an earlier cell left behind
-            if frame["t"] == "batch":
-                self._send(encode({"t": "over", "batch": number}))
-            return
         if frame["t"] == "cancel":
-            if cell.batches.pop(number, None) is None:
-                return
-        else:
-            if number not in cell.batches and len(cell.batches) >= claims.MAX_BATCHES:
-                raise WireError("too many batches at a time")
-            chars = cell.batches.get(number, 0) + sum(len(text) for _, text in frame["pieces"])
-            if chars > claims.MAX_BATCH_CHARS:
-                raise WireError("a batch over the limit")
-            cell.batches[number] = chars
+            if cell is not None and cell.batches.pop(number, None) is not None:
+                self._supervisor.tell({**frame, "repl": self.number})
+            return
+        if cell is None or frame["cell"] != cell.number:  # of a thread that an earlier cell left behind
+            self._send(encode({"t": "over", "batch": number}))
+            return
+        if not cell.has_sub_llms:
+            raise WireError("a batch where there are no sub-LLMs")
+        if number not in cell.batches and len(cell.batches) >= claims.MAX_BATCHES:
+            raise WireError("too many batches at a time")
+        chars = cell.batches.get(number, 0) + sum(len(text) for _, text in frame["pieces"])
+        if chars > claims.MAX_BATCH_CHARS:
+            raise WireError("a batch over the limit")
+        cell.batches[number] = chars
         self._supervisor.tell({**frame, "repl": self.number})
 
     # -- output

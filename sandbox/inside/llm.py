@@ -24,13 +24,15 @@ class LlmBatch:
         self._line = line
         self._interrupts = interrupts
         self._numbers = itertools.count()
+        self._cell = 0
         self._open = False
         self._has_host = False
 
     def __repr__(self) -> str:
         return "<function llm_batch(prompts: list[str]) -> list[str]>"
 
-    def open(self, *, has_host: bool) -> None:
+    def open(self, *, cell: int, has_host: bool) -> None:
+        self._cell = cell
         self._open = True
         self._has_host = has_host
 
@@ -54,7 +56,7 @@ class LlmBatch:
         self.partial = answers
         waits = True
         try:
-            self._line.send(*_frames(number, prompts))
+            self._line.send(*_frames(number, prompts, cell=self._cell))
             summary = self._collect(number, answers)
             waits = False
         except KeyboardInterrupt:
@@ -102,14 +104,14 @@ def _checked(prompts: list[str]) -> list[str]:
     return [str.__str__(prompt) for prompt in prompts]
 
 
-def _frames(number: int, prompts: list[str]) -> list[Frame]:
+def _frames(number: int, prompts: list[str], *, cell: int) -> list[Frame]:
     """The batch in as few frames as its size allows."""
     frames: list[Frame] = []
     room = 0
     for index, prompt in enumerate(prompts):
         for piece in pieces(prompt):
             if not frames or len(piece) > room:
-                frames.append({"t": "batch", "batch": number, "pieces": [], "last": False})
+                frames.append({"t": "batch", "batch": number, "cell": cell, "pieces": [], "last": False})
                 room = PIECE_CHARS
             frames[-1]["pieces"].append([index, piece])
             room -= len(piece)

@@ -57,7 +57,6 @@ class Interrupts:
 
     def handle(self, *_: object) -> None:
         if self._allowed:
-            self._allowed = False
             raise KeyboardInterrupt
         self._pending = True
 
@@ -218,7 +217,7 @@ class Repl:
         self._connect_streams(self.line.fds.popleft())
         reserve = os_open("/dev/null", O_RDONLY)  # room for the next cell's pipe, if this one opens all it can
         code = self._text("code") + frame["code"]
-        self.llm_batch.open(has_host=frame["sub_llms"])
+        self.llm_batch.open(cell=frame["number"], has_host=frame["sub_llms"])
         self.namespace["__builtins__"] = builtins
         self.interrupts.arm()
         self.line.in_cell = True

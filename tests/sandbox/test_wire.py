@@ -179,7 +179,7 @@ class TestHost:
             {"t": "done", "repl": 0},
             {"t": "ready", "repl": 0},
             {"t": "output", "repl": 0, "text": "x" * 11},
-            {"t": "batch", "repl": 0, "batch": 0, "pieces": [[0, "not asked for"]], "last": True},
+            {"t": "batch", "repl": 0, "batch": 0, "cell": 1, "pieces": [[0, "not asked for"]], "last": True},
             {"t": "output", "repl": 0, "text": 7},
         ],
     )

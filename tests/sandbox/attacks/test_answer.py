@@ -82,7 +82,7 @@ def finish(batch):
         "import itertools; llm_batch(itertools.repeat('p'))",
         "class S(str):\n    def __len__(self): return -1\n    __str__ = __getitem__ = __len__\nllm_batch([S('p')])",
         "llm_batch(['\\x00', '\\ud800', ''])",
-        "llm_batch.open(has_host=False); llm_batch(['p'])",
+        "llm_batch.open(cell=7, has_host=True); llm_batch(['p'])",
         "llm_batch.__dict__.clear()",
         "class P(list):\n    def __iter__(self): return iter([llm_batch(['inner'])[0]])\nllm_batch(P(['x']))",
         "llm_batch([llm_batch([llm_batch(['a'])[0]])[0]])",
@@ -102,6 +102,12 @@ def test_threads_that_wait_for_a_batch_when_the_cell_ends(attack):
     )
     assert not result.state_lost
     assert all(batch.cancelled.is_set() for batch in batches)
+
+
+def test_a_thread_that_asks_in_a_later_cell(sandbox, attack):
+    attack("import threading; threading.Timer(0.2, llm_batch, [['late']]).start()", on_batch=finish)
+    result = sandbox.execute("import time; time.sleep(0.4); 'undisturbed'", time_limit=5)
+    assert (result.out, result.output, result.error) == ("'undisturbed'", "", None)
 
 
 def test_more_batches_at_a_time_than_are_allowed(attack):

@@ -1,5 +1,7 @@
 """Cells that end, signal, multiply or look into processes."""
 
+import time
+
 import pytest
 
 from tests.sandbox.attacks.conftest import only_in_a_container
@@ -17,7 +19,6 @@ from tests.sandbox.attacks.conftest import only_in_a_container
         "import signal, time; signal.alarm(1); time.sleep(5)",
         "import os, threading; threading.Thread(target=os._exit, args=(1,)).start(); threading.Event().wait()",
         "import os; os.execvp('true', ['true'])",
-        "import sys; sys.setrecursionlimit(10**9)\ndef f(): f.__call__()\nf()",
     ],
 )
 def test_ending_the_repl_costs_its_state_only(attack, code):
@@ -25,6 +26,10 @@ def test_ending_the_repl_costs_its_state_only(attack, code):
     assert result.state_lost
     assert result.error.type == "StateLost"
     assert not attack.after.state_lost
+
+
+def test_recursion_without_a_limit(attack):
+    attack("import sys; sys.setrecursionlimit(10**9)\ndef f(): f.__call__()\nf()")
 
 
 @pytest.mark.parametrize("signal", ["SIGSTOP", "SIGTSTP", "SIGTTIN"])
@@ -66,8 +71,6 @@ def test_many_forks_that_go_on_with_the_cell(attack):
 
 def test_a_late_exit_is_told_with_the_next_cell(sandbox):
     sandbox.execute("x = 1\nimport os, threading\nthreading.Timer(0.2, os._exit, [7]).start()", time_limit=5)
-    import time
-
     time.sleep(0.6)
     result = sandbox.execute("'x' in globals()", time_limit=5)
     assert (result.state_lost, result.out) == (True, "False")
