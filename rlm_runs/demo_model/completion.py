@@ -42,7 +42,8 @@ def chat_completion(request: ChatRequest, *, reply: Reply) -> dict[str, Any]:
 
 
 def _tool_call(reply: Reply, *, digest: str) -> dict[str, Any]:
-    function = {"name": reply.tool, "arguments": json.dumps({"code": reply.code})}
+    arguments = {"code": reply.code} if reply.arguments is None else reply.arguments
+    function = {"name": reply.tool, "arguments": json.dumps(arguments)}
     return {"id": f"call_{digest[24:40]}", "type": "function", "function": function}
 
 

@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .tokens import content_text
@@ -24,12 +24,13 @@ STUCK_AFTER = 3
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model says: reasoning and text, and perhaps one call of a tool that takes code."""
+    """What the model says: reasoning and text, and perhaps one call of a tool, which takes code or `arguments`."""
 
     content: str = ""
     reasoning: str = ""
     tool: str = ""
     code: str = ""
+    arguments: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Step:
 
     code: str
     shown: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -56,6 +58,8 @@ class Conversation:
     tools: frozenset[str]
     steps: tuple[Step, ...]
     seed: str
+    steady_seed: str
+    """The same whatever tools there are: a sub-LLM's last turn has none."""
 
     @property
     def is_rlm(self) -> bool:
@@ -92,6 +96,10 @@ class Conversation:
         """Random numbers of this conversation's own, a different stream for each name."""
         return random.Random(f"{self.seed}|{name}")
 
+    def steady_rng(self, name: str) -> random.Random:
+        """The same, and the same in a turn in which the tools are taken away."""
+        return random.Random(f"{self.steady_seed}|{name}")
+
     def chance(self, probability: float, name: str) -> bool:
         """A decision that stays the same in every turn of the conversation."""
         return self.rng(name).random() < probability
@@ -105,29 +113,39 @@ def read_conversation(
     task = next((_text(m) for m in messages if m.get("role") == "user"), "")
     functions = [tool.get("function") for tool in tools]
     names = frozenset(str(f.get("name")) for f in functions if isinstance(f, dict))
-    opening = "\x00".join([seed, system, task, *sorted(names)])
-    digest = hashlib.sha256(opening.encode("utf-8", "replace")).hexdigest()
-    return Conversation(system=system, task=task, tools=names, steps=_steps(messages), seed=digest)
+    return Conversation(
+        system=system,
+        task=task,
+        tools=names,
+        steps=_steps(messages),
+        seed=_digest(seed, system, task, *sorted(names)),
+        steady_seed=_digest(seed, system, task),
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def _steps(messages: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    codes: dict[str, str] = {}
+    called: dict[str, dict[str, Any]] = {}
     steps: list[Step] = []
     for message in messages:
         for call in message.get("tool_calls") or []:
-            codes[str(call.get("id"))] = _code((call.get("function") or {}).get("arguments"))
+            called[str(call.get("id"))] = _arguments((call.get("function") or {}).get("arguments"))
         if message.get("role") == "tool":
             shown = re.sub(r"\n?\[Execution time: [^\]]*\]\s*$", "", _text(message))
-            steps.append(Step(code=codes.get(str(message.get("tool_call_id")), ""), shown=shown))
+            arguments = called.get(str(message.get("tool_call_id")), {})
+            steps.append(Step(code=str(arguments.get("code", "")), shown=shown, arguments=arguments))
     return tuple(steps)
 
 
-def _code(arguments: Any) -> str:
+def _arguments(written: Any) -> dict[str, Any]:
     try:
-        parsed = json.loads(arguments)
+        parsed = json.loads(written)
     except (TypeError, ValueError, RecursionError):
-        return ""
-    return str(parsed.get("code", "")) if isinstance(parsed, dict) else ""
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _text(message: Mapping[str, Any]) -> str:

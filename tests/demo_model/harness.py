@@ -23,9 +23,11 @@ from rlm_runs.demo_model.tokens import prompt_tokens
 from rlm_runs.engine.environments.boxed import unboxed
 
 PROMPTS = Path(__file__).parents[2] / "rlm_runs/engine/scaffolds/prompts"
+JUDGE = (PROMPTS.parents[1] / "judge_system.txt").read_text().strip()
 REPL = "call_python_repl"
 OUTPUT_LIMIT = 8192
 MAX_TURNS = 30
+SUB_TURNS = 5
 
 
 class PromptTooLong(Exception):
@@ -39,7 +41,11 @@ class Answered:
     content: str
     call_id: str = ""
     tool: str = ""
-    code: str = ""
+    arguments: dict = field(default_factory=dict)
+
+    @property
+    def code(self) -> str:
+        return self.arguments.get("code", "")
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,8 @@ def over_http(client: openai.OpenAI) -> Ask:
         if not message.tool_calls:
             return Answered(message.content or "")
         call = message.tool_calls[0]
-        code = json.loads(call.function.arguments)["code"]
-        return Answered(message.content or "", call.id, call.function.name, code)
+        arguments = json.loads(call.function.arguments)
+        return Answered(message.content or "", call.id, call.function.name, arguments)
 
     return ask
 
@@ -100,7 +106,8 @@ def directly(*, window: int = 16_000, seed: str = "7") -> Ask:
         if prompt_tokens(messages, tools=tools) > window:
             raise PromptTooLong
         reply = reply_to(read_conversation(messages, tools=tools, seed=seed))
-        return Answered(reply.content, f"call_{len(messages)}", reply.tool, reply.code)
+        arguments = {"code": reply.code} if reply.arguments is None else dict(reply.arguments)
+        return Answered(reply.content, f"call_{len(messages)}", reply.tool, arguments)
 
     return ask
 
@@ -108,6 +115,27 @@ def directly(*, window: int = 16_000, seed: str = "7") -> Ask:
 def tool(name: str) -> dict:
     parameters = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
     return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
+
+
+def schemas(environment) -> list[dict]:
+    """The environment's own tools, as models are told of them."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": t.name, "description": t.description, "parameters": t.parameters},
+        }
+        for t in environment.tools()
+    ]
+
+
+def reward(environment, example, answer: str, *, ask: Ask) -> float:
+    """The environment's score, or the verdict of the model as judge where it wants one."""
+    asked = environment.judge_prompt(example, answer)
+    if asked is None:
+        return environment.score(example, answer).reward
+    said = ask([{"role": "system", "content": JUDGE}, {"role": "user", "content": asked}], []).content
+    assert said in ("yes", "no")
+    return float(said == "yes")
 
 
 def prompt(name: str, **values: str) -> str:
@@ -133,13 +161,35 @@ def _play_llm(environment, example, played: Played, *, ask: Ask) -> None:
         text = prompt("llm_with_input.txt", prompt=example.prompt, input_data=example.input_data)
     messages = [{"role": "user", "content": text}]
     namespace: dict = {}
+    tools = [tool("python")] if environment.python_tool else schemas(environment)
     while played.turns < MAX_TURNS:
-        answered = ask(messages, [tool("python")] if environment.python_tool else [])
+        answered = ask(messages, tools)
         played.turns += 1
         if not answered.tool:
             played.answer, played.ended = answered.content, "final_message"
             return
-        _run_cell(answered, messages, played, namespace)
+        if environment.python_tool:
+            _run_cell(answered, messages, played, namespace)
+        else:
+            _call_tool(environment, answered, messages)
+
+
+def _call_tool(environment, answered: Answered, messages: list) -> None:
+    called = next(t.call for t in environment.tools() if t.name == answered.tool)
+    _add_result(messages, answered, called(**answered.arguments))
+
+
+def _sub_llm(environment, task: str, *, ask: Ask) -> str:
+    """As the engine has it: some turns with tools, then one without."""
+    messages = [{"role": "system", "content": prompt("sub_llm_system.txt")}, {"role": "user", "content": task}]
+    for _ in range(SUB_TURNS if environment.tools() else 0):
+        answered = ask(messages, schemas(environment))
+        if not answered.tool:
+            return unboxed(answered.content)
+        _call_tool(environment, answered, messages)
+    answered = ask(messages, [])
+    assert not answered.tool
+    return unboxed(answered.content)
 
 
 def _play_rlm(environment, example, played: Played, *, ask: Ask, tips: bool) -> None:
@@ -149,9 +199,8 @@ def _play_rlm(environment, example, played: Played, *, ask: Ask, tips: bool) -> 
     messages = [{"role": "system", "content": prompt("rlm_system.txt")}, {"role": "user", "content": text}]
 
     def llm_batch(prompts: list[str]) -> list[str]:
-        system = {"role": "system", "content": prompt("sub_llm_system.txt")}
         played.sub_calls += len(prompts)
-        answers = [unboxed(ask([system, {"role": "user", "content": p}], []).content) for p in prompts]
+        answers = [_sub_llm(environment, p, ask=ask) for p in prompts]
         print(f"llm_batch: {len(prompts)} call(s) in 1.00s")
         return answers
 
@@ -170,7 +219,11 @@ def _play_rlm(environment, example, played: Played, *, ask: Ask, tips: bool) -> 
 def _run_cell(answered: Answered, messages: list, played: Played, namespace: dict) -> None:
     shown = execute(answered.code, namespace, number=len(played.cells) + 1)
     played.cells.append((answered.code, shown))
-    function = {"name": answered.tool, "arguments": json.dumps({"code": answered.code})}
+    _add_result(messages, answered, shown)
+
+
+def _add_result(messages: list, answered: Answered, shown: str) -> None:
+    function = {"name": answered.tool, "arguments": json.dumps(answered.arguments)}
     call = {"id": answered.call_id, "type": "function", "function": function}
     messages.append({"role": "assistant", "content": answered.content, "tool_calls": [call]})
     messages.append({"role": "tool", "tool_call_id": answered.call_id, "content": shown})

@@ -7,7 +7,7 @@ import pytest
 
 from rlm_runs.engine.environments.registry import REGISTRY
 
-from .harness import directly, play
+from .harness import directly, play, reward
 
 SPEC = Path(__file__).parents[2] / "specs/demo.toml"
 EXAMPLES_PER_SEED = 10
@@ -23,6 +23,12 @@ MEANS = {
     ("oolong", "llm"): (0.1, 0.35),
     ("oolong", "rlm"): (0.3, 0.6),
     ("oolong", "rlm_tips"): (0.65, 0.95),
+    ("deepdive", "llm"): (0.4, 0.65),
+    ("deepdive", "rlm"): (0.5, 0.8),
+    ("deepdive", "rlm_tips"): (0.75, 0.97),
+    ("math-python", "llm"): (0.45, 0.75),
+    ("math-python", "rlm"): (0.6, 0.85),
+    ("math-python", "rlm_tips"): (0.85, 1.0),
 }
 
 
@@ -41,7 +47,7 @@ def test_over_many_seeds_each_scaffold_beats_the_one_before(environment):
     means = []
     for scaffold in ("llm", "rlm", "rlm_tips"):
         played = [play(environment, example, scaffold, ask=directly()) for example in examples]
-        rewards = [environment.score(e, p.answer).reward for e, p in zip(examples, played, strict=True)]
+        rewards = [reward(environment, e, p.answer, ask=directly()) for e, p in zip(examples, played, strict=True)]
         means.append(sum(rewards) / len(rewards))
         low, high = MEANS[environment.name, scaffold]
         assert low <= means[-1] <= high

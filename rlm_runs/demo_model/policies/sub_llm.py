@@ -1,10 +1,11 @@
-"""The demo model as a sub-LLM: classifies the numbered messages of its prompt, or says that it cannot help."""
+"""The demo model as a sub-LLM: does research, or classifies the messages of its prompt, or cannot help."""
 
 from __future__ import annotations
 
 import re
 
 from ..conversation import Conversation, Reply
+from . import deepdive
 from .generic import UNSURE
 from .reading import read
 
@@ -15,7 +16,10 @@ SKIPS = 0.1
 
 
 def reply(conversation: Conversation) -> Reply:
-    """The answer, in a box."""
+    """The answer, in a box; or a step of research."""
+    research = deepdive.asked(conversation.task)
+    if research is not None:
+        return deepdive.reply_as_sub_llm(conversation, research)
     named = re.search(r"^Labels: (.+)$", conversation.task, re.MULTILINE)
     labels = [label.strip() for label in named.group(1).split(",") if label.strip()] if named else []
     messages = re.findall(r"^(\d+)\. (.+)$", conversation.task, re.MULTILINE)
