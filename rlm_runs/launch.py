@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "SpecError", "launch"]
 
 
-def launch(raw: Mapping[str, Any], *, user: User | None = None) -> Experiment:
-    """Launches an experiment. Raises SpecError, and then nothing is written."""
+def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path | None = None) -> Experiment:
+    """Launches an experiment. Raises SpecError, and then nothing is written.
+
+    With `data_dir`, files that the spec names must be in that folder: the spec is from somebody who may not read
+    any other file of this machine.
+    """
     plan = resolve(raw)
+    if data_dir is not None:
+        _check_paths(plan, data_dir)
     examples = _load_examples(plan)
     _check_sandboxes(plan)
     with transaction.atomic():
@@ -43,6 +50,17 @@ def launch(raw: Mapping[str, Any], *, user: User | None = None) -> Experiment:
         ids = [rollout.pk for rollout in rollouts]
         transaction.on_commit(lambda: claims.enqueue(ids))
     return experiment
+
+
+def _check_paths(plan: Plan, data_dir: Path) -> None:
+    problems = []
+    for index, environment in enumerate(plan.environments):
+        path = getattr(environment.settings, "path", "")
+        if path and not Path(path).resolve().is_relative_to(data_dir.resolve()):
+            message = f"must be a file in the data folder {data_dir} (of RLM_DATA_DIR), not {path!r}"
+            problems.append(Problem(f"environments[{index}].path", message))
+    if problems:
+        raise SpecError(problems)
 
 
 def _check_sandboxes(plan: Plan) -> None:

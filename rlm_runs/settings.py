@@ -148,6 +148,7 @@ USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [("plotly", Path(plotly.__file__).parent / "package_data")]
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where it is missing
 WHITENOISE_USE_FINDERS = True  # nothing to collect before the first page
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _flag("HTTPS_ONLY", default=False)
@@ -177,6 +178,8 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
 RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=30, least=3)
 RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=15, least=1)
 RLM_ENDPOINTS_FILE = Path(os.environ.get("RLM_ENDPOINTS_FILE", BASE_DIR / "endpoints.toml"))
+# Files that a spec from the launch form may name: whoever is logged in can have the server read them.
+RLM_DATA_DIR = Path(os.environ.get("RLM_DATA_DIR", VAR_DIR / "data"))
 RLM_EXTRA_MODELS = _names("RLM_EXTRA_MODELS")
 RLM_SANDBOX = os.environ.get("RLM_SANDBOX", "auto")
 if RLM_SANDBOX not in ("auto", "docker", "process"):

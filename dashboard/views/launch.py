@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -20,7 +21,7 @@ def launch_form(request: HttpRequest) -> HttpResponse:
     user = request.user
     assert isinstance(user, User)
     try:
-        experiment = launch(spec_of(request.POST), user=user)
+        experiment = launch(spec_of(request.POST), user=user, data_dir=settings.RLM_DATA_DIR)
     except SpecError as error:
         return _form(request, request.POST, error.problems)
     return redirect(experiment)

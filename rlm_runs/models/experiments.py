@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from .texts import Sha256Field, Text
@@ -23,21 +23,6 @@ class Scaffold(models.TextChoices):
     RLM_TIPS = "rlm_tips", "RLM+tips"
 
 
-class ExperimentQuerySet(models.QuerySet["Experiment"]):
-    """Queries of the pages that list experiments."""
-
-    def with_progress(self) -> QuerySet[Experiment]:
-        """Adds `total`, `finished`, `running`, `failed` (rollouts), `arm_count` and `total_cost` (dollars)."""
-        return self.annotate(
-            total=Count("arms__rollouts"),
-            finished=Count("arms__rollouts", filter=Q(arms__rollouts__status__in=Rollout.FINISHED)),
-            running=Count("arms__rollouts", filter=Q(arms__rollouts__status=Rollout.Status.RUNNING)),
-            failed=Count("arms__rollouts", filter=Q(arms__rollouts__status=Rollout.Status.FAILED)),
-            arm_count=Count("arms", distinct=True),
-            total_cost=Sum("arms__rollouts__cost"),
-        )
-
-
 class Experiment(models.Model):
     """A set of arms on the same examples. `spec` is what was launched, whole, as it was validated."""
 
@@ -49,8 +34,6 @@ class Experiment(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
-
-    objects = ExperimentQuerySet.as_manager()
 
     class Meta:
         indexes: ClassVar = [

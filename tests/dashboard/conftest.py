@@ -28,9 +28,3 @@ def played(queued):
     """The same with every kind of rollout that there is."""
     play_all(queued)
     return queued
-
-
-@pytest.fixture(autouse=True)
-def _static_files_have_a_folder(settings, tmp_path):
-    """WhiteNoise warns of a missing one, and it is made only when static files are collected."""
-    settings.STATIC_ROOT = tmp_path

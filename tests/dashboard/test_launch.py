@@ -116,7 +116,7 @@ def test_the_spec_follows_the_form(reader):
 def test_launching_goes_to_the_experiment(reader, ada, monkeypatch):
     calls = []
 
-    def launch(spec, *, user):
+    def launch(spec, *, user, data_dir):
         calls.append((spec, user))
         return make_experiment(name="launched")
 
@@ -127,7 +127,7 @@ def test_launching_goes_to_the_experiment(reader, ada, monkeypatch):
 
 
 def test_a_refusal_keeps_everything_and_says_why(reader, monkeypatch):
-    def launch(spec, *, user):
+    def launch(spec, *, user, data_dir):
         raise SpecError([Problem("examples", "must be at least 1"), Problem("scaffolds[1].cell_time_limit", "no")])
 
     monkeypatch.setattr("dashboard.views.launch.launch", launch)

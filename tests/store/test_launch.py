@@ -103,6 +103,20 @@ def test_a_missing_file_is_named_with_its_field():
     assert "no-such-file.jsonl" in problem.message
 
 
+@pytest.mark.parametrize("path", ["{}/../secret.jsonl", "/etc/passwd", "{}/link.jsonl"])
+def test_a_spec_from_the_form_names_files_of_the_data_folder_only(tmp_path, path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    (data / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    spec = SPEC | {"environments": [{"name": "math-python", "path": path.format(data)}], "examples": 1}
+    with pytest.raises(SpecError, match="must be a file in the data folder") as caught:
+        launch(spec, data_dir=data)
+    assert caught.value.problems[0].field == "environments[0].path"
+    (data / "fine.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    launch(spec | {"environments": [{"name": "math-python", "path": str(data / "fine.jsonl")}]}, data_dir=data)
+
+
 def test_an_image_that_cannot_be_built_is_told_at_launch(monkeypatch):
     class Backend:
         name = "docker"
