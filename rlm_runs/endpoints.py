@@ -1,39 +1,123 @@
-"""The model endpoints of `endpoints.toml`, with what the environment says of them."""
+"""The model endpoints of `endpoints.toml`, with what the environment says of them.
+
+How a model is called is said once: on its endpoint, for all its models, or on the model, which goes before. A key
+is never in the file: what looks like one is refused without being repeated.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .pricing import Price, PriceList, price_list
+
+_KEY_VALUE = re.compile(
+    r"\bbearer\s+\S{8,}|\bAIza\S{20,}"
+    r"|(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|xai|hf|ghp|pplx|nvapi|csk)[-_](?=[\w-]*\d)[\w-]{16,}",
+    re.IGNORECASE,
+)
+_KEY_NAME = re.compile(
+    r"(?:api|access|secret|auth)[-_]?(?:key|token)|authorization|password|secret", re.IGNORECASE
+)
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_OURS = frozenset({"model", "messages", "tools", "stream", "n", "extra_body", "extra_headers", "extra_query"})
+"""Parameters of a request that the engine sets itself, or that have a place of their own."""
+
+MaxTokensParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
-class ServedModel(BaseModel):
-    """A model that an endpoint serves; `window` in tokens, None where not known."""
+class Calls(BaseModel):
+    """How a model is called. On an endpoint it holds for all its models; what a model says goes before.
+
+    `extra_body` goes into each request's body as it is, `request` are parameters of chat completions; both are
+    merged name by name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the name
+    that the server knows the limit of a completion by.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    window: int | None = None
+    extra_body: dict[str, Any] = Field(default={})
+    request: dict[str, Any] = Field(default={})
+    tools: Literal["native", "text"] | None = None
+    max_tokens_parameter: MaxTokensParameter | None = None
+
+    @field_validator("request")
+    @classmethod
+    def _leaves_us_what_is_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
+        ours = sorted(_OURS & given.keys())
+        if ours:
+            raise ValueError(f"must not hold {', '.join(ours)}")
+        return given
+
+    def before(self, other: Calls) -> Calls:
+        """These settings, and those of the other where these say nothing."""
+        return Calls(
+            extra_body={**other.extra_body, **self.extra_body},
+            request={**other.request, **self.request},
+            tools=self.tools or other.tools,
+            max_tokens_parameter=self.max_tokens_parameter or other.max_tokens_parameter,
+        )
 
 
-class Endpoint(BaseModel):
+class Rate(BaseModel):
+    """How often it may be called by one process: calls in flight, and requests in a minute; None is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int | None = Field(default=None, ge=1)
+    requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.concurrency is not None or self.requests_per_minute is not None
+
+
+class ServedModel(Calls, Rate):
+    """A model that an endpoint serves. `window` is in tokens, where known; `price` goes before the list's."""
+
+    name: str = Field(min_length=1)
+    window: int | None = Field(default=None, ge=1)
+    price: Price | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Endpoint(Calls, Rate):
     """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     title: str
     base_url: str
-    base_url_variable: str = ""
-    key_variable: str = ""
+    base_url_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
+    key_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     simulated: bool = False
     models: tuple[ServedModel, ...]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, given: str) -> str:
+        parts = urlsplit(given)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address like https://host/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("must hold neither a login nor a query: a key belongs into a variable")
+        return given
 
     @property
     def url(self) -> str:
@@ -53,6 +137,8 @@ class Endpoint(BaseModel):
         """
         if not self.key_variable or self.key or os.environ.get(self.base_url_variable):
             return ""
+        if not self.base_url_variable:
+            return f"set {self.key_variable}"
         return f"set {self.key_variable} (or {self.base_url_variable}, for a server that needs no key)"
 
 
@@ -60,9 +146,21 @@ class Endpoint(BaseModel):
 class ModelChoice:
     """A model that an experiment may name."""
 
-    name: str
-    window: int | None
+    served: ServedModel
     endpoint: Endpoint
+
+    def __hash__(self) -> int:
+        return hash((self.endpoint.name, self.served.name))
+
+    @property
+    def name(self) -> str:
+        """As experiments name it."""
+        return self.served.name
+
+    @property
+    def window(self) -> int | None:
+        """Its context window in tokens, where known."""
+        return self.served.window
 
     @property
     def title(self) -> str:
@@ -74,26 +172,86 @@ class ModelChoice:
         """Whether it is the demo model."""
         return self.endpoint.simulated
 
+    @property
+    def calls(self) -> Calls:
+        """How it is called: its own settings before those of its endpoint."""
+        return self.served.before(self.endpoint)
+
 
 def load_endpoints(path: Path) -> tuple[Endpoint, ...]:
-    """The endpoints of a TOML file. Raises ImproperlyConfigured, saying what is wrong in it."""
+    """The endpoints of a TOML file. Raises ImproperlyConfigured, saying what is wrong in it, and where."""
     try:
         tables = tomllib.loads(path.read_text())
-        return tuple(Endpoint(name=name, **table) for name, table in tables.items())
-    except (OSError, tomllib.TOMLDecodeError, TypeError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise ImproperlyConfigured(f"RLM_ENDPOINTS_FILE {path}: {error}") from error
+    problems = [f"{place}: looks like a key; name a variable by key_variable" for place in _keys_in(tables)]
+    endpoints = [] if problems else list(_endpoints(tables, problems))
+    served = Counter(model.name for endpoint in endpoints for model in endpoint.models)
+    problems += [f"model {name!r} is served more than once" for name, times in served.items() if times > 1]
+    if problems:
+        raise ImproperlyConfigured("\n".join([f"RLM_ENDPOINTS_FILE {path}:", *problems]))
+    return tuple(endpoints)
 
 
 def model_choices() -> list[ModelChoice]:
     """Every model that can be named, those of RLM_EXTRA_MODELS included."""
     endpoints = load_endpoints(settings.RLM_ENDPOINTS_FILE)
-    choices = [
-        ModelChoice(name=model.name, window=model.window, endpoint=endpoint)
-        for endpoint in endpoints
-        for model in endpoint.models
-    ]
+    choices = [ModelChoice(served=model, endpoint=endpoint) for endpoint in endpoints for model in endpoint.models]
     known = {choice.name for choice in choices}
     return choices + list(_extra_models(endpoints, known=known))
+
+
+def find_model(name: str) -> ModelChoice | None:
+    """The model of that name, or None."""
+    return next((choice for choice in model_choices() if choice.name == name), None)
+
+
+def prices() -> PriceList:
+    """The price list, with the prices that the endpoints file says before it."""
+    own = {choice.name: price for choice in model_choices() if (price := choice.served.price) is not None}
+    return price_list().overridden(own)
+
+
+def _endpoints(tables: Mapping[str, Any], problems: list[str]) -> Iterator[Endpoint]:
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            problems.append(f"{name}: must be a table, [{name}]")
+            continue
+        try:
+            yield Endpoint.model_validate({**table, "name": name})
+        except ValidationError as error:
+            problems += [
+                f"{_place([name, *found['loc']])}: {_words(found['type'], found['msg'])}"
+                # What was given is not repeated: it may be a secret in the wrong place.
+                for found in error.errors(include_input=False, include_url=False)
+            ]
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _keys_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
+    """Where something stands that looks like a key: by its own form, or by the name that it is given."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(item, str) and item and _KEY_NAME.search(name):
+                yield _place([*path, name])
+            else:
+                yield from _keys_in(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _keys_in(item, (*path, index))
+    elif isinstance(value, str) and _KEY_VALUE.search(value):
+        yield _place(path)
+
+
+def _place(path: Sequence[str | int]) -> str:
+    """`openai.models[1].window`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _extra_models(endpoints: tuple[Endpoint, ...], *, known: set[str]) -> Iterator[ModelChoice]:
@@ -102,9 +260,4 @@ def _extra_models(endpoints: tuple[Endpoint, ...], *, known: set[str]) -> Iterat
     if served_by is not None:
         for name in settings.RLM_EXTRA_MODELS:
             if name not in known:
-                yield ModelChoice(name=name, window=None, endpoint=served_by)
-
-
-def find_model(name: str) -> ModelChoice | None:
-    """The model of that name, or None."""
-    return next((choice for choice in model_choices() if choice.name == name), None)
+                yield ModelChoice(served=ServedModel(name=name), endpoint=served_by)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .engine.events import Usage
 
@@ -19,9 +22,9 @@ class Price(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prompt: Decimal
-    cached: Decimal
-    completion: Decimal
+    prompt: Decimal = Field(ge=0, allow_inf_nan=False)
+    cached: Decimal = Field(ge=0, allow_inf_nan=False)
+    completion: Decimal = Field(ge=0, allow_inf_nan=False)
 
 
 class PriceList(BaseModel):
@@ -43,6 +46,14 @@ class PriceList(BaseModel):
         cached = min(usage.cached or 0, usage.prompt)
         dollars = (usage.prompt - cached) * price.prompt + cached * price.cached
         return (dollars + usage.completion * price.completion) / _PER_MILLION
+
+    def overridden(self, prices: Mapping[str, Price]) -> PriceList:
+        """This list with other prices for some models, and a version that tells the two apart."""
+        if not prices:
+            return self
+        said = json.dumps({name: price.model_dump(mode="json") for name, price in sorted(prices.items())})
+        mark = hashlib.sha256(said.encode()).hexdigest()[:8]
+        return PriceList(version=f"{self.version}+{mark}", models={**self.models, **prices})
 
 
 @cache

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import cache
 
 from sandbox.contract import Backend
 
 from . import claims, sandboxes
-from .endpoints import Endpoint, find_model
-from .engine.clients.base import Clients
+from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .engine.clients.base import Clients, ModelClient
 from .engine.clients.chat import ChatClient
+from .engine.clients.gate import Gate
+from .engine.clients.request_shape import RequestShape
+from .engine.clients.text_tools import TextToolsClient
 from .engine.environments.base import Example as EngineExample
 from .engine.environments.registry import REGISTRY
 from .engine.errors import Stopped
@@ -19,7 +23,7 @@ from .engine.rollout import RolloutPlan, run_rollout
 from .engine.run import now
 from .engine.scaffolds.settings import SETTINGS
 from .models import Rollout, Text
-from .pricing import price_list
+from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
@@ -33,7 +37,7 @@ def run_claimed(rollout_id: int) -> None:
     recorder = Recorder(rollout)
     with claims.Lease(rollout) as control:
         try:
-            plan, clients, backend = _means_for(rollout)
+            means = _means_for(rollout)
         except Exception as error:
             # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
             logger.exception("rollout %s cannot be begun", rollout_id)
@@ -41,13 +45,13 @@ def run_claimed(rollout_id: int) -> None:
             return
         try:
             run_rollout(
-                plan,
-                clients=clients,
-                backend=backend,
+                means.plan,
+                clients=means.clients,
+                backend=means.backend,
                 record=recorder.record,
                 control=control,
-                price=price_list().cost,
-                price_version=price_list().version,
+                price=means.prices.cost,
+                price_version=means.prices.version,
             )
         except Stopped:
             claims.give_back(rollout)
@@ -55,15 +59,25 @@ def run_claimed(rollout_id: int) -> None:
             logger.info("rollout %s was taken over", rollout_id)
 
 
-def _means_for(rollout: Rollout) -> tuple[RolloutPlan, Clients, Backend]:
-    arm = rollout.arm
+@dataclass(frozen=True)
+class _Means:
+    plan: RolloutPlan
+    clients: Clients
+    backend: Backend
+    prices: PriceList
+
+
+def _means_for(rollout: Rollout) -> _Means:
     plan = plan_of(rollout)
-    backend = sandboxes.backend()
-    refusal = sandboxes.refusal(model=arm.model, simulated=arm.simulated) if plan.needs_sandbox else ""
-    if refusal:
-        raise PermissionError(refusal)
-    client = _client(_endpoint_of(rollout))
-    return plan, Clients(main=client, sub=client, judge=client), backend
+    for model in map(_model, plan.coders):
+        if refusal := sandboxes.refusal(model=model.name, simulated=model.simulated):
+            raise PermissionError(refusal)
+    clients = Clients(
+        main=_client(_model(plan.model)),
+        sub=_client(_model(plan.sub_model)),
+        judge=_client(_model(plan.judge_model or plan.model)),
+    )
+    return _Means(plan, clients, sandboxes.backend(), prices())
 
 
 def _not_begun(error: Exception) -> RolloutEnded:
@@ -101,14 +115,27 @@ def _example_of(rollout: Rollout) -> EngineExample:
     )
 
 
-def _endpoint_of(rollout: Rollout) -> Endpoint:
-    model = find_model(rollout.arm.model)
+def _model(name: str) -> ModelChoice:
+    model = find_model(name)
     if model is None:
-        raise LookupError(f"model {rollout.arm.model!r} is no longer in the endpoints file")
-    return model.endpoint
+        raise LookupError(f"model {name!r} is no longer in the endpoints file")
+    return model
 
 
 @cache
-def _client(endpoint: Endpoint) -> ChatClient:
-    """One client per endpoint and process: its connections are shared by all rollouts."""
-    return ChatClient(base_url=endpoint.url, api_key=endpoint.key)
+def _client(model: ModelChoice) -> ModelClient:
+    """One client per model and process: its connections are shared by all rollouts."""
+    calls = model.calls
+    client = ChatClient(
+        base_url=model.endpoint.url,
+        api_key=model.endpoint.key,
+        shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
+    )
+    return TextToolsClient(client) if calls.tools == "text" else client
+
+
+@cache
+def _gate(rate: ServedModel | Endpoint) -> Gate:
+    """One gate per model and one per endpoint, for all rollouts of this process."""
+    return Gate(concurrency=rate.concurrency, per_minute=rate.requests_per_minute)

@@ -52,6 +52,15 @@ class RolloutPlan:
         """Whether the scaffold runs code."""
         return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
 
+    @property
+    def coders(self) -> tuple[str, ...]:
+        """The models whose code is run: the root's, and that of sub-LLMs which have a REPL of their own."""
+        if not self.needs_sandbox:
+            return ()
+        settings = self.scaffold_settings
+        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
+        return (self.model, self.sub_model) if recursive else (self.model,)
+
 
 def run_rollout(
     plan: RolloutPlan,

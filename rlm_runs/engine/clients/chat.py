@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,9 @@ import openai
 from ..control import Control
 from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
 from .base import Completion, Messages, ToolSchemas
+from .gate import Gate
 from .parsing import parse_completion
+from .request_shape import RequestShape
 
 _TOO_LONG = (
     "context_length_exceeded",
@@ -52,12 +55,21 @@ class RetryPolicy:
 
 
 class ChatClient:
-    """One endpoint. `timeout` is of a single try, in seconds."""
+    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`."""
 
     def __init__(
-        self, *, base_url: str, api_key: str, timeout: float = 600.0, retry: RetryPolicy | None = None
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        timeout: float = 600.0,
+        retry: RetryPolicy | None = None,
+        shape: RequestShape | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         self._retry = retry or RetryPolicy()
+        self._shape = shape or RequestShape()
+        self._gates = gates
         # A server of one's own may need no key; the SDK wants one all the same.
         self._sdk = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=0)
 
@@ -71,7 +83,7 @@ class ChatClient:
         control: Control,
     ) -> Completion:
         """See `ModelClient`."""
-        request = {"model": model, "messages": list(messages), **sampling}
+        request = {"model": model, "messages": list(messages), **self._shape.shaped(sampling)}
         if tools:
             request["tools"] = list(tools)
         tries, began = Tries(), time.monotonic()
@@ -97,7 +109,9 @@ class ChatClient:
             control.check()
             began = time.monotonic()
             try:
-                return self._try(request)
+                with self._through_gates(control):
+                    began = self._told_wait(tries, since=began)
+                    return self._try(request)
             except _Retryable as problem:
                 if tries.retries + 1 >= self._retry.tries:
                     failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
@@ -106,6 +120,20 @@ class ChatClient:
                 control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
+
+    @contextmanager
+    def _through_gates(self, control: Control) -> Iterator[None]:
+        with ExitStack() as stack:
+            for gate in self._gates:
+                stack.enter_context(gate.passed(control))
+            yield
+
+    def _told_wait(self, tries: Tries, *, since: float) -> float:
+        """Counts what the gates took as waiting; now."""
+        now = time.monotonic()
+        if self._gates:
+            tries.retry_seconds += now - since
+        return now
 
     def _try(self, request: Mapping[str, Any]) -> Completion:
         """One request. Raises a ModelFailure that is final, or _Retryable."""

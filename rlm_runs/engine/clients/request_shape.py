@@ -1,0 +1,33 @@
+"""What a model's server wants in each request beside the conversation: extras, and its own word for a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True)
+class RequestShape:
+    """Parameters of every request, which the sampling of an experiment overrides name by name.
+
+    `extra_body` holds what goes into the body as it is, such as a provider's pinning; `max_tokens_parameter` is
+    the name under which the server wants the limit of a completion, "" where it takes the experiment's.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens_parameter: str = ""
+
+    def shaped(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """The sampling as it is sent."""
+        shaped = {**self.parameters, **sampling}
+        extra_body = {**self.extra_body, **(sampling.get("extra_body") or {})}
+        if extra_body:
+            shaped["extra_body"] = extra_body
+        limits = [shaped.pop(name) for name in _LIMITS if name in shaped] if self.max_tokens_parameter else []
+        if limits:
+            shaped[self.max_tokens_parameter] = min(limits)
+        return shaped
