@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -117,8 +117,10 @@ class SubLlms:
 
     def close(self) -> None:
         """Waits for the calls that are under way, recording what they did; those that wait are dropped."""
-        for pool in self._pools:  # from above: whoever is done submits nothing further down
-            self._run.finish(pool)
+        with ExitStack() as stack:  # each pool is ended, also where another one brings an error of ours
+            # The first depth first: whoever is done submits nothing further down.
+            for pool in reversed(self._pools):
+                stack.callback(self._run.finish, pool)
 
     def _fail_with(self, future: Future[None]) -> None:
         """An error of ours in a thread must not leave the cell waiting: it ends the rollout."""

@@ -150,5 +150,6 @@ def _with_instructions(
 
 
 def _line(function: Mapping[str, Any]) -> str:
-    parameters = json.dumps(function.get("parameters", {}), ensure_ascii=False)
+    # Sorted, since a store may not keep the order of keys, and the text is to be derivable from it.
+    parameters = json.dumps(function.get("parameters", {}), ensure_ascii=False, sort_keys=True)
     return f"- `{function['name']}`: {function.get('description', '')} {parameters}"

@@ -1,0 +1,63 @@
+"""Rollouts as they are stored: the tree nests, the sums hold, and every prompt that was sent can be derived."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from rlm_runs.engine.clients.text_tools import as_text
+from rlm_runs.engine.scaffolds.settings import RlmSettings
+from rlm_runs.models import Rollout, Trajectory, Turn
+from rlm_runs.recorder import Recorder
+from rlm_runs.transcripts import prompt_of
+from tests.engine.riddle import is_sub
+from tests.scripted_server import cell, completion
+from tests.store.conftest import arm, experiment, make_rollout, rollout  # noqa: F401
+
+pytestmark = pytest.mark.django_db
+
+TWO = 'a = llm_batch([context[:9] + "!", context[:9] + "?"]); answer["content"] = " ".join(a)'
+READY = 'answer["ready"] = True'
+
+
+def native(request):
+    if is_sub(request):
+        if request["messages"][-1]["role"] == "tool":
+            return completion("\\boxed{leaf}")
+        return completion("I look.", calls=[("look_up", {"word": "x"})])
+    return cell(TWO if len(request["messages"]) == 2 else READY)
+
+
+def in_text(request):
+    first = len(request["messages"]) == 2
+    if is_sub(request):
+        look_up = 'I look.\n```tool\n{"name": "look_up", "arguments": {"word": "x"}}\n```'
+        return completion(look_up if first else "\\boxed{leaf}")
+    return completion(f"So.\n```repl\n{TWO}\n```\n" if first else f"```repl\n{READY}\n```\nDone.")
+
+
+@pytest.mark.parametrize(("script", "text_tools"), [(native, False), (in_text, True)])
+def test_a_rollout_of_depth_three_is_stored_as_it_was(play, rollout, script, text_tools):  # noqa: F811
+    play(
+        script,
+        settings=RlmSettings(depth=3, sub_parallelism=1),
+        text_tools=text_tools,
+        record=Recorder(rollout).record,
+    )
+    rollout.refresh_from_db()
+    assert rollout.status == Rollout.Status.COMPLETED
+    assert (rollout.sub_calls, rollout.batches, rollout.turns) == (14, 7, 2)
+    trajectories = list(Trajectory.objects.select_related("parent__turn__trajectory"))
+    assert sorted(row.depth for row in trajectories) == [0] + [1] * 2 + [2] * 4 + [3] * 8
+    for row in trajectories:
+        above = row.parent.turn.trajectory.depth if row.parent else -1
+        assert (row.depth, row.finished_at is not None) == (above + 1, True)
+    # One call at a time: requests came in the order in which their turns ended.
+    turns = list(Turn.objects.select_related("trajectory").order_by("pk"))
+    assert len(turns) == len(play.requests) == 14 + 16
+    for turn, request in zip(turns, play.requests, strict=True):
+        prompt = prompt_of(turn)
+        assert request["messages"] == (as_text(prompt, turn.trajectory.tools) if text_tools else prompt)
+    call_command("check_store", stdout=StringIO())
