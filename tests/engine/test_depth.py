@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from rlm_runs.engine import events as e
 from rlm_runs.engine.control import Control
 from rlm_runs.engine.environments.base import Settings
-from rlm_runs.engine.scaffolds.settings import RlmSettings
-from tests.engine.riddle import DONE, PlainRiddle, ended, is_sub, of, steps
+from rlm_runs.engine.rollout import RolloutPlan
+from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from tests.engine.riddle import DONE, EXAMPLE, PlainRiddle, ended, is_sub, of, steps
 from tests.scripted_server import Reply, cell, completion, error_body
 
 
@@ -66,7 +67,7 @@ def test_a_sub_llm_above_the_last_level_is_an_rlm_itself(play):
     assert "at most 10 turns" in sub_rlm["messages"][0]["content"]
     root = play.requests[0]["messages"][0]["content"]
     assert "Each sub-LLM is a Recursive Language Model itself" in root
-    assert "look_up" not in root
+    assert "Sub-LLMs of the last level, whom yours call, can call `look_up`: Looks a word up." in root
     leaf = next(request for request in play.requests if is_sub(request))
     assert leaf["messages"][1]["content"] == "what?!"
     assert [tool["function"]["name"] for tool in leaf["tools"]] == ["look_up"]
@@ -258,6 +259,36 @@ def test_the_sandboxes_of_sub_rlms_are_closed_and_never_more_than_are_allowed(pl
     assert len(most) == 7
     assert max(most) <= 3
     assert open_now == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "coders"),
+    [
+        (RlmSettings(depth=1), ("main",)),
+        (RlmSettings(depth=2), ("main", "sub")),
+        (LlmSettings(), ()),
+    ],
+)
+def test_whose_code_is_run_is_known_before_it_is(settings, coders):
+    plan = RolloutPlan(
+        environment=PlainRiddle(Settings()),
+        example=EXAMPLE,
+        scaffold_settings=settings,
+        model="main",
+        sub_model="sub",
+    )
+    assert plan.coders == coders
+
+
+def test_a_call_that_waited_for_its_turn_is_checked_against_the_budget_again(play):
+    def script(request):
+        if is_sub(request):
+            return completion("x", prompt_tokens=1000)
+        return cell("print(llm_batch(['a']))") if is_sub_rlm(request) else cell("llm_batch(['a', 'b', 'c'])")
+
+    told = play(script, settings=RlmSettings(depth=2, sub_parallelism=3, max_tokens=500))
+    assert ended(told).stop_reason == "budget_tokens"
+    assert sum(is_sub(request) for request in play.requests) <= 3
 
 
 @pytest.mark.parametrize("depth", [-1, 9])

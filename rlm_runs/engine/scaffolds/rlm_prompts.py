@@ -15,8 +15,8 @@ _SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text(
 
 _ROOT = "You are a Recursive Language Model."
 _SUB = (
-    "You are a Recursive Language Model, and another one has called you with one task: it is a program that "
-    "reads your answer by machine, so answer directly and concisely."
+    "You are a Recursive Language Model, and another one has called you with one task. Its program reads your "
+    "answer by machine: answer directly and concisely."
 )
 _LLM_BATCH = (
     "- `llm_batch(prompts: list[str]) -> list[str]` sends each prompt to a sub-LLM, all in parallel, and returns "
@@ -106,6 +106,10 @@ def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> st
     if settings.depth == 0:
         own = ", ".join(f"`{tool.name}`" for tool in tools)
         return _NO_SUB_LLMS + (_OWN_TOOLS.format(tools=own) if own else "")
-    if depth + 1 < settings.depth:
-        return _LLM_BATCH + _SUB_RLMS.format(turns=settings.sub_rlm_max_turns)
-    return _LLM_BATCH + "".join(f"\n  - Sub-LLMs can call `{tool.name}`: {tool.description}" for tool in tools)
+    above_the_last = depth + 1 < settings.depth
+    who = "Sub-LLMs of the last level, whom yours call," if above_the_last else "Sub-LLMs"
+    return (
+        _LLM_BATCH
+        + (_SUB_RLMS.format(turns=settings.sub_rlm_max_turns) if above_the_last else "")
+        + "".join(f"\n  - {who} can call `{tool.name}`: {tool.description}" for tool in tools)
+    )
