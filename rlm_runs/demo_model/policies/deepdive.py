@@ -18,7 +18,7 @@ CARELESS_ALONE = 0.75
 CARELESS_SUB_LLM = 0.25
 CARELESS_TOLD_TO_CHECK = 0.03
 SLIPS_ALONE = 0.13
-SLIPS = 0.04
+SLIPS = 0.07
 WHOLE = 0.3
 """How often, without tips, one sub-LLM gets the whole question."""
 
