@@ -173,8 +173,27 @@ def test_math_python_of_the_hub(hub):
         assert environment.score(example, example.answer).reward == 1
     assert asked == [("PrimeIntellect/INTELLECT-3-RL", "math", "train")]
     hub([{"question": "q", "answer": "hello there"}])
-    with pytest.raises(DataError, match="INTELLECT-3-RL, row 0 has a gold answer that is no"):
+    with pytest.raises(DataError, match=r"has 0 that can be used; .*RL, row 0 has a gold answer that is no"):
+        environment.load(n=1, seed=1)
+    hub([{"problem": "q"}] * 100)
+    with pytest.raises(DataError, match=r"RL, row .* has no column 'answer'"):
         environment.load(n=1, seed=1)
     hub(ConnectionError("no route"))
     with pytest.raises(DataError, match='Set `source` to "generated"'):
         environment.load(n=1, seed=1)
+
+
+def test_questions_of_the_hub_that_cannot_be_graded_are_passed_over(hub):
+    hub([{"question": "q", "answer": "some words here" if n % 3 else str(n)} for n in range(60)])
+    environment = MathPython(MathPythonSettings(source="huggingface"))
+    examples = environment.load(n=10, seed=1)
+    assert all(example.answer.isdigit() for example in examples)
+    assert environment.load(n=4, seed=1) == examples[:4]
+
+
+def test_an_answer_of_the_hub_that_its_type_cannot_be_is_scored_as_a_text(hub):
+    hub([{**OOLONG_ROWS[0], "answer": "['no date']", "answer_type": "ANSWER_TYPE.DATE"}])
+    environment = Oolong(OolongSettings(subset="synth"))
+    (example,) = environment.load(n=1, seed=1)
+    assert environment.score(example, "Answer: No date").reward == 1
+    assert environment.score(example, "Answer: Mar 03, 2024").reward == 0

@@ -139,6 +139,7 @@ def test_a_local_file_of_the_published_columns(file):
         ({k: v for k, v in ROW.items() if k != "question"}, "line 2 has no column 'question'"),
         ({**ROW, "answer": "['x']"}, "line 2 has a gold answer that is no number"),
         ({**ROW, "answer": "['x']", "answer_type": "ANSWER_TYPE.DATE"}, "line 2 has a gold answer that its"),
+        ({**ROW, "answer": "[]"}, "line 2 has an empty gold answer in its column 'answer'"),
         ({**ROW, "context_window_text": ""}, "line 2 has an empty column 'context_window_text'"),
     ],
 )

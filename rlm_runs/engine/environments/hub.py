@@ -6,12 +6,15 @@ a source that needs neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .base import DataError
 from .rows import Row, sample
+
+T = TypeVar("T")
 
 
 def sample_hub(
@@ -21,7 +24,43 @@ def sample_hub(
     rows = _loaded(dataset, config=config, split=split, instead=instead)
     # By number, since a row may be megabytes long.
     numbers = sample(range(len(rows)), n=n, seed=seed, source=dataset)
-    return [Row(path=Path(dataset), line=number, columns=dict(rows[number]), unit="row") for number in numbers]
+    return [_row(rows, number, dataset=dataset) for number in numbers]
+
+
+def usable_of_hub(
+    dataset: str,
+    *,
+    split: str,
+    n: int,
+    seed: int,
+    instead: str,
+    config: str | None = None,
+    use: Callable[[Row], T],
+) -> list[T]:
+    """What `use` makes of the first rows of the same random order; those that it refuses are passed over.
+
+    Nobody can mend a row of the hub. But where most rows are refused, something else is wrong: then it raises.
+    """
+    rows = _loaded(dataset, config=config, split=split, instead=instead)
+    made: list[T] = []
+    refused: list[DataError] = []
+    for number in sample(range(len(rows)), n=len(rows), seed=seed, source=dataset):
+        if len(made) == n:
+            return made
+        try:
+            made.append(use(_row(rows, number, dataset=dataset)))
+        except DataError as error:
+            refused.append(error)
+            if len(refused) > n + 20:
+                raise error
+    if len(made) < n:
+        hint = f"; the last of the others: {refused[-1]}" if refused else ""
+        raise DataError(f"{n} examples are asked for, and {dataset} has {len(made)} that can be used{hint}")
+    return made
+
+
+def _row(rows: Any, number: int, *, dataset: str) -> Row:
+    return Row(path=Path(dataset), line=number, columns=dict(rows[number]), unit="row")
 
 
 def _loaded(dataset: str, *, config: str | None, split: str, instead: str) -> Any:

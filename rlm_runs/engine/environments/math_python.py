@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from .base import Environment, Example, Score, Settings
 from .boxed import last_boxed
-from .hub import sample_hub
+from .hub import usable_of_hub
 from .math_generated import KINDS, problem
 from .math_grader import SHARED
 from .rows import Row, read_rows, sample
@@ -91,8 +91,15 @@ class MathPython(Environment[MathPythonSettings]):
         if self.settings.source == "generated":
             return [self._generated(index, seed=seed) for index in range(n)]
         if self.settings.source == "huggingface":
-            rows = sample_hub(HUB_DATASET, config=HUB_SUBSET, split=HUB_SPLIT, n=n, seed=seed, instead=INSTEAD)
-            return [_example(row, *_question_and_gold(row)) for row in rows]
+            return usable_of_hub(
+                HUB_DATASET,
+                config=HUB_SUBSET,
+                split=HUB_SPLIT,
+                n=n,
+                seed=seed,
+                instead=INSTEAD,
+                use=lambda row: _example(row, *_question_and_gold(row)),
+            )
         return _from_file(self.settings.path or OWN_QUESTIONS, n=n, seed=seed)
 
     def _generated(self, index: int, *, seed: int) -> Example:
