@@ -178,6 +178,20 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     )
 
 
+def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same spec on generated data, which need no network. What becomes the same is there once.
+
+    Raises SpecError where the spec cannot be read.
+    """
+    entries: list[dict[str, Any]] = []
+    for environment in resolve(raw).environments:
+        settings = type(environment).offline(environment.settings.model_dump(exclude_unset=True))
+        entry = {"name": environment.name, **settings}
+        if entry not in entries:
+            entries.append(entry)
+    return {**raw, "environments": entries}
+
+
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> list[ModelChoice]:
     found = []
     for index, name in enumerate(spec.models):

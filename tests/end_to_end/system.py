@@ -22,6 +22,7 @@ class System:
     """Processes that share an environment: the test's database, a broker, and endpoints. `stop` ends them."""
 
     def __init__(self, var_dir: Path, *, variables: Mapping[str, str]) -> None:
+        self.root = ROOT
         self.var_dir = var_dir
         self.variables = {
             **os.environ,
@@ -60,7 +61,11 @@ class System:
         """`manage.py launch` of a TOML text."""
         path = self.var_dir / "spec.toml"
         path.write_text(spec)
-        told = self.manage("launch", str(path))
+        return self.launch_by(str(path))
+
+    def launch_by(self, *arguments: str) -> Experiment:
+        """`manage.py launch` with these arguments."""
+        told = self.manage("launch", *arguments)
         slug = told.split()[1].rstrip(":")
         return Experiment.objects.get(slug=slug)
 

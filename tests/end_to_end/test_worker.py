@@ -243,3 +243,18 @@ environments = [{{ name = "math-python", path = "{questions}" }}]
         rollouts = system.wait_until_ended(experiment)
     assert [r.reward for r in rollouts] == [1.0] * 6
     assert {r.cells for r in rollouts} == {1}
+
+
+def test_every_preset_runs_on_generated_data(make_system):
+    system = make_system()
+    presets = sorted(path.stem for path in (system.root / "specs/presets").glob("*.toml"))
+    experiments = [
+        system.launch_by("--preset", preset, "--model", "demo-model", "--examples", "1", "--offline")
+        for preset in presets
+    ]
+    system.start_worker(concurrency=8)
+    for experiment in experiments:
+        rollouts = system.wait_until_ended(experiment, seconds=300)
+        reasons = {rollout.stop_reason for rollout in rollouts if rollout.status != Rollout.Status.COMPLETED}
+        assert reasons <= {"prompt_too_long"}, experiment.name
+    system.manage("check_store")

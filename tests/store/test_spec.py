@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlm_runs.spec import SpecError, resolve
+from rlm_runs.spec import SpecError, offline, resolve
 
 GOOD = {
     "name": "ablation",
@@ -106,3 +106,19 @@ def test_a_model_whose_key_is_not_set_is_refused(monkeypatch):
 def test_a_sub_model_of_another_endpoint_is_refused(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     assert "same endpoint" in problems_of(sub_model="gpt-5-mini")["sub_model"]
+
+
+def test_offline_puts_generated_data_in_the_place_of_those_of_the_net():
+    there = [
+        "verbatim-copy",
+        {"name": "oolong", "subset": "real", "scoring": "judge"},
+        {"name": "oolong", "subset": "synth", "scoring": "judge"},
+        {"name": "oolong", "subset": "synth_with_labels"},
+        {"name": "math-python", "source": "huggingface"},
+    ]
+    assert offline(GOOD | {"environments": there})["environments"] == [
+        {"name": "verbatim-copy"},
+        {"name": "oolong", "subset": "generated", "scoring": "judge", "labels": False},
+        {"name": "oolong", "subset": "generated", "labels": True},
+        {"name": "math-python", "source": "generated"},
+    ]

@@ -99,6 +99,11 @@ class Environment(ABC, Generic[SettingsT]):
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
 
+    @classmethod
+    def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings nearest to these whose examples and tools need no network."""
+        return dict(settings)
+
     @abstractmethod
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         """`n` examples, the same for the same settings and seed. Raises DataError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ The answer has to be researched: search for pages, open them, and follow what th
 one final answer, as short as possible."""
 
 TIPS = """\
-Research in rounds, and let sub-LLMs do the searching: they have `search` and `open`, you do not.
+Research in rounds, and let sub-LLMs do the searching, with their tools `search` and `open`.
 1. Decompose: list the facts that the question rests on, and what has to be known before what.
 2. Give each independent fact to a sub-LLM of its own, all in one `llm_batch`. A sub-LLM sees only its prompt and \
 has few turns: quote the clues in full, say exactly what to return, and ask for the URL that shows it.
@@ -79,6 +79,10 @@ class DeepDive(Environment[DeepDiveSettings]):
     settings_type: ClassVar[type[Settings]] = DeepDiveSettings
     tips: ClassVar[Mapping[str, str]] = {"tips": TIPS}
     max_turns: ClassVar[int] = 50
+
+    @classmethod
+    def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"source": "generated"}
 
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.source == "generated":

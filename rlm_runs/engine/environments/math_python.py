@@ -87,6 +87,10 @@ class MathPython(Environment[MathPythonSettings]):
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "sympy")
     python_tool: ClassVar[bool] = True
 
+    @classmethod
+    def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"source": "generated"}
+
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.source == "generated":
             return [self._generated(index, seed=seed) for index in range(n)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -89,6 +89,12 @@ class Oolong(Environment[OolongSettings]):
     description: ClassVar[str] = "Aggregate questions about many messages whose kind must be understood."
     settings_type: ClassVar[type[Settings]] = OolongSettings
     tips: ClassVar[Mapping[str, str]] = {"tips": TIPS}
+
+    @classmethod
+    def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        labels = settings.get("subset") == "synth_with_labels" or settings.get("labels", False)
+        kept = {name: value for name, value in settings.items() if name != "path"}
+        return {**kept, "subset": "generated", "labels": labels}
 
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.subset == "generated":

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from rlm_runs.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.launch import launch
-from rlm_runs.spec import Plan, SpecError, resolve
+from rlm_runs.spec import Plan, SpecError, offline, resolve
 
 PRESETS = settings.BASE_DIR / "specs/presets"
 
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         source.add_argument("--preset", help="one of the article's experiments: " + ", ".join(preset_names()))
         parser.add_argument("--model", action="append", help="instead of the spec's models; may be given again")
         parser.add_argument("--examples", type=int, help="so many examples per environment")
+        parser.add_argument("--offline", action="store_true", help="on generated data, which need no network")
         parser.add_argument("--dry-run", action="store_true", help="say what would run, and write nothing")
 
     def handle(self, *, spec: Path | None, preset: str | None, dry_run: bool, **options: Any) -> None:
@@ -40,6 +41,8 @@ class Command(BaseCommand):
         if options["examples"] is not None:
             raw["examples"] = options["examples"]
         try:
+            if options["offline"]:
+                raw = offline(raw)
             if dry_run:
                 plan = resolve(raw)
                 self._tell(plan, estimate(plan))
