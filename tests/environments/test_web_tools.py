@@ -112,7 +112,6 @@ def fetched(body, kind, charset=None):
 
 
 def test_html_becomes_text():
-    pytest.importorskip("bs4")
     text = text_of(fetched(HTML, "text/html", "latin-1"))
     assert [line.strip() for line in text.splitlines() if line.strip()] == [
         *("A page", "Head", "One bold", "word.", "first", "second", "a b", "café"),
@@ -120,20 +119,17 @@ def test_html_becomes_text():
 
 
 def test_hostile_html_is_read_or_refused():
-    pytest.importorskip("bs4")
     for body in (b"<div>" * 3000 + b"deep", b"\xff\xfe\x00", b"<" * 10_000, b"", b"<p " + b"a=1 " * 10_000):
         with contextlib.suppress(FetchError):
             text_of(fetched(body, "text/html"))
 
 
 def test_pdf_becomes_text():
-    pytest.importorskip("pypdf")
     assert "Hello from a PDF" in text_of(fetched(pdf("Hello from a PDF"), "application/pdf"))
 
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7 and nothing else", b"%PDF-" + b"\x00" * 1000])
 def test_a_broken_pdf_is_said(body):
-    pytest.importorskip("pypdf")
     with pytest.raises(FetchError, match="PDF"):
         text_of(fetched(body, "application/pdf"))
 
