@@ -37,6 +37,10 @@ _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key !
 _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
 
 
+_LONG = 10_000
+"""Characters from which on a text may be so long that it gets more than one line to be written in."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One input: a setting of an environment or a scaffold."""
@@ -48,6 +52,7 @@ class Setting:
     choices: tuple[str, ...]
     value: str
     problems: tuple[str, ...]
+    is_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,11 @@ def _setting(
         input_name=input_name,
         name=name,
         description=field.description or "",
-        default=_written(field.default),
+        default=_written(field.default) if field.default != {} else "none",
         choices=tuple(_choices(field.annotation)),
         value=data.get(input_name, ""),
         problems=placed.get(input_name, ()),
+        is_long=any(getattr(bound, "max_length", 0) >= _LONG for bound in field.metadata),
     )
 
 
@@ -243,6 +249,9 @@ def _values(field: FieldInfo, text: str) -> Iterator[Any]:
     """What stands in an input, as the field's kind of value. Only plain text may hold a comma."""
     if _is_text(field.annotation):
         yield text
+        return
+    if typing.get_origin(field.annotation) is dict:  # a list of names, all of them one value
+        yield [name.strip() for name in text.split(",") if name.strip()]
         return
     for part in filter(None, map(str.strip, text.split(","))):
         is_none = part.lower() == "none" and type(None) in typing.get_args(field.annotation)

@@ -112,8 +112,13 @@ class Lease:
             self.control.stop("cancelled")
 
 
+shutting_down = threading.Event()
+"""Set when this process takes no more rollouts."""
+
+
 def interrupt_all() -> None:
     """Stops every rollout of this process, to be done again: the worker shuts down."""
+    shutting_down.set()
     with _held_lock:
         controls = list(_held)
     for control in controls:

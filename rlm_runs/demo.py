@@ -36,6 +36,8 @@ VAR_DIR = Path(os.environ.get("RLM_VAR_DIR", BASE_DIR / "var"))
 LOG_DIR = VAR_DIR / "log"
 LOGIN = "demo"
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 console = Console(highlight=False)
 
 
@@ -49,8 +51,8 @@ def main() -> None:
     LOG_DIR.mkdir(parents=True, exist_ok=True)
     # A closed terminal and SIGTERM as Ctrl-C, which a shell disables for what it starts in the background:
     # whoever stops this process stops what it started.
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.default_int_handler)
+    for one in _STOPPING:
+        signal.signal(one, _interrupt)
     try:
         with ExitStack() as stack:
             stack.enter_context(_only_one())
@@ -60,6 +62,13 @@ def main() -> None:
     except DemoError as error:
         console.print(f"[red]{error}[/red]")
         sys.exit(2)
+
+
+def _interrupt(*_: object) -> None:
+    """Once: pressed again, Ctrl-C must not cut off the stopping of what was started."""
+    for one in _STOPPING:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _arguments() -> argparse.Namespace:

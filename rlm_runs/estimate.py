@@ -14,10 +14,11 @@ from typing import Any
 
 from django.db.models import Avg, Count, F
 
+from .endpoints import prices
 from .engine.events import Usage
 from .launch import arm_columns
 from .models import Rollout
-from .pricing import PriceList, price_list
+from .pricing import PriceList
 from .spec import Plan, PlannedArm
 
 
@@ -80,15 +81,15 @@ _FEWEST = 3
 def estimate(plan: Plan) -> Estimate:
     """The estimate of a plan, in one query."""
     history = _History()
-    prices = price_list()
-    return Estimate(tuple(_of_arm(plan, arm, history=history, prices=prices) for arm in plan.arms))
+    listed = prices()
+    return Estimate(tuple(_of_arm(plan, arm, history=history, listed=listed) for arm in plan.arms))
 
 
-def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, prices: PriceList) -> ArmEstimate:
+def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, listed: PriceList) -> ArmEstimate:
     per_rollout, basis = history.of(arm, settings_hash=arm_columns(plan, arm)["settings_hash"])
     rollouts = plan.spec.examples * plan.spec.repetitions
-    main = prices.cost(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
-    sub = prices.cost(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))
+    main = listed.cost(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
+    sub = listed.cost(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))
     return ArmEstimate(
         arm=arm,
         rollouts=rollouts,

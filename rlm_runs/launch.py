@@ -65,12 +65,14 @@ def _check_paths(plan: Plan, data_dir: Path) -> None:
 
 def _check_sandboxes(plan: Plan) -> None:
     """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
-    with_code = [arm for arm in plan.arms if arm.needs_sandbox]
     problems = []
-    for name, simulated in sorted({(arm.model.name, arm.model.simulated) for arm in with_code}):
-        if refusal := sandboxes.refusal(model=name, simulated=simulated):
-            problems.append(Problem(f"models[{plan.spec.models.index(name)}]", refusal))
-    for index, packages in sorted({(arm.environment_index, arm.environment.packages) for arm in with_code}):
+    coders = {model.name: model for arm in plan.arms for model in arm.coders}
+    for name, model in coders.items():
+        if refusal := sandboxes.refusal(model=name, simulated=model.simulated):
+            named = f"models[{plan.spec.models.index(name)}]" if name in plan.spec.models else "sub_model"
+            problems.append(Problem(named, refusal))
+    needed = {(arm.environment_index, arm.packages) for arm in plan.arms if arm.needs_sandbox}
+    for index, packages in sorted(needed):
         try:
             sandboxes.backend().prepare(packages)
         except SandboxError as error:

@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails
 from .endpoints import ModelChoice, model_choices
 from .engine.environments.base import Environment, Settings
 from .engine.environments.registry import REGISTRY
-from .engine.scaffolds.settings import SETTINGS, RlmTipsSettings, ScaffoldSettings
+from .engine.scaffolds.settings import SETTINGS, RlmSettings, RlmTipsSettings, ScaffoldSettings
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -121,7 +121,21 @@ class PlannedArm:
     @property
     def needs_sandbox(self) -> bool:
         """Whether it runs code."""
-        return self.scaffold != "llm" or self.environment.python_tool
+        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+
+    @property
+    def coders(self) -> tuple[ModelChoice, ...]:
+        """The models whose code it runs: the root's, and the sub-model's where sub-LLMs have REPLs, too."""
+        if not self.needs_sandbox:
+            return ()
+        settings = self.scaffold_settings
+        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
+        return (self.model, self.sub_model) if recursive else (self.model,)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """pip requirements of its sandbox."""
+        return self.scaffold_settings.all_packages(self.environment.packages)
 
 
 @dataclass(frozen=True)
@@ -204,14 +218,7 @@ def _models(spec: ExperimentSpec, problems: list[Problem]) -> list[ModelChoice]:
 def _other_model(spec: ExperimentSpec, field: str, problems: list[Problem]) -> ModelChoice | None:
     """The spec's sub-model or judge; None where it names none, and then it is the arm's own model."""
     name: str | None = getattr(spec, field)
-    if name is None:
-        return None
-    other = _model(name, field=field, problems=problems)
-    for main in spec.models if other else ():
-        model = _model(main, field=field, problems=[])
-        if model and other and model.endpoint != other.endpoint:
-            problems.append(Problem(field, f"must be served by the same endpoint as {main}"))
-    return other
+    return None if name is None else _model(name, field=field, problems=problems)
 
 
 def _model(name: str, *, field: str, problems: list[Problem]) -> ModelChoice | None:

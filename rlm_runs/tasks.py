@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from celery.exceptions import Reject
 
 from . import claims, work
 
@@ -10,6 +11,8 @@ from . import claims, work
 @shared_task
 def run_rollout(rollout_id: int) -> None:
     """Runs one rollout, if it is there to be had."""
+    if claims.shutting_down.is_set():
+        raise Reject("the worker shuts down", requeue=True)
     work.run_claimed(rollout_id)
 
 

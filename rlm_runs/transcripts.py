@@ -100,7 +100,12 @@ class SubCall:
         return self.is_finished and not self.error and self.stop_reason not in _TROUBLE
 
 
-_TROUBLE = frozenset({"max_turns", "prompt_too_long", "cancelled"})
+_TROUBLE = frozenset(
+    {
+        *("max_turns", "no_tool_call", "prompt_too_long", "cancelled", "abandoned", "deadline"),
+        *("budget_tokens", "budget_dollars", "budget_sub_calls"),
+    }
+)
 """Stop reasons of a sub-LLM that mean no answer of its own accord, also where no error says so."""
 
 

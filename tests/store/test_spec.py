@@ -103,9 +103,16 @@ def test_a_model_whose_key_is_not_set_is_refused(monkeypatch):
     assert resolve(GOOD | {"models": ["gpt-5-mini"]}).arms[0].model.endpoint.name == "openai"
 
 
-def test_a_sub_model_of_another_endpoint_is_refused(monkeypatch):
+def test_sub_model_and_judge_may_be_served_elsewhere(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    assert "same endpoint" in problems_of(sub_model="gpt-5-mini")["sub_model"]
+    arm = resolve(GOOD | {"sub_model": "gpt-5-mini", "judge_model": "gpt-4.1-mini"}).arms[0]
+    assert arm.model.endpoint.name == "demo"
+    assert (arm.sub_model.name, arm.judge_model.name) == ("gpt-5-mini", "gpt-4.1-mini")
+
+
+def test_where_sub_llms_run_code_their_model_counts_too():
+    deep = GOOD | {"scaffolds": ["llm", "rlm", {"name": "rlm", "depth": 2}], "environments": ["verbatim-copy"]}
+    assert [len(arm.coders) for arm in resolve(deep).arms] == [0, 1, 2]
 
 
 def test_offline_puts_generated_data_in_the_place_of_those_of_the_net():
