@@ -8,18 +8,22 @@ from __future__ import annotations
 import linecache
 import os
 import traceback
-from _ast import Expr, Expression, Module, PyCF_ONLY_AST  # `ast` has much more, and takes its time
+from _ast import Expr, Expression, PyCF_ONLY_AST  # `ast` has much more, and takes its time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar, cast
 
 from . import claims
 
+TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+
 _HERE = os.path.dirname(__file__) + os.sep
 _CUT = " […]"
-_T = TypeVar("_T")
 
 Allowed = Callable[[], AbstractContextManager[None]]
 
@@ -42,7 +46,7 @@ def run(code: str, *, name: str, namespace: dict[str, object], allowed: Allowed)
 
 
 def _execute(code: str, *, name: str, namespace: dict[str, object]) -> str | None:
-    tree = cast(Module, compile(code, name, "exec", PyCF_ONLY_AST, dont_inherit=True))
+    tree: Any = compile(code, name, "exec", PyCF_ONLY_AST, dont_inherit=True)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, Expr):
         exec(compile(tree, name, "exec", dont_inherit=True), namespace)

@@ -33,11 +33,14 @@ from sys import setrecursionlimit as _setrecursionlimit
 from sys import settrace as _settrace
 from threading import Lock, RLock, get_ident, get_native_id
 from threading import enumerate as all_threads
-from typing import NoReturn
 
 from . import cell, kernel, variables
 from .llm import LlmBatch
 from .wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse, pieces
+
+TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _MAIN = -1
 """The mailbox of the REPL itself; those of batches have their numbers."""

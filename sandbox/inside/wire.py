@@ -14,9 +14,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-Frame = dict[str, Any]
+TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+if TYPE_CHECKING:
+    from typing import Any
+
+    Frame = dict[str, Any]
+else:
+    Frame = dict
 
 MAX_FRAME = 2**20
 PIECE_CHARS = 64_000
