@@ -253,6 +253,8 @@ def _progress_of(experiment: Experiment) -> tuple[int, str]:
         cost=Sum("cost"),
     )
     notes = f"{found['running']} running" + (f", {found['failed']} without a reward" if found["failed"] else "")
+    if found["cost"] is None and found["done"]:
+        return found["done"], f"{notes}, unpriced"
     return found["done"], f"{notes}, ${found['cost'] or 0:.4f}"
 
 
