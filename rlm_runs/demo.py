@@ -19,7 +19,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -284,6 +284,7 @@ class _Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._end_orphans()
         if self._log is not None:
             self._log.close()
 
@@ -293,8 +294,15 @@ class _Child:
 
     def restart_if_dead(self) -> None:
         if self.dead:
+            self._end_orphans()
             console.print(f"the {self.name} ended and is started again; its log is {_shown(self.log_path)}")
             self._start()
+
+    def _end_orphans(self) -> None:
+        """What the process leaves behind in its session: a worker that is killed leaves its beat."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _start(self) -> None:
         # A session of its own: Ctrl-C in the terminal reaches the demo, which stops the children in order.

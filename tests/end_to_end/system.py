@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ class System:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):  # a worker that was killed leaves its beat behind
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _start(self, name: str, *module_and_arguments: str) -> subprocess.Popen[bytes]:
         with (self.var_dir / f"{name}.log").open("ab") as log:
