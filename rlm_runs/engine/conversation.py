@@ -8,7 +8,16 @@ from typing import Any
 
 from .clients.base import Completion
 from .errors import ModelFailure
-from .events import Message, ToolCall, TrajectoryEnded, TrajectoryKind, TrajectoryStarted, TurnEnded
+from .events import (
+    ExecutionKind,
+    ExecutionStarted,
+    Message,
+    ToolCall,
+    TrajectoryEnded,
+    TrajectoryKind,
+    TrajectoryStarted,
+    TurnEnded,
+)
 from .run import Run, now
 
 
@@ -97,6 +106,24 @@ class Conversation:
         self._tell(completion, reply=self._reply)
         self._messages.append(completion.message())
         return completion
+
+    def begin_execution(self, call: ToolCall, *, kind: ExecutionKind, position: int) -> int:
+        """Tells that a call of the last turn begins to run; the key of the execution."""
+        key = self._run.new_key()
+        self._run.emit(
+            ExecutionStarted(
+                key=key,
+                trajectory=self.key,
+                turn=self.turns - 1,
+                position=position,
+                at=now(),
+                kind=kind,
+                name=call.name,
+                call_id=call.id,
+                arguments=call.arguments,
+            )
+        )
+        return key
 
     def add_result(self, call: ToolCall, shown: str) -> None:
         """Adds what a tool call returned, as the model is to see it."""

@@ -13,8 +13,8 @@ from sandbox.contract import Answer, Batch, CellResult, Sandbox
 from .cell_text import shown_text, whole_text
 from .conversation import Conversation
 from .errors import FunctionsFailed
-from .events import ExecutionEnded, ExecutionStarted, ToolCall
-from .run import Run, now
+from .events import ExecutionEnded, ToolCall
+from .run import Run
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
@@ -98,20 +98,7 @@ class Repl:
         except BadCall as error:
             refuse(self._run, conversation, call, position=position, why=str(error))
             return
-        key = self._run.new_key()
-        self._run.emit(
-            ExecutionStarted(
-                key=key,
-                trajectory=conversation.key,
-                turn=conversation.turns - 1,
-                position=position,
-                at=now(),
-                kind="cell",
-                name=call.name,
-                call_id=call.id,
-                arguments=call.arguments,
-            )
-        )
+        key = conversation.begin_execution(call, kind="cell", position=position)
         self._cells += 1
         conversation.tool_calls += 1
         result = self._run.wait_for(self._thread.submit(self._execute, code, key=key))

@@ -14,8 +14,8 @@ from typing import Any
 
 from .conversation import Conversation
 from .environments.base import Tool
-from .events import ExecutionEnded, ExecutionStarted, ToolCall
-from .run import Run, now
+from .events import ExecutionEnded, ToolCall
+from .run import Run
 
 
 class BadCall(Exception):
@@ -106,20 +106,8 @@ class ToldExecution:
 @contextmanager
 def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int) -> Iterator[ToldExecution]:
     """Tells the start and the end of a tool call around its body."""
-    key, began, execution = run.new_key(), time.monotonic(), ToldExecution()
-    run.emit(
-        ExecutionStarted(
-            key=key,
-            trajectory=conversation.key,
-            turn=conversation.turns - 1,
-            position=position,
-            at=now(),
-            kind="tool",
-            name=call.name,
-            call_id=call.id,
-            arguments=call.arguments,
-        )
-    )
+    key = conversation.begin_execution(call, kind="tool", position=position)
+    began, execution = time.monotonic(), ToldExecution()
     try:
         yield execution
     finally:
