@@ -36,7 +36,7 @@ class Disposal:
             job = self._jobs.get()
             try:
                 job()
-            except Exception:
+            except Exception:  # whatever a removal met, the next one must still be made
                 logger.exception("%s: a job failed", self._name)
             with self._changed:
                 self._pending -= 1

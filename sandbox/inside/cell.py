@@ -83,7 +83,7 @@ def type_name(kind: type) -> str:
 def _told(error: BaseException) -> dict[str, str]:
     try:
         message = plain(str(error))
-    except Exception:
+    except Exception:  # the user's own `__str__`
         message = "(its message could not be read)"
     return {
         "type": type_name(type(error)),
@@ -131,6 +131,6 @@ def read_answer(answer: Any) -> tuple[str | None, bool]:
     )
     try:
         ready = bool(dict.get(answer, "ready"))
-    except Exception:
+    except Exception:  # the user's own `__bool__`
         ready = False
     return text, ready
