@@ -33,7 +33,7 @@ class ExperimentFilters(forms.Form):
             experiments = experiments.filter(
                 Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)
             )
-        unfinished = Rollout.objects.unfinished().values("arm__experiment")
+        unfinished = Rollout.objects.unfinished().values("experiment")
         match self.cleaned_data["status"]:
             case "running":
                 return experiments.filter(pk__in=unfinished, cancelled_at=None)
@@ -160,7 +160,7 @@ def _mentions(words: str) -> Q:
         | Q(stop_reason__icontains=words)
         | Q(arm__environment__icontains=words)
         | Q(arm__model__icontains=words)
-        | Q(arm__experiment__name__icontains=words)
+        | Q(experiment__name__icontains=words)
     )
     number = words.removeprefix("#")
     return found | Q(pk=int(number)) if number.isdecimal() and len(number) < 18 else found

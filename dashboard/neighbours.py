@@ -25,7 +25,7 @@ def neighbours(rollout: Rollout) -> Neighbours:
     position, repetition = place
     before = Q(example_position__lt=position) | Q(example_position=position, repetition__lt=repetition)
     after = Q(example_position__gt=position) | Q(example_position=position, repetition__gt=repetition)
-    across = Rollout.objects.filter(arm__experiment=rollout.arm.experiment_id, example=rollout.example_id)
+    across = Rollout.objects.filter(experiment=rollout.arm.experiment_id, example=rollout.example_id)
     return Neighbours(
         previous=arm.filter(before).order_by("-example_position", "-repetition").first(),
         following=arm.filter(after).order_by("example_position", "repetition").first(),

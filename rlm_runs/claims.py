@@ -108,7 +108,7 @@ class Lease:
         mine = _running_attempt(self._rollout)
         if mine.update(lease_expires_at=until) != 1:
             self.control.stop("interrupted")
-        elif mine.exclude(arm__experiment__cancelled_at=None).exists():
+        elif mine.exclude(experiment__cancelled_at=None).exists():
             self.control.stop("cancelled")
 
 

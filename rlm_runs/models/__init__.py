@@ -1,7 +1,20 @@
-"""The store. `experiments`: what was asked for; `traces`: what happened; `texts`: the words of it."""
+"""The store. `experiments`: what was asked for; `traces`: what happened; `texts`: the words of it; `sharing`: who
+looks at it, and how."""
 
 from .experiments import Arm, Example, Experiment, Rollout
+from .sharing import SavedView, SharedLink
 from .texts import Text
 from .traces import Execution, Trajectory, Turn
 
-__all__ = ["Arm", "Example", "Execution", "Experiment", "Rollout", "Text", "Trajectory", "Turn"]
+__all__ = [
+    "Arm",
+    "Example",
+    "Execution",
+    "Experiment",
+    "Rollout",
+    "SavedView",
+    "SharedLink",
+    "Text",
+    "Trajectory",
+    "Turn",
+]

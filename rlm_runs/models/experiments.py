@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.urls import reverse
@@ -24,13 +27,19 @@ class Scaffold(models.TextChoices):
 
 
 class Experiment(models.Model):
-    """A set of arms on the same examples. `spec` is what was launched, whole, as it was validated."""
+    """A set of arms on the same examples. `spec` is what was launched, whole, as it was validated.
+
+    `sources` are the files that an imported one was read from, as {"path", "format", "sha256", "rollouts"}; empty
+    where it was launched here. `code_version` names the program that ran it.
+    """
 
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     spec = models.JSONField()
     seed = models.BigIntegerField()
+    sources = models.JSONField(default=list)
+    code_version = models.CharField(max_length=80, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
@@ -49,7 +58,7 @@ class Experiment(models.Model):
 
     def rollouts(self) -> RolloutQuerySet:
         """All rollouts of all its arms."""
-        return Rollout.objects.filter(arm__experiment=self)
+        return Rollout.objects.filter(experiment=self)
 
     @property
     def simulated(self) -> bool:
@@ -75,6 +84,7 @@ class Arm(models.Model):
     endpoint = models.CharField(max_length=80)
     simulated = models.BooleanField(default=False, help_text="The model is the demo model.")
     sampling = models.JSONField(default=dict)
+    sandbox_image = models.CharField(max_length=200, blank=True, help_text="Empty where no code is run.")
     settings_hash = Sha256Field()
 
     class Meta:
@@ -105,10 +115,17 @@ class Example(models.Model):
 class RolloutQuerySet(models.QuerySet["Rollout"]):
     """Queries of the pages that list and count rollouts. None of them reads a text."""
 
+    def bulk_create(self, objs: Iterable[Rollout], *args: Any, **kwargs: Any) -> list[Rollout]:
+        """As ever, each row with the experiment of its arm."""
+        rows = list(objs)
+        for row in rows:
+            row.experiment_id = row.arm.experiment_id
+        return super().bulk_create(rows, *args, **kwargs)
+
     def for_list(self) -> RolloutQuerySet:
         """With what a row of the list shows."""
-        return self.select_related("arm", "arm__experiment", "example").defer(
-            "arm__experiment__spec", "example__metadata", "metrics"
+        return self.select_related("arm", "experiment", "example").defer(
+            "experiment__spec", "experiment__sources", "example__metadata", "metrics"
         )
 
     def unfinished(self) -> RolloutQuerySet:
@@ -120,7 +137,9 @@ class Rollout(models.Model):
     """One arm on one example, one repetition: its state, its outcome, and the sums over its trace.
 
     The sums cover the last attempt. What earlier attempts, cut off by a worker's death, had spent stands in
-    `earlier_cost`. A reward of NULL is one that was not given (failed, too long, still running), never a zero.
+    `earlier_cost`. A reward of NULL is one that was not given (failed, too long, still running), never a zero; a
+    sum of NULL is one that nothing tells. `reported` says that the sums stand in the file that the rollout was
+    imported from, and its turns may not add up to them. `experiment` is the arm's, so that lists sort by index.
     """
 
     class Status(models.TextChoices):
@@ -132,6 +151,9 @@ class Rollout(models.Model):
 
     FINISHED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.CASCADE, related_name="+", db_index=False, help_text="That of the arm."
+    )
     arm = models.ForeignKey(Arm, on_delete=models.CASCADE, related_name="rollouts")
     example = models.ForeignKey(Example, on_delete=models.PROTECT, related_name="rollouts")
     example_position = models.PositiveIntegerField(help_text="Of the example in its experiment, from 0.")
@@ -156,20 +178,27 @@ class Rollout(models.Model):
     finished_at = models.DateTimeField(null=True)
     seconds = models.FloatField(null=True, help_text="From the attempt's start to its end, without scoring.")
 
-    turns = models.PositiveIntegerField(default=0, help_text="Of the root.")
-    cells = models.PositiveIntegerField(default=0)
-    tool_calls = models.PositiveIntegerField(default=0, help_text="Of the root and of sub-LLMs; cells apart.")
-    batches = models.PositiveIntegerField(default=0)
-    sub_calls = models.PositiveIntegerField(default=0, help_text="Sub-LLM trajectories, at every depth.")
-    sub_turns = models.PositiveIntegerField(default=0)
-    main_prompt_tokens = models.PositiveBigIntegerField(default=0)
-    main_cached_tokens = models.PositiveBigIntegerField(default=0, help_text="Part of the prompt tokens.")
-    main_completion_tokens = models.PositiveBigIntegerField(default=0)
-    main_reasoning_tokens = models.PositiveBigIntegerField(default=0, help_text="Part of the completion tokens.")
-    sub_prompt_tokens = models.PositiveBigIntegerField(default=0)
-    sub_cached_tokens = models.PositiveBigIntegerField(default=0)
-    sub_completion_tokens = models.PositiveBigIntegerField(default=0)
-    sub_reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    reported = models.BooleanField(default=False, help_text="The sums are those of an imported file.")
+    turns = models.PositiveIntegerField(null=True, default=0, help_text="Of the root.")
+    cells = models.PositiveIntegerField(null=True, default=0)
+    tool_calls = models.PositiveIntegerField(
+        null=True, default=0, help_text="Of the root and of sub-LLMs; cells apart."
+    )
+    batches = models.PositiveIntegerField(null=True, default=0)
+    sub_calls = models.PositiveIntegerField(
+        null=True, default=0, help_text="Sub-LLM trajectories, at every depth."
+    )
+    sub_turns = models.PositiveIntegerField(null=True, default=0)
+    main_prompt_tokens = models.PositiveBigIntegerField(null=True, default=0)
+    main_cached_tokens = models.PositiveBigIntegerField(null=True, default=0, help_text="Part of the prompt.")
+    main_completion_tokens = models.PositiveBigIntegerField(null=True, default=0)
+    main_reasoning_tokens = models.PositiveBigIntegerField(
+        null=True, default=0, help_text="Part of the completion."
+    )
+    sub_prompt_tokens = models.PositiveBigIntegerField(null=True, default=0)
+    sub_cached_tokens = models.PositiveBigIntegerField(null=True, default=0)
+    sub_completion_tokens = models.PositiveBigIntegerField(null=True, default=0)
+    sub_reasoning_tokens = models.PositiveBigIntegerField(null=True, default=0)
     cost = models.DecimalField(
         max_digits=18,
         decimal_places=10,
@@ -184,8 +213,28 @@ class Rollout(models.Model):
         default=0,
         help_text="Dollars of scoring, apart from the cost.",
     )
-    cell_seconds = models.FloatField(default=0)
     retries = models.PositiveIntegerField(default=0)
+
+    # Where the time went, in seconds; what is left of `seconds` is the sandbox's start and our own.
+    model_seconds = models.FloatField(null=True, help_text="Calls of the root model, without retries.")
+    retry_seconds = models.FloatField(null=True, help_text="Failed tries of the root's calls, and waiting.")
+    cell_seconds = models.FloatField(null=True, default=0, help_text="Cells, with the sub-calls in them.")
+    sub_seconds = models.FloatField(null=True, help_text="Of the cells' time, that in which sub-LLMs ran.")
+    tool_seconds = models.FloatField(null=True, help_text="Tool calls of the root.")
+
+    # How the REPL was used by the root; NULL where no transcript tells.
+    cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
+    cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")
+    cells_timed_out = models.PositiveIntegerField(null=True)
+    max_batch = models.PositiveIntegerField(null=True, help_text="Calls of the largest batch.")
+    max_parallel = models.PositiveIntegerField(null=True, help_text="Most sub-calls under way at once.")
+    first_answer_turn = models.PositiveIntegerField(
+        null=True, help_text="Turn, from 1, that first wrote `answer`."
+    )
+    answer_edits = models.PositiveIntegerField(null=True, help_text="Times `answer` was changed after that.")
+    failure_modes = ArrayField(
+        models.CharField(max_length=30), default=list, help_text="How it went wrong; see failure_modes.py."
+    )
 
     objects = RolloutQuerySet.as_manager()
 
@@ -199,6 +248,19 @@ class Rollout(models.Model):
         indexes: ClassVar = [
             # The arms table and the figures of an experiment: sums over one arm's rollouts by status.
             models.Index(fields=["arm", "status"], name="rollout_arm_status"),
+            # Whether anything changed: counts by status and the last end, from the index alone.
+            models.Index(fields=["experiment", "status", "finished_at"], name="rollout_experiment_state"),
+            # Lists of one experiment, in the order in which it runs.
+            models.Index(fields=["experiment", "example_position", "id"], name="rollout_experiment_order"),
+            # Lists sorted by what readers sort by most, of one experiment and of all.
+            models.Index(fields=["experiment", "reward", "id"], name="rollout_experiment_reward"),
+            models.Index(fields=["experiment", "cost", "id"], name="rollout_experiment_cost"),
+            models.Index(fields=["experiment", "seconds", "id"], name="rollout_experiment_seconds"),
+            models.Index(fields=["reward", "id"], name="rollout_reward"),
+            models.Index(fields=["cost", "id"], name="rollout_cost"),
+            models.Index(fields=["seconds", "id"], name="rollout_seconds"),
+            # The filter by how a rollout went wrong.
+            GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over.
             models.Index(fields=["lease_expires_at"], condition=Q(status="running"), name="rollout_running_lease"),
             # The sweep: queued rollouts whose message seems lost.
@@ -210,6 +272,11 @@ class Rollout(models.Model):
     def __str__(self) -> str:
         return f"rollout {self.pk}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As ever, with the experiment of its arm."""
+        self.experiment_id = self.arm.experiment_id
+        super().save(*args, **kwargs)
+
     def get_absolute_url(self) -> str:
         return reverse("rollout", args=[self.pk])
 
@@ -219,15 +286,19 @@ class Rollout(models.Model):
         return self.stop_reason == "prompt_too_long"
 
     @property
-    def main_tokens(self) -> int:
-        """Prompt and completion tokens of the root model."""
-        return self.main_prompt_tokens + self.main_completion_tokens
+    def main_tokens(self) -> int | None:
+        """Prompt and completion tokens of the root model; None where they are not known."""
+        return _sum(self.main_prompt_tokens, self.main_completion_tokens)
 
     @property
-    def sub_tokens(self) -> int:
-        """Prompt and completion tokens of all sub-LLMs."""
-        return self.sub_prompt_tokens + self.sub_completion_tokens
+    def sub_tokens(self) -> int | None:
+        """Prompt and completion tokens of all sub-LLMs; None where they are not known."""
+        return _sum(self.sub_prompt_tokens, self.sub_completion_tokens)
 
     def attempt_trajectories(self) -> QuerySet[Trajectory]:
         """The trajectories of the last attempt."""
         return self.trajectories.filter(attempt=self.attempt)
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other

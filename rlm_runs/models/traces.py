@@ -22,7 +22,8 @@ class Trajectory(models.Model):
 
     `opening` is a list of {"role", "text": digest of the content}; `tools` the schemas that the model was sent.
     Of a sub-LLM, `parent` is the cell that called it, `batch` the number of the `llm_batch` call in that cell
-    and `position` the number of the prompt in the batch, both from 0.
+    and `position` the number of the prompt in the batch, both from 0. `summary` is all that an imported file says
+    of a call whose words it has not: {"tokens", "tool_calls", "seconds"}, as the line in the cell's output.
     """
 
     class Kind(models.TextChoices):
@@ -45,6 +46,7 @@ class Trajectory(models.Model):
     stop_reason = models.CharField(max_length=40, blank=True, help_text="Empty while it runs, or was cut off.")
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
+    summary = models.JSONField(null=True)
 
     class Meta:
         constraints: ClassVar = [

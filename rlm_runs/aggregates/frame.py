@@ -1,0 +1,115 @@
+"""Rollouts as columns: what figures, comparisons and statistics are computed from.
+
+A frame is read in one query, by a binary COPY whose rows all have the same size, so that numpy takes them as they
+come: a hundred thousand rollouts cost no more than the database needs to send them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from ..models import Example
+from .counting import TOO_LONG
+from .measures import Measure
+
+_HEADER = 19
+"""Bytes before the first row: signature, flags, and the length of an extension that there is not."""
+_KEYS = {
+    "rollout": "r.id",
+    "arm": "r.arm_id",
+    "example": "r.example_id",
+    "position": "r.example_position",
+    "repetition": "r.repetition",
+}
+
+
+class Outcome(IntEnum):
+    """How a rollout stands. What ended without a reward is told apart by why."""
+
+    SCORED = 0
+    TOO_LONG = 1
+    UNJUDGED = 2
+    FAILED = 3
+    CANCELLED = 4
+    UNFINISHED = 5
+
+
+ENDED_UNSCORED = (Outcome.TOO_LONG, Outcome.UNJUDGED, Outcome.FAILED)
+"""Those that ran and have no reward: what the switch of the pages is about."""
+
+_OUTCOME = f"""
+CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
+     WHEN r.status = 'cancelled' THEN {Outcome.CANCELLED:d}
+     WHEN r.reward IS NOT NULL THEN {Outcome.SCORED:d}
+     WHEN r.stop_reason = '{TOO_LONG}' THEN {Outcome.TOO_LONG:d}
+     WHEN r.stop_reason = 'unjudged' THEN {Outcome.UNJUDGED:d}
+     ELSE {Outcome.FAILED:d} END
+"""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Columns of one length, an entry per rollout: `rollout`, `arm`, `example`, `position`, `repetition` and
+    `outcome` as int64, measures by name as float64 with NaN for what is not known. In the order of arm, example
+    and repetition.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.columns["rollout"])
+
+    def where(self, mask: NDArray[np.bool_]) -> Frame:
+        """The rollouts of which the mask is true."""
+        return Frame({name: column[mask] for name, column in self.columns.items()})
+
+    def with_column(self, name: str, values: NDArray[Any]) -> Frame:
+        """The same rollouts with one column more, or another in its place."""
+        return Frame({**self.columns, name: values})
+
+
+def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
+    """The rollouts of these arms (their ids), whatever their state, with these measures. One query."""
+    keys = {**_KEYS, "outcome": _OUTCOME}
+    selected = [f"({sql})::int8" for sql in keys.values()]
+    selected += [f"coalesce(({measure.sql})::float8, 'NaN')" for measure in measures]
+    statement = (
+        f"SELECT {', '.join(selected)} FROM rlm_runs_rollout r"
+        " WHERE r.arm_id = ANY(%s) ORDER BY r.arm_id, r.example_id, r.repetition"
+    )
+    types = [(name, ">i8") for name in keys] + [(measure.name, ">f8") for measure in measures]
+    return Frame(_columns(_copied(statement, [sorted(set(arms))]), types))
+
+
+def example_values(examples: Iterable[int], key: str) -> dict[int, Any]:
+    """Example (its id) → what its metadata say under `key`, for those that have it. One query."""
+    rows = Example.objects.filter(pk__in=list(examples), metadata__has_key=key)
+    return dict(rows.values_list("pk", f"metadata__{key}"))
+
+
+def _copied(statement: str, parameters: Sequence[Any]) -> bytes:
+    with connection.cursor() as cursor:
+        bound = cursor.mogrify(statement, parameters)  # COPY takes no parameters
+        with cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT BINARY)") as copy:
+            return b"".join(copy)
+
+
+def _columns(copied: bytes, types: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    """The columns of a binary COPY without NULLs: each row its number of fields, each field its size and value."""
+    row = np.dtype([("fields", ">i2"), *((part, of) for name, of in types for part, of in _field(name, of))])
+    rows = np.frombuffer(copied, dtype=row, offset=_HEADER, count=(len(copied) - _HEADER - 2) // row.itemsize)
+    return {name: rows[name].astype(kind[1:]) for name, kind in types}
+
+
+def _field(name: str, kind: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (f"size of {name}", ">i4"), (name, kind)
