@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+import numpy as np
 from django.db.models import Q
 
 from ..models import Rollout
+from .frame import ENDED_UNSCORED, Frame, Outcome
 
 TOO_LONG = "prompt_too_long"
 
@@ -17,7 +19,23 @@ BEGUN_AND_ENDED = Q(status__in=Rollout.FINISHED, started_at__isnull=False)
 
 
 class Unscored(Enum):
-    """What a rollout that ended without a reward counts as; cancelled and unfinished ones count in no way."""
+    """What a rollout that ended without a reward counts as; cancelled and unfinished ones count in no way.
+
+    EXCLUDE leaves it out. ZERO counts it as reward 0, with the tokens, seconds and dollars that it took. COMMON
+    leaves out its example in every arm: what is left are examples that all arms which have them finished.
+    """
 
     EXCLUDE = "exclude"
     ZERO = "zero"
+    COMMON = "common"
+
+
+def counted(frame: Frame, unscored: Unscored) -> Frame:
+    """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
+    scored = frame["outcome"] == Outcome.SCORED
+    if unscored is Unscored.EXCLUDE:
+        return frame.where(scored)
+    if unscored is Unscored.COMMON:
+        return frame.where(~np.isin(frame["example"], frame["example"][~scored]))
+    kept = frame.where(scored | np.isin(frame["outcome"], ENDED_UNSCORED))
+    return kept.with_column("reward", np.where(kept["outcome"] == Outcome.SCORED, kept["reward"], 0.0))

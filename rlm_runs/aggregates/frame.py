@@ -16,7 +16,6 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from ..models import Example
-from .counting import TOO_LONG
 from .measures import Measure
 
 _HEADER = 19
@@ -48,7 +47,7 @@ _OUTCOME = f"""
 CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
      WHEN r.status = 'cancelled' THEN {Outcome.CANCELLED:d}
      WHEN r.reward IS NOT NULL THEN {Outcome.SCORED:d}
-     WHEN r.stop_reason = '{TOO_LONG}' THEN {Outcome.TOO_LONG:d}
+     WHEN r.stop_reason = 'prompt_too_long' THEN {Outcome.TOO_LONG:d}
      WHEN r.stop_reason = 'unjudged' THEN {Outcome.UNJUDGED:d}
      ELSE {Outcome.FAILED:d} END
 """
