@@ -6,18 +6,17 @@ event. The sums of a rollout are computed from its rows in the transaction that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
 
 from .engine import events
 from .models import Execution, Rollout, Text, Trajectory, Turn
 from .models.texts import escape, storable
+from .sums import roll_up
 
 
 class ClaimLost(Exception):
@@ -72,6 +71,7 @@ class Recorder:
             opening=opening,
             tools=storable(event.tools),
             started_at=event.at,
+            summary=None if event.summary is None else asdict(event.summary),
         )
         self._trajectories[event.key] = row.pk
 
@@ -148,9 +148,6 @@ class Recorder:
     @_record.register
     def _(self, event: events.RolloutEnded) -> None:
         (answer,) = _kept(event.answer)
-        seconds = None
-        if self._started_at is not None:
-            seconds = (event.at - self._started_at).total_seconds() - event.scoring_seconds
         self._update_rollout(
             status=_status_at_end(event),
             stop_reason=event.stop_reason,
@@ -160,10 +157,18 @@ class Recorder:
             error=escape(event.error),
             error_boundary=event.boundary,
             finished_at=event.at,
-            seconds=seconds,
+            seconds=self._seconds_until(event),
             lease_expires_at=None,
-            **roll_up(self.rollout, attempt=self._attempt),
+            **roll_up(self.rollout, attempt=self._attempt, ended=event),
         )
+
+    def _seconds_until(self, event: events.RolloutEnded) -> float | None:
+        """What the attempt took, without scoring; of an import what its file says."""
+        if event.reported is not None:
+            return event.reported.seconds
+        if self._started_at is None:
+            return None
+        return (event.at - self._started_at).total_seconds() - event.scoring_seconds
 
     def _update_rollout(self, **columns: Any) -> None:
         """A conditional UPDATE, not a lock: it takes nothing where the attempt is no longer this one."""
@@ -182,40 +187,3 @@ def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:
     if event.stop_reason == "cancelled":
         return Rollout.Status.CANCELLED
     return Rollout.Status.FAILED if event.reward is None else Rollout.Status.COMPLETED
-
-
-def roll_up(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
-    """The sums over an attempt's rows, as the rollout's columns. Judges are metered apart and not in them."""
-    all_turns = Turn.objects.filter(trajectory__rollout=rollout)
-    judged = Q(trajectory__kind=Trajectory.Kind.JUDGE)
-    turns = all_turns.exclude(judged)
-    of_attempt = turns.filter(trajectory__attempt=attempt)
-    sums: dict[str, Any] = of_attempt.aggregate(
-        turns=Count("id", filter=Q(trajectory__kind="root", error="")),
-        sub_turns=Count("id", filter=Q(trajectory__kind="sub", error="")),
-        retries=Sum("retries", default=0),
-        **{
-            f"{side}_{part}_tokens": Sum(f"{part}_tokens", filter=Q(trajectory__kind=kind), default=0)
-            for side, kind in (("main", "root"), ("sub", "sub"))
-            for part in ("prompt", "cached", "completion", "reasoning")
-        },
-    )
-    sums["cost"] = _total_cost(of_attempt)
-    sums["earlier_cost"] = _total_cost(turns.filter(trajectory__attempt__lt=attempt))
-    sums["judge_cost"] = _total_cost(all_turns.filter(judged, trajectory__attempt=attempt))
-    executions = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
-    sums |= executions.aggregate(
-        cells=Count("id", filter=Q(kind="cell")),
-        tool_calls=Count("id", filter=Q(kind="tool")),
-        cell_seconds=Sum("seconds", filter=Q(kind="cell"), default=0.0),
-    )
-    subs = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.SUB)
-    sums["sub_calls"] = subs.count()
-    sums["batches"] = subs.values("parent", "batch").distinct().count()
-    return sums
-
-
-def _total_cost(turns: QuerySet[Turn]) -> Decimal | None:
-    """The sum in dollars; None where one of the calls has no known price, 0 where there was no call."""
-    found = turns.aggregate(total=Sum("cost", default=0), unpriced=Count("id", filter=Q(cost=None)))
-    return None if found["unpriced"] else found["total"]
