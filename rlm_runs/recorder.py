@@ -1,11 +1,12 @@
 """Event → rows, as it happens: the one way into the store, for live rollouts and imported files alike.
 
-Each event is one transaction, so that a worker killed in the middle leaves a trace that reads up to its last
-event. The sums of a rollout are computed from its rows in the transaction that ends it.
+Each event of a live rollout is one transaction, so that a worker killed in the middle leaves a trace that reads up
+to its last event. The sums of a rollout are computed from its rows in the transaction that ends it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import singledispatchmethod
@@ -15,7 +16,7 @@ from django.db import transaction
 
 from .engine import events
 from .models import Execution, Rollout, Text, Trajectory, Turn
-from .models.texts import escape, storable
+from .models.texts import digest, escape, storable
 from .sums import roll_up
 
 
@@ -38,11 +39,19 @@ class Recorder:
         self._trajectories: dict[int, int] = {}
         self._turns: dict[tuple[int, int], int] = {}
         self._executions: dict[int, int] = {}
+        self._texts: dict[str, str] = {}
 
     def record(self, event: events.Event) -> None:
         """Stores one event. Raises ClaimLost at the end of an attempt that no longer counts."""
+        self.record_all([event])
+
+    def record_all(self, told: Iterable[events.Event]) -> None:
+        """Stores events in one transaction: for imports, where none of them has to be seen before the last."""
         with transaction.atomic():
-            self._record(event)
+            for event in told:
+                self._record(event)
+            Text.objects.keep(self._texts.values())
+            self._texts.clear()
 
     @singledispatchmethod
     def _record(self, event: events.Event) -> None:
@@ -55,10 +64,7 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TrajectoryStarted) -> None:
-        digests = Text.objects.keep(message.content for message in event.opening)
-        opening = [
-            {"role": message.role, "text": key} for message, key in zip(event.opening, digests, strict=True)
-        ]
+        opening = [{"role": message.role, "text": self._kept(message.content)} for message in event.opening]
         row = Trajectory.objects.create(
             rollout=self.rollout,
             attempt=self._attempt,
@@ -67,7 +73,7 @@ class Recorder:
             batch=event.batch,
             position=event.position,
             depth=event.depth,
-            model=event.model,
+            model=escape(event.model)[:200],
             opening=opening,
             tools=storable(event.tools),
             started_at=event.at,
@@ -77,15 +83,12 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TurnEnded) -> None:
-        content, reasoning, reply = _kept(
-            event.content, event.reasoning or None, event.reply if event.reply else None
-        )
         row = Turn.objects.create(
             trajectory_id=self._trajectories[event.trajectory],
             index=event.index,
-            content_id=content,
-            reasoning_id=reasoning,
-            reply_id=reply,
+            content_id=self._kept(event.content),
+            reasoning_id=self._kept(event.reasoning or None),
+            reply_id=self._kept(event.reply or None),
             finish_reason=escape(event.finish_reason)[:40],
             prompt_tokens=event.usage.prompt,
             cached_tokens=event.usage.cached,
@@ -104,26 +107,24 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.ExecutionStarted) -> None:
-        (arguments,) = _kept(event.arguments)
         row = Execution.objects.create(
             turn_id=self._turns[event.trajectory, event.turn],
             position=event.position,
             kind=event.kind,
             name=escape(event.name)[:100],
             call_id=escape(event.call_id)[:200],
-            arguments_id=arguments,
+            arguments_id=self._kept(event.arguments),
             started_at=event.at,
         )
         self._executions[event.key] = row.pk
 
     @_record.register
     def _(self, event: events.ExecutionEnded) -> None:
-        output, shown, out, answer = _kept(event.output, event.shown, event.out, event.answer)
         Execution.objects.filter(pk=self._executions[event.key]).update(
-            output=output,
-            shown=shown,
-            out=out,
-            answer=answer,
+            output=self._kept(event.output),
+            shown=self._kept(event.shown),
+            out=self._kept(event.out),
+            answer=self._kept(event.answer),
             ready=event.ready,
             output_chars=event.output_chars,
             truncated=event.truncated,
@@ -140,20 +141,21 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TrajectoryEnded) -> None:
-        (answer,) = _kept(event.answer)
         Trajectory.objects.filter(pk=self._trajectories[event.key]).update(
-            finished_at=event.at, stop_reason=event.stop_reason, answer=answer, error=escape(event.error)
+            finished_at=event.at,
+            stop_reason=escape(event.stop_reason)[:40],
+            answer=self._kept(event.answer),
+            error=escape(event.error),
         )
 
     @_record.register
     def _(self, event: events.RolloutEnded) -> None:
-        (answer,) = _kept(event.answer)
         self._update_rollout(
             status=_status_at_end(event),
-            stop_reason=event.stop_reason,
+            stop_reason=escape(event.stop_reason)[:40],
             reward=event.reward,
             metrics=storable(event.metrics),
-            answer=answer,
+            answer=self._kept(event.answer),
             error=escape(event.error),
             error_boundary=event.boundary,
             finished_at=event.at,
@@ -161,6 +163,14 @@ class Recorder:
             lease_expires_at=None,
             **roll_up(self.rollout, attempt=self._attempt, ended=event),
         )
+
+    def _kept(self, body: str | None) -> str | None:
+        """The digest of a text, which is stored at the end of the transaction; None stays None."""
+        if body is None:
+            return None
+        key = digest(body)
+        self._texts[key] = body
+        return key
 
     def _seconds_until(self, event: events.RolloutEnded) -> float | None:
         """What the attempt took, without scoring; of an import what its file says."""
@@ -175,12 +185,6 @@ class Recorder:
         mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
         if mine.update(**columns) != 1:
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
-
-
-def _kept(*bodies: str | None) -> list[str | None]:
-    """The digests of the bodies, stored; None stays None."""
-    digests = iter(Text.objects.keep(body for body in bodies if body is not None))
-    return [None if body is None else next(digests) for body in bodies]
 
 
 def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:

@@ -23,14 +23,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-Role = Literal["system", "user"]
+Role = Literal["system", "user", "assistant"]
 TrajectoryKind = Literal["root", "sub", "judge"]
 ExecutionKind = Literal["cell", "tool"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """One of the messages that open a trajectory."""
+    """One of the messages that open a trajectory; the assistant's are worked examples of an imported prompt."""
 
     role: Role
     content: str
@@ -143,12 +143,13 @@ class ExecutionEnded:
     """It came back. `output` is what it wrote (kept whole up to a cap), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of the `answer` dict after
-    a cell, None where there is none. `seconds` is None where an imported file does not tell.
+    a cell, None where there is none. Of an import, `seconds` is None where its file does not tell, and `output`
+    where it has only what was shown.
     """
 
     key: int
     seconds: float | None
-    output: str
+    output: str | None
     shown: str
     output_chars: int
     out: str | None = None
@@ -166,12 +167,12 @@ class ExecutionEnded:
 
 @dataclass(frozen=True)
 class TrajectoryEnded:
-    """A model conversation ended: `answer` is what it returned to whoever started it."""
+    """A model conversation ended: `answer` is what it returned to whoever started it, None if nobody knows."""
 
     key: int
     at: datetime
     stop_reason: str
-    answer: str
+    answer: str | None
     error: str = ""
 
 
