@@ -319,7 +319,7 @@ def _arm_summary(
         cancelled=sums.get("cancelled", 0),
         unfinished=sums.get("unfinished", 0),
         counted=sum(len(values) for values in rewards.values()),
-        reward=mean_interval(list(rewards.values())),
+        reward=_reward_interval(rewards),
         prompt_tokens=sums.get("mean_prompt_tokens"),
         completion_tokens=sums.get("mean_completion_tokens"),
         sub_prompt_tokens=sums.get("mean_sub_prompt_tokens"),
@@ -343,12 +343,23 @@ def _comparisons(arms: Sequence[ArmSummary], rewards: Mapping[int, Rewards]) -> 
     for arm in arms:
         baseline = baselines.get(arm.group)
         if baseline is not None and arm.scaffold != Scaffold.LLM:
-            pair = compare_paired(_means(rewards.get(baseline.pk, {})), _means(rewards.get(arm.pk, {})))
+            pair = _paired(rewards.get(baseline.pk, {}), rewards.get(arm.pk, {}))
             yield Comparison(group=arm.group, arm=arm, baseline=baseline, paired=pair)
 
 
-def _means(rewards: Rewards) -> dict[Any, float]:
-    return {example: sum(values) / len(values) for example, values in rewards.items()}
+def _paired(baseline: Rewards, other: Rewards) -> Paired | None:
+    common = sorted(baseline.keys() & other.keys())
+    return compare_paired(
+        *([sum(of[example]) / len(of[example]) for example in common] for of in (baseline, other))
+    )
+
+
+def _reward_interval(rewards: Rewards) -> Interval | None:
+    order = sorted(rewards)
+    return mean_interval(
+        [value for example in order for value in rewards[example]],
+        clusters=[example for example in order for _ in rewards[example]],
+    )
 
 
 def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], ...]]:
@@ -406,7 +417,7 @@ def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
     rewards = rewards_by_example(Rollout.objects.filter(arm__in=best.values()), unscored=Unscored.EXCLUDE)
     found = {}
     for experiment, arm in best.items():
-        interval = mean_interval(list(rewards[arm].values())) if arm in rewards else None
+        interval = _reward_interval(rewards[arm]) if arm in rewards else None
         if interval is not None:
             found[experiment] = BestArm(arm=arms[arm], reward=interval)
     return found
