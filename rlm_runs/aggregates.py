@@ -355,10 +355,13 @@ def _paired(baseline: Rewards, other: Rewards) -> Paired | None:
 
 
 def _reward_interval(rewards: Rewards) -> Interval | None:
+    """Cut to [0, 1] where all rewards lie in it: an environment may give others."""
     order = sorted(rewards)
+    values = [value for example in order for value in rewards[example]]
     return mean_interval(
-        [value for example in order for value in rewards[example]],
+        values,
         clusters=[example for example in order for _ in rewards[example]],
+        bounds=(0.0, 1.0) if all(0.0 <= value <= 1.0 for value in values) else None,
     )
 
 

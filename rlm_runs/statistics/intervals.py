@@ -14,6 +14,7 @@ from .resampling import (
     FEWEST_RESAMPLED,
     MOST_RESAMPLED,
     Floats,
+    batches,
     bca_limits,
     divided,
     resampled_sums,
@@ -75,7 +76,7 @@ def mean_interval(
 
     - 0/1 values, one per example: Wilson. `proportion=False` says that they are counts that happen to be 0 and
       1.
-    - 10 to 2,048 examples: expanded BCa bootstrap over examples (see `resampling`), the same at each call.
+    - 7 to 2,048 examples: expanded BCa bootstrap over examples (see `resampling`), the same at each call.
     - fewer or more: Student's t with the linearised variance over examples.
     - all values equal: no spread was seen, which does not mean that there is none. Where all are 0, or all 1, it
       is the Wilson interval of as many successes as there are examples: repetitions that agree throughout may be
@@ -96,9 +97,10 @@ def mean_intervals(
     samples = [_Sample.of(table, row) for row in range(len(table.arms))]
     found = [_closed_form(sample, confidence=confidence, proportion=proportion) for sample in samples]
     open_rows = [row for row, sample in enumerate(samples) if sample.count and found[row] is None]
-    limits = _bootstrap([samples[row] for row in open_rows], confidence=confidence)
-    for row, interval in zip(open_rows, limits, strict=True):
-        found[row] = interval
+    for rows in batches(open_rows):
+        intervals = _bootstrap([samples[row] for row in rows], confidence=confidence)
+        for row, interval in zip(rows, intervals, strict=True):
+            found[row] = interval
     return [interval and _within(interval, bounds) for interval in found]
 
 
@@ -130,6 +132,12 @@ class _Sample:
     @property
     def is_repeated(self) -> bool:
         return self.n > self.count
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest mean of an example, beyond which rounding alone would lead."""
+        means = self.sums / self.counts
+        return float(means.min()), float(means.max())
 
     @property
     def residuals(self) -> Floats:
@@ -171,8 +179,6 @@ def _clustered_t(sample: _Sample, *, confidence: float) -> Interval:
 
 def _bootstrap(samples: Sequence[_Sample], *, confidence: float) -> list[Interval]:
     """Expanded BCa of each arm. Every arm's examples take the first places, whichever examples they are."""
-    if not samples:
-        return []
     columns = np.zeros((2, len(samples), max(sample.count for sample in samples)))
     scales = [float(np.abs(sample.residuals).max()) for sample in samples]
     for row, sample in enumerate(samples):
@@ -189,7 +195,7 @@ def _bootstrap(samples: Sequence[_Sample], *, confidence: float) -> list[Interva
             count=sample.count,
             confidence=confidence,
         )
-        low, high = (sample.mean + scales[row] * limit for limit in limits)
+        low, high = np.clip(sample.mean + scales[row] * np.array(limits), *sample.range).tolist()
         method = "BCa bootstrap, clustered by example" if sample.is_repeated else "BCa bootstrap"
         found.append(Interval(sample.mean, sample.n, low, high, method))
     return found

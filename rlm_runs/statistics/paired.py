@@ -28,7 +28,7 @@ from scipy.special import bdtr, stdtr
 
 from .intervals import Interval, mean_intervals
 from .planning import examples_for_binary, examples_for_means
-from .resampling import MOST_RESAMPLED, RESAMPLES, Floats
+from .resampling import MOST_RESAMPLED, RESAMPLES, Floats, batches
 from .tables import Table
 
 MCNEMAR = "exact McNemar"
@@ -239,8 +239,9 @@ def _sign_flips(samples: list[Floats]) -> list[float]:
         for sample, found in zip(samples, differing, strict=True)
     ]
     at_random = [place for place, found in enumerate(differing) if _MOST_EXACT < len(found) <= MOST_RESAMPLED]
-    for place, p in zip(at_random, _random_flips([differing[place] for place in at_random]), strict=True):
-        p_values[place] = p
+    for places in batches(at_random):
+        for place, p in zip(places, _random_flips([differing[place] for place in places]), strict=True):
+            p_values[place] = p
     return p_values
 
 
@@ -257,8 +258,6 @@ def _exact_flips(differences: Floats) -> float:
 
 def _random_flips(samples: list[Floats]) -> list[float]:
     """Monte Carlo p, the pattern that was seen counted among the others, so that it is never 0."""
-    if not samples:
-        return []
     columns = np.zeros((len(samples), max(map(len, samples))), dtype=np.float32)
     for row, sample in enumerate(samples):
         columns[row, : len(sample)] = sample / np.abs(sample).max()

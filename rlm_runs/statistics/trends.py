@@ -93,14 +93,15 @@ def rolling_mean(
     window: int,
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
+    bounds: Bounds | None = None,
     at_most: int = 200,
 ) -> Rolling:
     """The mean of `y` over each `window` examples that follow each other in `x`, at the mean of their `x`.
 
     `x`, `y`, `clusters`: [values]. Repetitions of an example are averaged first. With fewer examples than the
     window there is one window of all; of nothing there is none. Of many windows `at_most` are given, evenly
-    spaced. The band is pointwise: Wilson where all means are 0 or 1, Student's t otherwise. ValueError where
-    window < 1.
+    spaced. The band is pointwise: Wilson where all means are 0 or 1, else Student's t, cut to `bounds`.
+    ValueError where window < 1.
     """
     if window < 1:
         raise ValueError("a window must have at least one example")
@@ -115,6 +116,8 @@ def rolling_mean(
     starts = np.unique(np.linspace(0, len(values) - width, at_most).round().astype(np.int64))
     mean = _window_means(values, starts, width=width)
     low, high = _band(values, mean, starts, width=width, confidence=confidence)
+    if bounds is not None:
+        low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
     return Rolling(x=_window_means(positions, starts, width=width), mean=mean, low=low, high=high, window=width)
 
 
