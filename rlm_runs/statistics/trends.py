@@ -76,7 +76,7 @@ def binned(
 
 
 def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Examples numbered anew within each bin, so that bins of many examples make no table of bins × all of them."""
+    """Examples numbered anew within each bin, so that no table is made of bins × all examples."""
     distinct, numbers = np.unique(examples, return_inverse=True)
     pairs, pair_of = np.unique(bin_of * len(distinct) + numbers, return_inverse=True)
     bins = pairs // len(distinct)
