@@ -40,6 +40,12 @@ def repeated(draw, n, *, repetitions=4):
     return (draw.random(n * repetitions) < draw.beta(0.5, 0.5, n)[examples]).astype(float), examples
 
 
+def seldom_solved(draw, n):
+    """0/1 rewards, four times each, of examples that are nearly all too hard."""
+    examples = np.repeat(np.arange(n), 4)
+    return (draw.random(n * 4) < draw.beta(0.2, 1.8, n)[examples]).astype(float), examples
+
+
 def unevenly_repeated(draw, n):
     examples = np.repeat(np.arange(n), draw.integers(1, 6, n))
     return (draw.random(len(examples)) < draw.beta(0.5, 0.8, n)[examples]).astype(float), examples
@@ -70,6 +76,8 @@ def coverage(intervals, truth):
         (repeated, 0.5, 5, 0.92, 1.0),
         (repeated, 0.5, 10, 0.93, 0.995),
         (repeated, 0.5, 50, 0.93, 0.985),
+        (seldom_solved, 0.1, 10, 0.93, 1.0),
+        (seldom_solved, 0.1, 20, 0.915, 0.98),
         (unevenly_repeated, 0.5 / 1.3, 20, 0.93, 0.985),
     ],
 )

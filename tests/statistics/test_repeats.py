@@ -25,6 +25,14 @@ def test_of_one_attempt_both_are_the_share_of_successes():
     assert pass_hat_k([3], [4], k=1)[0] == pytest.approx(0.75)
 
 
+def test_where_all_attempts_are_chosen_each_example_is_a_success_or_a_failure():
+    """Exactly, so that their mean is a proportion."""
+    attempts = np.arange(1, 40)
+    assert pass_hat_k(attempts, attempts, k=1).tolist() == [1.0] * 39
+    assert pass_at_k([0, 3, 7], [7, 7, 7], k=7).tolist() == [0.0, 1.0, 1.0]
+    assert pass_rate(pass_hat_k([0, 3, 7], [7, 7, 7], k=7), k=7).interval.method == "Wilson"
+
+
 def test_thousands_of_attempts_do_not_overflow():
     assert pass_at_k([10], [100_000], k=1_000)[0] == pytest.approx(1 - 0.99**10, rel=1e-3)
 

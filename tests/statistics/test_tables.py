@@ -52,6 +52,13 @@ def test_lots_keep_the_sums():
     assert table.means[0] == pytest.approx(values.mean())
 
 
+def test_lots_of_sorted_examples_vary_as_their_sums_should():
+    """Neighbours together would vary twenty times as much, every twentieth hardly at all."""
+    values = np.sort(np.random.default_rng(2).random(20_000))
+    lots = Table.of(values, examples=np.arange(20_000)).pooled(1_000)
+    assert lots.sums.var() == pytest.approx(20 * values.var(), rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
