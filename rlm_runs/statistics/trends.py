@@ -139,14 +139,16 @@ def _window_means(values: Floats, starts: NDArray[np.int64], *, width: int) -> F
 def _band(
     values: Floats, means: Floats, starts: NDArray[np.int64], *, width: int, confidence: float
 ) -> tuple[Floats, Floats]:
+    """Limits of each window's mean, NaN where its values are all equal, or just one."""
     if ((values == 0) | (values == 1)).all():
         found = [wilson(successes=round(mean * width), n=width, confidence=confidence) for mean in means]
-        return np.array([each.low for each in found], dtype=float), np.array(
-            [each.high for each in found], dtype=float
-        )
-    spreads = np.std(np.lib.stride_tricks.sliding_window_view(values, width)[starts], axis=1)
-    spreads[spreads <= 1e-12 * np.abs(values).max()] = np.nan
+        low, high = np.array([(each.low, each.high) for each in found], dtype=np.float64).T
+        return low, high
     if width < 2:
         return means * np.nan, means * np.nan
-    reach = student_t(degrees=width - 1, confidence=confidence) * spreads / (width - 1) ** 0.5
+    centre = values.mean()
+    squares = _window_means((values - centre) ** 2, starts, width=width) - (means - centre) ** 2
+    changes = np.concatenate([[0], np.cumsum(values[1:] != values[:-1])])
+    squares[changes[starts + width - 1] == changes[starts]] = np.nan
+    reach = student_t(degrees=width - 1, confidence=confidence) * np.sqrt(np.maximum(squares, 0) / (width - 1))
     return means - reach, means + reach

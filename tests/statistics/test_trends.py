@@ -92,7 +92,17 @@ def test_a_window_wider_than_the_data_holds_all_of_it():
 def test_windows_without_spread_have_no_band():
     found = rolling_mean(np.arange(6.0), [0.5, 0.5, 0.5, 0.5, 0.1, 0.9], window=3)
     assert np.isnan(found.low).tolist() == [True, True, False, False]
+    of_thirds = rolling_mean(np.arange(3_000.0), np.repeat([1 / 3, 2 / 3, 0.1], 1_000), window=500, at_most=3_000)
+    assert np.isnan(of_thirds.low).sum() == 3 * 501
     assert np.isnan(rolling_mean(np.arange(3.0), [0.1, 0.2, 0.3], window=1).low).all()
+
+
+def test_the_band_is_that_of_each_window_alone():
+    graded = DRAW.random(60) * 1e4
+    found = rolling_mean(np.arange(60), graded, window=6)
+    for start in (0, 20, 54):
+        alone = mean_interval(graded[start : start + 6])
+        assert (found.low[start], found.high[start]) == pytest.approx((alone.low, alone.high))
 
 
 def test_the_band_keeps_within_the_bounds_told():
