@@ -47,7 +47,7 @@ def test_student_t_as_tabulated(degrees, critical):
         ([1.0, 0.5], None, "t"),
         ([1.0, 0.0, 1.0, 1.0], [1, 1, 2, 2], "t, clustered by example"),
         ([1.0, 1.0, 1.0, 1.0], [1, 1, 2, 2], "Wilson, on examples"),
-        ([0.5, 0.5, 0.5], None, "all values are equal: no interval"),
+        ([0.5, 0.5, 0.5], None, "all examples are equal: no interval"),
         ([0.5], None, "one example: no interval"),
         ([0.0, 1.0], [7, 7], "one example: no interval"),
         (SKEWED[:6], None, "t"),
@@ -76,6 +76,10 @@ def test_equal_values_are_no_certainty(value):
     """Also not where rounding makes a mean that is no longer quite the values."""
     found = mean_interval([value] * 30)
     assert (found.mean, found.low, found.high) == (pytest.approx(value), None, None)
+
+
+def test_examples_that_are_equal_in_the_mean_show_no_spread_either():
+    assert mean_interval([0.0, 1.0] * 20, clusters=np.repeat(np.arange(20), 2)).low is None
 
 
 def test_repetitions_that_all_agree_count_once():
