@@ -267,17 +267,22 @@ def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended:
         stop_reason=stop_reason,
         ran_to_end=reward is not None or stop_reason in ("unjudged", "scoring_error"),
         reward=reward,
-        submitted=_submitted(arm, steps, sums, stop_reason),
+        submitted=_submitted(arm, steps, sums, ended),
         sub_calls=sums["sub_calls"],
         errors=[cell.error for cell in cells],
         cuts=[cell.cut for cell in cells],
     )
 
 
-def _submitted(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], stop_reason: str) -> bool | None:
+def _submitted(
+    arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
+) -> bool | None:
     """Whether an answer was declared final; None where there is no transcript that tells."""
+    if ended is None:
+        return False
     if sums["reported"] and sums["cells"] is None:
         return None
     if is_rlm(arm):
-        return stop_reason == "answer_ready" or any(step.ready for step in steps)
-    return stop_reason == "max_turns" or stop_reason not in LIMITS  # at its last turn an LLM is made to answer
+        return ended.stop_reason == "answer_ready" or any(step.ready for step in steps)
+    # A plain model that may take no more turns is made to answer; one whose tokens or time are over is not.
+    return ended.answer is not None and (ended.stop_reason == "max_turns" or ended.stop_reason not in LIMITS)

@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from rlm_runs.failure_modes import FAILURE_MODES, FailureMode
 from rlm_runs.models import Rollout
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
@@ -154,6 +155,12 @@ def grouped(number: int) -> str:
 def at_most(number: int, limit: int) -> int:
     """The smaller of two."""
     return min(number, limit)
+
+
+@register.filter
+def failure_modes(rollout: Rollout) -> list[FailureMode]:
+    """How it went wrong, each with its title and explanation."""
+    return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]
 
 
 @register.filter

@@ -123,8 +123,11 @@ class Row:
         return "rlm_tips" if arguments.get("include_env_tips", has_tips) else "rlm"
 
     def _example(self) -> ImportedExample:
-        """The question, without the tips; what the system says is the arm's."""
-        key = self._row.get("example_id", self._row.get("id"))
+        """The question, without the tips; what the system says is the arm's.
+
+        The `id` of older files is no number of the example: with several rollouts each, it counts something else.
+        """
+        key = self._row.get("example_id")
         asked = [message.content for message in self._prompt if message.role == "user"]
         return ImportedExample(
             key="" if key is None else str(key),
