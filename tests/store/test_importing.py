@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from rlm_runs import importing
 from rlm_runs.engine.environments.base import Example as EngineExample
 from rlm_runs.formats.records import Unreadable
 from rlm_runs.importing import AlreadyImported, import_paths
@@ -133,12 +134,13 @@ def test_the_same_file_twice_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("last", "reason"),
     [
-        ("{", "line 301: not valid JSON"),
-        ('{"prompt": 7}', "line 301: prompt must be a list"),
+        ("{", "line 6: not valid JSON"),
+        ('{"prompt": 7}', "line 6: prompt must be a list"),
     ],
 )
-def test_what_cannot_be_read_changes_nothing(runs, tmp_path, last, reason):
-    broken = write_run(tmp_path / "broken", [*(rlm_row(n) for n in range(300)), last])
+def test_what_cannot_be_read_changes_nothing(runs, tmp_path, monkeypatch, last, reason):
+    monkeypatch.setattr(importing, "_CHUNK", 2)  # so that some of it was written before
+    broken = write_run(tmp_path / "broken", [*(rlm_row(n) for n in range(5)), last])
     with pytest.raises(Unreadable, match=reason):
         import_paths([runs, broken])
     assert not Experiment.objects.exists()
