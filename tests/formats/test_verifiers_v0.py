@@ -305,7 +305,9 @@ def test_metadata_that_are_not_enough(tmp_path, about, reason):
 
 def test_what_may_be_a_key_is_not_kept(tmp_path):
     about = metadata(
-        sampling_args={"extra_headers": {"Authorization": "Bearer x"}, "temperature": 1}, api_key="sk-1"
+        sampling_args={"extra_headers": {"Authorization": "Bearer x"}, "temperature": 1},
+        api_key="sk-1",
+        base_url="https://me:sk-1@api.example.org/v1?token=sk-1",
     )
     (source,) = find_sources(write_run(tmp_path / "run", [rlm_row()], about))
     assert "sk-1" not in json.dumps(source.about())
