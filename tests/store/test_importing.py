@@ -171,6 +171,7 @@ def test_hostile_text_is_kept_as_it_was(tmp_path):
 def test_scaffolds_that_are_not_ours_are_names(tmp_path):
     imported = imported_from(write_run(tmp_path / "run", [rlm_row(info={"mode": "swarm"})]))
     assert imported.arms[0].arm.scaffold == "swarm"
+    assert Rollout.objects.get().attempt_trajectories().filter(kind="sub").count() == 3
     assert Rollout.objects.get().failure_modes == []
 
 
