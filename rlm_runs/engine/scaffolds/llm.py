@@ -33,7 +33,7 @@ def run_llm(task: Task, settings: LlmSettings) -> Ended:
     opening = [Message("user", prompt_of(task.example))]
     if task.environment.python_tool:
         return _with_python(task, settings, opening)
-    toolbox = Toolbox(task.run, task.environment.tools())
+    toolbox = Toolbox(task.run, task.environment.tools(), time_limit=settings.tool_time_limit)
     task.root = Conversation(task.run, kind="root", opening=opening, tools=toolbox.schemas)
     return _loop(task, task.root, toolbox, settings)
 

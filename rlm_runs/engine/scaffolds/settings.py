@@ -37,6 +37,12 @@ class ScaffoldSettings(BaseModel):
         default=None, ge=1, le=1000, description="Model calls of the root; by default the environment's number."
     )
     cell_time_limit: float = Field(default=120, gt=0, le=3600, description="Seconds that a cell may run.")
+    tool_time_limit: float = Field(
+        default=60,
+        gt=0,
+        le=3600,
+        description="Seconds that a call of an environment's tool may take; the model is told where it took longer.",
+    )
     output_limit: int = Field(
         default=8192, ge=100, le=1_000_000, description="Characters of a cell's output that the model is shown."
     )
