@@ -30,7 +30,8 @@ def prompt_of(example: Example) -> str:
 
 def run_llm(task: Task, settings: LlmSettings) -> Ended:
     """Lets the model call tools until it answers without one, or its turns are over and it must."""
-    opening = [Message("user", prompt_of(task.example))]
+    opening = [Message("system", settings.system_prompt)] if settings.system_prompt else []
+    opening.append(Message("user", prompt_of(task.example)))
     if task.environment.python_tool:
         return _with_python(task, settings, opening)
     toolbox = Toolbox(task.run, task.environment.tools(), time_limit=settings.tool_time_limit)
@@ -42,7 +43,8 @@ def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> E
     description = (
         "Runs a cell in a persistent Python REPL and returns its output. Installed: the standard library"
         f"{packages_text(task.environment, settings)}. "
-        f"A cell may run for {settings.cell_time_limit:g} seconds."
+        f"A cell may run for {settings.cell_time_limit:g} seconds; of its output the first "
+        f"{settings.output_limit:,} characters are returned."
     )
     tool = repl_tool(name=PYTHON_TOOL, description=description)
     task.root = Conversation(task.run, kind="root", opening=opening, tools=[tool])

@@ -88,6 +88,12 @@ class ScaffoldSettings(Settings):
 class LlmSettings(ScaffoldSettings):
     """The plain model, with the environment's own tools in a loop."""
 
+    system_prompt: str = Field(
+        default="",
+        max_length=1_000_000,
+        description="A system prompt before the example's; by default there is none.",
+    )
+
 
 class RlmSettings(ScaffoldSettings):
     """A model that drives a REPL and calls sub-LLMs from it."""
