@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
 from .run import Run
@@ -40,22 +40,21 @@ def call_within(seconds: float, call: Callable[[], T], *, run: Run, name: str) -
     # Never marked as running, so that it can be cancelled at any time: then what comes late is dropped.
     done: Future[T] = Future()
     thread = threading.Thread(target=_settle, args=(done, call), name=f"call-{name}", daemon=True)
-    with run.control.on_stop(lambda: _give_up(done)):
+    with run.control.on_stop(lambda: _drop(done)):
         thread.start()
         run.wait_until_done(done, seconds=seconds)
-    _give_up(done)
-    try:
-        return done.result()
-    except CancelledError:
+    if done.cancel():  # also where it was cancelled before
         _LEFT.add(thread)
         run.control.check()
         message = f"{name} took longer than {seconds:g} s and was given up"
-        raise CallFailed(message, error_type="TimeLimit", timed_out=True) from None
-    except BaseException as error:
-        raise CallFailed(str(error), error_type=type(error).__name__) from error
+        raise CallFailed(message, error_type="TimeLimit", timed_out=True)
+    error = done.exception()
+    if error is not None:
+        raise CallFailed(str(error) or type(error).__name__, error_type=type(error).__name__) from error
+    return done.result()
 
 
-def _give_up(done: Future[Any]) -> None:
+def _drop(done: Future[Any]) -> None:
     done.cancel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 from typing import ClassVar
 
 import pytest
@@ -142,6 +143,23 @@ def test_what_is_no_text_and_what_ends_a_thread_are_told_too(play):
     assert (left.shown, left.error_type) == ("Error: bye", "SystemExit")
     assert counted.shown == "Error: count returned no text, but int"
     assert ended(told).reward == 1.0
+
+
+def test_an_error_that_says_cancelled_or_timeout_is_the_tools_own(play):
+    class Odd(Riddle):
+        def tools(self):
+            def leave(how):
+                raise {"cancelled": CancelledError, "timeout": TimeoutError}[how]
+
+            return [Tool("leave", "Leaves.", PARAMETERS, leave)]
+
+    calls = completion(calls=[("leave", {"how": "cancelled"}), ("leave", {"how": "timeout"})])
+    told = play(steps(calls, completion("42")), environment=Odd(Settings()), settings=LlmSettings())
+    ends = of(told, e.ExecutionEnded)
+    assert [(end.shown, end.timed_out) for end in ends] == [
+        ("Error: CancelledError", False),
+        ("Error: TimeoutError", False),
+    ]
 
 
 def test_threads_that_hang_do_not_become_ever_more(play, slow, monkeypatch):

@@ -37,7 +37,11 @@ def test_arms_are_the_cross_product_with_every_default_written_out():
         for scaffold in ("llm", "rlm", "rlm_tips")
     ]
     rlm = plan.arms[1].scaffold_settings.model_dump()
-    assert (rlm["cell_time_limit"], rlm["output_limit"], rlm["sub_parallelism"]) == (120, 8192, 5)
+    article = {"cell_time_limit": 120, "output_limit": 8192, "sub_parallelism": 5, "sub_max_turns": 5, "depth": 1}
+    assert rlm | article | {"context_warning": 0.8, "max_turns": None} == rlm
+    assert {name: environment.max_turns for name, environment in REGISTRY.items()} == {
+        "deepdive": 50, "verbatim-copy": 30, "needle-in-haystack": 30, "oolong": 30, "math-python": 30
+    }  # fmt: skip
     assert plan.arms[3].environment.settings.model_dump()["lines"] == 50
 
 
