@@ -13,6 +13,7 @@ from rlm_runs import launch as launching
 from rlm_runs.code_version import code_version
 from rlm_runs.launch import SpecError, launch
 from rlm_runs.models import Arm, Example, Experiment, Rollout, Text
+from rlm_runs.work import plan_of
 from sandbox.contract import ImageError
 from sandbox.process_backend import ProcessBackend
 from sandbox.settings import SandboxSettings
@@ -111,6 +112,7 @@ def test_sampling_is_the_arms_own_and_the_spec_that_is_kept_can_be_launched_agai
     }
     first = launch(spec)
     assert [arm.sampling for arm in first.arms.all()] == [{"temperature": 1.0}, {"temperature": 0.2}]
+    assert all(plan_of(rollout).sampling == rollout.arm.sampling for rollout in first.rollouts())
     first.refresh_from_db()
     again = launch(first.spec)
     hashes = [list(e.arms.values_list("settings_hash", flat=True)) for e in (first, again)]
@@ -202,6 +204,14 @@ def test_the_command_launches_a_file_and_says_what_it_did(tmp_path, capsys):
     )
     call_command("launch", str(path), examples=2)
     assert capsys.readouterr().out == "launched x: 1 arms, 2 rollouts\n"
+
+
+def test_the_command_says_that_there_is_a_way_without_the_net(monkeypatch):
+    monkeypatch.delenv("SERPER_API_KEY", raising=False)
+    with pytest.raises(CommandError, match=r"environments\[0\]: its questions .*\n(.*\n)*With --offline it runs"):
+        call_command("launch", preset="across-environments", model=["demo-model"], examples=1)
+    call_command("launch", preset="across-environments", model=["demo-model"], examples=1, offline=True)
+    assert Experiment.objects.count() == 1
 
 
 @pytest.mark.parametrize(

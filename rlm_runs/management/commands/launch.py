@@ -57,8 +57,13 @@ class Command(BaseCommand):
                 return
             experiment = launch(raw)
         except SpecError as error:
-            problems = "\n".join(f"  {problem}" for problem in error.problems)
-            raise CommandError(f"{path.name} was not launched, and nothing was written:\n{problems}") from error
+            lines = [
+                f"{path.name} was not launched, and nothing was written:",
+                *map("  {}".format, error.problems),
+            ]
+            if not options["offline"] and any(one.field.startswith("environments[") for one in error.problems):
+                lines.append("With --offline it runs on generated data, which need no network and no key.")
+            raise CommandError("\n".join(lines)) from error
         arms, rollouts = experiment.arms.count(), experiment.rollouts().count()
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
 
