@@ -175,6 +175,15 @@ def test_a_refusal_keeps_everything_and_says_why(reader, monkeypatch):
     assert not Experiment.objects.exists()
 
 
+def test_a_problem_of_several_arms_is_counted_and_shown_once_at_its_input(reader):
+    query = "&sampling.temperature=0.2,9&sampling.reasoning_effort=low,high"
+    response = reader.post("/launch/", dict(given(BASE + query).lists()))
+    html = response.content.decode()
+    assert "Nothing was launched: 1 problem<" in html
+    assert html.count("less than or equal to 2, not 9") == 2
+    assert 'value="0.2,9" placeholder="not sent" autocomplete="off" spellcheck="false" aria-invalid="true"' in html
+
+
 @pytest.mark.parametrize(
     "query", ["", "environments=nothing", "models=nothing&examples=1e999", "examples=NaN", "name=%00"]
 )
