@@ -5,10 +5,11 @@ comparisons are computed from; `measures`: what of a rollout can be plotted; `co
 `differences`: the settings in which arms differ.
 """
 
-from .arms import ArmSummary, BestArm, Comparison, Summary, best_arms, summary
+from .arms import ArmPassRates, ArmSummary, BestArm, Comparison, Summary, best_arms, pass_rates, summary
 from .counting import TOO_LONG, Unscored
 from .differences import differing_settings
 from .progress import Progress, progress, progress_by_experiment
+from .snapshot import Snapshot, forget, snapshot
 
 __all__ = [
     "TOO_LONG",
