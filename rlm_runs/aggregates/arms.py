@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
@@ -20,7 +20,7 @@ from .counting import BEGUN_AND_ENDED, COMPLETED, Unscored
 from .dimensions import ArmParts, arm_parts
 from .frame import Frame
 from .measures import MEASURES
-from .points import Cell, Cut, LeftOut, cut, lifts, means
+from .points import Cell, Cut, LeftOut, bounds, cut, lifts, means
 from .snapshot import Snapshot
 
 
@@ -107,7 +107,7 @@ def summary(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Sum
 
 def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
     ways = {way: by_arm(snapshot, unscored=way) for way in Unscored}
-    rewards = {way: _rewards(pieces) for way, pieces in ways.items() if way is unscored}[unscored]
+    rewards = means(ways[unscored], MEASURES["reward"])
     parts = arm_parts(snapshot.arms)
     money = snapshot.remembered("money", lambda: _money(snapshot.experiment))
     process = snapshot.remembered("process sandbox", lambda: _on_process_sandbox(snapshot.experiment))
@@ -116,7 +116,7 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
             arm,
             cell=ways[unscored].cells[at],
             parts=parts[arm.pk],
-            reward=rewards[at],
+            reward=rewards[at].interval,
             means=_means_of(ways[unscored], at),
             money=money.get(arm.pk, Money()),
             process_sandbox=arm.pk in process,
@@ -129,26 +129,19 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
 def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
     """One cell per arm, in the order of the arms; one that has no rollouts has an empty cell."""
     frame = snapshot.frame()
-    order = {arm.pk: at for at, arm in enumerate(snapshot.arms)}
-    own, places = np.unique(frame["arm"], return_inverse=True)
-    codes = np.array([order[each] for each in own.tolist()], dtype=np.int64)[places] if len(own) else places
+    order = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
+    by_pk = np.argsort(order)
+    codes = by_pk[np.searchsorted(order[by_pk], frame["arm"])]
     found = cut(frame, [codes], unscored=unscored)
+    numbers = np.array([cell.place[0] for cell in found.cells], dtype=np.int64)
+    numbered = found.frame.with_column("cell", numbers[found.frame["cell"]])
     cells = {cell.place[0]: cell for cell in found.cells}
-    empty = [
-        Cell(place=(at,), arms=(arm.pk,), total=0, counted=0, left_out=LeftOut())
-        for arm, at in zip(snapshot.arms, order.values(), strict=True)
-    ]
-    at_of = np.array([cell.place[0] for cell in found.cells], dtype=np.int64)
-    numbered = found.frame.with_column(
-        "cell", at_of[found.frame["cell"]] if len(found.frame) else found.frame["cell"]
-    )
-    return Cut(
-        cells=tuple(cells.get(at, empty[at]) for at in range(len(empty))), frame=numbered, unscored=unscored
-    )
+    whole = tuple(cells.get(at) or _empty(at, arm) for at, arm in enumerate(snapshot.arms))
+    return Cut(cells=whole, frame=numbered, unscored=unscored)
 
 
-def _rewards(pieces: Cut) -> list[Interval | None]:
-    return [mean.interval for mean in means(pieces, MEASURES["reward"])]
+def _empty(at: int, arm: Arm) -> Cell:
+    return Cell(place=(at,), arms=(arm.pk,), total=0, counted=0, left_out=LeftOut())
 
 
 _MEANS = (
@@ -338,13 +331,8 @@ def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
     found = {}
     for experiment, arm in best.items():
         values, examples = rewards[arm]
-        interval = statistics.mean_interval(
-            values, clusters=examples, bounds=(0.0, 1.0) if _are_shares(values) else None
-        )
+        limits = bounds(MEASURES["reward"], np.array(values))
+        interval = statistics.mean_interval(values, clusters=examples, bounds=limits)
         if interval is not None:
             found[experiment] = BestArm(arm=arms[arm], reward=interval)
     return found
-
-
-def _are_shares(values: Iterable[float]) -> bool:
-    return all(0.0 <= value <= 1.0 for value in values)

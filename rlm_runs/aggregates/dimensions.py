@@ -75,7 +75,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class ArmParts:
-    """What sets an arm apart, as (name, words): the side of the environment and model, and that of the scaffold."""
+    """What sets an arm apart, as (name, words): on the side of the environment and model, and of the scaffold."""
 
     environment: tuple[tuple[str, str], ...]
     scaffold: tuple[tuple[str, str], ...]
@@ -126,12 +126,11 @@ def _dimensions(snapshot: Snapshot) -> list[Dimension]:
         ),
         _of_arm("model", "model", arms, lambda arm: arm.model, part="model"),
     ]
-    roles = [("submodel", "sub-model", "sub_model"), ("judge", "judge", "judge_model")]
-    found += [
-        _of_arm(name, title, arms, lambda arm, column=column: getattr(arm, column) or None, part=title)
-        for name, title, column in roles
-        if len({getattr(arm, column) for arm in arms}) > 1
+    others = [
+        _of_arm("submodel", "sub-model", arms, lambda arm: arm.sub_model, part="sub-model"),
+        _of_arm("judge", "judge", arms, lambda arm: arm.judge_model or "none", part="judge"),
     ]
+    found += [each for each in others if len(set(each.by_arm.values())) > 1]
     found += [_setting(name, arms) for name in settings]
     found += [
         Dimension(METADATA + key.name, key.name.replace("_", " "), Level.EXAMPLE, numeric=key.numeric)
@@ -296,6 +295,8 @@ def _by_example(
 
 def _term(name: str, label: str) -> str:
     """A filter for exactly this value."""
+    if re.fullmatch(r"[\w.+-]+", label, re.ASCII):
+        return f"{name}:{label}"
     escaped = label.replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}:"{escaped}"'
 

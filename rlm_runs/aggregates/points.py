@@ -20,7 +20,7 @@ from .measures import Measure
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Rollouts that ended without a reward, by why, and those that did not end; whatever the switch counts them as."""
+    """Rollouts that ended without a reward, by why, and those that did not end, whatever they count as."""
 
     too_long: int = 0
     unjudged: int = 0
@@ -57,7 +57,7 @@ class Cut:
 def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
     """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
     codes = np.stack(dimensions) if dimensions else np.zeros((1, len(frame)), dtype=np.int64)
-    inside = (codes >= 0).all(axis=0)
+    inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
     frame, codes = frame.where(inside), codes[:, inside]
     places, cell_of = np.unique(codes, axis=1, return_inverse=True)
     numbered = frame.with_column("cell", cell_of.reshape(-1))
@@ -133,11 +133,13 @@ def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> 
 
 def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interval | None]:
     """Mean reward ÷ mean main-model tokens of each cell, relative to that of its baseline, on the examples that
-    both have. None without a baseline, or with one whose reward or tokens are 0.
+    both have. None without a baseline, or with one whose reward or tokens are 0, and where rewards are negative.
     """
     rewards = table(pieces, "reward", "main_tokens")
     tokens = table(pieces, "main_tokens", "reward")
     found: list[Interval | None] = [None] * len(pieces.cells)
+    if (rewards.sums < 0).any():
+        return found
     for base in sorted({each for each in baselines if each is not None}):
         rows = [at for at, of in enumerate(baselines) if of == base]
         numerators, denominators = (_rows(each, rows) for each in (rewards, tokens))
@@ -149,11 +151,13 @@ def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interv
 
 def _rows(whole: Table, rows: Sequence[int]) -> Table:
     """Some rows of a table, with the examples that they have."""
-    used = whole.present[list(rows)].any(axis=0)
-    return Table(
-        sums=whole.sums[np.ix_(rows, used)],
-        counts=whole.counts[np.ix_(rows, used)],
-        arms=whole.arms[list(rows)],
-        examples=whole.examples[used],
-        zero_one=whole.zero_one[list(rows)],
+    chosen = list(rows)
+    some = Table(
+        sums=whole.sums[chosen],
+        counts=whole.counts[chosen],
+        arms=whole.arms[chosen],
+        examples=whole.examples,
+        zero_one=whole.zero_one[chosen],
     )
+    used: NDArray[np.bool_] = np.any(some.present, axis=0)
+    return some.only(used)
