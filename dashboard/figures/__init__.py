@@ -6,7 +6,7 @@ from .asked import Asked, FigureForm, opening, title
 from .build import chart
 from .captions import caption
 from .chart import Chart
-from .plots import left_away, legend, plotted, shapes
+from .plots import legend, plotted, shapes
 from .specs import FIGURES, Entry, Part, Spec, entries
 from .tables import COLUMNS, as_csv, rows
 
@@ -23,7 +23,6 @@ __all__ = [
     "caption",
     "chart",
     "entries",
-    "left_away",
     "legend",
     "opening",
     "plotted",

@@ -60,6 +60,9 @@ def _first_found(known: dict[str, Dimension]) -> str:
 class FigureForm(forms.Form):
     """The controls of a figure. What is left away is as the figure opens."""
 
+    FORMS = FORMS
+    SCALES = SCALES
+
     measure = forms.MultipleChoiceField(required=False)
     by = forms.ChoiceField(required=False)
     series = forms.ChoiceField(required=False)
@@ -77,7 +80,8 @@ class FigureForm(forms.Form):
         self._choose("by", named)
         self._choose("series", [*named, ("none", "nothing")])
         self._choose("facet", [("rest", "what else differs"), ("none", "all in one"), *named])
-        self._choose("measure", measure_choices(snapshot))
+        self.measure_choices = measure_choices(snapshot)
+        self._choose("measure", self.measure_choices)
         self.raw = data
 
     def _choose(self, name: str, choices: Sequence[tuple[str, str]]) -> None:

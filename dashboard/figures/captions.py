@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rlm_runs.aggregates import Unscored
 from rlm_runs.aggregates.points import LeftOut
 from rlm_runs.statistics import Interval
 
 from ..formatting import mean, plural
-from .chart import Chart, Effect
+from .chart import Chart
 
-_NAMED = 3
+_NAMED = 2
 _HOW = {
     Unscored.EXCLUDE: "are left out",
     Unscored.ZERO: "count as reward 0, with the tokens, seconds and dollars that they took",
@@ -48,13 +49,13 @@ def caption(chart: Chart) -> str:
     unknown = max((point.unknown for point in chart.points), default=0)
     if unknown:
         words.append(
-            f"Where a number is not known (of up to {plural(unknown, 'rollout')} in a point) it is left out."
+            f"What is not known (of up to {plural(unknown, 'rollout')} in a point) is left out, too."
         )
     dots = sum(len(curve.x) for panel in chart.panels for curve in panel.curves)
     away = sum(curve.left_away for panel in chart.panels for curve in panel.curves)
     if away:
         words.append(
-            f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; all are in the table's means."
+            f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; the table has all."
         )
     return " ".join([*words, *chart.notes])
 
@@ -75,30 +76,36 @@ def _listed(counts: Sequence[tuple[int, str]]) -> str:
 def effects(chart: Chart) -> Iterator[str]:
     """What the other states of the switch would make of the means that they change most."""
     for way in Unscored:
-        if way is chart.unscored:
-            continue
-        changes = [
-            (effect, now, then)
-            for effect in chart.effects
-            if (now := effect.means[chart.unscored]) != (then := effect.means[way])
-        ]
-        named = [_change(effect, now, then) for effect, now, then in sorted(changes, key=_size)[:_NAMED]]
-        if named:
-            more = f", and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
-            yield f"{_OTHERWISE[way]}, {'; '.join(named)}{more}."
+        changes = [_Change(each.label, each.means[chart.unscored], each.means[way]) for each in chart.effects]
+        seen = sorted((each for each in changes if each.is_seen), key=lambda each: -each.size)
+        if seen:
+            more = f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
+            yield f"{_OTHERWISE[way]}, {'; '.join(each.words for each in seen[:_NAMED])}{more}."
 
 
-def _size(change: tuple[Effect, Interval | None, Interval | None]) -> float:
-    _, now, then = change
-    return -abs((then.mean if then else 0.0) - (now.mean if now else 0.0))
+@dataclass(frozen=True)
+class _Change:
+    """One mean as it is now, and as it would be then."""
 
+    label: str
+    now: Interval | None
+    then: Interval | None
 
-def _change(effect: Effect, now: Interval | None, then: Interval | None) -> str:
-    return f"{effect.label} would be {_said(then)} instead of {_said(now)}"
+    @property
+    def size(self) -> float:
+        return abs((self.then.mean if self.then else 0.0) - (self.now.mean if self.now else 0.0))
+
+    @property
+    def is_seen(self) -> bool:
+        return self.now != self.then and _said(self.now) != _said(self.then)
+
+    @property
+    def words(self) -> str:
+        return f"{self.label} would be {_said(self.then)} instead of {_said(self.now)}"
 
 
 def _said(interval: Interval | None) -> str:
     if interval is None:
         return "without a mean"
-    number = f"{interval.mean:.2f}" if abs(interval.mean) < 10 else mean(interval.mean)
+    number = f"{interval.mean:.3g}" if abs(interval.mean) < 100 else mean(interval.mean)
     return f"{number} (n {interval.n:,})"

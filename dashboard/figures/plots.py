@@ -6,6 +6,7 @@ of the one and plotly shows the other.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +29,13 @@ from .look import (
 )
 
 MOST_POINTS = 480
+_HEAVIEST = 110_000
+"""Bytes of all panels together."""
 _BAR = 0.07
 """The widest a bar may be, of the figure's width."""
 _ALONE, _AMONG = 320, 260
+_LOW = 0.5
+"""Rewards that stay below this have an axis of their own; others one from 0 to 1, so that figures compare."""
 _SHADES = (1.0, 0.7, 0.45, 0.22)
 """How opaque the four parts of a token bar are, from the bottom up."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
@@ -46,40 +51,56 @@ class LegendEntry:
     scaffold: str
     name: str
     pattern: str
+    colour: str = ""
     mark: str = ""
-    number: int = 0
 
 
-def plotted(chart: Chart) -> list[dict[str, Any]]:
-    """The panels: `title`, `form`, `data` and `layout` each. At most 480 points, and `left_away` counts the others."""
-    height = _ALONE if len(chart.panels) == 1 else _AMONG
-    return [_plotted(chart, panel, height=height) for panel in bounded(chart.panels)]
+@dataclass(frozen=True)
+class Plotted:
+    """The panels that a page can carry, `title`, `form`, `data` and `layout` each; `left_away` counts the points of
+    the others.
+    """
+
+    panels: list[dict[str, Any]]
+    left_away: int
 
 
-def bounded(panels: Sequence[Panel]) -> list[Panel]:
+def plotted(chart: Chart) -> Plotted:
     """As many panels, whole ones, as a page can carry; of the first, as many points."""
-    kept: list[Panel] = []
-    points = 0
-    for panel in panels:
-        points += len(panel.points)
-        if kept and points > MOST_POINTS:
+    height = _ALONE if len(chart.panels) == 1 else _AMONG
+    panels: list[dict[str, Any]] = []
+    weight = shown = 0
+    for panel in chart.panels:
+        own = replace(panel, points=panel.points[:MOST_POINTS])
+        made = _plotted(chart, own, height=height)
+        while not panels and _weight(made) > _HEAVIEST and len(own.points) > 1:
+            own = replace(own, points=own.points[: len(own.points) // 2])
+            made = _plotted(chart, own, height=height)
+        weight += _weight(made)
+        if panels and (weight > _HEAVIEST or shown + len(own.points) > MOST_POINTS):
             break
-        kept.append(replace(panel, points=panel.points[:MOST_POINTS]))
-    return kept
+        panels.append(made)
+        shown += len(own.points)
+    return Plotted(panels, left_away=len(chart.points) - shown)
 
 
-def left_away(chart: Chart) -> int:
-    """Points that there is no room for on a page."""
-    return len(chart.points) - sum(len(panel.points) for panel in bounded(chart.panels))
+def _weight(panel: dict[str, Any]) -> int:
+    """Bytes of a panel in a page, where each angle and ampersand is six."""
+    text = json.dumps(panel)
+    return len(text) + 5 * sum(map(text.count, "<>&"))
 
 
 def legend(chart: Chart) -> tuple[LegendEntry, ...]:
     """What colours and patterns stand for, in words where a pattern does."""
     return tuple(
-        LegendEntry(each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], number=each.number)
+        LegendEntry(each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each))
         for each in chart.series
         if each.name
     )
+
+
+def _mark(series: Series) -> str:
+    return "" if series.scaffold else SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
@@ -339,6 +360,7 @@ def _categories(chart: Chart, panel: Panel) -> dict[str, Any]:
         counts[point.group].add(point.value.n if point.value else 0)
     return {
         "type": "category",
+        "showgrid": False,
         "categoryorder": "array",
         "categoryarray": [plain(group) for group in groups],
         "range": [-0.5, len(groups) - 0.5],
@@ -368,8 +390,10 @@ def _value_axis(panel: Panel) -> dict[str, Any]:
         for limit in (point.value.low, point.value.mean, point.value.high)
         if limit is not None
     ]
-    if panel.y == "mean reward" and all(0 <= limit <= 1 for limit in limits):
-        return {"range": [-0.02 if panel.form == "dots" else 0, 1.04], "tickformat": ".1f", "dtick": 0.2}
+    dots = [each for curve in panel.curves for each in (float(curve.y.min()), float(curve.y.max()))]
+    top = max([*limits, *dots], default=1.0)
+    if panel.y == "mean reward" and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
+        return {"range": [-0.04 if panel.form == "dots" else 0, 1.04], "tickformat": ".1f", "dtick": 0.2}
     return {"rangemode": "tozero", "exponentformat": "SI"}
 
 

@@ -60,8 +60,8 @@ FIGURES = {
         Spec("lift", "Lift", "By how much does each scaffold beat the plain LLM?", (Part(LIFT),)),
         Spec("tokens", "Tokens", "Where do the tokens go?", (Part(STACK, "tokens"),)),
         Spec("efficiency", "Efficiency", "How much reward does a main-model token buy?", (Part(EFFICIENCY),)),
-        Spec("time", "Time", "How long does a rollout take?", (Part(MEAN, "seconds"),)),
-        Spec("tradeoff", "Reward × tokens", "What does reward cost in tokens?", (Part(TRADEOFF, "main_tokens"),)),
+        Spec("seconds", "Time", "How long does a rollout take?", (Part(MEAN, "seconds"),)),
+        Spec("reward-tokens", "Reward × tokens", "What does reward cost in tokens?", (Part(TRADEOFF, "main_tokens"),)),
         Spec("calls", "Sub-calls", "How much is handed to sub-LLMs?", (Part(MEAN, "sub_calls"),)),
         Spec("cost", "Cost", "What does a rollout cost?", (Part(MEAN, "cost"),)),
         Spec("summary", "All in one", "Reward, tokens, time, calls and cost at a glance", _ALL),
@@ -82,7 +82,7 @@ FIGURES = {
             by=_SUBSET,
         ),
         Spec(
-            "context",
+            "context-length",
             "Context length",
             "Does reward hold as the context grows?",
             (Part(MEAN),),
@@ -91,7 +91,7 @@ FIGURES = {
             form="binned",
         ),
         Spec(
-            "context-by-subset",
+            "context-length-by-subset",
             "Context length by subset",
             "Does reward hold as the context grows, subset by subset?",
             (Part(MEAN),),
