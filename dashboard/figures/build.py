@@ -167,9 +167,9 @@ def _panel(sliced: _Sliced, part: Part, facet: int) -> Panel:
     pieces = _of_facet(sliced, facet)
     makers = {LIFT: _lift, STACK: _stack, EFFICIENCY: _efficiency, TRADEOFF: _tradeoff, MEAN: _mean}
     panel = makers[part.kind](replace(sliced, pieces=pieces), part)
-    words = [sliced.facets.values[facet].label, panel.title]
-    alone = len(sliced.asked.parts) == 1
-    return replace(panel, title=" · ".join(filter(None, words[:1] if alone else words)))
+    words = [sliced.facets.values[facet].label] if len(sliced.facets.values) > 1 else []
+    words += [panel.title] if len(sliced.asked.parts) > 1 else []
+    return replace(panel, title=" · ".join(words))
 
 
 def _of_facet(sliced: _Sliced, facet: int) -> Cut:
@@ -189,6 +189,11 @@ def _measure(part: Part) -> Measure:
     return found
 
 
+def _axis(shown: Measure) -> str:
+    """The title with its unit, where it does not say that itself."""
+    return shown.title if shown.unit in shown.title else shown.axis
+
+
 def _mean(sliced: _Sliced, part: Part) -> Panel:
     shown = _measure(part)
     found = means(sliced.pieces, shown)
@@ -196,7 +201,7 @@ def _mean(sliced: _Sliced, part: Part) -> Panel:
         _point(sliced, cell, shown.title, mean.interval, unknown=mean.unknown)
         for cell, mean in zip(sliced.pieces.cells, found, strict=True)
     ]
-    panel = Panel(title=shown.title, form="bars", y=f"mean {shown.axis}", points=tuple(points))
+    panel = Panel(title=shown.title, form="bars", y=f"mean {_axis(shown)}", points=tuple(points))
     return panel if sliced.asked.form == "bars" else _along(sliced, panel, shown)
 
 
@@ -218,8 +223,7 @@ def _lift(sliced: _Sliced, part: Part) -> Panel:
         p = None if paired is None else float(adjusted[at])
         points.append(replace(point, paired=paired, p=p, plain=difference, unknown=plain[at].unknown))
     name = f"lift in {shown.title}"
-    unit = f", {shown.unit}" if shown.unit else ""
-    return Panel(title=name, form="bars", y=f"{shown.title} − the LLM's{unit}", points=tuple(points))
+    return Panel(title=name, form="bars", y=f"{_axis(shown)}, less the LLM's", points=tuple(points))
 
 
 def _efficiency(sliced: _Sliced, part: Part) -> Panel:
@@ -242,7 +246,7 @@ def _efficiency(sliced: _Sliced, part: Part) -> Panel:
     return Panel(
         title="main-token efficiency",
         form="bars",
-        y="reward per main-model token, × the LLM's",
+        y="reward per token, × the LLM's",
         points=tuple(points),
         base=1.0,
     )
@@ -272,7 +276,7 @@ def _tradeoff(sliced: _Sliced, part: Part) -> Panel:
         title=f"reward × {along.title}",
         form="tradeoff",
         y="mean reward",
-        x=f"mean {along.axis}",
+        x=f"mean {_axis(along)}",
         points=tuple(points),
         log=_is_log(sliced.asked, known),
     )
@@ -294,6 +298,7 @@ def _along(sliced: _Sliced, panel: Panel, shown: Measure) -> Panel:
     return replace(
         panel,
         form={"binned": "line", "rolling": "curve", "scatter": "dots"}[sliced.asked.form],
+        y=_axis(shown) if sliced.asked.form == "scatter" else panel.y,
         x=f"{dimension.title}{', characters' if dimension.name.endswith(('_length', '_len')) else ''}",
         points=tuple(points),
         curves=curves,
@@ -436,4 +441,4 @@ def _effects(sliced: _Sliced) -> Iterator[Effect]:
             words = [sliced.facet_of(cell), sliced.group_of(cell), sliced.series_of(cell).name]
             several = [len(sliced.facets.values) > 1, len(sliced.groups.values) > 1, True]
             label = " · ".join(word for word, is_told in zip(words, several, strict=True) if is_told and word)
-            yield Effect(label or "the mean", found)
+            yield Effect(label or "all", shown.title, found)

@@ -25,10 +25,10 @@ _OTHERWISE = {
 }
 _SHOWN = {
     "bars": "Bars are means, whiskers 95 % intervals.",
-    "stack": "Bars are means, from the bottom: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
+    "stack": "Bars are means, from the axis: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
     "line": "Marks are means of bins, at the mean of what is in them; whiskers are 95 % intervals.",
     "curve": "Lines are rolling means over neighbouring examples, bands 95 % intervals point by point.",
-    "dots": "Each mark is a rollout; the table has the means of bins.",
+    "dots": "Each mark is a rollout, those of the series a little apart; the table has the means of bins.",
     "tradeoff": "Marks are means, whiskers 95 % intervals both ways.",
 }
 
@@ -76,7 +76,7 @@ def _listed(counts: Sequence[tuple[int, str]]) -> str:
 def effects(chart: Chart) -> Iterator[str]:
     """What the other states of the switch would make of the means that they change most."""
     for way in Unscored:
-        changes = [_Change(each.label, each.means[chart.unscored], each.means[way]) for each in chart.effects]
+        changes = [_Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way]) for each in chart.effects]
         seen = sorted((each for each in changes if each.is_seen), key=lambda each: -each.size)
         if seen:
             more = f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""

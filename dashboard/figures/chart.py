@@ -69,7 +69,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot. `form` is bars, stack, line, curve, dots or tradeoff; `ratio_of` says what 1 or 0 stands for."""
+    """One plot. `form` is bars, stack, line, curve, dots or tradeoff; `base` is where bars begin."""
 
     title: str
     form: str
@@ -86,6 +86,7 @@ class Effect:
     """What the switch does to one mean: with each state, the mean and of how many rollouts; None of none."""
 
     label: str
+    measure: str
     means: dict[Unscored, Interval | None]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rlm_runs.statistics import Interval
+
 from ..formatting import count
 from .chart import Chart, Panel, Point, Series
 from .look import (
@@ -36,6 +38,10 @@ _BAR = 0.07
 _ALONE, _AMONG = 320, 260
 _LOW = 0.5
 """Rewards that stay below this have an axis of their own; others one from 0 to 1, so that figures compare."""
+_DECADES = 300
+"""A logarithmic axis that is shorter than this has room for 2 and 5 between the powers of ten."""
+_APART = 0.03
+"""How far marks of different series stand apart that would hide each other."""
 _SHADES = (1.0, 0.7, 0.45, 0.22)
 """How opaque the four parts of a token bar are, from the bottom up."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
@@ -251,27 +257,31 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
 
 
 def _dots(chart: Chart, panel: Panel) -> Plot:
-    """Single rollouts. Their links are made of the trace's filter and the number of the example."""
-    data = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": plain(curve.series.name),
-            "x": [_rounded(each) for each in curve.x.tolist()],
-            "y": [_rounded(each) for each in curve.y.tolist()],
-            "marker": {
-                "color": colour(curve.series),
-                "symbol": symbol(curve.series),
-                "size": 7,
-                "opacity": 0.5,
-            },
-            "meta": curve.query,
-            "customdata": curve.examples.tolist(),
-            "hovertemplate": f"<b>{plain(curve.series.name)}</b>, example %{{customdata}}<br>"
-            "%{y:.6~g} at %{x:,.6~g}<extra></extra>",
-        }
-        for curve in panel.curves
-    ]
+    """Single rollouts. Their links are made of the trace's filter and the number of the example.
+
+    Where all values are 0 or 1, each series stands a little apart from the others.
+    """
+    whole = [set(curve.y.tolist()) <= {0.0, 1.0} for curve in panel.curves]
+    apart = _APART if all(whole) else 0.0
+    middle = (len(panel.curves) - 1) / 2
+    data = []
+    for at, curve in enumerate(panel.curves):
+        values = [_rounded(each) for each in curve.y.tolist()]
+        name = plain(curve.series.name)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [_rounded(each) for each in curve.x.tolist()],
+                "y": [_rounded(each + (middle - at) * apart) for each in values],
+                "marker": {"color": colour(curve.series), "symbol": symbol(curve.series), "size": 7, "opacity": 0.5},
+                "meta": curve.query,
+                "text": values,
+                "customdata": curve.examples.tolist(),
+                "hovertemplate": f"<b>{name}</b>, example %{{customdata}}<br>%{{text}} at %{{x:,.6~g}}<extra></extra>",
+            }
+        )
     return data, _number_axis(panel), _value_axis(panel)
 
 
@@ -307,11 +317,19 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
 
 
 def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = False) -> dict[str, Any]:
+    """Whiskers. One without an upper limit leaves the plot."""
     found = [point.x if along_x else point.value for point in points]
+    far = 100 * max((abs(each.mean) for each in found if each), default=0.0)
+
+    def above(interval: Interval | None) -> float:
+        if interval is None or interval.low is None:
+            return 0.0
+        return far if interval.high is None else interval.high - interval.mean
+
     return {
         "type": "data",
         "symmetric": False,
-        "array": [each.high - each.mean if each and each.high is not None else 0 for each in found],
+        "array": [above(each) for each in found],
         "arrayminus": [each.mean - each.low if each and each.low is not None else 0 for each in found],
         "color": ink,
         "thickness": 1,
@@ -378,7 +396,11 @@ def _n(counts: set[int]) -> str:
 
 def _number_axis(panel: Panel) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": plain(panel.x), "standoff": 8}, "exponentformat": "SI", "nticks": 8}
-    return {**axis, "type": "log"} if panel.log else axis
+    if not panel.log:
+        return axis
+    places = [point.x.mean for point in panel.points if point.x and point.x.mean > 0]
+    few_decades = not places or max(places) / min(places) < _DECADES
+    return {**axis, "type": "log", "dtick": "D2" if few_decades else 1}
 
 
 def _value_axis(panel: Panel) -> dict[str, Any]:
@@ -392,8 +414,10 @@ def _value_axis(panel: Panel) -> dict[str, Any]:
     ]
     dots = [each for curve in panel.curves for each in (float(curve.y.min()), float(curve.y.max()))]
     top = max([*limits, *dots], default=1.0)
-    if panel.y == "mean reward" and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
-        return {"range": [-0.04 if panel.form == "dots" else 0, 1.04], "tickformat": ".1f", "dtick": 0.2}
+    if panel.y.endswith("reward") and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
+        return {"range": [-0.1 if panel.form == "dots" else 0, 1.1 if panel.form == "dots" else 1.04], "tickformat": ".1f", "dtick": 0.2}
+    if any(point.value and point.value.low is not None and point.value.high is None for point in panel.points):
+        return {"range": [min(0.0, *limits), 1.25 * max(limits)], "exponentformat": "SI"}
     return {"rangemode": "tozero", "exponentformat": "SI"}
 
 

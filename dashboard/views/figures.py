@@ -227,6 +227,7 @@ def _controls(snapshot: Snapshot, spec: Spec, asked: Asked, form: FigureForm) ->
     ]
     if known[asked.by].numeric:
         controls.append(Control("form", "as", list(form.FORMS), asked.form))
+    if known[asked.by].level is Level.EXAMPLE and known[asked.by].numeric:
         controls.append(Control("bins", "in", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins)))
     if asked.form != "bars" or any(part.kind == "tradeoff" for part in asked.parts):
         controls.append(Control("scale", "on a", [("", "fitting axis"), *form.SCALES], asked.scale))

@@ -36,9 +36,10 @@
     const groups = axis.ticktext.length;
     const bars = new Set(panel.data.map((trace) => trace.offsetgroup || trace.name)).size;
     if ((width - 72) / groups >= Math.min(longest * 6.6 + 8, 220) && (width - 72) / groups >= bars * 7) return panel;
-    const lines = Math.max(...axis.ticktext.map((text) => text.split("<br>").length));
+    const names = axis.ticktext.map((text) => (width > 700 ? text.replaceAll("<br>", " · ") : shortened(text, width)));
+    const lines = Math.max(...names.map((text) => text.split("<br>").length));
     const data = panel.data.map(({ x, y, error_y: error, ...rest }) => ({ ...rest, x: y, y: x, error_x: error, orientation: "h" }));
-    const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: axis.ticktext.map((text) => shortened(text, width)) };
+    const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
     return {
       ...panel, data,
       layout: { ...panel.layout, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
