@@ -61,7 +61,12 @@ FIGURES = {
         Spec("tokens", "Tokens", "Where do the tokens go?", (Part(STACK, "tokens"),)),
         Spec("efficiency", "Efficiency", "How much reward does a main-model token buy?", (Part(EFFICIENCY),)),
         Spec("seconds", "Time", "How long does a rollout take?", (Part(MEAN, "seconds"),)),
-        Spec("reward-tokens", "Reward × tokens", "What does reward cost in tokens?", (Part(TRADEOFF, "main_tokens"),)),
+        Spec(
+            "reward-tokens",
+            "Reward × tokens",
+            "What does reward cost in tokens?",
+            (Part(TRADEOFF, "main_tokens"),),
+        ),
         Spec("calls", "Sub-calls", "How much is handed to sub-LLMs?", (Part(MEAN, "sub_calls"),)),
         Spec("cost", "Cost", "What does a rollout cost?", (Part(MEAN, "cost"),)),
         Spec("summary", "All in one", "Reward, tokens, time, calls and cost at a glance", _ALL),

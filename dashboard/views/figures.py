@@ -250,9 +250,10 @@ def _values(snapshot: Snapshot) -> list[tuple[str, str]]:
     frame = snapshot.frame()
     found = []
     for name, dimension in dimensions(snapshot).items():
-        if name in ("group", "variant", "outcome", "stop", "rep"):
+        is_number = dimension.numeric and dimension.level is Level.EXAMPLE
+        if is_number or name in ("group", "variant", "outcome", "stop", "rep"):
             continue
         values = grouped(snapshot, dimension, frame=frame).values
-        is_choice = len(values) > 1 and (dimension.level is Level.ARM or values[-1].low is None)
+        is_choice = len(values) > 1
         found += [(f"{name}:{value.label}", f"{dimension.title} {value.label}") for value in values if is_choice]
     return found
