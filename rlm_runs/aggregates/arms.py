@@ -57,7 +57,7 @@ class ArmSummary:
     counted: int
     left_out: LeftOut
     reward: Interval | None
-    means: Mapping[str, float]
+    means: Mapping[str, float | None]
     cost: Decimal | None
     money: Money
 
@@ -159,15 +159,14 @@ _MEANS = (
 )
 
 
-def _means_of(pieces: Cut, at: int) -> dict[str, float]:
+def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
     """The plain means of a cell, of what is known."""
     own = pieces.frame["cell"] == at
-    found = {}
+    found: dict[str, float | None] = {}
     for name in _MEANS:
         values = pieces.frame[name][own]
         known = values[~np.isnan(values)]
-        if len(known):
-            found[name] = float(known.mean())
+        found[name] = float(known.mean()) if len(known) else None
     return found
 
 
@@ -177,7 +176,7 @@ def _arm_summary(
     cell: Cell,
     parts: ArmParts,
     reward: Interval | None,
-    means: Mapping[str, float],
+    means: Mapping[str, float | None],
     money: Money,
     process_sandbox: bool,
 ) -> ArmSummary:
