@@ -131,11 +131,11 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure that an experiment has, as a link: `query` is what its address needs beside the name."""
+    """A figure that an experiment has, as a link; `by` names a dimension where the figure does not open with it."""
 
     spec: Spec
     label: str
-    query: str = ""
+    by: str = ""
 
 
 def entries(dimensions: Mapping[str, Dimension]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -149,7 +149,7 @@ def entries(dimensions: Mapping[str, Dimension]) -> tuple[tuple[Entry, ...], tup
             continue
         (plain if spec.by == ("group",) else by_setting).append(Entry(spec, spec.label))
     others = [
-        Entry(FIGURES["by"], each.title.capitalize(), f"by={name}")
+        Entry(FIGURES["by"], each.title.capitalize(), by=name)
         for name, each in dimensions.items()
         if name.startswith(("set.", METADATA)) and name not in has_own
     ]
