@@ -133,7 +133,7 @@ def test_arms_sort_by_any_column_and_those_without_a_value_come_last(reader, pla
 
 
 def test_the_insight_of_oolong_real_stands_on_the_page(reader, db):
-    """Where the LLM's API refuses what the RLM solves, leaving out and counting as zero disagree: both are said."""
+    """Where the API refuses what the RLM solves, leaving out and counting as zero disagree: both are said."""
 
     def row(rng, arm, number):
         if arm.scaffold == "llm" and number >= 23:

@@ -32,7 +32,9 @@ def html(reader, where):
 
 
 def data(page):
-    return json.loads(re.search(r'<script id="figure-json" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    return json.loads(
+        re.search(r'<script id="figure-json" type="application/json">(.*?)</script>', page, re.DOTALL)[1]
+    )
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def test_every_figure_has_its_page_its_numbers_and_its_files(reader, oolong):
         assert "data-download" in page
         assert 'id="figure-rows"' in page
         assert data(page)["panels"]
-        table = list(csv.DictReader(io.StringIO(reader.get(address(oolong, name, route="figure-csv")).content.decode())))
+        table = list(
+            csv.DictReader(io.StringIO(reader.get(address(oolong, name, route="figure-csv")).content.decode()))
+        )
         answer = reader.get(address(oolong, name, route="figure-json")).json()
         assert len(table) == len(answer["rows"]) + answer["left_off"] > 0
         for line, row in zip(table, answer["rows"], strict=False):
@@ -103,7 +107,14 @@ def test_the_switch_keeps_the_rest_of_the_address(reader, oolong):
 def test_the_permanent_link_says_everything_and_shows_the_same(reader, oolong):
     page = html(reader, address(oolong, "context-length", "bins=3&facet=model&unscored=zero"))
     link = unescape(re.search(r'<a class="button" href="([^"]+)"', page)[1])
-    for part in ("by=meta.context_length", "bins=3", "facet=model", "form=binned", "series=variant", "unscored=zero"):
+    for part in (
+        "by=meta.context_length",
+        "bins=3",
+        "facet=model",
+        "form=binned",
+        "series=variant",
+        "unscored=zero",
+    ):
         assert part in link
     assert data(html(reader, link)) == data(page)
 
@@ -119,7 +130,16 @@ def test_narrowed_to_arms_and_values(reader, oolong):
 
 @pytest.mark.parametrize(
     "query",
-    ["by=nothing", "measure=metric.nothing", "bins=1", "bins=x", "form=pie", "arm=0", "where=set.subset", "where=x:y"],
+    [
+        "by=nothing",
+        "measure=metric.nothing",
+        "bins=1",
+        "bins=x",
+        "form=pie",
+        "arm=0",
+        "where=set.subset",
+        "where=x:y",
+    ],
 )
 def test_what_is_not_understood_is_said(reader, oolong, query):
     assert '<ul class="errorlist">' in html(reader, address(oolong, "reward", query))
@@ -153,7 +173,10 @@ def test_it_follows_a_running_experiment(reader, queued):
     assert reader.get(live).status_code == 204
     play_llm(queued.rollouts().filter(arm__scaffold="llm").first())
     fragment = html(reader, live)
-    assert 'id="figure-rows" tabindex="0" role="region" aria-label="Numbers of the figure" hx-swap-oob="true"' in fragment
+    assert (
+        'id="figure-rows" tabindex="0" role="region" aria-label="Numbers of the figure" hx-swap-oob="true"'
+        in fragment
+    )
     assert sum(len(trace["y"]) for trace in data(fragment)["panels"][0]["data"]) == 1
     assert "version=" not in "".join(re.findall(r'href="([^"]+)"', fragment))
     assert "<html" not in fragment
@@ -200,7 +223,11 @@ def test_an_experiment_without_examples(reader):
 
 def test_sixty_arms_stay_within_the_bounds(reader):
     plans = [
-        Plan(scaffold=scaffold, environment_settings={"a rather long name": "x" * 70 + str(at)}, model=f"vendor/{model}")
+        Plan(
+            scaffold=scaffold,
+            environment_settings={"a rather long name": "x" * 70 + str(at)},
+            model=f"vendor/{model}",
+        )
         for at in range(10)
         for scaffold in ("llm", "rlm", "rlm_tips")
         for model in ("one", "two")
@@ -231,9 +258,14 @@ def test_hostile_names_stay_text(reader):
         assert "<img src=x" not in page
     taken = snapshot(experiment)
     for dimension in dimensions(taken):
-        html(reader, reverse("figure", args=[experiment.slug, "by"]) + "?" + urlencode({"by": dimension, "facet": "none"}))
+        html(
+            reader,
+            reverse("figure", args=[experiment.slug, "by"]) + "?" + urlencode({"by": dimension, "facet": "none"}),
+        )
     rows = reader.get(
-        reverse("figure-json", args=[experiment.slug, "reward"]) + "?" + urlencode({"measure": f"metric.{evil}%s'"})
+        reverse("figure-json", args=[experiment.slug, "reward"])
+        + "?"
+        + urlencode({"measure": f"metric.{evil}%s'"})
     ).json()["rows"]
     assert {row["mean"] for row in rows if row["n"]} == {0.5}
 
