@@ -119,6 +119,7 @@ def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
             "caption": caption,
             "rollouts": reverse("experiment-rollouts", args=[snapshot.experiment.slug]),
             "legend": [{"name": each.name, "colour": each.colour, "pattern": each.pattern} for each in legend],
+            "shapes": [{"name": each.name, "mark": each.mark} for each in figures.shapes(chart)],
             "panels": plotted.panels,
         },
     }

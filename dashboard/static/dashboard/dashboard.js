@@ -120,6 +120,7 @@
       parts.push(`<rect x="${x}" y="${y - 10}" width="12" height="12" fill="${escaped(entry.colour)}"/>`, words(name, x + 18, y, 12, ink));
       x += long;
     }
+    if (figure.shapes.length) parts.push(words(figure.shapes.map((entry) => `${entry.mark} ${entry.name}`).join("    "), 16, y += 20, 12, soft));
     y += 16;
     for (let start = 0; start < figure.panels.length; start += columns) {
       const row = figure.panels.slice(start, start + columns).map((panel) => laidOut(panel, width));
