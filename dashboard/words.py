@@ -14,6 +14,8 @@ from rlm_runs.transcripts import Excerpt, code_of
 from .formatting import plural, probability
 
 _CLEAR = 0.05
+_SEEN = 0.02
+"""A difference that moves by less than this has not moved."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ def _signed(number: float) -> str:
 
 def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
     """What leaving out, or counting, makes of it: where they disagree, that is the finding."""
-    found = comparison.otherwise
-    if found is None:
+    found, paired = comparison.otherwise, comparison.paired
+    if found is None or (paired is not None and not _disagree(paired, found)):
         return ""
     sides = (comparison.arm, comparison.baseline)
     counts = [
@@ -160,7 +162,13 @@ def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
     split = f"better on {found.better}, worse on {found.worse}, Δ {_difference(found)}, {probability(found.p)}"
     if unscored is Unscored.ZERO:
         return f"On the {plural(found.n, 'example')} that both finished ({', '.join(counts)}): {split}."
-    return f"With {' and '.join(counts)} counted as zero, on {plural(found.n, 'example')}: {split}."
+    return f"With {', '.join(counts)} counted as zero, on {plural(found.n, 'example')}: {split}."
+
+
+def _disagree(one: Paired, other: Paired) -> bool:
+    """Whether two ways of counting say different things, beyond what is rounded away."""
+    moves = abs(one.mean_difference - other.mean_difference) >= _SEEN
+    return moves or (one.p < _CLEAR) != (other.p < _CLEAR)
 
 
 _PRICES = (("tokens", "tokens"), ("cost", "dollars"), ("seconds", "time"))

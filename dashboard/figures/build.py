@@ -70,7 +70,8 @@ class _Sliced:
 def _chart(snapshot: Snapshot, asked: Asked) -> Chart:
     notes: list[str] = []
     sliced = _slice(snapshot, asked, notes)
-    panels = [_panel(sliced, part, facet) for facet in range(len(sliced.facets.values)) for part in asked.parts]
+    facets = [replace(sliced, pieces=_of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
+    panels = [_panel(own, part, at) for at, own in enumerate(facets) for part in asked.parts]
     known = dimensions(snapshot)
     totals = np.array([list(vars(cell.left_out).values()) for cell in sliced.pieces.cells], dtype=np.int64)
     return Chart(

@@ -90,6 +90,11 @@ def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any
             "bordercolor": "var(--line-strong)",
             "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
         },
-        "xaxis": {**axis, **x},
-        "yaxis": {**axis, **y},
+        "xaxis": _titled({**axis, **x}),
+        "yaxis": _titled({**axis, **y}),
     }
+
+
+def _titled(axis: dict[str, Any]) -> dict[str, Any]:
+    """Titles of the size of all other words."""
+    return {**axis, "title": {"standoff": 8, **axis.get("title", {}), "font": {"size": 12}}}

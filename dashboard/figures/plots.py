@@ -131,7 +131,7 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         "tradeoff": _tradeoff,
     }
     data, x, y = makers[panel.form](chart, panel)
-    layout = frame(x=x, y={"title": {"text": panel.y, "standoff": 8}, **y}, height=height)
+    layout = frame(x=x, y={"title": {"text": panel.y}, **y}, height=height)
     if panel.form in ("bars", "stack"):
         series = len({point.series for point in panel.points})
         groups = len({point.group for point in panel.points})
@@ -394,7 +394,7 @@ def _categories(chart: Chart, panel: Panel) -> dict[str, Any]:
         "tickmode": "array",
         "tickvals": list(range(len(groups))),
         "ticktext": [f"{plain(group).replace(' · ', '<br>')}<br>{_n(counts[group])}" for group in groups],
-        "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by), "standoff": 8},
+        "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by)},
     }
 
 
@@ -404,7 +404,7 @@ def _n(counts: set[int]) -> str:
 
 
 def _number_axis(panel: Panel) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": {"text": plain(panel.x), "standoff": 8}, "exponentformat": "SI", "nticks": 8}
+    axis: dict[str, Any] = {"title": {"text": plain(panel.x)}, "exponentformat": "SI", "nticks": 8}
     if not panel.log:
         return axis
     places = [point.x.mean for point in panel.points if point.x and point.x.mean > 0]

@@ -25,13 +25,20 @@ def experiment():
     ]
     kinds = ("a", "b", None)
     return make(
-        plans, examples=20, repetitions=3, metadata=lambda at: {"context_length": at * 100, "kind": kinds[at % 3]}
+        plans,
+        examples=20,
+        repetitions=3,
+        metadata=lambda at: {"context_length": at * 100, "kind": kinds[at % 3], "few": at % 4},
     )
 
 
 def chart(experiment, name, **asked):
     taken = snapshot(experiment)
-    form = figures.FigureForm(asked, snapshot=taken, opens=figures.opening(figures.FIGURES[name], taken))
+    form = figures.FigureForm(
+        {key: [str(each) for each in value] if key == "arm" else value for key, value in asked.items()},
+        snapshot=taken,
+        opens=figures.opening(figures.FIGURES[name], taken),
+    )
     found = form.asked()
     assert not form.errors, form.errors
     return figures.chart(taken, found)
@@ -220,6 +227,25 @@ def test_the_tradeoff_has_both_means(experiment):
         rows = by_place[place(point)]
         assert point.value.mean == pytest.approx(mean([row.reward for row in rows]), **EXACT)
         assert point.x.mean == pytest.approx(mean([main_tokens(row) for row in rows]), **EXACT)
+
+
+@pytest.mark.parametrize("name", ["reward", "lift", "efficiency", "tokens", "reward-tokens", "context-length"])
+def test_a_panel_has_its_own_rollouts_and_no_others(experiment, name):
+    """Panels by subset are the figures of the subsets alone."""
+    whole = chart(experiment, name, facet="set.subset", by="meta.kind" if name != "context-length" else "meta.few")
+    assert [panel.title for panel in whole.panels] == ["real", "synth"]
+    for panel in whole.panels:
+        arms = [arm.pk for arm in experiment.arms.all() if arm.environment_settings["subset"] == panel.title]
+        alone = chart(
+            experiment, name, arm=arms, facet="none", by="meta.kind" if name != "context-length" else "meta.few"
+        )
+        (other,) = alone.panels
+        assert len(panel.points) == len(other.points) > 3
+        for one, same in zip(panel.points, other.points, strict=True):
+            assert one.facet == panel.title
+            assert (one.group, one.series, one.value, one.x, one.paired) == (
+                *(same.group, same.series, same.value, same.x, same.paired),
+            )
 
 
 def test_what_is_left_out_is_counted_by_reason(experiment):
