@@ -20,13 +20,15 @@ _SEEN = 0.02
 
 @dataclass(frozen=True)
 class Verdict:
-    """One arm against the LLM: `relation` stands between their names, `evidence` after them.
+    """One arm against its baseline: `relation` stands between their names, `evidence` after them.
 
     `otherwise` says what the comparison would be with the switch the other way, `price` what the arm took more.
     """
 
     arm: ArmSummary
     baseline: ArmSummary
+    name: str
+    baseline_name: str
     relation: str
     is_clear: bool
     evidence: str
@@ -50,7 +52,7 @@ def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
         GroupVerdicts(group=group, verdicts=tuple(_verdict(each, summary) for each in found))
         for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
     ]
-    first = {arm.group: order[arm.pk] for arm in reversed(summary.arms)}
+    first = {each.group: order[each.arm.pk] for each in reversed(comparisons)}
     return tuple(sorted(groups, key=lambda found: first[found.group]))
 
 
@@ -60,10 +62,12 @@ def in_short(summary: Summary) -> str:
     if not made:
         return ""
     clear = [each for each in made if each.p is not None and each.p < _CLEAR and each.paired]
+    are_llms = all(each.baseline.scaffold == "llm" != each.arm.scaffold for each in made)
+    baseline = "the LLM" if are_llms else "the first arm of its environment"
     ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
     behind = len(clear) - ahead
-    told = [f"{number} {word} the LLM" for number, word in ((ahead, "ahead of"), (behind, "behind")) if number]
-    found = " and ".join(told) if told else "none tells a scaffold from the LLM"
+    told = [f"{number} {word} {baseline}" for number, word in ((ahead, "ahead of"), (behind, "behind")) if number]
+    found = " and ".join(told) if told else f"none tells an arm from {baseline}"
     beyond = "beyond chance (p < 0.05, corrected for all of them by Holm)"
     return f"Of {plural(len(made), 'comparison')}, {found} {beyond}."
 
@@ -73,6 +77,8 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
     return Verdict(
         arm=comparison.arm,
         baseline=comparison.baseline,
+        name=comparison.name,
+        baseline_name=comparison.baseline_name,
         relation=_relation(comparison),
         is_clear=comparison.p is not None and comparison.p < _CLEAR,
         evidence="; ".join(_evidence(comparison, made=made)),
@@ -152,10 +158,10 @@ def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
     found, paired = comparison.otherwise, comparison.paired
     if found is None or (paired is not None and not _disagree(paired, found)):
         return ""
-    sides = (comparison.arm, comparison.baseline)
+    sides = ((comparison.name, comparison.arm), (comparison.baseline_name, comparison.baseline))
     counts = [
-        f"{getattr(arm.left_out, name)} of {arm.series} {word}"
-        for arm in sides
+        f"{getattr(arm.left_out, name)} of {who} {word}"
+        for who, arm in sides
         for name, word in (("too_long", "too long"), ("unjudged", "unjudged"), ("failed", "failed"))
         if getattr(arm.left_out, name)
     ]

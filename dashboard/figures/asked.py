@@ -152,7 +152,8 @@ def title(asked: Asked, known: dict[str, Dimension]) -> str:
     if kinds[0] == MEAN:
         return f"Mean {names} {'against' if asked.form != 'bars' else 'by'} {by}"
     if kinds[0] == LIFT:
-        return f"Lift in {names} over the LLM, by {by}"
+        over = "the LLM" if asked.series in ("variant", "scaffold") else "the first"
+        return f"Lift in {names} over {over}, by {by}"
     if kinds[0] == STACK:
         return f"Tokens per rollout by {by}: main and sub, prompt and completion"
     if kinds[0] == EFFICIENCY:

@@ -226,7 +226,9 @@ def _lift(sliced: _Sliced, part: Part) -> Panel:
         p = None if paired is None else float(adjusted[at])
         points.append(replace(point, paired=paired, p=p, plain=difference, unknown=plain[at].unknown))
     name = f"lift in {shown.title}"
-    return Panel(title=name, form="bars", y=f"{_axis(shown)}, less the LLM's", points=tuple(points))
+    names = {sliced.series_of(sliced.pieces.cells[base]).name for base in baselines if base is not None}
+    baseline = f"{names.pop()}'s" if len(names) == 1 else "its baseline's"
+    return Panel(title=name, form="bars", y=f"{_axis(shown)}, less {baseline}", points=tuple(points))
 
 
 def _efficiency(sliced: _Sliced, part: Part) -> Panel:

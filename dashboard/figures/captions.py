@@ -36,6 +36,8 @@ def caption(chart: Chart) -> str:
     """What is shown, what is left out, and what the figure's own notes are."""
     forms = list(dict.fromkeys(panel.form for panel in chart.panels))
     words = [_SHOWN[form] for form in forms if form in _SHOWN][:2]
+    if not chart.points and chart.groups:
+        words.append("No group has a second arm to compare: give the model, or what else differs, the colours.")
     if any(point.paired for point in chart.points):
         words.append("A lift is the mean difference on the examples that both have; p is in the table.")
     if any(point.measure == "main-token efficiency" for point in chart.points):

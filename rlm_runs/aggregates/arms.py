@@ -62,15 +62,16 @@ class ArmSummary:
     money: Money
 
     @property
-    def sub_tokens(self) -> float | None:
-        """Prompt and completion tokens of the sub-LLMs, mean per rollout."""
-        return self.means.get("sub_tokens")
+    def name(self) -> str:
+        """Its scaffold, and all settings in which it differs from others."""
+        return " · ".join([self.scaffold_name, *(f"{key} {value}" for key, value in self.differs)])
 
 
 @dataclass(frozen=True)
 class Comparison:
     """An arm against the LLM arm of its group, on the examples that both have a reward for.
 
+    Where no group has both, it is against the first arm of its environment; names then say all that differs.
     `p` is corrected for all comparisons of the experiment (Holm). `otherwise` is the same comparison with the
     switch the other way: unscored rollouts as zero where they are left out, and left out where they are zero;
     None where neither arm has any. `prices` are by how much more of each the arm took, on the same examples.
@@ -79,6 +80,8 @@ class Comparison:
     group: str
     arm: ArmSummary
     baseline: ArmSummary
+    name: str
+    baseline_name: str
     paired: Paired | None
     p: float | None
     otherwise: Paired | None
@@ -226,13 +229,9 @@ def _on_process_sandbox(experiment: Experiment) -> frozenset[int]:
 
 
 def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:
-    """Each arm that is not an LLM against the first LLM arm of its group; with the switch as it is, then not."""
+    """Each arm against its baseline; with the switch as it is, then not."""
     asked = next(iter(ways.values()))
-    first: dict[str, int] = {}
-    for at, arm in enumerate(arms):
-        if arm.scaffold == Scaffold.LLM:
-            first.setdefault(arm.group, at)
-    baselines = [None if arm.scaffold == Scaffold.LLM else first.get(arm.group) for arm in arms]
+    baselines, are_llms = _baselines(arms)
     found, otherwise = (lifts(way, MEASURES["reward"], baselines=baselines) for way in ways.values())
     adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
     comparisons = []
@@ -242,9 +241,11 @@ def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tu
         has_unscored = arms[at].left_out.unscored or arms[base].left_out.unscored
         comparisons.append(
             Comparison(
-                group=arms[at].group,
+                group=arms[at].group if are_llms else arms[at].environment,
                 arm=arms[at],
                 baseline=arms[base],
+                name=arms[at].series if are_llms else arms[at].name,
+                baseline_name=arms[base].series if are_llms else arms[base].name,
                 paired=found[at],
                 p=None if found[at] is None else float(adjusted[at]),
                 otherwise=otherwise[at] if has_unscored else None,
@@ -252,6 +253,25 @@ def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tu
             )
         )
     return tuple(comparisons)
+
+
+def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
+    """Of each arm the place of the one that it is compared with, None of that itself; and whether these are LLMs.
+
+    An experiment of one scaffold compares something else, models say: then the first arm of each environment is
+    what the others are compared with.
+    """
+    llms: dict[str, int] = {}
+    for at, arm in enumerate(arms):
+        if arm.scaffold == Scaffold.LLM:
+            llms.setdefault(arm.group, at)
+    found = [None if arm.scaffold == Scaffold.LLM else llms.get(arm.group) for arm in arms]
+    if any(base is not None for base in found):
+        return found, True
+    first: dict[str, int] = {}
+    for at, arm in enumerate(arms):
+        first.setdefault(arm.environment, at)
+    return [first[arm.environment] if first[arm.environment] != at else None for at, arm in enumerate(arms)], False
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from rlm_runs import aggregates
 from rlm_runs.aggregates import Unscored
 from rlm_runs.models import Rollout
 
-from .made import snapshot
+from .made import Plan, make, snapshot
 from .traces import make_experiment, play_llm, play_rlm
 
 
@@ -141,6 +141,13 @@ def test_comparisons_are_paired_by_example(queued):
     assert (first.arm.scaffold, first.baseline.scaffold) == ("rlm", "llm")
     assert (first.paired.n, first.paired.better, first.paired.worse) == (2, 1, 0)
     assert second.paired is None
+
+
+@pytest.mark.django_db
+def test_models_are_compared_where_there_is_one_scaffold():
+    experiment = make([Plan(model="a"), Plan(model="b"), Plan("needle-in-haystack")], examples=4)
+    (found,) = summary(experiment).comparisons
+    assert (found.name, found.baseline_name, found.group) == ("LLM · model b", "LLM · model a", "oolong")
 
 
 def test_the_best_arm_has_the_interval_of_its_page(played, django_assert_num_queries):

@@ -211,6 +211,8 @@ def compared(found, *, otherwise=None, unscored=Unscored.EXCLUDE, p=None):
         group="oolong",
         arm=OTHER_ARM,
         baseline=ARM,
+        name="RLM",
+        baseline_name="LLM",
         paired=found,
         p=found.p if p is None else p,
         otherwise=otherwise,
@@ -261,7 +263,7 @@ def test_what_the_articles_bars_hide_is_said_without_a_click():
 
 def test_in_short_it_counts_what_is_beyond_chance():
     assert "1 ahead of the LLM beyond chance" in words.in_short(compared(paired(9, 0, 41)))
-    assert "none tells a scaffold from the LLM" in words.in_short(compared(paired(7, 1, 42)))
+    assert "none tells an arm from the LLM" in words.in_short(compared(paired(7, 1, 42)))
     assert words.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(ARM,), comparisons=())) == ""
 
 
