@@ -392,7 +392,8 @@ def _categories(chart: Chart, panel: Panel) -> dict[str, Any]:
         "categoryarray": [plain(group) for group in groups],
         "range": [-0.5, len(groups) - 0.5],
         "tickmode": "array",
-        "tickvals": list(range(len(groups))),
+        # By name, not by number: plotly would take the place 1 for the category "1".
+        "tickvals": [plain(group) for group in groups],
         "ticktext": [f"{plain(group).replace(' · ', '<br>')}<br>{_n(counts[group])}" for group in groups],
         "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by)},
     }

@@ -76,6 +76,8 @@ def test_every_figure_by_every_dimension(reader, oolong, name):
     for dimension in dimensions(snapshot(oolong)):
         for series in ("variant", "model", "none"):
             html(reader, address(oolong, name, f"by={dimension}&series={series}&facet=env"))
+        html(reader, address(oolong, name, f"series={dimension}&facet=none"))
+        html(reader, address(oolong, name, f"facet={dimension}"))
 
 
 @pytest.mark.parametrize("form", ["bars", "binned", "rolling", "scatter"])

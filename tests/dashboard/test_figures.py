@@ -78,6 +78,12 @@ def test_how_many_stands_under_each_group():
     assert layout["xaxis"]["ticktext"] == ["oolong<br>n 23 to 50"]
 
 
+def test_groups_that_are_numbers_keep_their_labels():
+    """Plotly takes the tick 1 of a category axis for the category "1", wherever that stands."""
+    axis = plotted(*(replace(SOME, group=group) for group in ("1", "2", "0")))["layout"]["xaxis"]
+    assert axis["tickvals"] == axis["categoryarray"] == ["1", "2", "0"]
+
+
 def test_what_has_no_value_has_no_bar_but_its_place():
     found = plotted(replace(SOME, value=None))
     assert found["data"][0]["y"] == []
