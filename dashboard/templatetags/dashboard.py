@@ -27,6 +27,7 @@ register.filter("dollars", formatting.dollars)
 register.filter("duration", formatting.duration)
 register.filter("score", formatting.score)
 register.filter("metric", formatting.metric)
+register.filter("significant", formatting.significant)
 
 _MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
 _OTHER_MARK = "◆"
@@ -140,6 +141,12 @@ def plural(number: int, word: str) -> str:
 
 
 @register.filter
+def palette(number: int) -> int:
+    """The colour of the palette that a series has, from 1."""
+    return number % 6 + 1
+
+
+@register.filter
 def ago(moment: datetime) -> str:
     """How long ago, in one unit."""
     return formatting.ago((timezone.now() - moment).total_seconds())
@@ -177,6 +184,20 @@ def sorted_header(context: template.Context, column: str, label: str) -> SafeStr
     falling = sort.startswith("-")
     address = query(context, sort=column if is_sorted and falling else f"-{column}", after="", before="")
     if not is_sorted:
+        return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
+    way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
+    return format_html(
+        '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
+    )
+
+
+@register.simple_tag(takes_context=True)
+def arm_header(context: template.Context, column: str, label: str) -> SafeString:
+    """The head of a column of the arms: falling first, and the other way from then on."""
+    sort = str(context["sort"])
+    falling = sort == f"-{column}"
+    address = f"{context['address']}{query(context, sort=column if falling else f'-{column}')}"
+    if sort.removeprefix("-") != column:
         return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
     way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
     return format_html(
