@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import experiments, health, launch, rollouts, texts, traces
+from .views import compare, compare_rollouts, experiments, health, launch, rollouts, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -13,6 +13,12 @@ urlpatterns = [
     path("experiments/<slug:slug>/live/", experiments.experiment_live, name="experiment-live"),
     path("experiments/<slug:slug>/cancel/", experiments.experiment_cancel, name="experiment-cancel"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/prompts/", compare.prompts, name="compare-prompts"),
+    path("compare/matrix.csv", compare.matrix_csv, name="compare-matrix-csv"),
+    path("compare/measures.csv", compare.measures_csv, name="compare-measures-csv"),
+    path("compare/rollouts/", compare_rollouts.pair, name="compare-rollouts"),
+    path("api/compare/", compare.compare_json, name="compare-json"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
     path("rollouts/<int:pk>/", traces.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),
