@@ -1,4 +1,4 @@
-"""Finding arms to compare: those of any experiment, by what they are, under the experiments that they belong to."""
+"""Finding arms to compare: those of any experiment, by what they are, under the experiments they belong to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the address of a comparison asks for, and the addresses of what differs from it in one thing.
 
-`arm` names the arms in their order: the first is A, the baseline, the second B. The rest has a default, and stands in
-the address only where it is something else.
+`arm` names the arms in their order: the first is A, the baseline, the second B. The rest has a default, and stands
+in the address only where it is something else.
 """
 
 from __future__ import annotations

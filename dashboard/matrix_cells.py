@@ -1,6 +1,6 @@
 """The cells of the example × arm matrix as HTML: a number on the ramp, or a word for why there is none.
 
-Written here and not in a template since a page has a thousand of them. Nothing but numbers and our own words goes in.
+Written here and not in a template since a page has a thousand of them. Only numbers and our own words go in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WORDS = {
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
 _MOST_LINKS = 1_200
-"""Cells and repetitions that a page links one by one; beyond, a cell with repetitions leads to the list of them."""
+"""Cells and repetitions that a page links one by one; beyond, repeated ones are a click away in a list."""
 
 
 @dataclass(frozen=True)

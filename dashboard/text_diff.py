@@ -1,7 +1,7 @@
-"""What of one text is in another: pieces that are the same, gone, or new, by words, or by lines where words are many.
+"""What of one text is in another, in pieces that are the same, gone, or new.
 
-The old text is the pieces that are not new, put together, and the new one those that are not gone, to the character.
-The work is bounded, whatever the texts are.
+By words, or by lines where words are many. The old text is the pieces that are not new, put together, and the new
+one those that are not gone, to the character. The work is bounded, whatever the texts are.
 """
 
 from __future__ import annotations

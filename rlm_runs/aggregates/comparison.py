@@ -1,7 +1,7 @@
 """Arms side by side: each in numbers, and each against the first of them on the examples that both have.
 
-Arms of several experiments meet on their examples, which experiments share by content. All measures of all arms are
-resampled together, so that 12 arms of 500 examples with 11 measures take no longer than three measures one by one.
+Arms of several experiments meet on their examples, which experiments share by content. All measures of all arms
+are resampled together: with 12 arms and 500 examples, 11 measures so take no longer than three do one by one.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class Row:
 class Matrix:
     """All examples of some arms. Arrays of examples are in ascending order of id: [examples].
 
-    `means` holds the mean rewards that count, NaN where there is none: [arms, examples]. `scored` says where an arm
-    has any reward at all, `ran` where it has any rollout.
+    `means` holds the mean rewards that count, NaN where there is none: [arms, examples]. `scored` says where an
+    arm has any reward at all, `ran` where it has any rollout.
     """
 
     frame: Frame
@@ -137,9 +137,9 @@ class Matrix:
                     return self._difference > 0
                 case Show.WRONG:
                     known = ~np.isnan(self.means)
-                    return np.any(known, axis=0) & ~np.any(known & (self.means > 0), axis=0)
+                    return _any(known) & ~_any(known & (self.means > 0))
                 case Show.UNSCORED:
-                    return np.any(self.ran & ~self.scored, axis=0)
+                    return _any(self.ran & ~self.scored)
         return np.ones(len(self.examples), dtype=bool)
 
     @property
@@ -205,6 +205,12 @@ class Matrix:
                 )
             )
         return found
+
+
+def _any(by_arm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where it holds of any arm: [arms, examples] → [examples]."""
+    found: NDArray[np.bool_] = np.logical_or.reduce(by_arm, axis=0)
+    return found
 
 
 def _places(found: NDArray[np.int64], arms: Sequence[int]) -> NDArray[np.int64]:
