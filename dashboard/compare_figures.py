@@ -7,6 +7,7 @@ all that tells two arms apart. Colours are custom properties, as in the other fi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rlm_runs.aggregates.comparison import MeasureRow, SideBySide
@@ -15,6 +16,7 @@ from rlm_runs.statistics import Interval
 
 from .comparing import NamedArm
 from .formatting import probability, signed, visible
+from .measure_cells import in_unit
 
 Link = Callable[[NamedArm], str]
 """The address of an arm's rollouts."""
@@ -30,19 +32,15 @@ _ROW = 28
 def rewards(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> dict[str, Any]:
     """Mean rewards with their 95 % intervals, a line per arm."""
     shown = [(arm, mean) for arm, mean in zip(arms, found.reward.means, strict=True) if mean is not None]
-    traces = [
-        _mark(arm, x=mean.mean, y=arm.name, spread=("error_x", mean), words=_mean_words(arm, mean), link=link)
-        for arm, mean in shown
-    ]
-    return {"data": traces, "layout": _by_arm(arms, title="mean reward", around=[mean for _, mean in shown])}
+    marks = [_Mark(arm=arm, x=mean, y=None, words=_mean_words(arm, mean), is_full=True) for arm, mean in shown]
+    layout = _by_arm(arms, title="mean reward", around=[mean for _, mean in shown])
+    return {"data": [_trace(marks, link=link)] if marks else [], "layout": layout}
 
 
 def differences(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> dict[str, Any]:
     """Mean paired differences to A with their 95 % intervals; a full mark is clear of 0 after correction."""
-    row = found.reward
-    traces = []
-    for at, arm in enumerate(arms):
-        pair, adjusted = row.against[at], row.adjusted[at]
+    marks = []
+    for arm, pair, adjusted in zip(arms, found.reward.against, found.reward.adjusted, strict=True):
         if pair is None or adjusted is None:
             continue
         words = [
@@ -50,20 +48,12 @@ def differences(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> d
             f"{signed(pair.mean_difference)} on {pair.n} common examples{_limits(pair.difference)}",
             f"better on {pair.better}, worse on {pair.worse}; {probability(adjusted)} corrected",
         ]
-        traces.append(
-            _mark(
-                arm,
-                x=pair.mean_difference,
-                y=arm.name,
-                spread=("error_x", pair.difference),
-                words="<br>".join(words),
-                link=link,
-                is_full=adjusted < _CLEAR,
-            )
+        marks.append(
+            _Mark(arm=arm, x=pair.difference, y=None, words="<br>".join(words), is_full=adjusted < _CLEAR)
         )
-    around = [pair.difference for pair in row.against if pair is not None]
-    layout = _by_arm(arms[1:], title=f"mean reward less that of {_plain(arms[0].name)}", around=around)
-    return {"data": traces, "layout": layout}
+    title = f"mean reward less that of {_plain(arms[0].name)}"
+    layout = _by_arm(arms[1:], title=title, around=[mark.x for mark in marks])
+    return {"data": [_trace(marks, link=link)] if marks else [], "layout": layout}
 
 
 def front(
@@ -71,28 +61,19 @@ def front(
 ) -> dict[str, Any]:
     """Reward against a price, both with intervals; arms on the Pareto front are full marks joined by a line."""
     row = next(row for row in found.rows if row.measure.name == price)
-    data = []
-    line = []
+    marks = []
     for arm, reward, cost, place in zip(arms, found.reward.means, row.means, places, strict=True):
-        if reward is None or cost is None:
+        if reward is None or cost is None or place.share is None:
             continue
-        words = [_mean_words(arm, reward), f"{row.measure.title} {cost.mean:,.4g} {row.measure.unit}".rstrip()]
-        if place.share is not None:
-            words.append(f"on the front in {place.share:.0%} of the resamples")
-        trace = _mark(
-            arm,
-            x=cost.mean,
-            y=reward.mean,
-            spread=("error_y", reward),
-            words="<br>".join(words),
-            link=link,
-            is_full=place.is_on,
-        )
-        trace |= {"error_x": _spread(cost), "mode": "markers+text", "text": [arm.letter]}
-        data.append(trace | {"textposition": "top right"})
-        if place.is_on:
-            line.append((cost.mean, reward.mean))
-    return {"data": [_front_line(sorted(line)), *data], "layout": _front_layout(found.reward, row)}
+        words = [
+            _mean_words(arm, reward),
+            f"{row.measure.title} {cost.mean:,.4g}",
+            f"on the front in {place.share:.0%} of the resamples",
+        ]
+        marks.append(_Mark(arm=arm, x=cost, y=reward, words="<br>".join(words), is_full=place.is_on))
+    line = sorted((mark.x.mean, mark.y.mean) for mark in marks if mark.is_full and mark.y)
+    data = [_front_line(line), _trace(marks, link=link)] if marks else []
+    return {"data": data, "layout": _front_layout(found.reward, row)}
 
 
 def _front_line(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -106,47 +87,58 @@ def _front_line(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-def _mark(
-    arm: NamedArm,
-    *,
-    x: float,
-    y: float | str,
-    spread: tuple[str, Interval],
-    words: str,
-    link: Link,
-    is_full: bool = True,
-) -> dict[str, Any]:
-    """One arm. `spread` names the axis of the interval that goes through it."""
-    scaffold = arm.arm.scaffold
-    symbol = _SYMBOLS.get(scaffold, _OTHER_SYMBOL)
-    colour = f"var(--{scaffold if scaffold in _COLOURED else 'other'})"
-    axis, interval = spread
-    return {
+@dataclass(frozen=True)
+class _Mark:
+    """One arm in a figure: at a mean across, and at another one up, or on the line of its name."""
+
+    arm: NamedArm
+    x: Interval
+    y: Interval | None
+    words: str
+    is_full: bool
+
+    @property
+    def symbol(self) -> str:
+        symbol = _SYMBOLS.get(self.arm.arm.scaffold, _OTHER_SYMBOL)
+        return symbol if self.is_full else f"{symbol}-open"
+
+    @property
+    def colour(self) -> str:
+        scaffold = self.arm.arm.scaffold
+        return f"var(--{scaffold if scaffold in _COLOURED else 'other'})"
+
+
+def _trace(marks: Sequence[_Mark], *, link: Link) -> dict[str, Any]:
+    """All marks as one trace, so that 24 arms weigh little."""
+    up = [mark.y for mark in marks if mark.y is not None]
+    colours = [mark.colour for mark in marks]
+    trace = {
         "type": "scatter",
-        "mode": "markers",
-        "name": _plain(arm.name),
-        "x": [x],
-        "y": [_plain(y) if isinstance(y, str) else y],
-        axis: _spread(interval),
+        "mode": "markers+text" if up else "markers",
+        "x": [mark.x.mean for mark in marks],
+        "y": [mean.mean for mean in up] if up else [_plain(mark.arm.name) for mark in marks],
+        "error_x": _spread([mark.x for mark in marks]),
         "marker": {
-            "color": colour,
-            "symbol": symbol if is_full else f"{symbol}-open",
+            "color": colours,
+            "symbol": [mark.symbol for mark in marks],
             "size": 10,
-            "line": {"color": colour, "width": 2},
+            "line": {"color": colours, "width": 2},
         },
-        "customdata": [[link(arm), words]],
+        "customdata": [[link(mark.arm), mark.words] for mark in marks],
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
+    if up:
+        letters = [mark.arm.letter for mark in marks]
+        trace |= {"error_y": _spread(up), "text": letters, "textposition": "top right"}
+    return trace
 
 
-def _spread(interval: Interval) -> dict[str, Any]:
-    low = interval.mean if interval.low is None else interval.low
-    high = interval.mean if interval.high is None else interval.high
+def _spread(intervals: Sequence[Interval]) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [high - interval.mean],
-        "arrayminus": [interval.mean - low],
+        "array": [0 if each.high is None else each.high - each.mean for each in intervals],
+        "arrayminus": [0 if each.low is None else each.mean - each.low for each in intervals],
         "color": "var(--soft)",
         "thickness": 1,
         "width": 4,
@@ -180,8 +172,7 @@ def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval])
         "tickmode": "array",
         "tickvals": list(range(len(names))),
         "ticktext": names,
-        "automargin": True,
-        "fixedrange": True,
+        **_LINES,
     }
     return {**_LAYOUT, "height": 64 + _ROW * max(len(names), 2), "xaxis": axis, "yaxis": lines}
 
@@ -194,7 +185,7 @@ def _front_layout(reward: MeasureRow, price: MeasureRow) -> dict[str, Any]:
     return {
         **_LAYOUT,
         "height": 360,
-        "xaxis": axis(price, f"{price.measure.axis} per rollout"),
+        "xaxis": axis(price, in_unit(price.measure)),
         "yaxis": axis(reward, "mean reward"),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ from rlm_runs.statistics import Interval, Paired
 
 from .comparing import Asked, NamedArm
 
-ROWS = 50
-"""Examples on one page of the matrix."""
+_ROWS = 50
+"""Examples on one page of the matrix, or fewer, down to these, so that no more than so many rollouts are on it."""
+_FEWEST = 10
+_ROLLOUTS = 800
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +57,17 @@ class Compared:
         ran = self.matrix.ran
         return [int((ran[0] & own).sum()) for own in ran]
 
+    @property
+    def page_size(self) -> int:
+        """Examples on a page of the matrix."""
+        repetitions = int(self.matrix.frame["repetition"].max(initial=0)) + 1
+        return max(_FEWEST, min(_ROWS, _ROLLOUTS // (len(self.arms) * repetitions)))
+
     def page(self) -> tuple[list[Row], int]:
         """The rows of the page asked for, and how many there are on all pages."""
         order = self.matrix.ordered(sort=self.asked.sort, show=self.asked.show)
-        first = (self.asked.page - 1) * ROWS
-        return self.matrix.rows(order[first : first + ROWS].tolist()), len(order)
+        first = (self.asked.page - 1) * self.page_size
+        return self.matrix.rows(order[first : first + self.page_size].tolist()), len(order)
 
 
 def _only(frame: Frame, price: str) -> Frame:
@@ -68,7 +76,10 @@ def _only(frame: Frame, price: str) -> Frame:
 
 
 def as_json(found: Compared) -> dict[str, Any]:
-    """The comparison in plain values, with the page of the matrix that was asked for."""
+    """The comparison in plain values, with the page of the matrix that was asked for.
+
+    Lists are in the order of `arms`; a rollout of the matrix is [id, repetition from 1, reward, outcome].
+    """
     rows, total = found.page()
     return {
         "unscored": found.asked.unscored.value,
@@ -109,44 +120,25 @@ def _arm(found: Compared, at: int) -> dict[str, Any]:
 
 
 def _measure(row: MeasureRow) -> dict[str, Any]:
-    arms = zip(row.means, row.unknown, row.against, row.adjusted, strict=True)
+    """Lists with an entry per arm: keys said once for each of 24 arms and 30 measures would be most of it all."""
     return {
         "name": row.measure.name,
         "unit": row.measure.unit,
-        "arms": [
-            {"mean": _interval(mean), "unknown": unknown, "against_first": _paired(pair, adjusted)}
-            for mean, unknown, pair, adjusted in arms
-        ],
+        "unknown": row.unknown,
+        **_columns(row.means, "mean", "n", "low", "high", "method"),
+        "against_first": {
+            **_columns(row.against, "n", "better", "worse", "p", "test", "more_examples"),
+            **_columns([pair and pair.difference for pair in row.against], "low", "high", "method"),
+            "difference": [pair and pair.mean_difference for pair in row.against],
+            "p_adjusted": row.adjusted,
+            "effect": [pair and pair.effect and pair.effect.value for pair in row.against],
+            "effect_name": [pair and pair.effect and pair.effect.name for pair in row.against],
+        },
     }
 
 
-def _interval(found: Interval | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "mean": found.mean,
-        "n": found.n,
-        "low": found.low,
-        "high": found.high,
-        "method": found.method,
-    }
-
-
-def _paired(found: Paired | None, adjusted: float | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "n": found.n,
-        "better": found.better,
-        "worse": found.worse,
-        "equal": found.equal,
-        "difference": _interval(found.difference),
-        "p": found.p,
-        "p_adjusted": adjusted,
-        "test": found.test,
-        "effect": found.effect and {"name": found.effect.name, "value": found.effect.value},
-        "more_examples": found.more_examples,
-    }
+def _columns(found: Sequence[Interval | Paired | None], *names: str) -> dict[str, list[Any]]:
+    return {name: [None if each is None else getattr(each, name) for each in found] for name in names}
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -155,19 +147,9 @@ def _row(row: Row) -> dict[str, Any]:
         "number": row.number,
         "disagreement": row.disagreement,
         "left_out": row.left_out,
-        "arms": [
-            {
-                "mean": cell.mean,
-                "rollouts": [
-                    {
-                        "id": each.rollout,
-                        "repetition": each.number,
-                        "reward": each.reward,
-                        "outcome": each.outcome.name.lower(),
-                    }
-                    for each in cell.repetitions
-                ],
-            }
+        "means": [cell.mean for cell in row.cells],
+        "rollouts": [
+            [[each.rollout, each.number, each.reward, each.outcome.name.lower()] for each in cell.repetitions]
             for cell in row.cells
         ],
     }
@@ -206,8 +188,8 @@ def matrix_csv(found: Compared) -> Iterator[str]:
         *("mean_counted", "repetition", "rollout_id", "outcome", "reward"),
     )
     order = found.matrix.ordered(sort=found.asked.sort, show=found.asked.show).tolist()
-    for start in range(0, len(order), ROWS):
-        for row in found.matrix.rows(order[start : start + ROWS]):
+    for start in range(0, len(order), _ROWS):
+        for row in found.matrix.rows(order[start : start + _ROWS]):
             for named, cell in zip(found.arms, row.cells, strict=True):
                 for each in cell.repetitions:
                     yield _line(

@@ -178,7 +178,7 @@ def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) 
     words = [arm.get_scaffold_display()]
     if len({other.environment for other in arms}) > 1:
         words.append(arm.environment)
-    words += [value if key == "model" else f"{key} {value}" for key, value in differing]
+    words += [value if key == "model" else f"{key} {value}" for key, value in differing if value != "none"]
     return " · ".join(words)
 
 

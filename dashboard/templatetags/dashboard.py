@@ -21,8 +21,10 @@ from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
 from .. import formatting, highlight
-from .. import measure_cells as measured_cells
 from ..matrix_cells import CellWriter
+from ..measure_cells import MeasureCells
+from ..measure_cells import in_unit as measured_in_unit
+from ..measure_cells import in_words as measured_in_words
 from ..text_diff import Kind, Piece
 
 register = template.Library()
@@ -171,15 +173,21 @@ def matrix_cells(writer: CellWriter, row: Row) -> SafeString:
 
 
 @register.simple_tag
-def measure_cells(row: MeasureRow) -> SafeString:
+def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
     """The cells of a row of the table of measures."""
-    return measured_cells.cells(row)
+    return writer.cells(row)
+
+
+@register.filter
+def in_unit(measure: Measure) -> str:
+    """What a measure is called, with its unit."""
+    return measured_in_unit(measure)
 
 
 @register.simple_tag
 def measured(number: float, measure: Measure) -> str:
     """A mean of a measure, in its unit."""
-    return measured_cells.in_words(number, measure)
+    return measured_in_words(number, measure)
 
 
 @register.filter

@@ -21,10 +21,11 @@ from rlm_runs.openings import Opening, openings
 from rlm_runs.transcripts import EMPTY
 
 from .. import arm_picker, compare_figures, compare_words, compared, text_diff
-from ..compared import ROWS, Compared
+from ..compared import Compared
 from ..comparing import MOST_ARMS, PRICES, Asked, NamedArm, find, titled
 from ..formatting import plural
 from ..matrix_cells import CellWriter
+from ..measure_cells import MeasureCells
 
 _SHOWN = {
     Show.ALL: "all",
@@ -116,14 +117,15 @@ def _csv(request: HttpRequest, lines: Callable[[Compared], Iterator[str]], *, na
 
 def _context(found: Compared) -> dict[str, Any]:
     asked, numbers = found.asked, found.numbers
-    rows, total = found.page()
+    (rows, total), size = found.page(), found.page_size
     settings = found.settings
-    pages = max(1, -(-total // ROWS))
+    pages = max(1, -(-total // size))
     return {
         "chips": [_Chip.of(asked, arm) for arm in found.arms],
         "swapped": asked.query(arms=asked.with_second(asked.arms[0])) if len(asked.arms) > 1 else "",
         "arms": found.arms,
         "numbers": numbers,
+        "measure_writer": MeasureCells.of(numbers),
         "sentences": compare_words.sentences(numbers, found.arms, in_common=found.in_common),
         "left_out": compare_words.left_out(numbers, found.arms),
         "how_counted": compare_words.how_counted(asked.unscored),
@@ -150,8 +152,8 @@ def _context(found: Compared) -> dict[str, Any]:
         "rows": [_MatrixRow.of(row, found) for row in rows],
         "writer": CellWriter.of(rows, asked.arms),
         "total": total,
-        "first": (asked.page - 1) * ROWS + 1,
-        "last": (asked.page - 1) * ROWS + len(rows),
+        "first": (asked.page - 1) * size + 1,
+        "last": (asked.page - 1) * size + len(rows),
         "earlier": asked.query(page=asked.page - 1) if 1 < asked.page <= pages else "",
         "later": asked.query(page=asked.page + 1) if asked.page < pages else "",
         "environments": len({arm.arm.environment for arm in found.arms}),
@@ -271,7 +273,7 @@ def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]
                     "count": len(part.ids),
                     "all": _adding(asked, part.ids, room=room),
                     "arms": [
-                        (arm, title, _adding(asked, [arm.pk], room=room))
+                        (arm, title, "" if arm.model in title else arm.model, _adding(asked, [arm.pk], room=room))
                         for arm, title in zip(part.arms, titled(part.arms), strict=True)
                     ],
                 }

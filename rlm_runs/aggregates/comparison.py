@@ -54,6 +54,11 @@ class MeasureRow:
     against: tuple[Paired | None, ...]
     adjusted: tuple[float | None, ...]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of it, in any arm."""
+        return any(mean is not None for mean in self.means)
+
 
 @dataclass(frozen=True)
 class SideBySide:
