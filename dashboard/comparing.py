@@ -24,10 +24,7 @@ MOST_ARMS = 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PRICES = ("main_tokens", "tokens", "cost", "seconds")
 """What reward can be weighed against on the Pareto front."""
-_USUAL = (
-    *("reward", "main_tokens", "sub_tokens", "cost", "seconds"),
-    *("turns", "cells", "sub_calls", "tool_calls", "cell_errors"),
-)
+_USUAL = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
 
 EnumT = TypeVar("EnumT", bound=Enum)

@@ -27,7 +27,7 @@ from rlm_runs.transcripts import EMPTY, Conversation, Excerpt, Window
 from ..asked import rollout_or_404, whole_number
 from ..comparing import Asked, NamedArm, find, named
 from ..formatting import count, dollars, duration, exact, visible, weight
-from ..text_diff import Piece, diff
+from ..text_diff import Kind, Piece, diff
 from ..words import agreement
 
 _TURNS = 20
@@ -179,9 +179,16 @@ def _side(
         conversation=transcripts.read(root, window) if root else None,
         answer=answer,
         agreement=agreement(answer, gold) if answer and answer.chars else "",
-        to_gold=diff(gold.text, answer.text) if answer and answer.chars and answer.text != gold.text else (),
+        to_gold=_to_gold(answer, gold) if answer and answer.chars else (),
         others=tuple(_others(letter, rollout, walk=walk, other=other)),
     )
+
+
+def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
+    """The diff from the gold answer; nothing where they have no word in common, or every one."""
+    pieces = diff(gold.text, answer.text)
+    has_common = any(piece.kind is Kind.SAME and piece.text.strip() for piece in pieces)
+    return pieces if has_common and len(pieces) > 1 else ()
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..statistics import Bounds, Interval, Paired, Table, compare_arms, holm, mean_intervals
 from .counting import Unscored, counted
@@ -166,21 +167,22 @@ def values_table(frame: Frame, arms: Sequence[int], measures: Sequence[Measure])
 def _means(table: Table, frame: Frame, arms: Sequence[int], measures: Sequence[Measure]) -> list[Interval | None]:
     """Rewards of 0 and 1 are proportions and keep within their range; everything else is a mean from 0 on."""
     at = _place(measures, "reward") * len(arms)
-    rewards = slice(at, at + len(arms))
-    is_unit = not len(frame) or bool((np.abs(frame["reward"] - 0.5) <= 0.5).all())
+    is_reward = np.zeros(len(table.arms), dtype=bool)
+    is_reward[at : at + len(arms)] = True
+    is_unit = bool((np.abs(frame["reward"] - 0.5) <= 0.5).all())
     bounds: Bounds | None = (0.0, 1.0) if is_unit else None
-    found = mean_intervals(table, bounds=(0.0, np.inf), proportion=False)
-    found[rewards] = mean_intervals(_rows(table, rewards), bounds=bounds)
-    return found
+    rewards = mean_intervals(_rows(table, is_reward), bounds=bounds)
+    others = mean_intervals(_rows(table, ~is_reward), bounds=(0.0, np.inf), proportion=False)
+    return [*others[:at], *rewards, *others[at:]]
 
 
-def _rows(table: Table, rows: slice) -> Table:
+def _rows(table: Table, chosen: NDArray[np.bool_]) -> Table:
     return Table(
-        sums=table.sums[rows],
-        counts=table.counts[rows],
-        arms=table.arms[rows],
+        sums=table.sums[chosen],
+        counts=table.counts[chosen],
+        arms=table.arms[chosen],
         examples=table.examples,
-        zero_one=table.zero_one[rows],
+        zero_one=table.zero_one[chosen],
     )
 
 
