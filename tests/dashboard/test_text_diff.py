@@ -38,6 +38,15 @@ def test_only_the_words_that_differ_are_marked():
     )
 
 
+def test_a_space_is_no_common_thing():
+    assert diff("say one two now", "say three four now") == (
+        Piece(Kind.SAME, "say "),
+        Piece(Kind.GONE, "one two"),
+        Piece(Kind.NEW, "three four"),
+        Piece(Kind.SAME, " now"),
+    )
+
+
 def test_what_is_the_same_for_long_is_left_out_and_said():
     long = "same " * 500
     pieces = list(shortened(diff(f"{long}old {long}", f"{long}new {long}"), in_words=lambda chars: f"[{chars}]"))
