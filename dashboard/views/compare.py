@@ -28,12 +28,12 @@ from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
 
 _SHOWN = {
-    Show.ALL: "all",
-    Show.DIFFER: "only disagreements",
-    Show.A: "A wins",
-    Show.B: "B wins",
-    Show.WRONG: "all wrong",
-    Show.UNSCORED: "some without a reward",
+    Show.ALL: ("all", "every example that any of the arms has"),
+    Show.DIFFER: ("only disagreements", "not all counted rewards are the same"),
+    Show.A: ("A wins", "more reward for A than for B"),
+    Show.B: ("B wins", "more reward for B than for A"),
+    Show.WRONG: ("all wrong", "no counted reward is above 0"),
+    Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
 }
 _UNSCORED = {
     Unscored.EXCLUDE: "leave out",
@@ -144,7 +144,7 @@ def _context(found: Compared) -> dict[str, Any]:
         "prices": [(MEASURES[name].title, asked.query(price=name), name == asked.price) for name in PRICES],
         "price": MEASURES[asked.price],
         "shows": [
-            (words, int(found.matrix.shown(show).sum()), asked.query(show=show), show is asked.show)
+            (*words, int(found.matrix.shown(show).sum()), asked.query(show=show), show is asked.show)
             for show, words in _SHOWN.items()
             if len(found.arms) > 1 or show in (Show.ALL, Show.WRONG, Show.UNSCORED)
         ],

@@ -328,3 +328,12 @@ def test_prompts_of_hostile_conversations_are_escaped(reader, played):
     page = html(reader, address_of(arms).replace("/compare/", "/compare/prompts/"))
     assert "<script>alert" not in page
     assert "␀" in page
+
+
+def test_a_list_of_rollouts_leads_here(reader, better):
+    every = "&amp;".join(f"arm={pk}" for pk in sorted(better.arms.values_list("pk", flat=True)))
+    link = f'href="/compare/?{every}">Compare the arms of these rollouts'
+    assert link in html(reader, f"/experiments/{better.slug}/rollouts/")
+    assert "Compare the arms" not in html(
+        reader, f"/experiments/{better.slug}/rollouts/?arm={better.arms.first().pk}"
+    )
