@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -16,6 +17,7 @@ from rlm_runs.models import Arm, Rollout
 from .traces import HOSTILE, make_experiment, play_llm, play_rlm
 
 LIMIT = 256_000
+PUBLISHED = Path(__file__).parents[3] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
 
 
 def html(reader, address, *, status=200):
@@ -337,3 +339,36 @@ def test_a_list_of_rollouts_leads_here(reader, better):
     assert "Compare the arms" not in html(
         reader, f"/experiments/{better.slug}/rollouts/?arm={better.arms.first().pk}"
     )
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published rows of Oolong are not beside the repository")
+def test_published_rows_say_what_a_bar_chart_hides(reader):
+    """With refused prompts as zeros the RLM seems better; on what the API accepted there is no difference."""
+    experiment = make_experiment(environments=("oolong",), models=("gpt-5-mini",), examples=50)
+    rows = {}
+    for row in csv.DictReader(PUBLISHED.read_text().splitlines()):
+        rows.setdefault({"standard": "llm"}.get(row["mode"], row["mode"]), []).append(row)
+    for rollout in experiment.rollouts().select_related("arm"):
+        row = rows[rollout.arm.scaffold][rollout.example_position]
+        refused = rollout.arm.scaffold == "llm" and float(row["turns"]) == 0
+        Rollout.objects.filter(pk=rollout.pk).update(
+            status="failed" if refused else "completed",
+            stop_reason="prompt_too_long" if refused else "imported",
+            reward=None if refused else float(row["judge_reward"]),
+            main_prompt_tokens=float(row["prompt_tokens"]),
+            main_completion_tokens=float(row["completion_tokens"]),
+        )
+    arms = list(experiment.arms.all())
+    assert "A: 27 too long, of 50 rollouts" in html(reader, address_of(arms))
+    zero = html(reader, address_of(arms, "unscored=zero"))
+    assert "better on 7 of 50 examples, worse on 1, the same on 42" in zero
+    assert "p = 0.070, exact McNemar" in zero
+    assert "better on 4 of 50 examples, worse on 0, the same on 46" in zero
+    found = reader.get("/api" + address_of(arms)).json()["measures"][0]
+    assert found["against_first"]["n"] == [None, 23, 23]
+    assert found["against_first"]["difference"][1] == 0.0
+    by_zero = reader.get("/api" + address_of(arms, "unscored=zero")).json()["measures"]
+    assert by_zero[0]["mean"] == pytest.approx([0.02, 0.14, 0.10], abs=1e-9)
+    main = next(row for row in by_zero if row["name"] == "main_tokens")
+    published = [75_454.32 + 1_305.1, 156_765.54 + 11_832.88, 69_169.34 + 6_362.7]
+    assert main["mean"] == pytest.approx(published, abs=1e-6)
