@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import compare, compare_rollouts, experiments, health, launch, rollouts, texts, traces
+from .views import compare, compare_rollouts, experiments, figures, health, launch, rollouts, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -13,6 +13,10 @@ urlpatterns = [
     path("experiments/<slug:slug>/live/", experiments.experiment_live, name="experiment-live"),
     path("experiments/<slug:slug>/cancel/", experiments.experiment_cancel, name="experiment-cancel"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
+    path("experiments/<slug:slug>/figures/<slug:name>/", figures.figure, name="figure"),
+    path("experiments/<slug:slug>/figures/<slug:name>/live/", figures.figure_live, name="figure-live"),
+    path("experiments/<slug:slug>/figures/<slug:name>/data.csv", figures.figure_csv, name="figure-csv"),
+    path("api/experiments/<slug:slug>/figures/<slug:name>/", figures.figure_json, name="figure-json"),
     path("compare/", compare.compare, name="compare"),
     path("compare/prompts/", compare.prompts, name="compare-prompts"),
     path("compare/matrix.csv", compare.matrix_csv, name="compare-matrix-csv"),

@@ -135,11 +135,7 @@ def _context(found: Compared) -> dict[str, Any]:
         "settings": _by_group(settings, every=asked.every_setting or len(found.arms) == 1),
         "settings_link": asked.query(every_setting=not asked.every_setting),
         "settings_same": sum(not row.differs for row in settings),
-        "reward_figure": compare_figures.rewards(numbers, found.arms, link=_rollouts_of),
-        "difference_figure": compare_figures.differences(numbers, found.arms, link=_rollouts_of),
-        "front_figure": compare_figures.front(
-            numbers, found.places, found.arms, price=asked.price, link=_rollouts_of
-        ),
+        "figures": _figures(found),
         "front": _front(found),
         "prices": [(MEASURES[name].title, asked.query(price=name), name == asked.price) for name in PRICES],
         "price": MEASURES[asked.price],
@@ -233,8 +229,16 @@ def _heads(found: Compared) -> list[_Head]:
     return heads
 
 
-def _rollouts_of(arm: NamedArm) -> str:
-    return f"{reverse('rollouts')}?{urlencode({'q': f'arm:{arm.arm.pk}'})}"
+def _figures(found: Compared) -> dict[str, compare_figures.Plot]:
+    """Each under its name; that of differences only where there are some."""
+    rollouts = {"rollouts": reverse("rollouts")}
+    plots = {
+        "rewards": compare_figures.rewards(found.numbers, found.arms),
+        "front": compare_figures.front(found.numbers, found.places, found.arms, price=found.asked.price),
+    }
+    if any(pair is not None for pair in found.numbers.reward.against):
+        plots["differences"] = compare_figures.differences(found.numbers, found.arms)
+    return {name: plot | rollouts for name, plot in plots.items()}
 
 
 def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, list[SettingRow]]]:

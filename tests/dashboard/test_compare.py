@@ -51,7 +51,7 @@ def better(queued):
 
 def figure(page, name):
     found = re.search(rf'<script id="{name}" type="application/json">(.*?)</script>', page, re.DOTALL)
-    return json.loads(found[1])
+    return json.loads(found[1])["panels"][0]["data"]
 
 
 def test_it_says_in_words_which_is_better(reader, better):
@@ -74,13 +74,13 @@ def test_it_says_in_words_which_is_better(reader, better):
 def test_figures_hold_the_numbers_of_the_page(reader, better):
     llm, rlm, _ = better.arms.all()
     page = html(reader, address_of([llm, rlm]))
-    assert figure(page, "compare-rewards")["data"][0]["x"] == [0.0, 1.0]
-    difference = figure(page, "compare-differences")["data"][0]
+    assert figure(page, "compare-rewards")[0]["x"] == [0.0, 1.0]
+    difference = figure(page, "compare-differences")[0]
     assert (difference["x"], difference["marker"]["symbol"]) == ([1.0], ["square-open"])
-    line, marks = figure(page, "compare-front")["data"]
+    line, marks = figure(page, "compare-front")
     assert marks["text"] == ["A", "B"]
     assert line["x"] == marks["x"]  # the dearer one is better: both are on the front
-    assert marks["customdata"][0][0] == f"/rollouts/?q=arm%3A{llm.pk}"
+    assert marks["customdata"][0][0] == f"arm:{llm.pk}"
 
 
 def test_the_first_arm_is_the_baseline_and_can_be_another(reader, better):
