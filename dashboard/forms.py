@@ -196,7 +196,7 @@ class ExperimentView(forms.Form):
         return Unscored(self.cleaned_data.get("unscored") or Unscored.EXCLUDE.value)
 
     def sorted_by(self) -> str:
-        """The column by which the arms are sorted, behind a - if falling; empty for the order of the experiment."""
+        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
         self.full_clean()
         return str(self.cleaned_data.get("sort") or "")
 

@@ -124,7 +124,8 @@ def _evidence(comparison: Comparison, *, made: int) -> Iterator[str]:
         is_open = comparison.arm.left_out.unfinished or comparison.baseline.left_out.unfinished
         yield f"no example has a reward in both{' yet' if is_open else ''}"
         return
-    yield f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}, Δ {_difference(paired)}"
+    split = f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}"
+    yield f"{split}, Δ {_difference(paired)}"
     corrected = f", {probability(comparison.p)} after Holm" if comparison.p is not None and made > 1 else ""
     yield f"{probability(paired.p)} ({paired.test}){corrected}"
     if paired.p >= _CLEAR and paired.more_examples:

@@ -1,5 +1,5 @@
-"""Figures: what there is to plot (`specs`), what an address asks for (`asked`), the numbers (`build`, `chart`), and
-what is made of them: data for plotly (`plots`, `look`), rows (`tables`) and words (`captions`).
+"""Figures: what there is to plot (`specs`), what an address asks for (`asked`), the numbers (`build`, `chart`),
+and what is made of them: data for plotly (`plots`, `look`), rows (`tables`) and words (`captions`).
 """
 
 from .asked import Asked, FigureForm, opening, title

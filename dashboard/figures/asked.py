@@ -1,4 +1,4 @@
-"""What the address of a figure asks for. The query string is the whole state: the same address, the same figure."""
+"""What the address of a figure asks for. The query string is the whole state: one address, one figure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MOST_FILTERS = 20
 
 @dataclass(frozen=True)
 class Asked:
-    """A figure in full. `by`, `series` and `facet` name dimensions; `facet` may be "rest" (whatever else tells arms
-    apart) or "none" (arms are put together), `series` "none". `where` narrows to values of dimensions.
+    """A figure in full. `by`, `series` and `facet` name dimensions; `facet` may be "rest" (whatever else tells
+    arms apart) or "none" (arms are put together), `series` "none". `where` narrows to values of dimensions.
     """
 
     parts: tuple[Part, ...]

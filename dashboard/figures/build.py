@@ -34,6 +34,7 @@ from .specs import EFFICIENCY, LIFT, MEAN, STACK, TOKEN_PARTS, TRADEOFF, Part
 MOST_FACETS = 12
 MOST_DOTS = 1_200
 _NAMED_EXAMPLES = 60
+_LONGEST_QUERY = 2_000
 _WIDE = 30
 """A numeric axis of which the ends are farther apart than this factor opens logarithmic."""
 
@@ -97,7 +98,7 @@ def _slice(snapshot: Snapshot, asked: Asked, notes: list[str]) -> _Sliced:
     series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
     if len(facet_codes.values) > MOST_FACETS:
         notes.append(
-            f"The first {MOST_FACETS} of {len(facet_codes.values)} panels are shown: narrow the figure to see others."
+            f"The first {MOST_FACETS} of {len(facet_codes.values)} panels are shown: narrow it to see others."
         )
         kept = np.where(facet_codes.codes < MOST_FACETS, facet_codes.codes, -1)
         facet_codes = replace(facet_codes, codes=kept, values=facet_codes.values[:MOST_FACETS])
@@ -399,7 +400,8 @@ def _query(sliced: _Sliced, cell: Cell) -> str | None:
         "outcome:scored,too_long,unjudged,failed" if sliced.asked.unscored is Unscored.ZERO else "outcome:scored"
     )
     own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, _examples_term(sliced)]
-    return " ".join(dict.fromkeys(term for term in own if term))
+    query = " ".join(dict.fromkeys(term for term in own if term))
+    return query if len(query) <= _LONGEST_QUERY else None
 
 
 def _arms_term(snapshot: Snapshot, arms: Sequence[int]) -> str:

@@ -1,8 +1,8 @@
 """Colours, marks and frames of figures.
 
-Colours are written as CSS custom properties (`var(--…)`); the page's script puts in what the theme makes of them, so
-that a figure follows light and dark without being made again. Colour is never alone: bars of one colour differ by
-pattern, marks by shape, lines by dash.
+Colours are written as CSS custom properties (`var(--…)`); the page's script puts in what the theme makes of
+them, so that a figure follows light and dark without being made again. Colour is never alone: bars of one colour
+differ by pattern, marks by shape, lines by dash.
 """
 
 from __future__ import annotations

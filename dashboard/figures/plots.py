@@ -1,7 +1,7 @@
 """A figure in numbers as data for plotly, panel by panel. Pure: no store, no request.
 
-Each point carries the filter of the rollouts behind it, then the words of its hover; the page's script makes a link
-of the one and plotly shows the other.
+Each point carries the filter of the rollouts behind it, then the words of its hover; the page's script makes a
+link of the one and plotly shows the other.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Plotted:
-    """The panels that a page can carry, `title`, `form`, `data` and `layout` each; `left_away` counts the points of
-    the others.
+    """The panels that a page can carry, `title`, `form`, `data` and `layout` each; `left_away` counts the points
+    of the others.
     """
 
     panels: list[dict[str, Any]]
@@ -236,6 +236,7 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
     """Rolling means with their bands, which end where there is no spread to see."""
     data: list[dict[str, Any]] = []
     for curve in panel.curves:
+        name = plain(curve.series.name)
         x = [_rounded(each) for each in curve.x.tolist()]
         band = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip"}
         low, high = (
@@ -248,11 +249,11 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": plain(curve.series.name),
+                "name": name,
                 "x": x,
                 "y": [_rounded(each) for each in curve.y.tolist()],
                 "line": {"color": colour(curve.series), "width": 2, "dash": dash(curve.series)},
-                "hovertemplate": f"<b>{plain(curve.series.name)}</b><br>%{{y:.4~g}} around %{{x:,.4~g}}<extra></extra>",
+                "hovertemplate": f"<b>{name}</b><br>%{{y:.4~g}} around %{{x:,.4~g}}<extra></extra>",
             }
         )
     return data, _number_axis(panel), _value_axis(panel)
@@ -286,7 +287,8 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
                 "meta": curve.query,
                 "text": values,
                 "customdata": curve.examples.tolist(),
-                "hovertemplate": f"<b>{name}</b>, example %{{customdata}}<br>%{{text}} at %{{x:,.6~g}}<extra></extra>",
+                "hovertemplate": f"<b>{name}</b>, example %{{customdata}}<br>"
+                "%{text} at %{x:,.6~g}<extra></extra>",
             }
         )
     return data, _number_axis(panel), _value_axis(panel)

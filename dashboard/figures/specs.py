@@ -131,7 +131,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure that an experiment has, as a link; `by` names a dimension where the figure does not open with it."""
+    """A figure that an experiment has, as a link; `by` names a dimension that it does not open with."""
 
     spec: Spec
     label: str

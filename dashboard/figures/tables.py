@@ -44,8 +44,8 @@ COLUMNS = (
 def rows(chart: Chart) -> Iterator[dict[str, Any]]:
     """All points, a row each, by `COLUMNS`; None for what there is not.
 
-    `mean` is that of the figure: of a lift the mean difference on the examples that both have, with its test, of an
-    efficiency the ratio on them; `plain` is then the difference or ratio of the means over all that counts.
+    `mean` is that of the figure: of a lift the mean difference on the examples that both have, with its test, of
+    an efficiency the ratio on them; `plain` is then the difference or ratio of the means over all that counts.
     """
     return (_row(point) for point in chart.points)
 

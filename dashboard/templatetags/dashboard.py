@@ -248,3 +248,17 @@ def sorted_header(context: template.Context, column: str, label: str) -> SafeStr
     return format_html(
         '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
     )
+
+
+@register.simple_tag(takes_context=True)
+def arm_header(context: template.Context, column: str, label: str) -> SafeString:
+    """The head of a column of the arms: falling first, and the other way from then on."""
+    sort = str(context["sort"])
+    falling = sort == f"-{column}"
+    address = f"{context['address']}{query(context, sort=column if falling else f'-{column}')}"
+    if sort.removeprefix("-") != column:
+        return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
+    way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
+    return format_html(
+        '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
+    )

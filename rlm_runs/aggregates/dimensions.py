@@ -205,9 +205,9 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
     elif dimension.level is Level.ROLLOUT:
         codes, values = _by_rollout(snapshot, dimension, frame=frame)
     elif dimension.name.startswith(SETTING):
-        codes, values = _by_value(
-            frame["arm"], {arm.pk: dimension.by_arm.get(arm.pk, ABSENT) for arm in snapshot.arms}
-        )
+        value_of = {arm.pk: dimension.by_arm.get(arm.pk, ABSENT) for arm in snapshot.arms}
+        codes, raw = _by_value(frame["arm"], value_of)
+        values = [Value(value_in_words(each.value)) for each in raw]
     else:
         codes, values = _as_arms_come(snapshot, dimension, frame=frame)
     return _compact(dimension, codes, values)
@@ -230,13 +230,20 @@ def _as_arms_come(
     return _looked_up(frame["arm"], code_of), [Value(label) for label in order]
 
 
-def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDArray[np.int64], list[Value]]:
+@dataclass(frozen=True)
+class _Raw:
+    """A value as it is stored."""
+
+    value: Any
+
+
+def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDArray[np.int64], list[_Raw]]:
     """Ids → places among the different values, sorted by type and size."""
     of_key = {_key(value): value for value in value_of.values()}
     order = sorted(of_key, key=_sort_key)
     place = {key: at for at, key in enumerate(order)}
     codes = _looked_up(ids, {each: place[_key(value)] for each, value in value_of.items()})
-    return codes, [Value(value_in_words(of_key[key])) for key in order]
+    return codes, [_Raw(of_key[key]) for key in order]
 
 
 def _key(value: Any) -> str:
@@ -285,20 +292,39 @@ def _by_example(
     if dimension.numeric and len(set(values.values())) > _FEW:
         return _binned(dimension, numbers(snapshot, dimension, frame=frame), bins=bins)
     present = np.unique(frame["example"]).tolist()
-    codes, found = _by_value(frame["example"], {each: values.get(each, ABSENT) for each in present})
-    lacking = value_in_words(ABSENT)
-    return codes, [
-        Value(value.label, term=None if value.label == lacking else _term(dimension.name, value.label))
-        for value in found
-    ]
+    value_of = {each: values.get(each, ABSENT) for each in present}
+    codes, found = _by_value(frame["example"], value_of)
+    # The filter language does not tell null from nothing; where there are both, no filter finds either.
+    unknown = sum(any(value is each for value in value_of.values()) for each in (None, ABSENT))
+    return codes, [_with_term(dimension.name, value, one_kind=unknown < 2) for value in found]
 
 
-def _term(name: str, label: str) -> str:
+def _with_term(name: str, value: _Raw, *, one_kind: bool) -> Value:
+    label = value_in_words(value.value)
+    if value.value is None or value.value is ABSENT:
+        return Value(label, term=f"{named(name)}:none" if one_kind else None)
+    return Value(label, term=_term(name, value.value))
+
+
+def named(name: str) -> str:
+    """A key of the filter language: what stands behind its dot is quoted where it is no plain word."""
+    family, dot, own = name.partition(".")
+    return name if re.fullmatch(r"[\w.-]*", own, re.ASCII) else f"{family}{dot}{_quoted(own)}"
+
+
+def _term(name: str, value: Any) -> str:
     """A filter for exactly this value."""
-    if re.fullmatch(r"[\w.+-]+", label, re.ASCII):
-        return f"{name}:{label}"
-    escaped = label.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{name}:"{escaped}"'
+    if isinstance(value, bool):
+        return f"{named(name)}:{'true' if value else 'false'}"
+    if isinstance(value, int | float):
+        return f"{named(name)}:{_plain(float(value))}"
+    is_plain = re.fullmatch(r"[A-Za-z][\w+-]*", str(value), re.ASCII) and str(value) != "none"
+    return f"{named(name)}:{value if is_plain else _quoted(str(value))}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def numbers(snapshot: Snapshot, dimension: Dimension, *, frame: Frame) -> NDArray[np.float64]:
@@ -320,17 +346,18 @@ def _number(value: Any) -> float:
 def _binned(dimension: Dimension, x: NDArray[np.float64], *, bins: int) -> tuple[NDArray[np.int64], list[Value]]:
     """Bins of about equally many rollouts; a bin takes its low and not its high, but for the last."""
     known = x[~np.isnan(x)]
+    key = named(dimension.name)
     if not len(known):
-        return np.zeros(len(x), dtype=np.int64), [Value(value_in_words(ABSENT), term=None)]
+        return np.zeros(len(x), dtype=np.int64), [Value(value_in_words(ABSENT), term=f"{key}:none")]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1), method="closest_observation"))
     last = max(len(edges) - 2, 0)
     codes = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, last) + 1
-    values = [Value(value_in_words(ABSENT), term=None)]
+    values = [Value(value_in_words(ABSENT), term=f"{key}:none")]
     for at in range(last + 1):
         low, high = float(edges[at]), float(edges[min(at + 1, len(edges) - 1)])
-        until = f"{dimension.name}:<{_plain(high)}" if at < last else f"{dimension.name}:<={_plain(high)}"
+        until = f"{key}:<{_plain(high)}" if at < last else f"{key}:<={_plain(high)}"
         label = f"{_short(low)} to {_short(high)}"
-        values.append(Value(label, f"{dimension.name}:>={_plain(low)} {until}", low, high))
+        values.append(Value(label, f"{key}:>={_plain(low)} {until}", low, high))
     return np.where(np.isnan(x), 0, codes), values
 
 

@@ -82,8 +82,8 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
 
 
 def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[dimensions, rollouts] → the number of each rollout's cell, [rollouts], and the places of the cells that there
-    are, [dimensions, cells], in ascending order.
+    """[dimensions, rollouts] → the number of each rollout's cell, [rollouts], and the places of the cells that
+    there are, [dimensions, cells], in ascending order.
     """
     sizes = [int(each.max(initial=0)) + 1 for each in codes]
     flat = np.ravel_multi_index(list(codes), sizes) if codes.shape[1] else np.empty(0, dtype=np.int64)

@@ -61,7 +61,7 @@ def test_few_numbers_are_groups_and_many_are_binned():
     taken = snapshot(make([Plan()], examples=40, metadata=lambda at: {"few": at % 4 * 10, "many": at * 1000}))
     assert labels(taken, "meta.few") == ["0", "10", "20", "30"]
     found = grouped(taken, dimensions(taken)["meta.many"], frame=taken.frame(), bins=4)
-    assert [(value.low, value.high) for value in found.values][0][0] == 0
+    assert found.values[0].low == 0
     assert found.values[-1].high == 39_000
     sizes = np.bincount(found.codes)
     assert sizes.min() >= 9
@@ -85,8 +85,7 @@ def test_an_example_without_the_key_has_a_group_of_its_own():
     experiment = make([Plan()], examples=30, metadata=lambda at: {"many": at} if at else {})
     taken = snapshot(experiment)
     found = grouped(taken, dimensions(taken)["meta.many"], frame=taken.frame(), bins=3)
-    assert found.values[0].label == "not set"
-    assert found.values[0].term is None
+    assert (found.values[0].label, found.values[0].term) == ("not set", "meta.many:none")
     assert (found.codes == 0).sum() == 1
 
 
@@ -106,6 +105,27 @@ def test_hostile_values_are_quoted_in_their_filter():
     taken = snapshot(make([Plan()], examples=4, metadata=lambda at: {"k": ['a "b"', "c\\d"][at % 2]}))
     terms = {value.term for value in grouped(taken, dimensions(taken)["meta.k"], frame=taken.frame()).values}
     assert terms == {'meta.k:"a \\"b\\""', 'meta.k:"c\\\\d"'}
+
+
+def test_filters_say_values_as_they_are_stored():
+    kinds = [True, False, 2, 0.5, "plain", "10", None]
+    taken = snapshot(make([Plan()], examples=7, metadata=lambda at: {"odd key": kinds[at]}))
+    found = grouped(taken, dimensions(taken)["meta.odd key"], frame=taken.frame()).values
+    assert [(value.label, value.term.removeprefix('meta."odd key":')) for value in found] == [
+        ("none", "none"),
+        ("no", "false"),
+        ("yes", "true"),
+        ("0.5", "0.5"),
+        ("2", "2"),
+        ("10", '"10"'),
+        ("plain", "plain"),
+    ]
+
+
+def test_null_and_nothing_are_told_apart_and_no_filter_can():
+    taken = snapshot(make([Plan()], examples=3, metadata=lambda at: [{"k": "a"}, {"k": None}, {}][at]))
+    found = grouped(taken, dimensions(taken)["meta.k"], frame=taken.frame()).values
+    assert [(value.label, value.term) for value in found] == [("not set", None), ("none", None), ("a", "meta.k:a")]
 
 
 def test_nothing_is_read_twice_until_a_rollout_changes(django_assert_num_queries):

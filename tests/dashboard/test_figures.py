@@ -42,7 +42,11 @@ def chart(*points, form="bars", **panel):
         panels=(Panel(title="reward", form=form, y="mean reward", points=points, **panel),),
         unscored=Unscored.EXCLUDE,
         left_out=LeftOut(too_long=27),
-        effects=(Effect("LLM", "reward", {Unscored.EXCLUDE: (1 / 23, 23), Unscored.ZERO: (0.02, 50), Unscored.COMMON: None}),),
+        effects=(
+            Effect(
+                "LLM", "reward", {Unscored.EXCLUDE: (1 / 23, 23), Unscored.ZERO: (0.02, 50), Unscored.COMMON: None}
+            ),
+        ),
         notes=(),
     )
 
@@ -197,7 +201,9 @@ OTHER_ARM = replace(
 
 
 def paired(better, worse, equal):
-    return compare_paired([0.0] * better + [1.0] * worse + [0.0] * equal, [1.0] * better + [0.0] * worse + [0.0] * equal)
+    return compare_paired(
+        [0.0] * better + [1.0] * worse + [0.0] * equal, [1.0] * better + [0.0] * worse + [0.0] * equal
+    )
 
 
 def compared(found, *, otherwise=None, unscored=Unscored.EXCLUDE, p=None):
@@ -236,17 +242,21 @@ def test_words_say_no_more_than_the_corrected_test(counts, p, relation, is_clear
 
 
 def test_what_the_articles_bars_hide_is_said_without_a_click():
-    """RLM against LLM on Oolong/real: 7 better and 1 worse with refusals as zero, nothing where both could read."""
+    """RLM against LLM on Oolong/real: 7 better, 1 worse with refusals as zero; nothing where both could read."""
     read, zero = paired(1, 1, 21), paired(7, 1, 42)
     left_out = verdict(compared(read, otherwise=zero))
     assert "better on 1 of 23 examples, worse on 1, Δ 0.00" in left_out.evidence
-    assert left_out.otherwise.startswith("With 27 of LLM too long counted as zero, on 50 examples: better on 7, worse on 1")
+    assert left_out.otherwise.startswith(
+        "With 27 of LLM too long counted as zero, on 50 examples: better on 7, worse on 1"
+    )
     assert "Δ +0.12" in left_out.otherwise
     assert "p = 0.070" in left_out.otherwise
     counted = verdict(compared(zero, otherwise=read, unscored=Unscored.ZERO))
     assert "p = 0.070 (exact McNemar)" in counted.evidence
     assert "more examples would show a difference of this size" in counted.evidence
-    assert counted.otherwise.startswith("On the 23 examples that both finished (27 of LLM too long): better on 1, worse on 1, Δ 0.00")
+    assert counted.otherwise.startswith(
+        "On the 23 examples that both finished (27 of LLM too long): better on 1, worse on 1, Δ 0.00"
+    )
 
 
 def test_in_short_it_counts_what_is_beyond_chance():

@@ -45,7 +45,9 @@ def rows_of(experiment, unscored):
         return [row for row in rows if row.example_id not in spoilt]
     kept = []
     for row in rows:
-        if row.reward is None and (unscored is Unscored.EXCLUDE or row.status in ("queued", "running", "cancelled")):
+        if row.reward is None and (
+            unscored is Unscored.EXCLUDE or row.status in ("queued", "running", "cancelled")
+        ):
             continue
         row.reward = row.reward or 0.0
         kept.append(row)
@@ -73,7 +75,9 @@ def main_tokens(row):
 
 
 @pytest.mark.parametrize("unscored", WAYS)
-@pytest.mark.parametrize("measure", ["reward", "main_tokens", "sub_calls", "seconds", "cost", "metric.exact_match"])
+@pytest.mark.parametrize(
+    "measure", ["reward", "main_tokens", "sub_calls", "seconds", "cost", "metric.exact_match"]
+)
 def test_means(experiment, unscored, measure):
     found = chart(experiment, "reward", measure=[measure], unscored=unscored.value)
     by_place = groups(rows_of(experiment, unscored))
@@ -176,7 +180,9 @@ def test_bins_hold_what_lies_in_them(experiment, unscored):
         ]
         seen += len(inside)
         assert point.value.mean == pytest.approx(mean([row.reward for row in inside]), **EXACT)
-        assert point.x.mean == pytest.approx(mean([row.example.metadata["context_length"] for row in inside]), **EXACT)
+        assert point.x.mean == pytest.approx(
+            mean([row.example.metadata["context_length"] for row in inside]), **EXACT
+        )
     assert seen == len(rows)
 
 
@@ -233,7 +239,9 @@ def test_the_effect_of_the_switch_is_what_the_other_figures_show(experiment):
     assert now.effects
     for effect in now.effects:
         for way, other in ways.items():
-            (value,) = [each.value for each in other.points if f"{each.group} · {each.series.name}" == effect.label]
+            (value,) = [
+                each.value for each in other.points if f"{each.group} · {each.series.name}" == effect.label
+            ]
             assert (value and (value.mean, value.n)) == (
                 effect.means[way] and (pytest.approx(effect.means[way][0], **EXACT), effect.means[way][1])
             )
