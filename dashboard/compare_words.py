@@ -25,17 +25,27 @@ _OUTCOMES = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """An arm against the baseline: `relation` stands between their names, `evidence` after them."""
+    """An arm against the baseline: `relation` stands between their names, `evidence` after them.
+
+    `otherwise` says what the other way of counting comes to; "" where both have a reward wherever they ended.
+    """
 
     arm: NamedArm
     baseline: NamedArm
     relation: str
     is_clear: bool
     evidence: tuple[str, ...]
+    otherwise: str
 
 
-def sentences(found: SideBySide, arms: Sequence[NamedArm], *, in_common: Sequence[int]) -> tuple[Sentence, ...]:
-    """One for each arm but the first. `in_common`: the examples that each arm has in common with the first."""
+def sentences(
+    found: SideBySide, other: SideBySide, arms: Sequence[NamedArm], *, in_common: Sequence[int]
+) -> tuple[Sentence, ...]:
+    """One for each arm but the first.
+
+    `other` counts what has no reward in another way; `in_common` are the examples that each arm shares with the
+    first.
+    """
     row = found.reward
     compared = sum(pair is not None for pair in row.against)
     return tuple(
@@ -47,8 +57,22 @@ def sentences(found: SideBySide, arms: Sequence[NamedArm], *, in_common: Sequenc
             evidence=tuple(
                 _evidence(row.against[at], row.adjusted[at], compared=compared, in_common=in_common[at])
             ),
+            otherwise=_otherwise(other, at),
         )
         for at in range(1, len(arms))
+    )
+
+
+def _otherwise(other: SideBySide, at: int) -> str:
+    pair = other.reward.against[at]
+    lacking = sum(other.tallies[place].ended_unscored for place in (0, at))
+    if pair is None or not lacking:
+        return ""
+    counted = "counted as zero" if other.unscored is Unscored.ZERO else "left out"
+    return (
+        f"With the {lacking:,} that ended without a reward {counted}: better on {pair.better} of "
+        f"{plural(pair.n, 'example')}, worse on {pair.worse}; {signed(pair.mean_difference)}; "
+        f"{probability(pair.p)}"
     )
 
 

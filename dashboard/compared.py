@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm_runs.aggregates import Unscored
 from rlm_runs.aggregates.arm_settings import SettingRow, setting_rows
 from rlm_runs.aggregates.comparison import MeasureRow, SideBySide, side_by_side
 from rlm_runs.aggregates.frame import Frame, Outcome, load
 from rlm_runs.aggregates.fronts import FrontPlace, front
 from rlm_runs.aggregates.matrix import Matrix, Row
+from rlm_runs.aggregates.measures import MEASURES
 from rlm_runs.models.texts import unescape
 from rlm_runs.statistics import Interval, Paired
 
@@ -26,11 +28,15 @@ _ROLLOUTS = 800
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Everything that is computed from the rollouts of the arms asked for, which all exist."""
+    """Everything that is computed from the rollouts of the arms asked for, which all exist.
+
+    `otherwise` are the rewards with what has none counted in the other way: as zero, or else left out.
+    """
 
     asked: Asked
     arms: tuple[NamedArm, ...]
     numbers: SideBySide
+    otherwise: SideBySide
     places: tuple[FrontPlace, ...]
     matrix: Matrix
 
@@ -38,10 +44,17 @@ class Compared:
     def of(cls, asked: Asked, arms: tuple[NamedArm, ...]) -> Compared:
         """One query."""
         frame = load(asked.arms, measures=asked.measures)
+        is_zero = asked.unscored is Unscored.ZERO
         return cls(
             asked=asked,
             arms=arms,
             numbers=side_by_side(frame, asked.arms, measures=asked.measures, unscored=asked.unscored),
+            otherwise=side_by_side(
+                _only(frame),
+                asked.arms,
+                measures=[MEASURES["reward"]],
+                unscored=Unscored.EXCLUDE if is_zero else Unscored.ZERO,
+            ),
             places=front(_only(frame, asked.price), asked.arms, price=asked.price, unscored=asked.unscored),
             matrix=Matrix.of(frame, asked.arms, unscored=asked.unscored),
         )
@@ -70,8 +83,8 @@ class Compared:
         return self.matrix.rows(order[first : first + self.page_size].tolist()), len(order)
 
 
-def _only(frame: Frame, price: str) -> Frame:
-    names = ("rollout", "arm", "example", "outcome", "reward", price)
+def _only(frame: Frame, *measures: str) -> Frame:
+    names = ("rollout", "arm", "example", "outcome", "reward", *measures)
     return Frame({name: frame[name] for name in names})
 
 

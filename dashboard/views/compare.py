@@ -126,7 +126,7 @@ def _context(found: Compared) -> dict[str, Any]:
         "arms": found.arms,
         "numbers": numbers,
         "measure_writer": MeasureCells.of(numbers),
-        "sentences": compare_words.sentences(numbers, found.arms, in_common=found.in_common),
+        "sentences": compare_words.sentences(numbers, found.otherwise, found.arms, in_common=found.in_common),
         "left_out": compare_words.left_out(numbers, found.arms),
         "how_counted": compare_words.how_counted(asked.unscored),
         "unscored_links": [

@@ -359,10 +359,17 @@ def test_published_rows_say_what_a_bar_chart_hides(reader):
             main_completion_tokens=float(row["completion_tokens"]),
         )
     arms = list(experiment.arms.all())
-    assert "A: 27 too long, of 50 rollouts" in html(reader, address_of(arms))
+    read = html(reader, address_of(arms))
+    for words in (
+        "A: 27 too long, of 50 rollouts",
+        "better on 1 of 23 examples, worse on 1, the same on 21; 0 (95 % ",
+        "With the 27 that ended without a reward counted as zero: better on 7 of 50 examples, worse on 1; +0.12;",
+    ):
+        assert words in read, words
     zero = html(reader, address_of(arms, "unscored=zero"))
     assert "better on 7 of 50 examples, worse on 1, the same on 42" in zero
     assert "p = 0.070, exact McNemar" in zero
+    assert "With the 27 that ended without a reward left out: better on 1 of 23 examples, worse on 1" in zero
     assert "better on 4 of 50 examples, worse on 0, the same on 46" in zero
     found = reader.get("/api" + address_of(arms)).json()["measures"][0]
     assert found["against_first"]["n"] == [None, 23, 23]
