@@ -15,7 +15,7 @@ from rlm_runs.aggregates.comparison import MeasureRow, SideBySide
 from rlm_runs.aggregates.fronts import FrontPlace
 from rlm_runs.statistics import Interval
 
-from .comparing import NamedArm
+from .comparing import NamedArm, shortened
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
@@ -98,7 +98,11 @@ def _plot(
         "title": title,
         "caption": caption,
         "legend": [
-            {"name": f"{mark.arm.letter} {visible(mark.arm.title)}", "colour": mark.colour, "pattern": ""}
+            {
+                "name": f"{mark.arm.letter} {visible(shortened(mark.arm.title, most=40))}",
+                "colour": mark.colour,
+                "pattern": "",
+            }
             for mark in marks
         ],
         "panels": [{"title": title, "data": [*under, _trace(marks)] if marks else [], "layout": layout}],

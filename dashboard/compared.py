@@ -23,7 +23,7 @@ from .comparing import Asked, NamedArm
 _ROWS = 50
 """Examples on one page of the matrix, or fewer, down to these, so that no more than so many rollouts are on it."""
 _FEWEST = 10
-_ROLLOUTS = 800
+_ROLLOUTS = 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,8 @@ def _only(frame: Frame, *measures: str) -> Frame:
 def as_json(found: Compared) -> dict[str, Any]:
     """The comparison in plain values, with the page of the matrix that was asked for.
 
-    Lists are in the order of `arms`; a rollout of the matrix is [id, repetition from 1, reward, outcome].
+    Lists are in the order of `arms`; a setting that all have the same has one `value`. A rollout of the matrix is
+    [id, repetition from 1, reward, outcome].
     """
     rows, total = found.page()
     return {
@@ -100,7 +101,13 @@ def as_json(found: Compared) -> dict[str, Any]:
         "arms": [_arm(found, at) for at in range(len(found.arms))],
         "measures": [_measure(row) for row in found.numbers.rows],
         "settings": [
-            {"group": row.group, "name": unescape(row.name), "values": [*map(unescape, row.values)]}
+            {
+                "group": row.group,
+                "name": unescape(row.name),
+                **(
+                    {"values": [*map(unescape, row.values)]} if row.differs else {"value": unescape(row.values[0])}
+                ),
+            }
             for row in found.settings
             if row.differs or found.asked.every_setting
         ],
@@ -112,6 +119,12 @@ def as_json(found: Compared) -> dict[str, Any]:
             "rows": [_row(row) for row in rows],
         },
     }
+
+
+def _setting(row: SettingRow) -> dict[str, Any]:
+    values = [*map(unescape, row.values)]
+    of_all = {"values": values} if row.differs else {"value": values[0]}
+    return {"group": row.group, "name": unescape(row.name), **of_all}
 
 
 def _arm(found: Compared, at: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the address of a comparison asks for, and the addresses of what differs from it in one thing.
 
 `arm` names the arms in their order: the first is A, the baseline, the second B. The rest has a default, and stands
-in the address only where it is something else.
+in the address only where it is something else. `baseline=ID` and `second=ID` put an arm first and second, and
+`without=ID` leaves one out: short ways to change an address that names all arms.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ PRICES = ("main_tokens", "tokens", "cost", "seconds")
 """What reward can be weighed against on the Pareto front."""
 _USUAL = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
+_LONGEST = 80
+"""Characters of an arm's title: a page has 24 of them in a dozen places each."""
 
 EnumT = TypeVar("EnumT", bound=Enum)
 
@@ -48,9 +51,9 @@ class Asked:
         """Raises BadRequest for what is not understood."""
         named = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
         arms = tuple(dict.fromkeys(named))
-        baseline = parts.get("baseline", "")
-        if baseline and (first := _number(baseline, "baseline")) in arms:
-            arms = _moved(arms, first, to=0)
+        for name, place in (("baseline", 0), ("second", 1), ("without", None)):
+            if (text := parts.get(name, "")) and (chosen := _number(text, name)) in arms:
+                arms = _moved(arms, chosen, to=place)
         sort = parts.get("sort", DISAGREEMENT)
         if sort not in (DISAGREEMENT, EXAMPLE):
             _number(sort.removeprefix("-"), "sort")
@@ -93,17 +96,10 @@ class Asked:
         names = tuple(MEASURES) if self.every_measure else _USUAL
         return tuple(MEASURES[name] for name in dict.fromkeys((*names, self.price)))
 
-    def with_first(self, arm: int) -> tuple[int, ...]:
-        """The arms with this one as A."""
-        return _moved(self.arms, arm, to=0)
-
-    def with_second(self, arm: int) -> tuple[int, ...]:
-        """The arms with this one as B."""
-        return _moved(self.arms, arm, to=1)
-
-    def without(self, arm: int) -> tuple[int, ...]:
-        """The other arms."""
-        return tuple(other for other in self.arms if other != arm)
+    @property
+    def swapped(self) -> tuple[int, ...]:
+        """The arms with A as B, and the other way round."""
+        return (*self.arms[1::-1], *self.arms[2:])
 
     def adding(self, arms: Iterable[int]) -> tuple[int, ...]:
         """These at the end, as far as there is room."""
@@ -121,9 +117,10 @@ _DEFAULTS = {
 }
 
 
-def _moved(arms: tuple[int, ...], arm: int, *, to: int) -> tuple[int, ...]:
+def _moved(arms: tuple[int, ...], arm: int, *, to: int | None) -> tuple[int, ...]:
+    """The arms with this one in another place; without it where that is None."""
     others = [other for other in arms if other != arm]
-    return (*others[:to], arm, *others[to:])
+    return tuple(others) if to is None else (*others[:to], arm, *others[to:])
 
 
 def _number(text: str, name: str) -> int:
@@ -158,7 +155,8 @@ def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
     """Letters and titles, for at most as many arms as there are letters. The arms come with their experiment."""
     titles = titled(arms)
     if len(set(titles)) < len(titles):
-        titles = [f"{title} · {arm.experiment.name}" for title, arm in zip(titles, arms, strict=True)]
+        pairs = zip(titles, arms, strict=True)
+        titles = [f"{title} · {shortened(arm.experiment.name, most=_LONGEST // 2)}" for title, arm in pairs]
     return tuple(
         NamedArm(letter=letter, arm=arm, title=title)
         for letter, arm, title in zip(LETTERS, arms, titles, strict=False)
@@ -168,7 +166,12 @@ def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
 def titled(arms: Sequence[Arm]) -> list[str]:
     """What each is called among the others: its scaffold, and in what it differs from them."""
     differing = differing_settings(arms)
-    return [_title(arm, differing[arm.pk], arms) for arm in arms]
+    return [shortened(_title(arm, differing[arm.pk], arms), most=_LONGEST) for arm in arms]
+
+
+def shortened(name: str, *, most: int) -> str:
+    """At most so many characters of it, the last a … where some are left out."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) -> str:

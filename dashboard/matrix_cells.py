@@ -26,7 +26,7 @@ _WORDS = {
     Outcome.UNFINISHED: ("queued", "to go"),
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
-_MOST_LINKS = 1_200
+_MOST_LINKS = 800
 """Cells and repetitions that a page links one by one; beyond, repeated ones are a click away in a list."""
 
 
@@ -92,13 +92,13 @@ class CellWriter:
     def _each(self, cell: Cell) -> SafeString:
         return format_html_join(
             " ",
-            '<a href="{}{}/" title="repetition {}{}">{}</a>',
+            '<a href="{}{}/" title="r{}{}">{}</a>',
             (
                 (
                     self.base,
                     each.rollout,
                     each.number,
-                    "" if each.reward is not None else f": {_WORDS[each.outcome][1]}",
+                    "" if each.reward is not None else f" {_WORDS[each.outcome][1]}",
                     score(each.reward),
                 )
                 for each in cell.repetitions

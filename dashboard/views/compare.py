@@ -22,7 +22,7 @@ from rlm_runs.transcripts import EMPTY
 
 from .. import arm_picker, compare_figures, compare_words, compared, text_diff
 from ..compared import Compared
-from ..comparing import MOST_ARMS, PRICES, Asked, NamedArm, find, titled
+from ..comparing import MOST_ARMS, PRICES, Asked, find, titled
 from ..formatting import plural
 from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
@@ -121,8 +121,7 @@ def _context(found: Compared) -> dict[str, Any]:
     settings = found.settings
     pages = max(1, -(-total // size))
     return {
-        "chips": [_Chip.of(asked, arm) for arm in found.arms],
-        "swapped": asked.query(arms=asked.with_second(asked.arms[0])) if len(asked.arms) > 1 else "",
+        "swapped": asked.query(arms=asked.swapped) if len(asked.arms) > 1 else "",
         "arms": found.arms,
         "numbers": numbers,
         "measure_writer": MeasureCells.of(numbers),
@@ -158,27 +157,6 @@ def _context(found: Compared) -> dict[str, Any]:
         "by_disagreement": asked.query(sort=DISAGREEMENT),
         "first_page": asked.query(),
     }
-
-
-@dataclass(frozen=True)
-class _Chip:
-    """An arm in the list of those compared, and the addresses without it, and with it as A or as B."""
-
-    named: NamedArm
-    without: str
-    as_first: str
-    as_second: str
-
-    @classmethod
-    def of(cls, asked: Asked, named: NamedArm) -> _Chip:
-        pk = named.arm.pk
-        place = asked.arms.index(pk)
-        return cls(
-            named=named,
-            without=asked.query(arms=asked.without(pk)),
-            as_first=asked.query(arms=asked.with_first(pk)) if place > 0 else "",
-            as_second=asked.query(arms=asked.with_second(pk)) if place > 1 else "",
-        )
 
 
 @dataclass(frozen=True)

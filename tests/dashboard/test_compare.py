@@ -84,10 +84,15 @@ def test_figures_hold_the_numbers_of_the_page(reader, better):
 
 
 def test_the_first_arm_is_the_baseline_and_can_be_another(reader, better):
-    llm, rlm, _ = better.arms.all()
+    llm, rlm, tips = better.arms.all()
     assert "better on 0 of 3 examples, worse on 3" in html(reader, address_of([rlm, llm]))
     assert "better on 0 of 3 examples, worse on 3" in html(reader, address_of([llm, rlm], f"baseline={rlm.pk}"))
+    assert "better on 0 of 3 examples, worse on 3" in html(
+        reader, address_of([rlm, tips, llm], f"second={llm.pk}")
+    )
+    assert "Is B RLM better than A LLM?" in html(reader, address_of([llm, tips, rlm], f"without={tips.pk}"))
     page = html(reader, address_of([llm, rlm], "unscored=zero"))
+    assert f'<button class="link" name="baseline" value="{rlm.pk}"' in page
     assert f'href="?arm={rlm.pk}&amp;arm={llm.pk}&amp;unscored=zero">Swap A and B' in page
 
 
@@ -172,13 +177,34 @@ def test_24_arms_fit_on_every_page(reader, many):
         html(reader, "/api" + address_of(arms, more))
 
 
+def test_long_names_and_many_settings_fit_as_well(reader, db):
+    """Ids of seven digits, names as long as they may be, settings without end, two repetitions."""
+    with connection.cursor() as cursor:
+        for table in ("rlm_runs_rollout", "rlm_runs_arm"):
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1234567)", [table])
+    settings = {f"setting number {n}": "<long & wide> " * 40 for n in range(12)}
+    experiment = make_experiment(
+        name="&" * 200,
+        environments=[("oolong", settings)],
+        scaffolds=("llm", "rlm", "rlm_tips"),
+        models=tuple(f"<model {n} {'&' * 180}>" for n in range(8)),
+        examples=60,
+        repetitions=2,
+    )
+    Rollout.objects.filter(experiment=experiment).update(status="completed", stop_reason="x", reward=0.123456)
+    arms = list(experiment.arms.all())
+    for more in ("", "measures=all&settings=all", "pick=1&find-experiment=x"):
+        html(reader, address_of(arms, more))
+        html(reader, "/api" + address_of(arms, more))
+
+
 def test_repetitions_are_each_a_link(reader):
     experiment = make_experiment(scaffolds=("llm", "rlm"), repetitions=3)
     end(experiment)
     arms = list(experiment.arms.all())
     page = html(reader, address_of(arms))
     for rollout in experiment.rollouts():
-        assert f'<a href="/rollouts/{rollout.pk}/" title="repetition {rollout.repetition + 1}">' in page
+        assert f'<a href="/rollouts/{rollout.pk}/" title="r{rollout.repetition + 1}">' in page
     assert f"/rollouts/?q=arm%3A{arms[0].pk}+example%3A1" in page
     assert "×3" in page
 
