@@ -8,12 +8,15 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz"}
+COMPARE = ("compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json")
 
 
 def addresses(experiment):
     rollout = experiment.rollouts().filter(sub_calls__gt=0).first()
     execution = Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False).first()
     turn = Turn.objects.filter(trajectory__rollout=rollout).first()
+    other = rollout.example.rollouts.exclude(pk=rollout.pk).first()
+    arms = f"arm={rollout.arm_id}&arm={other.arm_id}"
     slug, pk = [experiment.slug], [rollout.pk]
     return {
         "experiments": reverse("experiments"),
@@ -27,6 +30,8 @@ def addresses(experiment):
         "figure-live": reverse("figure-live", args=[*slug, "reward"]),
         "figure-csv": reverse("figure-csv", args=[*slug, "reward"]),
         "figure-json": reverse("figure-json", args=[*slug, "reward"]),
+        **{name: f"{reverse(name)}?{arms}" for name in COMPARE},
+        "compare-rollouts": f"{reverse('compare-rollouts')}?a={rollout.pk}&b={other.pk}",
         "rollouts": reverse("rollouts"),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
