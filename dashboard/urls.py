@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import experiments, health, launch, rollouts, texts, traces
+from .views import experiments, health, launch, rollouts, sharing, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -20,6 +20,9 @@ urlpatterns = [
     path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", traces.batch, name="batch"),
     path("rollouts/<int:pk>/turns/<int:turn>/prompt/", texts.prompt, name="prompt"),
     path("rollouts/<int:pk>/text/<slug:owner>/<int:key>/<slug:part>/", texts.text, name="text"),
+    path("share/", sharing.share, name="share"),
+    path("shared/", sharing.shared_links, name="shared-links"),
+    path("shared/<int:pk>/revoke/", sharing.revoke, name="shared-link-revoke"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", health.healthz, name="healthz"),

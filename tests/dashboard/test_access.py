@@ -8,6 +8,7 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz"}
+SENT_TO = {"experiment-cancel", "share", "shared-link-revoke"}
 
 
 def addresses(experiment):
@@ -24,6 +25,9 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
+        "share": reverse("share"),
+        "shared-links": reverse("shared-links"),
+        "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
@@ -46,13 +50,13 @@ def test_every_page_asks_for_a_login(client, played):
 
 def test_every_page_opens_with_one(reader, played):
     for name, address in addresses(played).items():
-        if name != "experiment-cancel":
+        if name not in SENT_TO:
             assert reader.get(address).status_code == 200, name
 
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in ("launch", "experiment-cancel"):
+        if name not in SENT_TO | {"launch"}:
             assert reader.post(address).status_code == 405, name
 
 

@@ -1,0 +1,93 @@
+"""What a shared link shows: a list of views for each kind, each with a rule about its objects. Nothing else.
+
+Views are known by their names; one that is not listed is not shown, so that a new page is closed until somebody
+decides. Rules look at the address only: what is hidden on a page is no protection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import QueryDict
+from django.urls import ResolverMatch, resolve
+
+from rlm_runs.models import Rollout, SharedLink
+
+Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
+"""Whether a link shows a view: the link, the parts of the path, the query string."""
+
+_FREE = {"unscored", "theme", "embed"}
+"""What a reader of a shared figure may change: how it counts and how it looks, not what it shows."""
+
+
+def shows(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
+    """Whether this page is part of what was shared."""
+    rule = _RULES[SharedLink.Kind(link.kind)].get(match.view_name)
+    return rule is not None and rule(link, match.kwargs, query)
+
+
+def may_be_framed(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
+    """Whether this page may stand in a frame of another site: a shared figure that asks to be embedded."""
+    return link.kind == SharedLink.Kind.FIGURE and match.view_name == "figure" and query.get("embed") == "1"
+
+
+def _of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    return link.experiment is not None and bool(parts.get("slug") == link.experiment.slug)
+
+
+def _rollout_of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    return Rollout.objects.filter(pk=parts["pk"], experiment=link.experiment_id).exists()
+
+
+def _the_rollout(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    return bool(parts["pk"] == link.rollout_id)
+
+
+def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    """The same figure of the same experiment, with the state that it was shared with."""
+    return parts == resolve(link.path).kwargs and _fixed(query) == _fixed(QueryDict(link.query))
+
+
+def _fixed(query: QueryDict) -> dict[str, list[str]]:
+    return {name: values for name, values in query.lists() if name not in _FREE}
+
+
+def _the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    """Exactly the arms that were shared, whichever of them comes first."""
+    return sorted(query.getlist("arm")) == sorted(map(str, link.arms))
+
+
+def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    return _are_of_the_arms(link, [str(parts["pk"])])
+
+
+def _both_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    return _are_of_the_arms(link, [*query.getlist("a"), *query.getlist("b")])
+
+
+def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
+    """Whether these are ids of rollouts, at least one, and all of arms that were shared."""
+    if not all(text.isascii() and text.isdecimal() and len(text) < 19 for text in given):
+        return False
+    rollouts = set(map(int, given))
+    found = Rollout.objects.filter(pk__in=rollouts, arm__in=link.arms).count()
+    return found == len(rollouts) > 0
+
+
+_REPLAY = ("rollout", "rollout-live", "call", "batch", "prompt", "text")
+_FIGURE = ("figure", "figure-csv", "figure-json")
+_RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {
+    SharedLink.Kind.EXPERIMENT: {
+        **dict.fromkeys(("experiment", "experiment-live", "experiment-rollouts"), _of_the_experiment),
+        **dict.fromkeys(_FIGURE, _of_the_experiment),
+        **dict.fromkeys(_REPLAY, _rollout_of_the_experiment),
+    },
+    SharedLink.Kind.COMPARISON: {
+        "compare": _the_arms,
+        "compare-rollouts": _both_of_the_arms,
+        **dict.fromkeys(_REPLAY, _rollout_of_the_arms),
+    },
+    SharedLink.Kind.FIGURE: dict.fromkeys(_FIGURE, _the_figure),
+    SharedLink.Kind.ROLLOUT: dict.fromkeys(_REPLAY, _the_rollout),
+}
