@@ -89,6 +89,13 @@ def score(value: float | None) -> str:
     return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
 
 
+def percent(share: float) -> str:
+    """24 %; what is not all or nothing is never rounded to it."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
 def probability(p: float) -> str:
     """p = 0.07, p < 0.001."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"

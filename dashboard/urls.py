@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import experiments, health, launch, rollouts, sharing, texts, traces
+from .views import behaviour, experiments, health, launch, rollouts, sharing, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -12,6 +12,9 @@ urlpatterns = [
     path("experiments/<slug:slug>/", experiments.experiment, name="experiment"),
     path("experiments/<slug:slug>/live/", experiments.experiment_live, name="experiment-live"),
     path("experiments/<slug:slug>/cancel/", experiments.experiment_cancel, name="experiment-cancel"),
+    path("experiments/<slug:slug>/behaviour/", behaviour.behaviour_page, name="behaviour"),
+    path("experiments/<slug:slug>/behaviour/data.csv", behaviour.behaviour_csv, name="behaviour-csv"),
+    path("api/experiments/<slug:slug>/behaviour/", behaviour.behaviour_json, name="behaviour-json"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
     path("rollouts/<int:pk>/", traces.rollout, name="rollout"),

@@ -80,6 +80,7 @@ _FIGURE = ("figure", "figure-csv", "figure-json")
 _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {
     SharedLink.Kind.EXPERIMENT: {
         **dict.fromkeys(("experiment", "experiment-live", "experiment-rollouts"), _of_the_experiment),
+        **dict.fromkeys(("behaviour", "behaviour-csv", "behaviour-json"), _of_the_experiment),
         **dict.fromkeys(_FIGURE, _of_the_experiment),
         **dict.fromkeys(_REPLAY, _rollout_of_the_experiment),
     },

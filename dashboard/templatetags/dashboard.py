@@ -132,6 +132,12 @@ def query(context: template.Context, **changes: Any) -> str:
     return "?" + urlencode(sorted(parts.lists()), doseq=True)
 
 
+@register.simple_tag
+def filter_query(*parts: Any) -> str:
+    """The query string of a list of rollouts that shows those that the filter finds, given in pieces."""
+    return urlencode({"q": "".join(map(str, parts))})
+
+
 @register.filter
 def plural(number: int, word: str) -> str:
     """1 call, 38 calls."""

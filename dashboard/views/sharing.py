@@ -51,7 +51,7 @@ def share(request: HttpRequest) -> HttpResponse:
     try:
         link = link_to(form.cleaned_data["path"], form.cleaned_data["query"])
     except NotShareable as problem:
-        return render(request, "dashboard/_share_problem.html", {"problem": problem}, status=422)
+        raise BadRequest(str(problem)) from problem
     made = SharedLink.objects.alive().filter(created_by=user, path=link.path, query=link.query).first()
     if made is None:
         made = link

@@ -150,6 +150,10 @@
       location.reload();
     }
   });
+  // What is shared is the page as it stands, also where its address changed without being loaded again.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.target.matches("[data-share]")) event.detail.parameters.query = location.search.slice(1);
+  });
   const setStale = (is) => { document.getElementById("stale").hidden = !is; };
   document.addEventListener("htmx:sendError", () => setStale(true));
   document.addEventListener("htmx:responseError", () => setStale(true));

@@ -1,0 +1,84 @@
+"""How each arm used the RLM: the page, its numbers as CSV, and its JSON twin."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from rlm_runs.aggregates.behaviour import PARTS, Behaviour, behaviour
+from rlm_runs.aggregates.snapshot import snapshot
+from rlm_runs.models import Experiment
+
+from ..behaviour_figures import legend, time_figure, use_figure
+from ..behaviour_tables import FIELDS, Number, records, tables
+from ..forms import ExperimentView
+
+
+@require_safe
+def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the arms did, why they stopped, how they went wrong, and what took the time."""
+    experiment, found = _found(request, slug)
+    use, modes, stops, times = tables(found)
+    rollouts = reverse("experiment-rollouts", args=[slug])
+
+    def link(number: Number) -> str:
+        return f"{rollouts}?{urlencode({'q': number.query})}"
+
+    context: dict[str, Any] = {
+        "section": "experiments",
+        "experiment": experiment,
+        "behaviour": found,
+        "rollouts": rollouts,
+        "use": use,
+        "modes": modes,
+        "stops": stops,
+        "times": times,
+        "use_figures": [
+            {"column": column, "key": f"use-{column.name}", "figure": use_figure(use, place, link=link)}
+            for place, column in enumerate(use.columns)
+            if any(row.numbers[place] is not None for row in use.rows)
+        ],
+        "legend": legend(use),
+        "time_figure": time_figure(times, link=link),
+        "parts": PARTS,
+    }
+    return render(request, "dashboard/behaviour.html", context)
+
+
+@require_safe
+def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every number of the page, a line each."""
+    _, found = _found(request, slug)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-behaviour.csv"'
+    writer = csv.DictWriter(response, FIELDS)
+    writer.writeheader()
+    writer.writerows(records(tables(found)))
+    return response
+
+
+@require_safe
+def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
+    """The same as JSON."""
+    experiment, found = _found(request, slug)
+    return JsonResponse(
+        {
+            "experiment": experiment.slug,
+            "unscored": found.unscored.value,
+            "rollouts": found.total,
+            "ended": found.ended,
+            "numbers": list(records(tables(found))),
+        }
+    )
+
+
+def _found(request: HttpRequest, slug: str) -> tuple[Experiment, Behaviour]:
+    experiment = get_object_or_404(Experiment, slug=slug)
+    unscored = ExperimentView(request.GET).chosen()
+    return experiment, behaviour(snapshot(experiment), unscored=unscored)
