@@ -68,8 +68,8 @@ def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [0 if limit.high is None else limit.high - limit.mean for limit in limits],
-            "arrayminus": [0 if limit.low is None else limit.mean - limit.low for limit in limits],
+            "array": [None if limit.high is None else limit.high - limit.mean for limit in limits],
+            "arrayminus": [None if limit.low is None else limit.mean - limit.low for limit in limits],
             "color": "var(--ink)",
             "thickness": 1,
             "width": 3,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_runs.aggregates import Unscored
-from rlm_runs.aggregates.behaviour import PARTS, USES, ArmBehaviour, Behaviour, Use
+from rlm_runs.aggregates.behaviour import PARTS, USES, ArmBehaviour, Behaviour, Times, Use
 from rlm_runs.failure_modes import FAILURE_MODES
 from rlm_runs.statistics import Interval, wilson
 
@@ -24,6 +24,8 @@ _COUNTED = {
     Unscored.ZERO: "outcome:scored,too_long,unjudged,failed",
 }
 """The rollouts that count, as a filter; that an example is common to all arms no filter can say."""
+
+_ENDED = "status:completed,failed"
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm: a number for each column, None where nothing tells."""
+    """One arm over `n` rollouts, which `query` finds: a number for each column, None where nothing tells."""
 
     arm: ArmBehaviour
+    n: int
+    query: str
     numbers: tuple[Number | None, ...]
 
 
@@ -83,7 +87,12 @@ def uses(behaviour: Behaviour) -> Table:
         name="use",
         columns=tuple(Column(use.name, use.title, use.about, is_share=use.is_share) for use in USES),
         rows=tuple(
-            Row(arm, tuple(_use(arm, *pair, behaviour.unscored) for pair in zip(USES, arm.uses, strict=True)))
+            Row(
+                arm,
+                n=arm.counted,
+                query=_of(arm, _COUNTED[behaviour.unscored]),
+                numbers=tuple(_use(arm, *pair, behaviour.unscored) for pair in zip(USES, arm.uses, strict=True)),
+            )
             for arm in behaviour.with_repl
         ),
     )
@@ -92,7 +101,6 @@ def uses(behaviour: Behaviour) -> Table:
 def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored) -> Number | None:
     if found is None:
         return None
-    query = f"arm:{arm.arm.pk} {_COUNTED[unscored]} {use.term}"
     about = f"{use.title}: {percent(found.mean) if use.is_share else exact(found.mean)}"
     title = f"{about}, {_limits(found, share=use.is_share)}, n {found.n:,}{f' {use.about}' if use.about else ''}"
     return Number(
@@ -100,7 +108,7 @@ def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored
         text=percent(found.mean) if use.is_share else mean(found.mean),
         more="" if found.half_width is None else f"± {_reach(found.half_width, share=use.is_share)}",
         title=title,
-        query=query,
+        query=_of(arm, _COUNTED[unscored], use.term),
     )
 
 
@@ -117,28 +125,23 @@ def _limits(found: Interval, *, share: bool) -> str:
 
 def modes(behaviour: Behaviour) -> Table:
     """How rollouts went wrong: each mode with the rollouts that have it. One may have several."""
-    columns = tuple(Column(mode.name, mode.title, mode.explanation, is_share=True) for mode in FAILURE_MODES.values())
-    return Table(
-        name="failure modes",
-        columns=columns,
-        rows=tuple(
-            Row(arm, tuple(_counted(arm, arm.modes, column.name, "failure") for column in columns))
-            for arm in behaviour.arms
-        ),
+    columns = tuple(
+        Column(mode.name, mode.title, mode.explanation, is_share=True) for mode in FAILURE_MODES.values()
     )
+    rows = tuple(_ended(arm, columns, arm.modes, "failure") for arm in behaviour.arms)
+    return Table(name="failure modes", columns=columns, rows=rows)
 
 
 def stops(behaviour: Behaviour) -> Table:
     """Why rollouts stopped: each ended with one reason."""
     columns = tuple(Column(name, name or NO_REASON, is_share=True) for name in behaviour.stop_reasons)
-    return Table(
-        name="stop reasons",
-        columns=columns,
-        rows=tuple(
-            Row(arm, tuple(_counted(arm, arm.stops, column.name, "stop") for column in columns))
-            for arm in behaviour.arms
-        ),
-    )
+    rows = tuple(_ended(arm, columns, arm.stops, "stop") for arm in behaviour.arms)
+    return Table(name="stop reasons", columns=columns, rows=rows)
+
+
+def _ended(arm: ArmBehaviour, columns: Sequence[Column], counts: Mapping[str, int], key: str) -> Row:
+    numbers = tuple(_counted(arm, counts, column.name, key) for column in columns)
+    return Row(arm, n=arm.ended, query=_of(arm, _ENDED), numbers=numbers)
 
 
 def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) -> Number | None:
@@ -152,33 +155,33 @@ def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) 
         text=f"{count:,}",
         more=percent(found.mean) if count else "",
         title=f"{count:,} of {arm.ended:,}, {_limits(found, share=True)}",
-        query=f"arm:{arm.arm.pk} {key}:{_quoted(name)}",
+        query=_of(arm, _ENDED, f"{key}:{_quoted(name)}"),
         count=count,
     )
 
 
 def times(behaviour: Behaviour) -> Table:
     """Where the time went, mean seconds per rollout; the last column is the whole."""
-    columns = (*(Column(part.name, part.title, part.about) for part in PARTS), Column("total", "all", "per rollout"))
-    return Table(
-        name="time",
-        columns=columns,
-        rows=tuple(Row(arm, tuple(_time_numbers(arm, behaviour.unscored))) for arm in behaviour.timed),
+    columns = (
+        *(Column(part.name, part.title, part.about) for part in PARTS),
+        Column("total", "all", "per rollout"),
     )
+    rows = []
+    for arm in behaviour.arms:
+        if arm.times is not None:
+            query = _of(arm, _COUNTED[behaviour.unscored])
+            rows.append(Row(arm, n=arm.times.n, query=query, numbers=tuple(_time_numbers(arm.times, query))))
+    return Table(name="time", columns=columns, rows=tuple(rows))
 
 
-def _time_numbers(arm: ArmBehaviour, unscored: Unscored) -> Iterator[Number]:
-    found = arm.times
-    if found is None:
-        return
-    query = f"arm:{arm.arm.pk} {_COUNTED[unscored]}"
+def _time_numbers(found: Times, query: str) -> Iterator[Number]:
     whole = sum(found.seconds)
     for part, seconds in zip(PARTS, found.seconds, strict=True):
         share = seconds / whole if whole else 0.0
         yield Number(
             interval=Interval(seconds, found.n, None, None, "a part of the mean"),
-            text=duration(seconds),
-            more=percent(share),
+            text=duration(seconds) if seconds else "0 s",
+            more=percent(share) if seconds else "",
             title=f"{part.title}: {seconds:.2f} s, {percent(share)} of the time, n {found.n:,}",
             query=query,
         )
@@ -190,6 +193,10 @@ def _time_numbers(arm: ArmBehaviour, unscored: Unscored) -> Iterator[Number]:
         title=f"{found.total.mean:.2f} s, {_limits(found.total, share=False)}, n {found.n:,}",
         query=query,
     )
+
+
+def _of(arm: ArmBehaviour, *terms: str) -> str:
+    return " ".join([f"arm:{arm.arm.pk}", *terms])
 
 
 def _quoted(value: str) -> str:

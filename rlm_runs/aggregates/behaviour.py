@@ -2,8 +2,8 @@
 their time went.
 
 Uses and times are means over the rollouts that count, as the switch of the pages says, and that tell the number:
-a log without a transcript tells fewer. Stop reasons and failure modes are counts over all rollouts that began and
-ended, whatever the switch says, since they are about those without a reward as much as about the others.
+a log without a transcript tells fewer. Stop reasons and failure modes are counts over all rollouts that ended, but
+for cancelled ones, whatever the switch says: they are about those without a reward as much as about the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..failure_modes import FAILURE_MODES
 from ..models import Arm, Experiment
 from ..models.experiments import Scaffold
 from ..statistics import Interval, Table
-from .counting import BEGUN_AND_ENDED, Unscored, counted
+from .counting import COMPLETED, FAILED, Unscored, counted
 from .dimensions import arm_parts
 from .frame import Frame
 from .measures import MEASURES
@@ -74,7 +74,9 @@ USES = (
     Use("with_errors", "rollouts with a cell error", "errors:>0", _any("cell_errors"), is_share=True),
     Use("with_cuts", "rollouts with cut output", "cuts:>0", _any("cells_cut"), is_share=True),
     Use("with_timeouts", "rollouts with a cell timeout", "timeouts:>0", _any("cells_timed_out"), is_share=True),
-    Use("first_answer", "turn of the first answer", "firstanswer:>0", _column("first_answer_turn"), about=_WRITERS),
+    Use(
+        "first_answer", "turn of the first answer", "firstanswer:>0", _column("first_answer_turn"), about=_WRITERS
+    ),
     Use("edits", "edits of the answer", "edits:>=0", _column("answer_edits"), about=_WRITERS),
 )
 
@@ -155,18 +157,13 @@ class Behaviour:
 
     @property
     def ended(self) -> int:
-        """Rollouts that began and ended."""
+        """Rollouts that ended and were not cancelled."""
         return sum(arm.ended for arm in self.arms)
 
     @property
     def with_repl(self) -> tuple[ArmBehaviour, ...]:
         """The arms whose model has a REPL: the only ones that can use it."""
         return tuple(arm for arm in self.arms if arm.has_repl)
-
-    @property
-    def timed(self) -> tuple[ArmBehaviour, ...]:
-        """The arms of which something tells where the time went."""
-        return tuple(arm for arm in self.arms if arm.times is not None)
 
 
 def behaviour(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Behaviour:
@@ -231,8 +228,10 @@ def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
 
 
 def _counts(experiment: Experiment, key: F | Func) -> dict[int, dict[str, int]]:
-    """Arm → key → rollouts that began and ended with it. One query."""
-    rows = experiment.rollouts().filter(BEGUN_AND_ENDED).order_by().values_list("arm", key).annotate(Count("id"))
+    """Arm → key → rollouts that ended with it. One query."""
+    rows = (
+        experiment.rollouts().filter(COMPLETED | FAILED).order_by().values_list("arm", key).annotate(Count("id"))
+    )
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for arm, name, number in rows:
         found[arm][name] = number
