@@ -75,7 +75,7 @@ def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[
             "width": 3,
         },
         "marker": {"color": colour, "pattern": {"shape": pattern, "solidity": 0.3}},
-        "customdata": [[link(number), _hover(row, number)] for row, number in zip(rows, numbers, strict=True)],
+        "customdata": _customdata(rows, numbers, link),
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
 
@@ -99,11 +99,16 @@ def time_figure(table: Table, *, link: Link) -> dict[str, Any]:
                     "line": {"color": "var(--paper)", "width": 1},
                     "pattern": {"shape": _PART_PATTERNS.get(column.name, ""), "solidity": 0.3},
                 },
-                "customdata": [[link(number), _hover(*pair)] for pair in zip(rows, numbers, strict=True)],
+                "customdata": _customdata(rows, numbers, link),
                 "hovertemplate": "%{customdata[1]}<extra></extra>",
             }
         )
     return {"data": data, "layout": _time_layout(names)}
+
+
+def _customdata(rows: Sequence[Row], numbers: Sequence[Number], link: Link) -> list[list[str]]:
+    """Where a click leads, and what the hover says."""
+    return [[link(number), _hover(row, number)] for row, number in zip(rows, numbers, strict=True)]
 
 
 def _hover(row: Row, number: Number) -> str:

@@ -1,4 +1,4 @@
-"""The behaviour of the arms as tables: every number with its words and the filter that finds the rollouts behind it.
+"""The behaviour of the arms as tables: every number with its words and the filter that finds its rollouts.
 
 The page, its CSV and its JSON twin show these same tables. Pure: no store, no request.
 """
@@ -40,8 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm over `n` rollouts. `count` is how many of these a share is of; `query` finds the rollouts
-    behind it, in the filter language. `text` and `more` are the words of it, `title` all that is known.
+    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds the rollouts behind
+    it, in the filter language. `text` and `more` are the words of it, `title` all that is known.
     """
 
     interval: Interval
@@ -215,7 +215,7 @@ FIELDS = (
 
 
 def records(found: Sequence[Table]) -> Iterator[dict[str, Any]]:
-    """Every number of the tables, one record each, as CSV and JSON have it. Shares are from 0 to 1, times seconds."""
+    """Every number of the tables, one record each, as CSV and JSON have it: shares from 0 to 1, times in seconds."""
     for table in found:
         for row in table.rows:
             arm = row.arm.arm

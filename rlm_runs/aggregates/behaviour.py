@@ -1,5 +1,4 @@
-"""How each arm used the RLM: sub-calls, cells and answers, why its rollouts stopped, how they went wrong, and where
-their time went.
+"""How each arm used the RLM, why its rollouts stopped, how they went wrong, and where their time went.
 
 Uses and times are means over the rollouts that count, as the switch of the pages says, and that tell the number:
 a log without a transcript tells fewer. Stop reasons and failure modes are counts over all rollouts that ended, but

@@ -44,7 +44,7 @@ def varied(played):
             model_seconds=40.0,
             retry_seconds=float(number),
             cell_seconds=30.0,
-            sub_seconds=12.5 if number != 4 else None,
+            sub_seconds=12.5 if number != 8 else None,
             tool_seconds=5.0,
             failure_modes=["wrong_answer", "budget"] if number % 2 else [],
         )
@@ -261,7 +261,7 @@ def test_hostile_names_are_text(reader):
     play_all(experiment)
     page = reader.get(reverse("behaviour", args=[experiment.slug])).content.decode()
     assert "<b>x" not in page
-    assert "alert(" not in re.sub(r"&lt;script&gt;alert", "", page)
+    assert "<script>alert" not in page
 
 
 def test_figures_have_the_numbers_of_the_tables(varied):

@@ -1,5 +1,6 @@
 """The mean of one arm: which method when, against values worked out elsewhere, and at the edges."""
 
+
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
