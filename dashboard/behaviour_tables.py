@@ -40,8 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds the rollouts behind
-    it, in the filter language. `text` and `more` are the words of it, `title` all that is known.
+    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, in the filter
+    language. `text` and `more` are the words of it, `title` all that is known.
     """
 
     interval: Interval
@@ -175,14 +175,14 @@ def times(behaviour: Behaviour) -> Table:
 
 
 def _time_numbers(found: Times, query: str) -> Iterator[Number]:
-    whole = sum(found.seconds)
-    for part, seconds in zip(PARTS, found.seconds, strict=True):
-        share = seconds / whole if whole else 0.0
+    for part, interval in zip(PARTS, found.parts, strict=True):
+        seconds, share = interval.mean, interval.mean / found.total.mean if found.total.mean else 0.0
+        limits = _limits(interval, share=False)
         yield Number(
-            interval=Interval(seconds, found.n, None, None, "a part of the mean"),
+            interval=interval,
             text=duration(seconds) if seconds else "0 s",
             more=percent(share) if seconds else "",
-            title=f"{part.title}: {seconds:.2f} s, {percent(share)} of the time, n {found.n:,}",
+            title=f"{part.title}: {seconds:.2f} s, {percent(share)} of the time, {limits}, n {found.n:,}",
             query=query,
         )
     reach = found.total.half_width
@@ -215,7 +215,7 @@ FIELDS = (
 
 
 def records(found: Sequence[Table]) -> Iterator[dict[str, Any]]:
-    """Every number of the tables, one record each, as CSV and JSON have it: shares from 0 to 1, times in seconds."""
+    """Every number of the tables, one record each, as CSV and JSON have it: shares from 0 to 1, seconds."""
     for table in found:
         for row in table.rows:
             arm = row.arm.arm

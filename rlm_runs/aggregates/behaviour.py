@@ -92,7 +92,8 @@ class Part:
 
 def _rest(frame: Frame) -> Values:
     spent = frame["model_seconds"] + frame["retry_seconds"] + frame["cell_seconds"] + frame["tool_seconds"]
-    return np.maximum(frame["seconds"] - spent, 0.0)
+    rest: Values = np.maximum(frame["seconds"] - spent, 0.0)
+    return rest
 
 
 PARTS = (
@@ -120,7 +121,7 @@ _COLUMNS = (
 class Times:
     """Where the time of an arm went: mean seconds per rollout in the order of PARTS, over `n` that tell it."""
 
-    seconds: tuple[float, ...]
+    parts: tuple[Interval, ...]
     total: Interval
     n: int
 
@@ -218,12 +219,10 @@ def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
     """Of the rollouts that tell all parts, so that the parts add up to the whole."""
     telling = frame.where(~np.isnan(np.stack([frame[name] for name in _TIMES])).any(axis=0))
     totals = _means(telling, telling["seconds"], arms, is_share=False)
-    parts = [part.of(telling) for part in PARTS]
-    found = {}
-    for arm, total in totals.items():
-        own = telling["arm"] == arm
-        found[arm] = Times(tuple(float(part[own].mean()) for part in parts), total=total, n=total.n)
-    return found
+    parts = [_means(telling, part.of(telling), arms, is_share=False) for part in PARTS]
+    return {
+        arm: Times(tuple(part[arm] for part in parts), total=total, n=total.n) for arm, total in totals.items()
+    }
 
 
 def _counts(experiment: Experiment, key: F | Func) -> dict[int, dict[str, int]]:
