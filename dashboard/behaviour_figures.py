@@ -19,6 +19,8 @@ Link = Callable[[Number], str]
 _COLOURED = ("llm", "rlm", "rlm_tips")
 _PATTERNS = (("", ""), ("/", "striped"), ("x", "crossed"), (".", "dotted"), ("-", "barred"))
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": ".", "rest": ""}
+_BAR = 0.14
+"""The widest a bar may be, of the figure's width."""
 _LONGEST = 26
 """Characters of a name beside a bar."""
 
@@ -53,7 +55,7 @@ def use_figure(table: Table, place: int, *, link: Link) -> dict[str, Any]:
         own = [row for row in rows if (row.arm.arm.scaffold, row.arm.series) == (entry.scaffold, entry.name)]
         data.append(_bars(own, place, pattern=entry.shape, link=link))
     share = {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.5} if column.is_share else {"rangemode": "tozero"}
-    return {"data": data, "layout": _use_layout(groups, share)}
+    return {"data": data, "layout": _use_layout(groups, share, bars=len(groups) * len(data))}
 
 
 def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[
         "y": [limit.mean for limit in limits],
         "error_y": {
             "type": "data",
+            "visible": any(limit.low is not None for limit in limits),
             "symmetric": False,
             "array": [None if limit.high is None else limit.high - limit.mean for limit in limits],
             "arrayminus": [None if limit.low is None else limit.mean - limit.low for limit in limits],
@@ -143,11 +146,12 @@ def _base(height: int, *, left: int) -> dict[str, Any]:
     }
 
 
-def _use_layout(groups: Sequence[str], y_axis: dict[str, Any]) -> dict[str, Any]:
+def _use_layout(groups: Sequence[str], y_axis: dict[str, Any], *, bars: int) -> dict[str, Any]:
     return {
         **_base(180, left=40),
         "barmode": "group",
-        "bargap": 0.3,
+        # Few bars stay slim instead of filling the figure.
+        "bargap": max(0.3, 1 - _BAR * bars),
         "bargroupgap": 0.08,
         "xaxis": {
             "type": "category",

@@ -40,8 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, in the filter
-    language. `text` and `more` are the words of it, `title` all that is known.
+    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, as the filter
+    language says it. `text` and `more` are the words of it, `title` all that is known.
     """
 
     interval: Interval

@@ -7,6 +7,13 @@ from django.urls import Resolver404, ResolverMatch, resolve
 
 from rlm_runs.models import Arm, Experiment, Rollout, SharedLink
 
+IN_WORDS = {
+    SharedLink.Kind.EXPERIMENT: "this experiment with its figures and rollouts",
+    SharedLink.Kind.COMPARISON: "this comparison with the rollouts of its arms",
+    SharedLink.Kind.FIGURE: "this figure with its numbers",
+    SharedLink.Kind.ROLLOUT: "this rollout with its texts",
+}
+"""What whoever has a link sees."""
 _LONGEST_PATH = 400
 _LONGEST_QUERY = 4_000
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from rlm_runs.models import Arm, SharedLink
 
 from ..pagination import BadCursor, Column, Page, keyset_page
-from ..sharing.making import NotShareable, link_to
+from ..sharing.making import IN_WORDS, NotShareable, link_to
 
 _COLUMNS = {"made": Column("pk")}
 _PAGE = 50
@@ -58,7 +58,8 @@ def share(request: HttpRequest) -> HttpResponse:
         made.created_by = user
         made.save()
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "dashboard/_share_address.html", {"link": made, "address": _address(request, made)})
+        context = {"address": _address(request, made), "shown": IN_WORDS[SharedLink.Kind(made.kind)]}
+        return render(request, "dashboard/_share_address.html", context)
     return redirect(f"{reverse('shared-links')}?{urlencode({'made': made.pk})}")
 
 
