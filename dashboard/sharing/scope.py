@@ -54,8 +54,9 @@ def _fixed(query: QueryDict) -> dict[str, list[str]]:
 
 
 def _the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Exactly the arms that were shared, whichever of them comes first."""
-    return sorted(query.getlist("arm")) == sorted(map(str, link.arms))
+    """Exactly the arms that were shared, whichever of them comes first, and no choice of others."""
+    is_picking = any(name == "pick" or name.startswith("find-") for name in query)
+    return not is_picking and sorted(query.getlist("arm")) == sorted(map(str, link.arms))
 
 
 def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
@@ -63,7 +64,15 @@ def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: Quer
 
 
 def _both_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    """Two rollouts, and no other arms beside theirs than those that were shared."""
+    if not set(query.getlist("arm")) <= set(map(str, link.arms)):
+        return False
     return _are_of_the_arms(link, [*query.getlist("a"), *query.getlist("b")])
+
+
+def _completing(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
+    """What may be written into the filter of the experiment's own rollouts."""
+    return link.experiment is not None and query.getlist("experiment") == [link.experiment.slug]
 
 
 def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
@@ -75,17 +84,22 @@ def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
     return found == len(rollouts) > 0
 
 
-_REPLAY = ("rollout", "rollout-live", "call", "batch", "prompt", "text")
-_FIGURE = ("figure", "figure-csv", "figure-json")
+_REPLAY = ("rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout")
+_FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")
+_EXPERIMENT = (
+    *("experiment", "experiment-live", "api-experiment"),
+    *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
+    *("behaviour", "behaviour-csv", "behaviour-json"),
+)
+_COMPARISON = ("compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json")
 _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {
     SharedLink.Kind.EXPERIMENT: {
-        **dict.fromkeys(("experiment", "experiment-live", "experiment-rollouts"), _of_the_experiment),
-        **dict.fromkeys(("behaviour", "behaviour-csv", "behaviour-json"), _of_the_experiment),
-        **dict.fromkeys(_FIGURE, _of_the_experiment),
+        **dict.fromkeys((*_EXPERIMENT, *_FIGURE), _of_the_experiment),
+        "filter-completions": _completing,
         **dict.fromkeys(_REPLAY, _rollout_of_the_experiment),
     },
     SharedLink.Kind.COMPARISON: {
-        "compare": _the_arms,
+        **dict.fromkeys(_COMPARISON, _the_arms),
         "compare-rollouts": _both_of_the_arms,
         **dict.fromkeys(_REPLAY, _rollout_of_the_arms),
     },

@@ -15,7 +15,8 @@ from .traces import make_experiment, play_all
 
 REPLAY = {"rollout", "rollout-live", "call", "batch", "prompt", "text"}
 EXPERIMENT = {"experiment", "experiment-live", "experiment-rollouts"}
-SHOWN = {"experiment": EXPERIMENT | REPLAY, "rollout": REPLAY}
+BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
+SHOWN = {"experiment": EXPERIMENT | BEHAVIOUR | REPLAY, "rollout": REPLAY}
 """What each kind of link opens, by the names of the views. Whatever is not here must be closed."""
 
 
