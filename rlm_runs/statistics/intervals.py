@@ -24,7 +24,7 @@ from .tables import Table
 
 Bounds = tuple[float, float]
 ONE_EXAMPLE = "one example: no interval"
-ALL_EQUAL = "all values are equal: no interval"
+ALL_EQUAL = "all examples are equal: no interval"
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def mean_interval(
       1.
     - 7 to 2,048 examples: expanded BCa bootstrap over examples (see `resampling`), the same at each call.
     - fewer or more: Student's t with the linearised variance over examples.
-    - all values equal: no spread was seen, which does not mean that there is none. Where all are 0, or all 1, it
-      is the Wilson interval of as many successes as there are examples: repetitions that agree throughout may be
-      copies, so they count once. Of other values nothing is known, and low and high are None.
+    - all examples equal: no spread was seen, which does not mean that there is none. Where all are 0, or all 1,
+      it is the Wilson interval of as many successes as there are examples: repetitions that agree throughout may
+      be copies, so they count once. Of other values nothing is known, and low and high are None.
 
     Limits of t are cut to `bounds` where such are known; the others keep within the range of the values anyway.
     """

@@ -28,9 +28,9 @@ def front_shares(costs: Table, rewards: Table) -> Floats:
     """
     if not np.array_equal(costs.arms, rewards.arms) or not np.array_equal(costs.examples, rewards.examples):
         raise ValueError("costs and rewards must be of the same arms and examples")
-    fronts = _fronts(_resampled_means(costs), _resampled_means(rewards))
-    known = ~np.isnan(costs.means) & ~np.isnan(rewards.means)
-    return np.where(known, fronts.mean(axis=1), np.nan)
+    resampled_costs, resampled_rewards = _resampled_means(costs), _resampled_means(rewards)
+    known = (~np.isnan(resampled_costs) & ~np.isnan(resampled_rewards)).sum(axis=1)
+    return divided(_fronts(resampled_costs, resampled_rewards).sum(axis=1), known, otherwise=np.nan)
 
 
 def _resampled_means(table: Table) -> Floats:

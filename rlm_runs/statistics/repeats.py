@@ -63,7 +63,8 @@ def _share_of_choices(chosen: Floats, among: Floats, *, k: int) -> Floats:
     """C(chosen, k) / C(among, k), NaN where among < k."""
     shares = np.where(among < k, np.nan, 0.0)
     possible = (among >= k) & (chosen >= k)
-    few, all_ = chosen[possible], among[possible]
-    logs = gammaln(few + 1) - gammaln(few - k + 1) - gammaln(all_ + 1) + gammaln(all_ - k + 1)
+    few, many = chosen[possible], among[possible]
+    # Ordered so that equal counts cancel exactly: where all succeed the share is 1, not nearly 1.
+    logs = (gammaln(few + 1) - gammaln(many + 1)) - (gammaln(few - k + 1) - gammaln(many - k + 1))
     shares[possible] = np.exp(logs)
     return shares

@@ -94,8 +94,8 @@ def bca_limits(
     `replicates`: [RESAMPLES], infinite values allowed, no NaN. `influence`: by how much each example pulls the
     estimate, up to a factor: [examples], 0 for those that are missing. `count`: how many are not.
     """
-    below = (np.mean(replicates < estimate) + np.mean(replicates <= estimate)) / 2
-    bias = float(ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates))))
+    below = np.count_nonzero(replicates < estimate) + np.count_nonzero(replicates <= estimate)
+    bias = float(ndtri(np.clip(below / 2, 1, len(replicates) - 1) / len(replicates)))
     spread = float(np.sum(influence**2)) ** 1.5
     acceleration = float(np.sum(influence**3)) / (6 * spread) if spread else 0.0
     reach = student_t(degrees=count - 1, confidence=confidence)

@@ -104,15 +104,18 @@ class Table:
         """At most so many columns: examples put together in lots of about the same size, where there are more.
 
         Lots of independent examples are independent, so that they can be resampled in place of the examples.
+        They are put together at random (the same at each call): neighbours may be alike, as where examples are
+        sorted by length. Each lot has the id of one of its examples.
         """
         if len(self.examples) <= most:
             return self
-        lots = np.arange(0, len(self.examples), math.ceil(len(self.examples) / most))
+        order = np.random.default_rng(0).permutation(len(self.examples))
+        firsts = np.arange(0, len(order), math.ceil(len(order) / most))
         return Table(
-            sums=np.add.reduceat(self.sums, lots, axis=1),
-            counts=np.add.reduceat(self.counts, lots, axis=1),
+            sums=np.add.reduceat(self.sums[:, order], firsts, axis=1),
+            counts=np.add.reduceat(self.counts[:, order], firsts, axis=1),
             arms=self.arms,
-            examples=self.examples[lots],
+            examples=self.examples[order[firsts]],
             zero_one=self.zero_one,
         )
 

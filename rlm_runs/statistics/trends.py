@@ -61,29 +61,37 @@ def binned(
         raise ValueError("there must be at least one bin")
     if not len(of_x):
         return []
-    edges = _edges(of_x, bins=bins, by=by)
-    bin_of = np.clip(np.searchsorted(edges, of_x, side="right") - 1, 0, max(len(edges) - 2, 0))
+    lows = _lower_edges(of_x, bins=bins, by=by)
+    highs = np.append(lows[1:], of_x.max())
+    bin_of = np.searchsorted(lows, of_x, side="right") - 1
     examples = np.arange(len(of_x)) if clusters is None else clusters
-    table = Table.of(of_y, examples=examples, arms=bin_of)
-    mean_x = Table.of(of_x, examples=examples, arms=bin_of).means
-    intervals = mean_intervals(table, confidence=confidence, bounds=bounds)
+    places = _places_in_bins(np.asarray(examples, dtype=np.int64), bin_of)
+    of_bins, of_positions = (Table.of(values, examples=places, arms=bin_of) for values in (of_y, of_x))
+    intervals = mean_intervals(of_bins, confidence=confidence, bounds=bounds)
     return [
-        Bin(
-            low=float(edges[place]),
-            high=float(edges[min(place + 1, len(edges) - 1)]),
-            mean_x=float(at),
-            interval=found,
-        )
-        for place, at, found in zip(table.arms, mean_x, intervals, strict=True)
+        Bin(low=float(lows[place]), high=float(highs[place]), mean_x=float(mean_x), interval=found)
+        for place, mean_x, found in zip(of_bins.arms, of_positions.means, intervals, strict=True)
         if found is not None
     ]
 
 
-def _edges(x: Floats, *, bins: int, by: Binning) -> Floats:
-    """Ascending edges, one more than bins; a single one where all x are equal."""
+def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Examples numbered anew within each bin, so that no table is made of bins × all examples."""
+    distinct, numbers = np.unique(examples, return_inverse=True)
+    pairs, pair_of = np.unique(bin_of * len(distinct) + numbers, return_inverse=True)
+    bins = pairs // len(distinct)
+    places: NDArray[np.int64] = (np.arange(len(pairs)) - np.searchsorted(bins, bins))[pair_of]
+    return places
+
+
+def _lower_edges(x: Floats, *, bins: int, by: Binning) -> Floats:
+    """Where each bin begins, ascending."""
     if by is Binning.WIDTH:
-        return np.unique(np.linspace(x.min(), x.max(), bins + 1))
-    return np.unique(np.quantile(x, np.linspace(0, 1, bins + 1), method="closest_observation"))
+        return np.unique(np.linspace(x.min(), x.max(), bins + 1)[:-1])
+    distinct, counts = np.unique(x, return_counts=True)
+    middle_ranks = np.cumsum(counts) - counts / 2
+    _, firsts = np.unique(np.floor(middle_ranks * bins / len(x)), return_index=True)
+    return distinct[firsts]
 
 
 def rolling_mean(
@@ -131,14 +139,16 @@ def _window_means(values: Floats, starts: NDArray[np.int64], *, width: int) -> F
 def _band(
     values: Floats, means: Floats, starts: NDArray[np.int64], *, width: int, confidence: float
 ) -> tuple[Floats, Floats]:
+    """Limits of each window's mean, NaN where its values are all equal, or just one."""
     if ((values == 0) | (values == 1)).all():
         found = [wilson(successes=round(mean * width), n=width, confidence=confidence) for mean in means]
-        return np.array([each.low for each in found], dtype=float), np.array(
-            [each.high for each in found], dtype=float
-        )
-    spreads = np.std(np.lib.stride_tricks.sliding_window_view(values, width)[starts], axis=1)
-    spreads[spreads <= 1e-12 * np.abs(values).max()] = np.nan
+        low, high = np.array([(each.low, each.high) for each in found], dtype=np.float64).T
+        return low, high
     if width < 2:
         return means * np.nan, means * np.nan
-    reach = student_t(degrees=width - 1, confidence=confidence) * spreads / (width - 1) ** 0.5
+    centre = values.mean()
+    squares = _window_means((values - centre) ** 2, starts, width=width) - (means - centre) ** 2
+    changes = np.concatenate([[0], np.cumsum(values[1:] != values[:-1])])
+    squares[changes[starts + width - 1] == changes[starts]] = np.nan
+    reach = student_t(degrees=width - 1, confidence=confidence) * np.sqrt(np.maximum(squares, 0) / (width - 1))
     return means - reach, means + reach
