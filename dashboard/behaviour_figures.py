@@ -78,7 +78,7 @@ def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[
             "width": 3,
         },
         "marker": {"color": colour, "pattern": {"shape": pattern, "solidity": 0.3}},
-        "customdata": _customdata(rows, numbers, link),
+        "customdata": _customdata(rows, numbers, link, ""),
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
 
@@ -102,20 +102,19 @@ def time_figure(table: Table, *, link: Link) -> dict[str, Any]:
                     "line": {"color": "var(--paper)", "width": 1},
                     "pattern": {"shape": _PART_PATTERNS.get(column.name, ""), "solidity": 0.3},
                 },
-                "customdata": _customdata(rows, numbers, link),
+                "customdata": _customdata(rows, numbers, link, column.title),
                 "hovertemplate": "%{customdata[1]}<extra></extra>",
             }
         )
     return {"data": data, "layout": _time_layout(names)}
 
 
-def _customdata(rows: Sequence[Row], numbers: Sequence[Number], link: Link) -> list[list[str]]:
-    """Where a click leads, and what the hover says."""
-    return [[link(number), _hover(row, number)] for row, number in zip(rows, numbers, strict=True)]
-
-
-def _hover(row: Row, number: Number) -> str:
-    return f"<b>{_plain(row.arm.series)}</b> on {_plain(row.arm.group)}<br>{_plain(number.title)}"
+def _customdata(rows: Sequence[Row], numbers: Sequence[Number], link: Link, part: str) -> list[list[str]]:
+    """Where a click leads, and what the hover says: the arm, the part of its time, the number."""
+    heads = [f"<b>{_plain(row.arm.series)}</b> on {_plain(row.arm.group)}{part and f': {part}'}" for row in rows]
+    return [
+        [link(number), f"{head}<br>{_plain(number.title)}"] for head, number in zip(heads, numbers, strict=True)
+    ]
 
 
 def _plain(name: str) -> str:

@@ -101,8 +101,8 @@ def uses(behaviour: Behaviour) -> Table:
 def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored) -> Number | None:
     if found is None:
         return None
-    about = f"{use.title}: {percent(found.mean) if use.is_share else exact(found.mean)}"
-    title = f"{about}, {_limits(found, share=use.is_share)}, n {found.n:,}{f' {use.about}' if use.about else ''}"
+    said = f"{100 * found.mean:.1f} %" if use.is_share else exact(found.mean)
+    title = f"{said}, {_limits(found, share=use.is_share)}, n {found.n:,}{f' {use.about}' if use.about else ''}"
     return Number(
         interval=found,
         text=percent(found.mean) if use.is_share else mean(found.mean),
@@ -182,7 +182,7 @@ def _time_numbers(found: Times, query: str) -> Iterator[Number]:
             interval=interval,
             text=duration(seconds) if seconds else "0 s",
             more=percent(share) if seconds else "",
-            title=f"{part.title}: {seconds:.2f} s, {percent(share)} of the time, {limits}, n {found.n:,}",
+            title=f"{seconds:.2f} s, {percent(share)} of the time, {limits}, n {found.n:,}",
             query=query,
         )
     reach = found.total.half_width

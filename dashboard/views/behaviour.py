@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -15,16 +16,22 @@ from rlm_runs.aggregates.behaviour import PARTS, Behaviour, behaviour
 from rlm_runs.aggregates.snapshot import snapshot
 from rlm_runs.models import Experiment
 
+from ..asked import whole_number
 from ..behaviour_figures import legend, time_figure, use_figure
 from ..behaviour_tables import FIELDS, Number, records, tables
 from ..forms import ExperimentView
+
+_ARMS = 20
+"""Arms in one response, so that it keeps its size."""
 
 
 @require_safe
 def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     """What the arms did, why they stopped, how they went wrong, and what took the time."""
     experiment, found = _found(request, slug)
-    use, modes, stops, times = tables(found)
+    first = whole_number(request, "from", default=1)
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + _ARMS])
+    use, modes, stops, times = tables(shown)
     rollouts = reverse("experiment-rollouts", args=[slug])
 
     def link(number: Number) -> str:
@@ -34,6 +41,11 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "section": "experiments",
         "experiment": experiment,
         "behaviour": found,
+        "arms": shown.arms,
+        "first": first,
+        "last": first - 1 + len(shown.arms),
+        "before": max(first - _ARMS, 1) if first > 1 else None,
+        "after": first + _ARMS if first + _ARMS <= len(found.arms) else None,
         "rollouts": rollouts,
         "use": use,
         "modes": modes,
@@ -65,15 +77,19 @@ def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """The same as JSON."""
+    """The same as JSON, so many arms at a time: `next` is where the others begin."""
     experiment, found = _found(request, slug)
+    first = whole_number(request, "from", default=1)
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + _ARMS])
     return JsonResponse(
         {
             "experiment": experiment.slug,
             "unscored": found.unscored.value,
             "rollouts": found.total,
             "ended": found.ended,
-            "numbers": list(records(tables(found))),
+            "arms": len(found.arms),
+            "next": first + _ARMS if first + _ARMS <= len(found.arms) else None,
+            "numbers": list(records(tables(shown))),
         }
     )
 
