@@ -22,7 +22,7 @@ _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": ".", "rest": ""}
 _BAR = 0.14
 """The widest a bar may be, of the figure's width."""
 _LONGEST = 26
-"""Characters of a name beside a bar."""
+"""Characters of a name in a figure."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +49,34 @@ def legend(table: Table) -> tuple[LegendEntry, ...]:
 def use_figure(table: Table, place: int, *, link: Link) -> dict[str, Any]:
     """One column of the table of uses: a bar per arm, grouped by what arms compete on, with 95 % intervals."""
     rows = [row for row in table.rows if row.numbers[place] is not None]
-    groups = list(dict.fromkeys(_plain(row.arm.group) for row in rows))
+    groups = list(dict.fromkeys(row.arm.group for row in rows))
     column, data = table.columns[place], []
     for entry in legend(table):
         own = [row for row in rows if (row.arm.arm.scaffold, row.arm.series) == (entry.scaffold, entry.name)]
-        data.append(_bars(own, place, pattern=entry.shape, link=link))
+        bars = _bars(own, place, link=link) | {"x": [groups.index(row.arm.group) for row in own]}
+        colour = f"var(--{entry.scaffold if entry.scaffold in _COLOURED else 'other'})"
+        bars["marker"] = {"color": colour, "pattern": {"shape": entry.shape, "solidity": 0.3}}
+        data.append(bars)
     share = {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.5} if column.is_share else {"rangemode": "tozero"}
     return {"data": data, "layout": _use_layout(groups, share, bars=len(groups) * len(data))}
 
 
-def _bars(rows: Sequence[Row], place: int, *, pattern: str, link: Link) -> dict[str, Any]:
+def _bars(rows: Sequence[Row], place: int, *, link: Link) -> dict[str, Any]:
     numbers = [number for row in rows if (number := row.numbers[place]) is not None]
-    scaffold = rows[0].arm.arm.scaffold if rows else ""
-    colour = f"var(--{scaffold if scaffold in _COLOURED else 'other'})"
     limits = [number.interval for number in numbers]
     return {
         "type": "bar",
-        "x": [_plain(row.arm.group) for row in rows],
-        "y": [limit.mean for limit in limits],
+        "y": [_short(limit.mean) for limit in limits],
         "error_y": {
             "type": "data",
             "visible": any(limit.low is not None for limit in limits),
             "symmetric": False,
-            "array": [None if limit.high is None else limit.high - limit.mean for limit in limits],
-            "arrayminus": [None if limit.low is None else limit.mean - limit.low for limit in limits],
+            "array": [None if limit.high is None else _short(limit.high - limit.mean) for limit in limits],
+            "arrayminus": [None if limit.low is None else _short(limit.mean - limit.low) for limit in limits],
             "color": "var(--ink)",
             "thickness": 1,
             "width": 3,
         },
-        "marker": {"color": colour, "pattern": {"shape": pattern, "solidity": 0.3}},
         "customdata": _customdata(rows, numbers, link, ""),
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
@@ -95,7 +94,7 @@ def time_figure(table: Table, *, link: Link) -> dict[str, Any]:
                 "type": "bar",
                 "orientation": "h",
                 "name": column.title,
-                "x": [number.interval.mean for number in numbers],
+                "x": [_short(number.interval.mean) for number in numbers],
                 "y": list(range(len(rows))),
                 "marker": {
                     "color": f"var(--part-{column.name})",
@@ -111,7 +110,7 @@ def time_figure(table: Table, *, link: Link) -> dict[str, Any]:
 
 def _customdata(rows: Sequence[Row], numbers: Sequence[Number], link: Link, part: str) -> list[list[str]]:
     """Where a click leads, and what the hover says: the arm, the part of its time, the number."""
-    heads = [f"<b>{_plain(row.arm.series)}</b> on {_plain(row.arm.group)}{part and f': {part}'}" for row in rows]
+    heads = [f"<b>{_cut(row.arm.series)}</b> on {_cut(row.arm.group)}{part and f': {part}'}" for row in rows]
     return [
         [link(number), f"{head}<br>{_plain(number.title)}"] for head, number in zip(heads, numbers, strict=True)
     ]
@@ -125,6 +124,11 @@ def _plain(name: str) -> str:
 def _cut(name: str) -> str:
     plain = _plain(name)
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…"
+
+
+def _short(number: float) -> float:
+    """As much of a number as a plot can show; the hover and the table have the rest."""
+    return float(f"{number:.6g}")
 
 
 def _base(height: int, *, left: int) -> dict[str, Any]:
@@ -153,9 +157,7 @@ def _use_layout(groups: Sequence[str], y_axis: dict[str, Any], *, bars: int) -> 
         "bargap": max(0.3, 1 - _BAR * bars),
         "bargroupgap": 0.08,
         "xaxis": {
-            "type": "category",
-            "categoryorder": "array",
-            "categoryarray": list(groups),
+            "range": [-0.5, len(groups) - 0.5],
             "tickmode": "array",
             "tickvals": list(range(len(groups))),
             "ticktext": ["<br>".join(map(_cut, group.split(" · "))) for group in groups],

@@ -21,7 +21,7 @@ from ..behaviour_figures import legend, time_figure, use_figure
 from ..behaviour_tables import FIELDS, Number, records, tables
 from ..forms import ExperimentView
 
-_ARMS = 20
+_ARMS = 16
 """Arms in one response, so that it keeps its size."""
 
 
