@@ -40,8 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, as the filter
-    language says it. `text` and `more` are the words of it, `title` all that is known.
+    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, in the words
+    of the filter language. `text` and `more` are what is shown, `title` is all that is known.
     """
 
     interval: Interval
@@ -175,7 +175,7 @@ def times(behaviour: Behaviour) -> Table:
 
 
 def _time_numbers(found: Times, query: str) -> Iterator[Number]:
-    for part, interval in zip(PARTS, found.parts, strict=True):
+    for interval in found.parts:
         seconds, share = interval.mean, interval.mean / found.total.mean if found.total.mean else 0.0
         limits = _limits(interval, share=False)
         yield Number(
