@@ -39,6 +39,11 @@ class ListedLink:
     address: str
     arms: tuple[Arm, ...]
 
+    @property
+    def figure(self) -> str:
+        """The last part of a figure's path."""
+        return self.link.path.strip("/").rpartition("/")[2]
+
 
 @require_POST
 def share(request: HttpRequest) -> HttpResponse:
