@@ -54,6 +54,16 @@ def exact(number: float | None) -> str:
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
 
 
+def significant(number: float | None) -> str:
+    """Four digits that count: 0.02, 0.0704, 12.5, 75,454."""
+    if number is None:
+        return DASH
+    if abs(number) >= 1000:
+        return f"{number:,.0f}".replace("-", "−")
+    text = f"{number:.4g}" if abs(number) >= 1e-4 or number == 0 else f"{number:.1e}"
+    return text.replace("-", "−")
+
+
 def dollars(cost: Decimal | None) -> str:
     """$0.0132, $31.20: three digits that count below a dollar, cents above. Unknown is said in words."""
     if cost is None:

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import behaviour, experiments, health, launch, rollouts, sharing, texts, traces
+from .views import behaviour, experiments, figures, health, launch, rollouts, sharing, texts, traces
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("experiments/<slug:slug>/behaviour/data.csv", behaviour.behaviour_csv, name="behaviour-csv"),
     path("api/experiments/<slug:slug>/behaviour/", behaviour.behaviour_json, name="behaviour-json"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
+    path("experiments/<slug:slug>/figures/<slug:name>/", figures.figure, name="figure"),
+    path("experiments/<slug:slug>/figures/<slug:name>/live/", figures.figure_live, name="figure-live"),
+    path("experiments/<slug:slug>/figures/<slug:name>/data.csv", figures.figure_csv, name="figure-csv"),
+    path("api/experiments/<slug:slug>/figures/<slug:name>/", figures.figure_json, name="figure-json"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
     path("rollouts/<int:pk>/", traces.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),

@@ -27,6 +27,7 @@ register.filter("dollars", formatting.dollars)
 register.filter("duration", formatting.duration)
 register.filter("score", formatting.score)
 register.filter("metric", formatting.metric)
+register.filter("significant", formatting.significant)
 
 _MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
 _OTHER_MARK = "◆"
@@ -165,6 +166,12 @@ def _behaviour(number: Number | None, rollouts: str) -> SafeString:
 def plural(number: int, word: str) -> str:
     """1 call, 38 calls."""
     return formatting.plural(number, word)
+
+
+@register.filter
+def palette(number: int) -> int:
+    """The colour of the palette that a series has, from 1."""
+    return number % 6 + 1
 
 
 @register.filter

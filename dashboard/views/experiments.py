@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs import aggregates, claims
-from rlm_runs.aggregates import ArmSummary
+from rlm_runs.aggregates import Snapshot, Unscored
 from rlm_runs.models import Experiment
 
 from .. import figures, words
 from ..forms import ExperimentFilters, ExperimentView
 from ..pagination import BadCursor, Column, Page, keyset_page
+from .figures import gallery, progress_of, shown, without_version
 
 _COLUMNS = {"created": Column("pk")}
 _PAGE = 25
@@ -68,8 +69,9 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
     """What changed on the experiment's page since `version`; 204 where nothing did."""
     found = get_object_or_404(Experiment, slug=slug)
-    if aggregates.progress(found).version == request.GET.get("version"):
+    if aggregates.snapshot(found).version == request.GET.get("version"):
         return HttpResponse(status=204)
+    without_version(request)
     return render(request, "dashboard/experiment_live.html", _context(request, found))
 
 
@@ -82,23 +84,35 @@ def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    unscored = ExperimentView(request.GET).chosen()
-    summary = aggregates.summary(experiment, unscored=unscored)
-    rollouts = reverse("experiment-rollouts", args=[experiment.slug])
-
-    def link(arm: ArmSummary) -> str:
-        return f"{rollouts}?arm={arm.pk}"
-
+    asked = ExperimentView(request.GET)
+    unscored = asked.chosen()
+    snapshot = aggregates.snapshot(experiment)
+    summary = aggregates.summary(snapshot, unscored=unscored)
     return {
         "experiment": experiment,
-        "progress": aggregates.progress(experiment),
+        "version": snapshot.version,
+        "progress": progress_of(snapshot),
         "summary": summary,
+        "arms": asked.in_order(summary.arms),
+        "sort": asked.sorted_by(),
+        "in_short": words.in_short(summary),
         "verdicts": words.verdicts(summary),
-        "figure": figures.reward_by_environment(summary, link=link),
-        "caption": figures.caption(summary),
-        "legend": figures.legend(summary),
+        "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
         "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
+        **_headline(snapshot, unscored),
+    }
+
+
+def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
+    spec = figures.FIGURES["reward"]
+    opens = figures.opening(spec, snapshot)
+    assert opens is not None, "every experiment has arms to plot by"
+    chart = figures.chart(snapshot, replace(opens, unscored=unscored))
+    return {
+        **shown(snapshot, chart),
+        "gallery": gallery(snapshot, unscored),
+        "address": snapshot.experiment.get_absolute_url(),
     }

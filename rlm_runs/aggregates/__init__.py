@@ -1,26 +1,33 @@
 """What pages sum up, in a bounded number of queries. Nothing here reads a text.
 
-`progress`: how far experiments are; `arms`: their arms in numbers; `frame`: rollouts as columns, which figures and
-comparisons are computed from; `measures`: what of a rollout can be plotted; `counting`: which rollouts count;
-`differences`: the settings in which arms differ.
+`progress`: how far experiments are; `snapshot`: one of them as it is now, kept until it changes; `arms`: its
+arms in numbers; `frame`: rollouts as columns, which figures and comparisons are computed from; `measures`: what
+of a rollout can be plotted; `dimensions` and `metadata`: what it can be plotted by; `points`: the numbers of a
+figure; `counting`: which rollouts count; `differences`: the settings in which arms differ.
 """
 
-from .arms import ArmSummary, BestArm, Comparison, Summary, best_arms, summary
+from .arms import ArmPassRates, ArmSummary, BestArm, Comparison, Summary, best_arms, pass_rates, summary
 from .counting import TOO_LONG, Unscored
 from .differences import differing_settings
 from .progress import Progress, progress, progress_by_experiment
+from .snapshot import Snapshot, forget, snapshot
 
 __all__ = [
     "TOO_LONG",
+    "ArmPassRates",
     "ArmSummary",
     "BestArm",
     "Comparison",
     "Progress",
+    "Snapshot",
     "Summary",
     "Unscored",
     "best_arms",
     "differing_settings",
+    "forget",
+    "pass_rates",
     "progress",
     "progress_by_experiment",
+    "snapshot",
     "summary",
 ]

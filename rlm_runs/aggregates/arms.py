@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, cast
+from typing import cast
 
+import numpy as np
 from django.db.models import Avg, Count, Q, Sum
+from numpy.typing import NDArray
 
+from .. import statistics
 from ..models import Arm, Experiment, Rollout
-from ..models.experiments import RolloutQuerySet, Scaffold
-from ..statistics import Interval, Paired, compare_paired, mean_interval
-from .counting import BEGUN_AND_ENDED, CANCELLED, COMPLETED, FAILED, TOO_LONG, Unscored
-from .differences import differing_settings
+from ..models.experiments import Scaffold
+from ..statistics import Interval, Paired, PassRate
+from .counting import BEGUN_AND_ENDED, COMPLETED, Unscored
+from .dimensions import ArmParts, arm_parts
+from .frame import Frame
+from .measures import MEASURES
+from .points import Cell, Cut, LeftOut, bounds, cut, lifts, means
+from .snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Money:
+    """What an arm cost, all attempts together; `unpriced` counts the rollouts of which that is not known."""
+
+    total: Decimal = Decimal(0)
+    priced: int = 0
+    unpriced: int = 0
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm and what its rollouts came to. Means of tokens, calls and seconds are over the rollouts that ran.
+    """One arm and what its rollouts came to. All means are over the rollouts that count, as the switch says.
 
     `differs` are the settings in which it differs from other arms; `group` what it shares with those that it
-    competes with, `series` what sets it apart from them.
+    competes with, `series` what sets it apart from them. A mean is None where no rollout has such a number.
     """
 
     pk: int
@@ -38,40 +54,35 @@ class ArmSummary:
     series: str
     total: int
     scored: int
-    too_long: int
-    failed: int
-    cancelled: int
-    unfinished: int
     counted: int
+    left_out: LeftOut
     reward: Interval | None
-    prompt_tokens: float | None
-    completion_tokens: float | None
-    sub_prompt_tokens: float | None
-    sub_completion_tokens: float | None
-    sub_calls: float | None
-    turns: float | None
-    seconds: float | None
-    mean_cost: Decimal | None
-    total_cost: Decimal
-    priced: int
-    unpriced: int
+    means: Mapping[str, float]
+    cost: Decimal | None
+    money: Money
 
     @property
     def sub_tokens(self) -> float | None:
         """Prompt and completion tokens of the sub-LLMs, mean per rollout."""
-        if self.sub_prompt_tokens is None or self.sub_completion_tokens is None:
-            return None
-        return self.sub_prompt_tokens + self.sub_completion_tokens
+        return self.means.get("sub_tokens")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against the LLM arm of its group, on the examples that both have a reward for."""
+    """An arm against the LLM arm of its group, on the examples that both have a reward for.
+
+    `p` is corrected for all comparisons of the experiment (Holm). `otherwise` is the same comparison with the
+    switch the other way: unscored rollouts as zero where they are left out, and left out where they are zero;
+    None where neither arm has any. `prices` are by how much more of each the arm took, on the same examples.
+    """
 
     group: str
     arm: ArmSummary
     baseline: ArmSummary
     paired: Paired | None
+    p: float | None
+    otherwise: Paired | None
+    prices: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -83,137 +94,219 @@ class Summary:
     comparisons: tuple[Comparison, ...]
 
     @property
-    def left_out(self) -> int:
-        """Rollouts that ended without a reward: what the switch is about."""
-        return sum(arm.too_long + arm.failed for arm in self.arms)
+    def left_out(self) -> LeftOut:
+        """What has no reward, of all arms together."""
+        names = LeftOut.__dataclass_fields__
+        return LeftOut(**{name: sum(getattr(arm.left_out, name) for arm in self.arms) for name in names})
 
 
-def summary(experiment: Experiment, *, unscored: Unscored = Unscored.EXCLUDE) -> Summary:
-    """Arms and comparisons of one experiment. Three queries, however many arms and rollouts."""
-    arms = list(experiment.arms.order_by("position"))
-    sums = {row.pop("arm"): row for row in _arm_sums(experiment.rollouts())}
-    rewards = rewards_by_example(experiment.rollouts(), unscored=unscored)
-    differing = differing_settings(arms)
+def summary(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Summary:
+    """Arms and comparisons of one experiment. Two queries, however many arms and rollouts, and none again."""
+    return snapshot.remembered(("summary", unscored), lambda: _summary(snapshot, unscored))
+
+
+def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
+    ways = {way: by_arm(snapshot, unscored=way) for way in Unscored}
+    rewards = means(ways[unscored], MEASURES["reward"])
+    parts = arm_parts(snapshot.arms)
+    money = snapshot.remembered("money", lambda: _money(snapshot.experiment))
+    process = snapshot.remembered("process sandbox", lambda: _on_process_sandbox(snapshot.experiment))
     summaries = tuple(
-        _arm_summary(arm, differing[arm.pk], sums.get(arm.pk, {}), rewards.get(arm.pk, {})) for arm in arms
+        _arm_summary(
+            arm,
+            cell=ways[unscored].cells[at],
+            parts=parts[arm.pk],
+            reward=rewards[at].interval,
+            means=_means_of(ways[unscored], at),
+            money=money.get(arm.pk, Money()),
+            process_sandbox=arm.pk in process,
+        )
+        for at, arm in enumerate(snapshot.arms)
     )
-    return Summary(unscored=unscored, arms=summaries, comparisons=tuple(_comparisons(summaries, rewards)))
+    return Summary(unscored=unscored, arms=summaries, comparisons=_comparisons(summaries, ways, unscored))
 
 
-def _arm_sums(rollouts: RolloutQuerySet) -> Iterable[dict[str, Any]]:
-    """Counts of all rollouts of each arm, and means of those that began and ended."""
-
-    def mean(column: str) -> Avg:
-        return Avg(column, filter=BEGUN_AND_ENDED)
-
-    rows = rollouts.values("arm").annotate(
-        total=Count("id"),
-        scored=Count("id", filter=COMPLETED & Q(reward__isnull=False)),
-        refused=Count("id", filter=FAILED & Q(stop_reason=TOO_LONG)),
-        failed=Count("id", filter=FAILED & ~Q(stop_reason=TOO_LONG)),
-        cancelled=Count("id", filter=CANCELLED),
-        unfinished=Count("id", filter=Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])),
-        on_process_sandbox=Count("id", filter=Q(sandbox_backend="process")),
-        mean_prompt_tokens=mean("main_prompt_tokens"),
-        mean_completion_tokens=mean("main_completion_tokens"),
-        mean_sub_prompt_tokens=mean("sub_prompt_tokens"),
-        mean_sub_completion_tokens=mean("sub_completion_tokens"),
-        mean_sub_calls=mean("sub_calls"),
-        mean_turns=mean("turns"),
-        mean_seconds=mean("seconds"),
-        mean_cost=mean("cost"),
-        sum_cost=Sum("cost", default=Decimal(0)) + Sum("earlier_cost", default=Decimal(0)),
-        priced=Count("id", filter=BEGUN_AND_ENDED & Q(cost__isnull=False)),
-        unpriced=Count("id", filter=BEGUN_AND_ENDED & Q(cost=None)),
-    )
-    return cast("Iterable[dict[str, Any]]", rows)
+def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
+    """One cell per arm, in the order of the arms; one that has no rollouts has an empty cell."""
+    frame = snapshot.frame()
+    order = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
+    by_pk = np.argsort(order)
+    codes = by_pk[np.searchsorted(order[by_pk], frame["arm"])]
+    found = cut(frame, [codes], unscored=unscored)
+    numbers = np.array([cell.place[0] for cell in found.cells], dtype=np.int64)
+    numbered = found.frame.with_column("cell", numbers[found.frame["cell"]])
+    cells = {cell.place[0]: cell for cell in found.cells}
+    whole = tuple(cells.get(at) or _empty(at, arm) for at, arm in enumerate(snapshot.arms))
+    return Cut(cells=whole, frame=numbered, unscored=unscored)
 
 
-Rewards = Mapping[int, list[float]]
-"""Example → one reward per repetition."""
+def _empty(at: int, arm: Arm) -> Cell:
+    return Cell(place=(at,), arms=(arm.pk,), total=0, counted=0, left_out=LeftOut())
 
 
-def rewards_by_example(rollouts: RolloutQuerySet, *, unscored: Unscored) -> dict[int, Rewards]:
-    """Arm → example → rewards of its repetitions. One query."""
-    counted = COMPLETED & Q(reward__isnull=False)
-    if unscored is Unscored.ZERO:
-        counted |= FAILED
-    found: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for arm, example, reward in rollouts.filter(counted).values_list("arm_id", "example_id", "reward"):
-        found[arm][example].append(reward or 0.0)
-    return dict(found)
+_MEANS = (
+    "main_prompt_tokens",
+    "main_completion_tokens",
+    "main_tokens",
+    "sub_prompt_tokens",
+    "sub_completion_tokens",
+    "sub_tokens",
+    "sub_calls",
+    "turns",
+    "seconds",
+    "cost",
+)
+
+
+def _means_of(pieces: Cut, at: int) -> dict[str, float]:
+    """The plain means of a cell, of what is known."""
+    own = pieces.frame["cell"] == at
+    found = {}
+    for name in _MEANS:
+        values = pieces.frame[name][own]
+        known = values[~np.isnan(values)]
+        if len(known):
+            found[name] = float(known.mean())
+    return found
 
 
 def _arm_summary(
-    arm: Arm, differs: tuple[tuple[str, str], ...], sums: Mapping[str, Any], rewards: Rewards
+    arm: Arm,
+    *,
+    cell: Cell,
+    parts: ArmParts,
+    reward: Interval | None,
+    means: Mapping[str, float],
+    money: Money,
+    process_sandbox: bool,
 ) -> ArmSummary:
-    own = dict(differs)
-    of_scaffold = [f"{key} {own[key]}" for key in own if key in arm.scaffold_settings]
-    of_group = [f"{key} {value}" for key, value in differs if key not in arm.scaffold_settings]
-    name = Scaffold(arm.scaffold).label if arm.scaffold in Scaffold.values else arm.scaffold
+    cost = means.get("cost")
     return ArmSummary(
         pk=arm.pk,
         position=arm.position,
         environment=arm.environment,
         scaffold=arm.scaffold,
-        scaffold_name=name,
+        scaffold_name=parts.scaffold[0][1],
         model=arm.model,
         simulated=arm.simulated,
-        process_sandbox=bool(sums.get("on_process_sandbox")),
-        differs=differs,
-        group=" · ".join([arm.environment, *of_group]),
-        series=" · ".join([name, *of_scaffold]),
-        total=sums.get("total", 0),
-        scored=sums.get("scored", 0),
-        too_long=sums.get("refused", 0),
-        failed=sums.get("failed", 0),
-        cancelled=sums.get("cancelled", 0),
-        unfinished=sums.get("unfinished", 0),
-        counted=sum(len(values) for values in rewards.values()),
-        reward=_reward_interval(rewards),
-        prompt_tokens=sums.get("mean_prompt_tokens"),
-        completion_tokens=sums.get("mean_completion_tokens"),
-        sub_prompt_tokens=sums.get("mean_sub_prompt_tokens"),
-        sub_completion_tokens=sums.get("mean_sub_completion_tokens"),
-        sub_calls=sums.get("mean_sub_calls"),
-        turns=sums.get("mean_turns"),
-        seconds=sums.get("mean_seconds"),
-        mean_cost=sums.get("mean_cost"),
-        total_cost=sums.get("sum_cost", Decimal(0)),
-        priced=sums.get("priced", 0),
-        unpriced=sums.get("unpriced", 0),
+        process_sandbox=process_sandbox,
+        differs=(*parts.environment[1:], *parts.scaffold[1:]),
+        group=parts.label(of="environment"),
+        series=parts.label(of="scaffold"),
+        total=cell.total,
+        scored=cell.total - cell.left_out.unscored - cell.left_out.cancelled - cell.left_out.unfinished,
+        counted=cell.counted,
+        left_out=cell.left_out,
+        reward=reward,
+        means=means,
+        cost=None if cost is None else Decimal(repr(cost)),
+        money=money,
     )
 
 
-def _comparisons(arms: Sequence[ArmSummary], rewards: Mapping[int, Rewards]) -> Iterable[Comparison]:
+def _money(experiment: Experiment) -> dict[int, Money]:
+    """Arm → what all its attempts cost, to the last digit. One query."""
+    rows = (
+        experiment.rollouts()
+        .values("arm")
+        .annotate(
+            last=Sum("cost", default=Decimal(0)),
+            before=Sum("earlier_cost", default=Decimal(0)),
+            priced=Count("id", filter=BEGUN_AND_ENDED & Q(cost__isnull=False)),
+            unpriced=Count("id", filter=BEGUN_AND_ENDED & Q(cost=None)),
+        )
+    )
+    return {row["arm"]: Money(row["last"] + row["before"], row["priced"], row["unpriced"]) for row in rows}
+
+
+def _on_process_sandbox(experiment: Experiment) -> frozenset[int]:
+    """The arms whose code ran without walls. One query."""
+    found = experiment.rollouts().filter(sandbox_backend="process").order_by()
+    return frozenset(found.values_list("arm", flat=True).distinct())
+
+
+def _comparisons(
+    arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut], unscored: Unscored
+) -> tuple[Comparison, ...]:
     """Each arm that is not an LLM against the first LLM arm of its group."""
-    baselines: dict[str, ArmSummary] = {}
-    for arm in arms:
+    first: dict[str, int] = {}
+    for at, arm in enumerate(arms):
         if arm.scaffold == Scaffold.LLM:
-            baselines.setdefault(arm.group, arm)
-    for arm in arms:
-        baseline = baselines.get(arm.group)
-        if baseline is not None and arm.scaffold != Scaffold.LLM:
-            pair = _paired(rewards.get(baseline.pk, {}), rewards.get(arm.pk, {}))
-            yield Comparison(group=arm.group, arm=arm, baseline=baseline, paired=pair)
+            first.setdefault(arm.group, at)
+    baselines = [None if arm.scaffold == Scaffold.LLM else first.get(arm.group) for arm in arms]
+    other_way = Unscored.EXCLUDE if unscored is Unscored.ZERO else Unscored.ZERO
+    found, otherwise = (lifts(ways[way], MEASURES["reward"], baselines=baselines) for way in (unscored, other_way))
+    adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
+    comparisons = []
+    for at, base in enumerate(baselines):
+        if base is None:
+            continue
+        has_unscored = arms[at].left_out.unscored or arms[base].left_out.unscored
+        comparisons.append(
+            Comparison(
+                group=arms[at].group,
+                arm=arms[at],
+                baseline=arms[base],
+                paired=found[at],
+                p=None if found[at] is None else float(adjusted[at]),
+                otherwise=otherwise[at] if has_unscored else None,
+                prices=_prices(ways[unscored].frame, at, base),
+            )
+        )
+    return tuple(comparisons)
 
 
-def _paired(baseline: Rewards, other: Rewards) -> Paired | None:
-    common = sorted(baseline.keys() & other.keys())
-    return compare_paired(
-        *([sum(of[example]) / len(of[example]) for example in common] for of in (baseline, other))
-    )
+def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
+    """How many times as much of each the arm took as its baseline, on the examples that both have."""
+    own, others = frame["cell"] == at, frame["cell"] == base
+    common = np.isin(frame["example"], np.intersect1d(frame["example"][own], frame["example"][others]))
+    found = {}
+    for name in ("cost", "tokens", "seconds"):
+        values = frame["main_tokens"] + frame["sub_tokens"] if name == "tokens" else frame[name]
+        mine, theirs = _known_mean(values[own & common]), _known_mean(values[others & common])
+        if mine is not None and theirs:
+            found[name] = mine / theirs
+    return found
 
 
-def _reward_interval(rewards: Rewards) -> Interval | None:
-    """Cut to [0, 1] where all rewards lie in it: an environment may give others."""
-    order = sorted(rewards)
-    values = [value for example in order for value in rewards[example]]
-    return mean_interval(
-        values,
-        clusters=[example for example in order for _ in rewards[example]],
-        bounds=(0.0, 1.0) if all(0.0 <= value <= 1.0 for value in values) else None,
-    )
+def _known_mean(values: NDArray[np.float64]) -> float | None:
+    """None of nothing, and where one of the values is not known."""
+    return float(values.mean()) if len(values) and not np.isnan(values).any() else None
+
+
+@dataclass(frozen=True)
+class ArmPassRates:
+    """Of an arm with repetitions: pass@k and pass^k for some k. A success is a reward of 1."""
+
+    arm: ArmSummary
+    at_least_one: tuple[PassRate, ...]
+    all_of_them: tuple[PassRate, ...]
+
+
+def pass_rates(snapshot: Snapshot, *, unscored: Unscored) -> tuple[ArmPassRates, ...]:
+    """Of all arms, where examples have several repetitions; empty where none has."""
+    return snapshot.remembered(("pass rates", unscored), lambda: _pass_rates(snapshot, unscored))
+
+
+def _pass_rates(snapshot: Snapshot, unscored: Unscored) -> tuple[ArmPassRates, ...]:
+    most = int(snapshot.frame()["repetition"].max(initial=0)) + 1
+    if most < 2:
+        return ()
+    pieces = by_arm(snapshot, unscored=unscored)
+    frame = pieces.frame
+    ks = sorted({k for k in (1, 2, 4, 8, 16) if k < most} | {most})
+    found = []
+    for at, arm in enumerate(summary(snapshot, unscored=unscored).arms):
+        own = frame["cell"] == at
+        _, example = np.unique(frame["example"][own], return_inverse=True)
+        attempts = np.bincount(example)
+        successes = np.bincount(example, weights=frame["reward"][own] >= 1)
+        rates = [
+            tuple(statistics.pass_rate(estimate(successes, attempts, k=k), k=k) for k in ks)
+            for estimate in (statistics.pass_at_k, statistics.pass_hat_k)
+        ]
+        found.append(ArmPassRates(arm=arm, at_least_one=rates[0], all_of_them=rates[1]))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -227,13 +320,19 @@ class BestArm:
 def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
     """Experiment → its best arm, for a page of the list. Three queries, and rows of the best arms only."""
     scored = Rollout.objects.filter(COMPLETED, reward__isnull=False, experiment__in=experiments)
-    means = scored.values_list("experiment", "arm").annotate(mean=Avg("reward")).order_by("mean", "-arm")
-    best = {experiment: arm for experiment, arm, _ in means}  # the last one wins: the highest mean
+    averages = scored.values_list("experiment", "arm").annotate(mean=Avg("reward")).order_by("mean", "-arm")
+    best = {experiment: arm for experiment, arm, _ in averages}  # the last one wins: the highest mean
     arms = Arm.objects.in_bulk(best.values())
-    rewards = rewards_by_example(Rollout.objects.filter(arm__in=best.values()), unscored=Unscored.EXCLUDE)
+    rewards: dict[int, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
+    of_best = scored.filter(arm__in=best.values()).order_by("arm", "example_id", "repetition")
+    for arm, example, reward in of_best.values_list("arm_id", "example_id", "reward"):
+        rewards[arm][0].append(cast("float", reward))
+        rewards[arm][1].append(example)
     found = {}
     for experiment, arm in best.items():
-        interval = _reward_interval(rewards[arm]) if arm in rewards else None
+        values, examples = rewards[arm]
+        limits = bounds(MEASURES["reward"], np.array(values))
+        interval = statistics.mean_interval(values, clusters=examples, bounds=limits)
         if interval is not None:
             found[experiment] = BestArm(arm=arms[arm], reward=interval)
     return found

@@ -25,10 +25,10 @@ def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], 
         values: dict[tuple[str, str], set[str]] = defaultdict(set)
         for arm in arms:
             for key in {key for peer in arms if peers_of(peer) == peers_of(arm) for key in settings_of(peer)}:
-                values[peers_of(arm), key].add(_in_words(settings_of(arm).get(key)))
+                values[peers_of(arm), key].add(in_words(settings_of(arm).get(key)))
         for arm in arms:
             keys = [key for (peers, key), seen in values.items() if peers == peers_of(arm) and len(seen) > 1]
-            found[arm.pk] += [(key, _in_words(settings_of(arm).get(key))) for key in sorted(keys)]
+            found[arm.pk] += [(key, in_words(settings_of(arm).get(key))) for key in sorted(keys)]
     return {pk: tuple(pairs) for pk, pairs in found.items()}
 
 
@@ -40,7 +40,8 @@ def _model_settings(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A setting as a reader sees it."""
     if value is None:
         return "none"
     if isinstance(value, bool):

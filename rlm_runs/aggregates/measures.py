@@ -92,7 +92,12 @@ def measure(name: str) -> Measure | None:
     if not name.startswith(_METRIC):
         return MEASURES.get(name)
     key = name.removeprefix(_METRIC)
-    literal = key.replace("'", "''")
+    literal = quoted(key)
     # Metrics are shown as they came: what is not a number there is not known here.
-    number = f"CASE WHEN jsonb_typeof(r.metrics -> '{literal}') = 'number' THEN (r.metrics ->> '{literal}') END"
+    number = f"CASE WHEN jsonb_typeof(r.metrics -> {literal}) = 'number' THEN (r.metrics ->> {literal}) END"
     return Measure(name, key, "", number, higher_is_better=None) if key else None
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of a statement that has placeholders, too."""
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"

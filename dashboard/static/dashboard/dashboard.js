@@ -12,11 +12,15 @@
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawFigures(true));
 
-  // Figures: data from a JSON block; `var(--name)` in it becomes what the theme makes of it.
+  // Figures: panels from a JSON block; `var(--name)` in it becomes what the theme makes of it, `faint(--name)` the
+  // same with little of it left.
   const drawn = new WeakMap();
   function themed(value, style) {
     if (typeof value === "string") {
-      return value.startsWith("var(--") ? style.getPropertyValue(value.slice(4, -1)).trim() : value;
+      const found = /^(var|faint)\((--[\w-]+)\)$/.exec(value);
+      if (!found) return value;
+      const colour = style.getPropertyValue(found[2]).trim();
+      return found[1] === "faint" ? `${colour}33` : colour;
     }
     if (Array.isArray(value)) return value.map((item) => themed(item, style));
     if (value && typeof value === "object") {
@@ -24,24 +28,158 @@
     }
     return value;
   }
+  // Bars whose names do not fit side by side lie down, one group under the other.
+  function laidOut(panel, width) {
+    const axis = panel.layout.xaxis;
+    if (axis.type !== "category" || !axis.ticktext.length) return panel;
+    const longest = Math.max(...axis.ticktext.flatMap((text) => text.split("<br>")).map((line) => line.length));
+    const groups = axis.ticktext.length;
+    const bars = new Set(panel.data.map((trace) => trace.offsetgroup || trace.name)).size;
+    if ((width - 72) / groups >= Math.min(longest * 6.6 + 8, 220) && (width - 72) / groups >= bars * 7) return panel;
+    const names = axis.ticktext.map((text) => (width > 700 ? text.replaceAll("<br>", " · ") : shortened(text, width)));
+    const lines = Math.max(...names.map((text) => text.split("<br>").length));
+    const data = panel.data.map(({ x, y, error_y: error, ...rest }) => ({ ...rest, x: y, y: x, error_x: error, orientation: "h" }));
+    const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
+    return {
+      ...panel, data,
+      layout: { ...panel.layout, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
+        height: 64 + groups * Math.max(lines * 15 + 8, bars * 14 + 12) },
+    };
+  }
+  function shortened(text, width) {
+    const most = Math.max(14, Math.floor(width / 20));
+    return text.split("<br>").map((line) => (line.length > most ? `${line.slice(0, most - 1)}…` : line)).join("<br>");
+  }
+  function placeFor(box, at) {
+    while (box.children.length <= at) {
+      const place = document.createElement("div");
+      place.append(document.createElement("h3"), document.createElement("div"));
+      place.lastChild.className = "figure";
+      box.append(place);
+    }
+    return box.children[at];
+  }
   function drawFigures(again) {
     if (!window.Plotly) return;
     const style = getComputedStyle(root);
     for (const box of document.querySelectorAll("[data-figure]")) {
       const source = document.getElementById(box.dataset.figure);
       if (!source || (!again && drawn.get(box) === source.textContent)) continue;
-      const isFirst = !drawn.has(box);
       drawn.set(box, source.textContent);
       const figure = themed(JSON.parse(source.textContent), style);
-      Plotly.react(box, figure.data, figure.layout, { displayModeBar: false, responsive: true }).then(() => {
-        if (!isFirst) return;
-        box.on("plotly_click", (event) => {
-          const link = event.points[0].customdata && event.points[0].customdata[0];
-          if (typeof link === "string" && link.startsWith("/")) location.assign(link);
-        });
-      });
+      while (box.children.length > figure.panels.length) { Plotly.purge(box.lastChild.lastChild); box.lastChild.remove(); }
+      box.classList.toggle("several", figure.panels.length > 1);
+      // All places first: what is drawn takes the width that it has then.
+      const places = figure.panels.map((panel, at) => placeFor(box, at));
+      figure.panels.forEach((panel, at) => drawPanel(places[at], panel, figure, box));
     }
   }
+  function drawPanel(place, panel, figure, box) {
+    const [title, plot] = place.children;
+    const isFirst = !plot.dataset.drawn;
+    plot.dataset.drawn = "yes";
+    title.textContent = figure.panels.length > 1 ? panel.title : "";
+    title.hidden = !title.textContent;
+    const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth);
+    Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true }).then(() => {
+      if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
+    });
+  }
+  // The rollouts behind a bar or mark: its own filter, or its trace's with the number of its example.
+  function openRollouts(point, rollouts) {
+    const own = point.customdata;
+    const query = Array.isArray(own) ? own[0] : [point.data.meta, `example:${own}`].filter(Boolean).join(" ");
+    if (!query) return;
+    const address = `${rollouts}?q=${encodeURIComponent(query)}`;
+    if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
+  }
+  let lastWidth = innerWidth;
+  let resizing = 0;
+  addEventListener("resize", () => {
+    if (innerWidth === lastWidth) return;
+    lastWidth = innerWidth;
+    clearTimeout(resizing);
+    resizing = setTimeout(() => drawFigures(true), 200);
+  });
+
+  // A figure as one file: title, legend and panels on one sheet, in the colours that the page has.
+  const escaped = (text) => text.replace(/[&<>"]/g, (found) => `&#${found.charCodeAt(0)};`);
+  async function sheet(box) {
+    const style = getComputedStyle(root);
+    const figure = themed(JSON.parse(document.getElementById(box.querySelector("[data-figure]").dataset.figure).textContent), style);
+    const [ink, soft, paper, font] = ["--ink", "--soft", "--paper", "--sans"].map((name) => style.getPropertyValue(name).trim());
+    const columns = figure.panels.length > 4 ? 3 : Math.min(figure.panels.length, 2);
+    const width = columns === 1 ? 900 : 480;
+    const words = (text, x, y, size, fill, weight) => `<text x="${x}" y="${y}" font-size="${size}" fill="${fill}" font-weight="${weight || 400}">${escaped(text)}</text>`;
+    const parts = [words(figure.title, 16, 32, 18, ink, 600)];
+    let [x, y] = [16, 58];
+    for (const entry of figure.legend) {
+      const name = entry.pattern ? `${entry.name} (${entry.pattern})` : entry.name;
+      const long = 40 + name.length * 7;
+      if (x > 16 && x + long > columns * width) { x = 16; y += 20; }
+      parts.push(`<rect x="${x}" y="${y - 10}" width="12" height="12" fill="${escaped(entry.colour)}"/>`, words(name, x + 18, y, 12, ink));
+      x += long;
+    }
+    y += 16;
+    for (let start = 0; start < figure.panels.length; start += columns) {
+      const row = figure.panels.slice(start, start + columns).map((panel) => laidOut(panel, width));
+      const height = Math.max(...row.map((panel) => panel.layout.height));
+      for (const [at, panel] of row.entries()) {
+        const layout = { ...panel.layout, width, height: panel.layout.height };
+        const image = decodeURIComponent((await Plotly.toImage({ data: panel.data, layout }, { format: "svg", width, height: layout.height })).replace(/^data:image\/svg\+xml,/, ""));
+        if (figure.panels.length > 1) parts.push(words(panel.title, at * width + 16, y + 16, 13, ink, 600));
+        parts.push(image.replace(/^<svg /, `<svg x="${at * width}" y="${y + 20}" `));
+      }
+      y += height + 36;
+    }
+    for (const line of figure.caption.match(new RegExp(`.{1,${Math.floor(columns * width / 6.4)}}(\\s|$)`, "g")) || []) {
+      parts.push(words(line.trim(), 16, y, 11, soft));
+      y += 16;
+    }
+    const [w, h] = [columns * width, y + 8];
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" font-family="${escaped(font)}"><rect width="${w}" height="${h}" fill="${paper}"/>${parts.join("")}</svg>`;
+    return { svg, width: w, height: h };
+  }
+  async function download(button) {
+    const box = document.getElementById(button.dataset.target);
+    const { svg, width, height } = await sheet(box);
+    const address = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+    if (button.dataset.download === "svg") save(address, `${box.dataset.name}.svg`);
+    else {
+      const image = new Image();
+      await new Promise((done, failed) => { image.onload = done; image.onerror = failed; image.src = address; });
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [width * 2, height * 2];
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      save(canvas.toDataURL("image/png"), `${box.dataset.name}.png`);
+    }
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+  function save(address, name) {
+    const link = document.createElement("a");
+    [link.href, link.download] = [address, name];
+    link.click();
+  }
+
+  // What is ticked in a table, and how far it is scrolled, outlives its being sent again.
+  const kept = { ticked: new Set(), scrolled: new Map() };
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target } = event.detail;
+    kept.ticked = new Set([...target.querySelectorAll("[data-keep]:checked")].map((box) => box.value));
+    for (const part of [target, ...target.querySelectorAll(".scroll")]) {
+      if (part.scrollLeft) kept.scrolled.set(part.getAttribute("aria-label"), part.scrollLeft);
+    }
+  });
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    for (const box of document.querySelectorAll("[data-keep]")) box.checked ||= kept.ticked.has(box.value);
+    const { target } = event.detail;
+    for (const part of [target, ...target.querySelectorAll(".scroll")]) {
+      const left = kept.scrolled.get(part.getAttribute("aria-label"));
+      if (left) part.scrollLeft = left;
+    }
+    kept.ticked.clear();
+    kept.scrolled.clear();
+  });
 
   // Keys. Never while one is typing, never with a modifier.
   const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
@@ -106,6 +244,7 @@
     if (button.matches("[data-theme-switch]")) switchTheme();
     if (button.matches("[data-help]")) toggleHelp();
     if (button.matches("[data-copy]")) copy(button);
+    if (button.matches("[data-download]")) download(button);
   });
   async function copy(button) {
     const source = document.getElementById(button.dataset.copy);

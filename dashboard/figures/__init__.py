@@ -1,0 +1,32 @@
+"""Figures: what there is to plot (`specs`), what an address asks for (`asked`), the numbers (`build`, `chart`), and
+what is made of them: data for plotly (`plots`, `look`), rows (`tables`) and words (`captions`).
+"""
+
+from .asked import Asked, FigureForm, opening, title
+from .build import chart
+from .captions import caption
+from .chart import Chart
+from .plots import legend, plotted, shapes
+from .specs import FIGURES, Entry, Part, Spec, entries
+from .tables import COLUMNS, as_csv, rows
+
+__all__ = [
+    "COLUMNS",
+    "FIGURES",
+    "Asked",
+    "Chart",
+    "Entry",
+    "FigureForm",
+    "Part",
+    "Spec",
+    "as_csv",
+    "caption",
+    "chart",
+    "entries",
+    "legend",
+    "opening",
+    "plotted",
+    "rows",
+    "shapes",
+    "title",
+]

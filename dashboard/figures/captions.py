@@ -1,0 +1,111 @@
+"""What a figure counts and what it leaves out, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rlm_runs.aggregates import Unscored
+from rlm_runs.aggregates.points import LeftOut
+from rlm_runs.statistics import Interval
+
+from ..formatting import mean, plural
+from .chart import Chart
+
+_NAMED = 2
+_HOW = {
+    Unscored.EXCLUDE: "are left out",
+    Unscored.ZERO: "count as reward 0, with the tokens, seconds and dollars that they took",
+    Unscored.COMMON: "are left out, and with each its example in every arm",
+}
+_OTHERWISE = {
+    Unscored.EXCLUDE: "Left out",
+    Unscored.ZERO: "Counted as zero",
+    Unscored.COMMON: "On the examples that all arms finished",
+}
+_SHOWN = {
+    "bars": "Bars are means, whiskers 95 % intervals.",
+    "stack": "Bars are means, from the axis: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
+    "line": "Marks are means of bins, at the mean of what is in them; whiskers are 95 % intervals.",
+    "curve": "Lines are rolling means over neighbouring examples, bands 95 % intervals point by point.",
+    "dots": "Each mark is a rollout, those of the series a little apart; the table has the means of bins.",
+    "tradeoff": "Marks are means, whiskers 95 % intervals both ways.",
+}
+
+
+def caption(chart: Chart) -> str:
+    """What is shown, what is left out, and what the figure's own notes are."""
+    forms = list(dict.fromkeys(panel.form for panel in chart.panels))
+    words = [_SHOWN[form] for form in forms if form in _SHOWN][:2]
+    if any(point.paired for point in chart.points):
+        words.append("A lift is the mean difference on the examples that both have; p is in the table.")
+    if any(point.measure == "main-token efficiency" for point in chart.points):
+        words.append("An efficiency is taken on the examples that both have.")
+    if counts := unscored_words(chart.left_out):
+        words.append(f"{counts} {_HOW[chart.unscored]}.")
+    words += effects(chart)
+    if others := _others(chart.left_out):
+        words.append(f"{others} count in no way.")
+    unknown = max((point.unknown for point in chart.points), default=0)
+    if unknown:
+        words.append(
+            f"What is not known (of up to {plural(unknown, 'rollout')} in a point) is left out, too."
+        )
+    dots = sum(len(curve.x) for panel in chart.panels for curve in panel.curves)
+    away = sum(curve.left_away for panel in chart.panels for curve in panel.curves)
+    if away:
+        words.append(
+            f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; the table has all."
+        )
+    return " ".join([*words, *chart.notes])
+
+
+def unscored_words(left_out: LeftOut) -> str:
+    """27 too long and 2 failed; empty of none."""
+    return _listed([(left_out.too_long, "too long"), (left_out.unjudged, "unjudged"), (left_out.failed, "failed")])
+
+
+def _others(left_out: LeftOut) -> str:
+    return _listed([(left_out.cancelled, "cancelled"), (left_out.unfinished, "unfinished")])
+
+
+def _listed(counts: Sequence[tuple[int, str]]) -> str:
+    return " and ".join(f"{number:,} {word}" for number, word in counts if number)
+
+
+def effects(chart: Chart) -> Iterator[str]:
+    """What the other states of the switch would make of the means that they change most."""
+    for way in Unscored:
+        changes = [_Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way]) for each in chart.effects]
+        seen = sorted((each for each in changes if each.is_seen), key=lambda each: -each.size)
+        if seen:
+            more = f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
+            yield f"{_OTHERWISE[way]}, {'; '.join(each.words for each in seen[:_NAMED])}{more}."
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One mean as it is now, and as it would be then."""
+
+    label: str
+    now: Interval | None
+    then: Interval | None
+
+    @property
+    def size(self) -> float:
+        return abs((self.then.mean if self.then else 0.0) - (self.now.mean if self.now else 0.0))
+
+    @property
+    def is_seen(self) -> bool:
+        return self.now != self.then and _said(self.now) != _said(self.then)
+
+    @property
+    def words(self) -> str:
+        return f"{self.label} would be {_said(self.then)} instead of {_said(self.now)}"
+
+
+def _said(interval: Interval | None) -> str:
+    if interval is None:
+        return "without a mean"
+    number = f"{interval.mean:.3g}" if abs(interval.mean) < 100 else mean(interval.mean)
+    return f"{number} (n {interval.n:,})"

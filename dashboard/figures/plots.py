@@ -1,0 +1,426 @@
+"""A figure in numbers as data for plotly, panel by panel. Pure: no store, no request.
+
+Each point carries the filter of the rollouts behind it, then the words of its hover; the page's script makes a link
+of the one and plotly shows the other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlm_runs.statistics import Interval
+
+from ..formatting import count
+from .chart import Chart, Panel, Point, Series
+from .look import (
+    PATTERN_WORDS,
+    PATTERNS,
+    SYMBOL_MARKS,
+    SYMBOLS,
+    colour,
+    dash,
+    faint,
+    frame,
+    pattern,
+    plain,
+    symbol,
+)
+
+MOST_POINTS = 480
+_HEAVIEST = 110_000
+"""Bytes of all panels together."""
+_BAR = 0.07
+"""The widest a bar may be, of the figure's width."""
+_ALONE, _AMONG = 320, 260
+_LOW = 0.5
+"""Rewards that stay below this have an axis of their own; others one from 0 to 1, so that figures compare."""
+_DECADES = 300
+"""A logarithmic axis that is shorter than this has room for 2 and 5 between the powers of ten."""
+_APART = 0.03
+"""How far marks of different series stand apart that would hide each other."""
+_SHADES = (1.0, 0.7, 0.45, 0.22)
+"""How opaque the four parts of a token bar are, from the bottom up."""
+Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
+"""Traces, the axis along, and the axis up."""
+
+_HOVER = "%{customdata[1]}<extra></extra>"
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One colour and pattern, or one shape, of the figure."""
+
+    scaffold: str
+    name: str
+    pattern: str
+    colour: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """The panels that a page can carry, `title`, `form`, `data` and `layout` each; `left_away` counts the points of
+    the others.
+    """
+
+    panels: list[dict[str, Any]]
+    left_away: int
+
+
+def plotted(chart: Chart) -> Plotted:
+    """As many panels, whole ones, as a page can carry; of the first, as many points."""
+    height = _ALONE if len(chart.panels) == 1 else _AMONG
+    panels: list[dict[str, Any]] = []
+    weight = shown = 0
+    for panel in chart.panels:
+        own = replace(panel, points=panel.points[:MOST_POINTS])
+        made = _plotted(chart, own, height=height)
+        while not panels and _weight(made) > _HEAVIEST and len(own.points) > 1:
+            own = replace(own, points=own.points[: len(own.points) // 2])
+            made = _plotted(chart, own, height=height)
+        weight += _weight(made)
+        if panels and (weight > _HEAVIEST or shown + len(own.points) > MOST_POINTS):
+            break
+        panels.append(made)
+        shown += len(own.points)
+    return Plotted(panels, left_away=len(chart.points) - shown)
+
+
+def _weight(panel: dict[str, Any]) -> int:
+    """Bytes of a panel in a page, where each angle and ampersand is six."""
+    text = json.dumps(panel)
+    return len(text) + 5 * sum(map(text.count, "<>&"))
+
+
+def legend(chart: Chart) -> tuple[LegendEntry, ...]:
+    """What colours and patterns stand for, in words where a pattern does."""
+    return tuple(
+        LegendEntry(each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each))
+        for each in chart.series
+        if each.name
+    )
+
+
+def _mark(series: Series) -> str:
+    return "" if series.scaffold else SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
+
+
+def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
+    """What the shapes of a scatter of means stand for; empty for other figures."""
+    if not any(panel.form == "tradeoff" for panel in chart.panels) or len(chart.groups) < 2:
+        return ()
+    return tuple(
+        LegendEntry("", value.label, "", mark=SYMBOL_MARKS[at % len(SYMBOL_MARKS)])
+        for at, value in enumerate(chart.groups)
+    )
+
+
+def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
+    makers = {
+        "bars": _bars,
+        "stack": _stacked,
+        "line": _line,
+        "curve": _curves,
+        "dots": _dots,
+        "tradeoff": _tradeoff,
+    }
+    data, x, y = makers[panel.form](chart, panel)
+    layout = frame(x=x, y={"title": {"text": panel.y, "standoff": 8}, **y}, height=height)
+    if panel.form in ("bars", "stack"):
+        series = len({point.series for point in panel.points})
+        groups = len({point.group for point in panel.points})
+        layout |= {
+            "barmode": "group",
+            # Few bars stay slim instead of filling the page.
+            "bargap": max(0.28, 1 - _BAR * groups * max(series, 1)),
+            "bargroupgap": 0.08,
+        }
+    return {"title": plain(panel.title), "form": panel.form, "data": data, "layout": layout}
+
+
+def _by_series(panel: Panel) -> dict[Series, list[Point]]:
+    found: dict[Series, list[Point]] = {}
+    for point in panel.points:
+        found.setdefault(point.series, []).append(point)
+    return found
+
+
+def _bars(chart: Chart, panel: Panel) -> Plot:
+    data = []
+    for series, points in _ordered(chart, panel).items():
+        known = [point for point in points if point.value]
+        means = [point.value.mean for point in known if point.value]
+        data.append(
+            {
+                "type": "bar",
+                "name": plain(series.name),
+                "x": [plain(point.group) for point in known],
+                "y": [mean - panel.base for mean in means],
+                "base": panel.base,
+                "error_y": _error(known),
+                "marker": {"color": colour(series), "pattern": {"shape": pattern(series), "solidity": 0.3}},
+                "customdata": [_custom(point) for point in known],
+                "hovertemplate": _HOVER,
+            }
+        )
+    return data, _categories(chart, panel), _value_axis(panel)
+
+
+def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
+    """The points of each series, in the order of the legend."""
+    found = _by_series(panel)
+    return {series: found[series] for series in chart.series if series in found}
+
+
+def _stacked(chart: Chart, panel: Panel) -> Plot:
+    """A bar per series and group, of four shades: what is main or sub, prompt or completion."""
+    data = []
+    parts = list(dict.fromkeys(point.measure for point in panel.points))
+    for series, points in _ordered(chart, panel).items():
+        tops: dict[str, float] = {}
+        for shade, name in zip(_SHADES, parts, strict=False):
+            own = [point for point in points if point.measure == name and point.value]
+            heights = [point.value.mean for point in own if point.value]
+            base = [tops.get(point.group, 0.0) for point in own]
+            for point, height in zip(own, heights, strict=True):
+                tops[point.group] = tops.get(point.group, 0.0) + height
+            data.append(
+                {
+                    "type": "bar",
+                    "name": plain(f"{series.name}: {name}" if series.name else name),
+                    "offsetgroup": str(chart.series.index(series)),
+                    "x": [plain(point.group) for point in own],
+                    "y": heights,
+                    "base": base,
+                    "opacity": shade,
+                    "marker": {
+                        "color": colour(series),
+                        "pattern": {"shape": pattern(series), "solidity": 0.3},
+                        "line": {"color": "var(--ink)", "width": 0.5},
+                    },
+                    "customdata": [_custom(point) for point in own],
+                    "hovertemplate": _HOVER,
+                }
+            )
+    return data, _categories(chart, panel), {"rangemode": "tozero", "exponentformat": "SI"}
+
+
+def _line(chart: Chart, panel: Panel) -> Plot:
+    data: list[dict[str, Any]] = []
+    for series, points in _ordered(chart, panel).items():
+        known = [point for point in points if point.value and point.x]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain(series.name),
+                "x": [point.x.mean for point in known if point.x],
+                "y": [point.value.mean for point in known if point.value],
+                "error_y": _error(known, ink=colour(series)),
+                "line": {"color": colour(series), "width": 2, "dash": dash(series)},
+                "marker": {"color": colour(series), "symbol": symbol(series), "size": 8},
+                "customdata": [_custom(point) for point in known],
+                "hovertemplate": _HOVER,
+            }
+        )
+    return data, _number_axis(panel), _value_axis(panel)
+
+
+def _curves(chart: Chart, panel: Panel) -> Plot:
+    """Rolling means with their bands, which end where there is no spread to see."""
+    data: list[dict[str, Any]] = []
+    for curve in panel.curves:
+        x = [_rounded(each) for each in curve.x.tolist()]
+        band = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip"}
+        low, high = (
+            [_rounded(mean if math.isnan(limit) else limit) for limit, mean in zip(each, curve.y, strict=True)]
+            for each in (curve.low.tolist(), curve.high.tolist())
+        )
+        data.append({**band, "y": low})
+        data.append({**band, "y": high, "fill": "tonexty", "fillcolor": faint(curve.series)})
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": plain(curve.series.name),
+                "x": x,
+                "y": [_rounded(each) for each in curve.y.tolist()],
+                "line": {"color": colour(curve.series), "width": 2, "dash": dash(curve.series)},
+                "hovertemplate": f"<b>{plain(curve.series.name)}</b><br>%{{y:.4~g}} around %{{x:,.4~g}}<extra></extra>",
+            }
+        )
+    return data, _number_axis(panel), _value_axis(panel)
+
+
+def _dots(chart: Chart, panel: Panel) -> Plot:
+    """Single rollouts. Their links are made of the trace's filter and the number of the example.
+
+    Where all values are 0 or 1, each series stands a little apart from the others.
+    """
+    whole = [set(curve.y.tolist()) <= {0.0, 1.0} for curve in panel.curves]
+    apart = _APART if all(whole) else 0.0
+    middle = (len(panel.curves) - 1) / 2
+    data = []
+    for at, curve in enumerate(panel.curves):
+        values = [_rounded(each) for each in curve.y.tolist()]
+        name = plain(curve.series.name)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [_rounded(each) for each in curve.x.tolist()],
+                "y": [_rounded(each + (middle - at) * apart) for each in values],
+                "marker": {"color": colour(curve.series), "symbol": symbol(curve.series), "size": 7, "opacity": 0.5},
+                "meta": curve.query,
+                "text": values,
+                "customdata": curve.examples.tolist(),
+                "hovertemplate": f"<b>{name}</b>, example %{{customdata}}<br>%{{text}} at %{{x:,.6~g}}<extra></extra>",
+            }
+        )
+    return data, _number_axis(panel), _value_axis(panel)
+
+
+def _tradeoff(chart: Chart, panel: Panel) -> Plot:
+    """A mark per arm with intervals both ways: colour says the series, shape the group."""
+    places = {value.label: at for at, value in enumerate(chart.groups)}
+    several = len(chart.groups) > 1
+    data: list[dict[str, Any]] = []
+    for series, points in _ordered(chart, panel).items():
+        known = [point for point in points if point.value and point.x]
+        marks = [SYMBOLS[places[point.group] % len(SYMBOLS)] for point in known]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(series.name),
+                "x": [point.x.mean for point in known if point.x],
+                "y": [point.value.mean for point in known if point.value],
+                "error_y": _error(known, ink=colour(series)),
+                "error_x": _error(known, ink=colour(series), along_x=True),
+                "marker": {
+                    "color": colour(series),
+                    "symbol": marks if several else symbol(series),
+                    "size": 11,
+                    "line": {"color": "var(--paper)", "width": 1},
+                    "opacity": 1 if series.number == 0 or not series.scaffold else 0.6,
+                },
+                "customdata": [_custom(point) for point in known],
+                "hovertemplate": _HOVER,
+            }
+        )
+    return data, {**_number_axis(panel), "rangemode": "tozero"}, _value_axis(panel)
+
+
+def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = False) -> dict[str, Any]:
+    """Whiskers. One without an upper limit leaves the plot."""
+    found = [point.x if along_x else point.value for point in points]
+    far = 100 * max((abs(each.mean) for each in found if each), default=0.0)
+
+    def above(interval: Interval | None) -> float:
+        if interval is None or interval.low is None:
+            return 0.0
+        return far if interval.high is None else interval.high - interval.mean
+
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [above(each) for each in found],
+        "arrayminus": [each.mean - each.low if each and each.low is not None else 0 for each in found],
+        "color": ink,
+        "thickness": 1,
+        "width": 4,
+    }
+
+
+def _custom(point: Point) -> list[str]:
+    return [point.query or "", hover(point)]
+
+
+def hover(point: Point) -> str:
+    """Exact values, in the few tags that plotly knows."""
+    name = plain(point.series.name)
+    lines = [" on ".join(filter(None, (f"<b>{name}</b>" if name else "", plain(point.group))))]
+    if point.value:
+        interval = point.value
+        lines.append(f"{plain(point.measure)} {interval.mean:.6g}, n {interval.n:,} of {point.total:,}")
+        if interval.low is not None:
+            upper = "no upper limit" if interval.high is None else f"{interval.high:.4g}"
+            lines.append(f"95 %: {interval.low:.4g} to {upper} ({interval.method})")
+        else:
+            lines.append(interval.method)
+    if point.x and point.x.method != "bin":
+        lines.append(f"at {point.x.mean:,.6g}")
+    if point.paired:
+        lines.append(f"better on {point.paired.better}, worse on {point.paired.worse}, p = {point.paired.p:.3g}")
+    lines.append(", ".join(left_out_words(point)))
+    return "<br>".join(line for line in lines if line)
+
+
+def left_out_words(point: Point) -> list[str]:
+    """How many have no reward, or not this number, and why."""
+    words = [
+        f"{count(number)} {name.replace('_', ' ')}" for name, number in vars(point.left_out).items() if number
+    ]
+    return [*words, f"{count(point.unknown)} not known"] if point.unknown else words
+
+
+def _categories(chart: Chart, panel: Panel) -> dict[str, Any]:
+    """The range is said, so that groups stand in their places before they have a bar."""
+    present = {point.group for point in panel.points}
+    groups = [value.label for value in chart.groups if value.label in present]
+    counts: dict[str, set[int]] = {group: set() for group in groups}
+    for point in panel.points:
+        counts[point.group].add(point.value.n if point.value else 0)
+    return {
+        "type": "category",
+        "showgrid": False,
+        "categoryorder": "array",
+        "categoryarray": [plain(group) for group in groups],
+        "range": [-0.5, len(groups) - 0.5],
+        "tickmode": "array",
+        "tickvals": list(range(len(groups))),
+        "ticktext": [f"{plain(group).replace(' · ', '<br>')}<br>{_n(counts[group])}" for group in groups],
+        "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by), "standoff": 8},
+    }
+
+
+def _n(counts: set[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"n {low:,}" if low == high else f"n {low:,} to {high:,}"
+
+
+def _number_axis(panel: Panel) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": {"text": plain(panel.x), "standoff": 8}, "exponentformat": "SI", "nticks": 8}
+    if not panel.log:
+        return axis
+    places = [point.x.mean for point in panel.points if point.x and point.x.mean > 0]
+    few_decades = not places or max(places) / min(places) < _DECADES
+    return {**axis, "type": "log", "dtick": "D2" if few_decades else 1}
+
+
+def _value_axis(panel: Panel) -> dict[str, Any]:
+    """From 0 for what starts there; rewards from 0 to 1."""
+    limits = [
+        limit
+        for point in panel.points
+        if point.value
+        for limit in (point.value.low, point.value.mean, point.value.high)
+        if limit is not None
+    ]
+    dots = [each for curve in panel.curves for each in (float(curve.y.min()), float(curve.y.max()))]
+    top = max([*limits, *dots], default=1.0)
+    if panel.y.endswith("reward") and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
+        return {"range": [-0.1 if panel.form == "dots" else 0, 1.1 if panel.form == "dots" else 1.04], "tickformat": ".1f", "dtick": 0.2}
+    if any(point.value and point.value.low is not None and point.value.high is None for point in panel.points):
+        return {"range": [min(0.0, *limits), 1.25 * max(limits)], "exponentformat": "SI"}
+    return {"rangemode": "tozero", "exponentformat": "SI"}
+
+
+def _rounded(number: float) -> float:
+    """Six digits are more than a screen can show."""
+    return float(f"{number:.6g}")

@@ -1,0 +1,163 @@
+"""The numbers of a figure: rollouts cut up by up to three dimensions, and what each piece comes to.
+
+Pure: frames and groupings in, intervals and tests out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import statistics
+from ..statistics import Interval, Paired, Table
+from .counting import Unscored, counted
+from .frame import Frame, Outcome
+from .measures import Measure
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Rollouts that ended without a reward, by why, and those that did not end, whatever they count as."""
+
+    too_long: int = 0
+    unjudged: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    unfinished: int = 0
+
+    @property
+    def unscored(self) -> int:
+        """Those that the switch is about."""
+        return self.too_long + self.unjudged + self.failed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece: its place along each dimension, the arms in it, and how many of its rollouts count."""
+
+    place: tuple[int, ...]
+    arms: tuple[int, ...]
+    total: int
+    counted: int
+    left_out: LeftOut
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A frame cut into cells. `frame` has the rollouts that count, and `cell` their number in `cells`."""
+
+    cells: tuple[Cell, ...]
+    frame: Frame
+    unscored: Unscored
+
+
+def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
+    """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
+    codes = np.stack(dimensions) if dimensions else np.zeros((1, len(frame)), dtype=np.int64)
+    inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
+    frame, codes = frame.where(inside), codes[:, inside]
+    places, cell_of = np.unique(codes, axis=1, return_inverse=True)
+    numbered = frame.with_column("cell", cell_of.reshape(-1))
+    kept = counted(numbered, unscored)
+    number = places.shape[1]
+    totals = np.bincount(numbered["cell"], minlength=number)
+    counts = np.bincount(kept["cell"], minlength=number)
+    outcomes = [np.bincount(numbered["cell"][numbered["outcome"] == each], minlength=number) for each in Outcome]
+    pairs = np.unique(np.stack([numbered["cell"], numbered["arm"]]), axis=1)
+    cells = tuple(
+        Cell(
+            place=tuple(places[:, at].tolist()),
+            arms=tuple(pairs[1][pairs[0] == at].tolist()),
+            total=int(totals[at]),
+            counted=int(counts[at]),
+            left_out=LeftOut(*(int(outcomes[outcome][at]) for outcome in list(Outcome)[1:])),
+        )
+        for at in range(number)
+    )
+    return Cut(cells=cells, frame=kept, unscored=unscored)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A measure over the rollouts of a cell; `unknown` counts those that count and have no such number."""
+
+    interval: Interval | None
+    unknown: int
+
+
+def means(pieces: Cut, measure: Measure) -> list[Mean]:
+    """The mean of a measure in each cell, with its interval clustered by example."""
+    values = pieces.frame[measure.name]
+    unknown = np.bincount(pieces.frame["cell"][np.isnan(values)], minlength=len(pieces.cells))
+    found = statistics.mean_intervals(
+        table(pieces, measure.name), bounds=bounds(measure, values), proportion=is_share(measure)
+    )
+    return [Mean(interval, int(number)) for interval, number in zip(found, unknown, strict=True)]
+
+
+def table(pieces: Cut, *names: str) -> Table:
+    """The first measure by cell and example, of the rollouts that have all that are named."""
+    columns = [pieces.frame[name] for name in names]
+    known = ~np.isnan(np.stack(columns)).any(axis=0)
+    return Table.of(
+        columns[0][known],
+        examples=pieces.frame["example"][known],
+        arms=pieces.frame["cell"][known],
+        arm_ids=np.arange(len(pieces.cells)),
+        example_ids=np.unique(pieces.frame["example"]),
+    )
+
+
+def is_share(measure: Measure) -> bool:
+    """Whether its 0 and 1 are no and yes, and no counts."""
+    return measure.name == "reward" or measure.name.startswith("metric.")
+
+
+def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]:
+    """Between what its mean can lie: what is counted is not negative, and rewards from 0 to 1 stay there."""
+    known = values[~np.isnan(values)]
+    if len(known) and known.min() < 0:
+        return -np.inf, np.inf
+    return 0.0, 1.0 if is_share(measure) and len(known) and known.max() <= 1 else np.inf
+
+
+def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> list[Paired | None]:
+    """Each cell against its baseline's cell, paired by example; None for the baselines, and without one."""
+    pairs = [(base, at) for at, base in enumerate(baselines) if base is not None and base != at]
+    found = iter(statistics.compare_arms(table(pieces, measure.name), pairs=pairs)) if pairs else iter(())
+    return [next(found) if base is not None and base != at else None for at, base in enumerate(baselines)]
+
+
+def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interval | None]:
+    """Mean reward ÷ mean main-model tokens of each cell, relative to that of its baseline, on the examples that
+    both have. None without a baseline, or with one whose reward or tokens are 0, and where rewards are negative.
+    """
+    rewards = table(pieces, "reward", "main_tokens")
+    tokens = table(pieces, "main_tokens", "reward")
+    found: list[Interval | None] = [None] * len(pieces.cells)
+    if (rewards.sums < 0).any():
+        return found
+    for base in sorted({each for each in baselines if each is not None}):
+        rows = [at for at, of in enumerate(baselines) if of == base]
+        numerators, denominators = (_rows(each, rows) for each in (rewards, tokens))
+        ratios = statistics.ratio_intervals(numerators, denominators, baseline=rows.index(base))
+        for at, ratio in zip(rows, ratios, strict=True):
+            found[at] = ratio
+    return found
+
+
+def _rows(whole: Table, rows: Sequence[int]) -> Table:
+    """Some rows of a table, with the examples that they have."""
+    chosen = list(rows)
+    some = Table(
+        sums=whole.sums[chosen],
+        counts=whole.counts[chosen],
+        arms=whole.arms[chosen],
+        examples=whole.examples,
+        zero_one=whole.zero_one[chosen],
+    )
+    used: NDArray[np.bool_] = np.any(some.present, axis=0)
+    return some.only(used)
