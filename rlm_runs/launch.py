@@ -5,8 +5,6 @@ experiment = launch(tomllib.loads(text), user=request.user)
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.text import slugify
 
 from sandbox.contract import SandboxError
 
 from . import claims, sandboxes
 from .engine.environments.base import EnvironmentFault
 from .engine.environments.base import Example as EngineExample
+from .identity import content_hash, example_hash, free_slug
 from .models import Arm, Example, Experiment, Rollout, Text
 from .models.texts import storable
 from .spec import Plan, PlannedArm, Problem, SpecError, resolve
@@ -97,25 +95,13 @@ def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
 def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
     spec = plan.spec
     return Experiment.objects.create(
-        slug=_free_slug(spec.name),
+        slug=free_slug(spec.name),
         name=storable(spec.name),
         description=storable(spec.description),
         spec=storable(spec.model_dump(mode="json", exclude_none=True)),
         seed=spec.seed,
         created_by=user,
     )
-
-
-def _free_slug(name: str) -> str:
-    """`name` as it can stand in a URL; numbered from the second experiment of that name on."""
-    slug = slugify(name)[:60] or "experiment"
-    taken = set(Experiment.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
-    number = next(n for n in range(1, len(taken) + 2) if _numbered(slug, n) not in taken)
-    return _numbered(slug, number)
-
-
-def _numbered(slug: str, number: int) -> str:
-    return slug if number == 1 else f"{slug}-{number}"
 
 
 def _create_arms(plan: Plan, experiment: Experiment) -> list[Arm]:
@@ -140,7 +126,7 @@ def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
         "endpoint": arm.model.endpoint.name,
         "sampling": plan.spec.sampling.model_dump(mode="json", exclude_none=True),
     }
-    return named | {"simulated": arm.model.simulated, "settings_hash": _hash(named)}
+    return named | {"simulated": arm.model.simulated, "settings_hash": content_hash(named)}
 
 
 def _refuse_twins(arms: Sequence[Arm]) -> None:
@@ -157,15 +143,18 @@ def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str, str | None]] = Counter()
     rows = []
     for example, prompt, answer in zip(examples, prompts, answers, strict=True):
         input_data = None if example.input_data is None else next(inputs)
-        named = {"environment": environment, "prompt": prompt, "answer": answer, "input_data": input_data}
-        content = _hash(named)
-        seen[content] += 1
-        if seen[content] > 1:  # a data set may hold a question twice, and each is an example
-            content = _hash(named | {"occurrence": seen[content]})
+        seen[prompt, answer, input_data] += 1
+        content = example_hash(
+            environment,
+            prompt=prompt,
+            answer=answer,
+            input_data=input_data,
+            occurrence=seen[prompt, answer, input_data],
+        )
         rows.append(
             Example(
                 environment=environment,
@@ -201,7 +190,3 @@ def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequenc
         if position < len(examples[planned.environment_index])
     ]
     return Rollout.objects.bulk_create(rows, batch_size=2000)
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
