@@ -3,7 +3,19 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import behaviour, experiments, figures, health, launch, rollouts, sharing, texts, traces
+from .views import (
+    behaviour,
+    compare,
+    compare_rollouts,
+    experiments,
+    figures,
+    health,
+    launch,
+    rollouts,
+    sharing,
+    texts,
+    traces,
+)
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -20,6 +32,12 @@ urlpatterns = [
     path("experiments/<slug:slug>/figures/<slug:name>/live/", figures.figure_live, name="figure-live"),
     path("experiments/<slug:slug>/figures/<slug:name>/data.csv", figures.figure_csv, name="figure-csv"),
     path("api/experiments/<slug:slug>/figures/<slug:name>/", figures.figure_json, name="figure-json"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/prompts/", compare.prompts, name="compare-prompts"),
+    path("compare/matrix.csv", compare.matrix_csv, name="compare-matrix-csv"),
+    path("compare/measures.csv", compare.measures_csv, name="compare-measures-csv"),
+    path("compare/rollouts/", compare_rollouts.pair, name="compare-rollouts"),
+    path("api/compare/", compare.compare_json, name="compare-json"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
     path("rollouts/<int:pk>/", traces.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),

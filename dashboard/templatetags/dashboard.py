@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +13,21 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from rlm_runs.aggregates.comparison import MeasureRow
+from rlm_runs.aggregates.matrix import Row
+from rlm_runs.aggregates.measures import Measure
 from rlm_runs.models import Rollout
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
 from .. import formatting, highlight
-from ..behaviour_tables import Number, Row
+from ..behaviour_tables import Number
+from ..behaviour_tables import Row as BehaviourRow
+from ..matrix_cells import CellWriter
+from ..measure_cells import MeasureCells
+from ..measure_cells import in_unit as measured_in_unit
+from ..measure_cells import in_words as measured_in_words
+from ..text_diff import Kind, Piece
 
 register = template.Library()
 
@@ -142,7 +152,7 @@ def filter_query(*parts: Any) -> str:
 
 
 @register.simple_tag
-def behaviour_cells(row: Row, rollouts: str) -> SafeString:
+def behaviour_cells(row: BehaviourRow, rollouts: str) -> SafeString:
     """The numbers of an arm on the behaviour page, each a link into the list of `rollouts`. Written here, since a
     page has hundreds.
     """
@@ -160,6 +170,55 @@ def _behaviour(number: Number | None, rollouts: str) -> SafeString:
         *(rollouts, filter_query(number.query), number.title, number.text),
         format_html(' <span class="pm">{}</span>', number.more) if number.more else "",
     )
+
+
+@register.simple_tag(takes_context=True)
+def turns_from(context: template.Context, number: int) -> str:
+    """The address of this conversation from a turn on; where a page has two, each has a name for that of its own.
+
+    A conversation that is not the page's only one may have come as a fragment, and names its page.
+    """
+    changes = {context.get("from_name") or "from": number, "version": "", "turns": ""}
+    path = context["request"].path if context.get("prefix") else ""
+    return f"{path}{query(context, **changes)}"
+
+
+@register.simple_tag
+def pieces(found: Iterable[Piece]) -> SafeString:
+    """A diff, what is gone and what is new each in its element, and every character escaped."""
+    return format_html_join("", "{}", ((_diff_piece(piece),) for piece in found))
+
+
+def _diff_piece(piece: Piece) -> str | SafeString:
+    text = formatting.visible(piece.text)
+    if piece.kind is Kind.SAME:
+        return text
+    tag = {Kind.GONE: "del", Kind.NEW: "ins", Kind.SKIPPED: "small"}[piece.kind]
+    return format_html("<{}>{}</{}>", tag, text, tag)
+
+
+@register.simple_tag
+def matrix_cells(writer: CellWriter, row: Row) -> SafeString:
+    """The cells of a row of the example × arm matrix."""
+    return writer.cells(row)
+
+
+@register.simple_tag
+def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
+    """The cells of a row of the table of measures."""
+    return writer.cells(row)
+
+
+@register.filter
+def in_unit(measure: Measure) -> str:
+    """What a measure is called, with its unit."""
+    return measured_in_unit(measure)
+
+
+@register.simple_tag
+def measured(number: float, measure: Measure) -> str:
+    """A mean of a measure, in its unit."""
+    return measured_in_words(number, measure)
 
 
 @register.filter

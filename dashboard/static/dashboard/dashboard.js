@@ -183,10 +183,14 @@
 
   // Keys. Never while one is typing, never with a modifier.
   const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+  // Where two conversations stand side by side, keys move in the one that has the focus, or had it last.
+  let column = null;
+  document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });
   function step(way) {
-    const stops = [...document.querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
+    const shown = column && column.offsetParent ? column : document.querySelector("[data-column]");
+    const stops = [...(shown || document).querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
     if (!stops.length) return;
-    const edge = 72;
+    const edge = 72 + (shown && shown.scrollHeight > shown.clientHeight ? Math.max(shown.getBoundingClientRect().top, 0) : 0);
     const tops = stops.map((stop) => stop.getBoundingClientRect().top);
     let at = stops.indexOf(document.activeElement);
     if (at < 0) at = way > 0 ? tops.findIndex((top) => top > edge) - 1 : tops.findIndex((top) => top >= edge - 2);
