@@ -62,6 +62,6 @@ def _rollout(match: ResolverMatch) -> Rollout:
 def _arms(query: QueryDict) -> list[int]:
     given = query.getlist("arm")
     arms = [int(text) for text in given if text.isascii() and text.isdecimal() and len(text) < 19]
-    if not arms or len(arms) != len(given) or Arm.objects.filter(pk__in=arms).count() != len(arms):
+    if len(arms) < 2 or len(arms) != len(given) or Arm.objects.filter(pk__in=arms).count() != len(arms):
         raise NotShareable("A comparison has two arms or more, each once, and all of them must exist.")
     return arms

@@ -84,7 +84,6 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
         return _nothing(request, link)
     if may_be_framed(link, match, request.GET):
         response.headers["Content-Security-Policy"] = EMBEDDABLE_POLICY
-        del response.headers["X-Frame-Options"]
     return response
 
 
@@ -104,6 +103,9 @@ def _unlisted(response: HttpResponseBase) -> HttpResponseBase:
     """The token is in the address: it goes to no other site, into no index and into no shared cache."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    response.headers.setdefault("X-Frame-Options", "DENY")
+    if response.headers.get("Content-Security-Policy") == EMBEDDABLE_POLICY:
+        del response.headers["X-Frame-Options"]
+    else:
+        response.headers["X-Frame-Options"] = "DENY"
     patch_cache_control(response, private=True, no_store=True)
     return response

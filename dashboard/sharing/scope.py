@@ -7,18 +7,19 @@ decides. Rules look at the address only: what is hidden on a page is no protecti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.http import QueryDict
 from django.urls import ResolverMatch, resolve
 
+from rlm_runs.aggregates import snapshot
 from rlm_runs.models import Rollout, SharedLink
+
+from ..figures import FIGURES, FigureForm, opening
 
 Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
 """Whether a link shows a view: the link, the parts of the path, the query string."""
-
-_FREE = {"unscored", "theme", "embed"}
-"""What a reader of a shared figure may change: how it counts and how it looks, not what it shows."""
 
 
 def shows(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
@@ -45,12 +46,22 @@ def _the_rollout(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -
 
 
 def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """The same figure of the same experiment, with the state that it was shared with."""
-    return parts == resolve(link.path).kwargs and _fixed(query) == _fixed(QueryDict(link.query))
+    """The same figure of the same experiment with the state that it was shared with, however the address says it.
 
-
-def _fixed(query: QueryDict) -> dict[str, list[str]]:
-    return {name: values for name, values in query.lists() if name not in _FREE}
+    How rollouts without a reward count is the reader's choice: that switch stands on every figure.
+    """
+    shared = resolve(link.path).kwargs
+    if link.experiment is None or parts != shared or shared["name"] not in FIGURES:
+        return False
+    now = snapshot(link.experiment)
+    opens = opening(FIGURES[shared["name"]], now)
+    if opens is None:
+        return False
+    asked, stored = (
+        replace(FigureForm(each, snapshot=now, opens=opens).asked(), unscored=opens.unscored)
+        for each in (query, QueryDict(link.query))
+    )
+    return asked == stored
 
 
 def _the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:

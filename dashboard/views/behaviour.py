@@ -9,7 +9,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from rlm_runs.aggregates.behaviour import PARTS, Behaviour, behaviour
@@ -18,7 +17,7 @@ from rlm_runs.models import Experiment
 
 from ..asked import whole_number
 from ..behaviour_figures import legend, time_figure, use_figure
-from ..behaviour_tables import FIELDS, Number, records, tables
+from ..behaviour_tables import FIELDS, records, tables
 from ..forms import ExperimentView
 
 _ARMS = 16
@@ -33,10 +32,6 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + _ARMS])
     use, modes, stops, times = tables(shown)
     rollouts = reverse("experiment-rollouts", args=[slug])
-
-    def link(number: Number) -> str:
-        return f"{rollouts}?{urlencode({'q': number.query})}"
-
     context: dict[str, Any] = {
         "section": "experiments",
         "experiment": experiment,
@@ -51,13 +46,9 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "modes": modes,
         "stops": stops,
         "times": times,
-        "use_figures": [
-            {"column": column, "key": f"use-{column.name}", "figure": use_figure(use, place, link=link)}
-            for place, column in enumerate(use.columns)
-            if any(row.numbers[place] is not None for row in use.rows)
-        ],
+        "use_figure": use_figure(use) | {"rollouts": rollouts},
         "legend": legend(use),
-        "time_figure": time_figure(times, link=link),
+        "time_figure": time_figure(times) | {"rollouts": rollouts},
         "parts": PARTS,
     }
     return render(request, "dashboard/behaviour.html", context)

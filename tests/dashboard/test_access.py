@@ -1,6 +1,7 @@
 """Nothing without a login, except the login and the health check."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.urls import get_resolver, reverse
@@ -8,6 +9,8 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz"}
+FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
+COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {"experiment-cancel", "share", "shared-link-revoke"}
 
 
@@ -16,6 +19,8 @@ def addresses(experiment):
     execution = Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False).first()
     turn = Turn.objects.filter(trajectory__rollout=rollout).first()
     slug, pk = [experiment.slug], [rollout.pk]
+    arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
+    beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
@@ -26,6 +31,9 @@ def addresses(experiment):
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),
+        **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
+        **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
+        "compare-rollouts": f"{reverse('compare-rollouts')}?a={rollout.pk}&b={beside.pk}",
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
         "share": reverse("share"),

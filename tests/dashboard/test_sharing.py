@@ -2,7 +2,7 @@
 
 import html
 import re
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +16,14 @@ from .traces import make_experiment, play_all
 REPLAY = {"rollout", "rollout-live", "call", "batch", "prompt", "text"}
 EXPERIMENT = {"experiment", "experiment-live", "experiment-rollouts"}
 BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
-SHOWN = {"experiment": EXPERIMENT | BEHAVIOUR | REPLAY, "rollout": REPLAY}
+FIGURE = {"figure", "figure-live", "figure-csv", "figure-json"}
+COMPARISON = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
+SHOWN = {
+    "experiment": EXPERIMENT | BEHAVIOUR | FIGURE | REPLAY,
+    "comparison": COMPARISON | REPLAY | {"compare-rollouts"},
+    "figure": FIGURE,
+    "rollout": REPLAY,
+}
 """What each kind of link opens, by the names of the views. Whatever is not here must be closed."""
 
 
@@ -47,17 +54,29 @@ def within(link, path=""):
     return f"/s/{link.token}{path or '/'}"
 
 
+def home(link):
+    return within(link, link.path + (f"?{link.query}" if link.query else ""))
+
+
 def a_rollout(experiment):
-    return experiment.rollouts().filter(sub_calls__gt=0).order_by("pk").first()
+    return experiment.rollouts().filter(sub_calls__gt=0, arm__scaffold="rlm").order_by("pk").first()
 
 
 def shared_of(kind, experiment, share):
     return share(
         {
             "experiment": reverse("experiment", args=[experiment.slug]),
+            "figure": reverse("figure", args=[experiment.slug, "reward"]),
+            "comparison": reverse("compare"),
             "rollout": reverse("rollout", args=[a_rollout(experiment).pk]),
-        }[kind]
+        }[kind],
+        arms_of(experiment) if kind == "comparison" else "",
     )
+
+
+def arms_of(experiment):
+    """The query string that compares the two arms with sub-calls."""
+    return urlencode({"arm": experiment.arms.exclude(scaffold="llm").values_list("pk", flat=True)}, doseq=True)
 
 
 def every_address(experiment):
@@ -77,10 +96,15 @@ def every_address(experiment):
         "part": "content",
         "name": "reward",
     }
-    return {
+    found = {
         name: reverse(name, kwargs={part: values.get(part, 1) for part in pattern.pattern.converters})
         for name, pattern in every_view()
     }
+    for name in COMPARISON:
+        found[name] += f"?{arms_of(experiment)}"
+    beside = experiment.rollouts().filter(example=rollout.example, arm__scaffold="rlm_tips").first()
+    found["compare-rollouts"] += f"?a={rollout.pk}&b={beside.pk}&{arms_of(experiment)}"
+    return found
 
 
 def every_view():
@@ -122,10 +146,11 @@ def test_a_rollout_is_shown_without_its_neighbours(client, played, share):
 @pytest.mark.parametrize("kind", SHOWN)
 def test_the_link_itself_leads_to_what_was_shared(client, played, share, kind):
     link = shared_of(kind, played, share)
-    SharedLink.objects.filter(pk=link.pk).update(query="unscored=zero")
+    link.query = "&".join(filter(None, (link.query, "unscored=zero")))
+    link.save()
     for address in (within(link), within(link)[:-1]):
         response = client.get(address)
-        assert (response.status_code, response.url) == (302, within(link, f"{link.path}?unscored=zero"))
+        assert (response.status_code, response.url) == (302, within(link, f"{link.path}?{link.query}"))
     assert client.get(response.url).status_code == 200
 
 
@@ -185,8 +210,8 @@ def test_who_is_logged_in_sees_what_everybody_sees(client, reader, played, share
 
     for kind in SHOWN:
         link = shared_of(kind, played, share)
-        anonymous = Client().get(within(link, link.path))
-        response = reader.get(within(link, link.path))
+        anonymous = Client().get(home(link))
+        response = reader.get(home(link))
         assert response.content == anonymous.content
         assert not response.cookies
         assert not anonymous.cookies
@@ -195,7 +220,7 @@ def test_who_is_logged_in_sees_what_everybody_sees(client, reader, played, share
 
 def test_the_prefix_ends_with_the_request(client, reader, played, share):
     link = shared_of("experiment", played, share)
-    reader.get(within(link, link.path))
+    reader.get(home(link))
     assert reverse("experiments") == "/"
     assert f'href="{link.path}rollouts/' in reader.get(link.path).content.decode()
 
@@ -203,25 +228,25 @@ def test_the_prefix_ends_with_the_request(client, reader, played, share):
 def test_a_link_costs_two_queries_more(client, played, share, django_assert_max_num_queries):
     link = shared_of("rollout", played, share)
     with django_assert_max_num_queries(14):
-        client.get(within(link, link.path))
+        client.get(home(link))
 
 
-LINK = re.compile(r"""(?:href|src|action|hx-get|hx-post)="([^"]*)"|"(/[^"\\]*)\"""")
+LINK = re.compile(r"""(?:href|src|action|hx-get|hx-post)="([^"]*)"|"(/[a-z][^"\\]*)\"""")
 
 
 def addresses_on(page, base):
     for attribute, string in LINK.findall(page):
-        found = urljoin(base, html.unescape(attribute or string)).split("#")[0]
+        found = urljoin(base, html.unescape(attribute or string).removeprefix("http://testserver")).split("#")[0]
         if not found.startswith(("/static/", "data:")):
             yield found
 
 
 def walk(client, link, *, most=250):
     """Every page that can be reached from a link, by its address."""
-    waiting, seen = [within(link, link.path)], {}
+    waiting, seen = [home(link)], {}
     while waiting and len(seen) < most:
         address = waiting.pop(0)
-        if address in seen or address.count("&") > 1:
+        if address in seen or (link.kind == "experiment" and address.count("&") > 1):
             continue
         response = client.get(address)
         body = b"".join(response.streaming_content) if response.streaming else response.content
@@ -257,7 +282,7 @@ def test_no_way_leads_out(client, played, other, share, kind):
 @pytest.mark.parametrize("kind", SHOWN)
 def test_an_address_with_a_token_goes_no_further(client, played, share, kind, settings):
     link = shared_of(kind, played, share)
-    for address in (within(link), within(link, link.path), within(link, "/launch/"), "/s/nothing/"):
+    for address in (within(link), home(link), within(link, "/launch/"), "/s/nothing/"):
         headers = client.get(address).headers
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["X-Robots-Tag"] == "noindex, nofollow"
@@ -356,4 +381,105 @@ def test_a_link_ends_with_what_it_shows(client, played, share):
     Rollout.objects.all().delete()
     Arm.objects.all().delete()
     played.delete()
-    assert client.get(within(link, link.path)).status_code == 404
+    assert client.get(home(link)).status_code == 404
+
+
+def test_a_figure_stays_the_one_that_was_shared(client, played, other, share):
+    path = reverse("figure", args=[played.slug, "reward"])
+    arm = played.arms.first().pk
+    link = share(path, f"arm={arm}&unscored=zero")
+    base = within(link, path)
+    for query in (
+        f"arm={arm}",
+        f"arm={arm}&unscored=common",
+        f"arm={arm}&embed=1",
+        f"arm={arm}&bins=5&form=bars",
+    ):
+        assert client.get(f"{base}?{query}").status_code == 200, query
+    for query in (
+        "",
+        f"arm={arm}&arm={arm + 1}",
+        f"arm={arm + 1}",
+        f"arm={arm}&measure=cost",
+        f"arm={arm}&by=scaffold",
+    ):
+        assert client.get(f"{base}?{query}").status_code == 404, query
+    for elsewhere in (
+        reverse("figure", args=[played.slug, "tokens"]),
+        reverse("figure", args=[other.slug, "reward"]),
+        reverse("figure", args=[played.slug, "nothing"]),
+    ):
+        assert client.get(within(link, f"{elsewhere}?arm={arm}")).status_code == 404
+
+
+def test_only_a_shared_figure_that_is_embedded_may_be_framed(client, reader, played, share):
+    link = shared_of("figure", played, share)
+    framed = client.get(f"{home(link)}?embed=1")
+    assert "frame-ancestors *" in framed.headers["Content-Security-Policy"]
+    assert "X-Frame-Options" not in framed.headers
+    assert 'class="top"' not in framed.content.decode()
+    whole = shared_of("experiment", played, share)
+    for response in (
+        client.get(home(link)),
+        client.get(f"{home(link)}?embed=0"),
+        client.get(f"{home(whole)}?embed=1"),
+        client.get(within(whole, f"{link.path}?embed=1")),
+        client.get(within(link, "/nothing/?embed=1")),
+        reader.get(f"{link.path}?embed=1"),
+    ):
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_comparison_stays_among_its_arms(client, played, other, share):
+    link = shared_of("comparison", played, share)
+    first, second = link.arms
+    llm = played.arms.get(scaffold="llm")
+    foreign = other.arms.first()
+    base = within(link, "/compare/")
+    for query in (f"arm={second}&arm={first}", f"arm={first}&arm={second}&unscored=zero&sort=example"):
+        assert client.get(f"{base}?{query}").status_code == 200, query
+    for query in (
+        "",
+        f"arm={first}",
+        f"arm={first}&arm={second}&arm={llm.pk}",
+        f"arm={first}&arm={foreign.pk}",
+        f"arm={first}&arm={second}&pick=1",
+        f"arm={first}&arm={second}&find-experiment=secret",
+    ):
+        assert client.get(f"{base}?{query}").status_code == 404, query
+    ours, theirs = a_rollout(played), a_rollout(other)
+    plain = played.rollouts().filter(arm=llm).first()
+    beside = played.rollouts().filter(arm=second).first()
+    pair = within(link, "/compare/rollouts/")
+    assert client.get(f"{pair}?a={ours.pk}&b={beside.pk}").status_code == 200
+    for query in (
+        f"a={ours.pk}&b={theirs.pk}",
+        f"a={theirs.pk}&b={ours.pk}",
+        f"a={ours.pk}&b={plain.pk}",
+        f"a={ours.pk}&b={beside.pk}&a={theirs.pk}",
+        f"a={ours.pk}&b={beside.pk}&arm={foreign.pk}",
+        f"a={ours.pk}&b={beside.pk}&arm={llm.pk}",
+        "a=x&b=y",
+        f"a={ours.pk}",
+        "",
+    ):
+        assert client.get(f"{pair}?{query}").status_code == 404, query
+    for rollout in (plain, theirs):
+        assert client.get(within(link, rollout.get_absolute_url())).status_code == 404
+
+
+def test_a_comparison_whose_arms_went_away_offers_no_others(client, played, other, share):
+    mixed = [played.arms.get(scaffold="rlm").pk, other.arms.get(scaffold="rlm").pk]
+    link = share("/compare/", urlencode({"arm": mixed}, doseq=True))
+    Rollout.objects.filter(experiment=other).delete()
+    other.arms.all().delete()
+    page = client.get(home(link)).content.decode()
+    assert 'id="pick"' not in page
+    assert other.name not in page
+
+
+def test_a_comparison_has_two_arms_that_exist(reader, played):
+    arm = played.arms.first().pk
+    for query in ("", f"arm={arm}", f"arm={arm}&arm={arm}", f"arm={arm}&arm=999999999", f"arm={arm}&arm=x"):
+        assert reader.post(reverse("share"), {"path": "/compare/", "query": query}).status_code == 400, query

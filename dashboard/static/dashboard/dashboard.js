@@ -89,7 +89,7 @@
   function openRollouts(point, rollouts) {
     const own = point.customdata;
     const query = Array.isArray(own) ? own[0] : [point.data.meta, `example:${own}`].filter(Boolean).join(" ");
-    if (!query) return;
+    if (!query || !rollouts) return;
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
