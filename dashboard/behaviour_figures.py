@@ -81,6 +81,7 @@ def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
     x = {
         "range": [-0.5, len(groups) - 0.5],
         "showgrid": False,
+        "zeroline": False,
         "tickmode": "array",
         "tickvals": list(range(len(groups))),
         "ticktext": ["<br>".join(map(_cut, group.split(" · "))) for group in groups],
@@ -138,6 +139,7 @@ def time_figure(table: Table) -> dict[str, Any]:
     x = {"title": {"text": "mean seconds per rollout", "standoff": 8}, "rangemode": "tozero"}
     y = {
         "showgrid": False,
+        "zeroline": False,
         "tickmode": "array",
         "tickvals": list(range(len(rows))),
         "ticktext": [f"{_cut(row.arm.series)}<br>{_cut(row.arm.group)}" for row in rows],

@@ -151,7 +151,7 @@ def test_the_link_itself_leads_to_what_was_shared(client, played, share, kind):
     for address in (within(link), within(link)[:-1]):
         response = client.get(address)
         assert (response.status_code, response.url) == (302, within(link, f"{link.path}?{link.query}"))
-    assert client.get(response.url).status_code == 200
+    assert client.get(response.url).status_code == client.head(response.url).status_code == 200
 
 
 def test_what_is_not_shown_looks_like_what_is_not_there(client, played, other, share):
