@@ -279,6 +279,33 @@ def test_no_way_leads_out(client, played, other, share, kind):
             assert set(re.findall(r"/rollouts/(\d+)", page)) <= {str(link.rollout_id)}
 
 
+def test_a_shared_list_of_rollouts_tells_nothing_of_others(client, played, other, share):
+    link = shared_of("experiment", played, share)
+    rollouts = reverse("experiment-rollouts", args=[played.slug])
+    for q in (
+        "experiment:nothing",
+        "-experiment:nothing",
+        "secret",
+        f"arm:{other.arms.first().pk}",
+        "id:1..999999",
+    ):
+        page = client.get(within(link, f"{rollouts}?{urlencode({'q': q})}")).content.decode()
+        assert other.slug not in page, q
+        assert other.name not in page, q
+        assert not re.findall(
+            rf"/rollouts/({'|'.join(map(str, other.rollouts().values_list('pk', flat=True)))})/", page
+        )
+    if "filter-completions" in dict(every_view()):
+        complete = within(link, reverse("filter-completions"))
+        for q in ("experiment:", "arm:", "model:", ""):
+            own = client.get(f"{complete}?{urlencode({'q': q, 'experiment': played.slug})}")
+            assert own.status_code == 200
+            assert other.slug not in own.content.decode()
+            for experiment in ("", other.slug):
+                asked = urlencode({"q": q, "experiment": experiment})
+                assert client.get(f"{complete}?{asked}").status_code == 404
+
+
 @pytest.mark.parametrize("kind", SHOWN)
 def test_an_address_with_a_token_goes_no_further(client, played, share, kind, settings):
     link = shared_of(kind, played, share)
