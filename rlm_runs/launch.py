@@ -16,6 +16,7 @@ from django.utils import timezone
 from sandbox.contract import SandboxError
 
 from . import claims, sandboxes
+from .code_version import code_version
 from .engine.environments.base import EnvironmentFault
 from .engine.environments.base import Example as EngineExample
 from .identity import content_hash, example_hash, free_slug
@@ -39,10 +40,10 @@ def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path |
     if data_dir is not None:
         _check_paths(plan, data_dir)
     examples = _load_examples(plan)
-    _check_sandboxes(plan)
+    images = _prepare_sandboxes(plan)
     with transaction.atomic():
         experiment = _create_experiment(plan, user=user)
-        arms = _create_arms(plan, experiment)
+        arms = _create_arms(plan, experiment, images=images)
         rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
         rollouts = _create_rollouts(plan, arms, rows)
         ids = [rollout.pk for rollout in rollouts]
@@ -61,22 +62,37 @@ def _check_paths(plan: Plan, data_dir: Path) -> None:
         raise SpecError(problems)
 
 
-def _check_sandboxes(plan: Plan) -> None:
+Images = Mapping[tuple[str, ...], str]
+"""Packages → what code is run in, as `Backend.prepare` names it."""
+
+
+def _prepare_sandboxes(plan: Plan) -> Images:
     """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}
     for name, model in coders.items():
         if refusal := sandboxes.refusal(model=name, simulated=model.simulated):
-            named = f"models[{plan.spec.models.index(name)}]" if name in plan.spec.models else "sub_model"
-            problems.append(Problem(named, refusal))
+            problems.append(Problem(_field_of(name, plan), refusal))
     needed = {(arm.environment_index, arm.packages) for arm in plan.arms if arm.needs_sandbox}
+    images = {}
     for index, packages in sorted(needed):
         try:
-            sandboxes.backend().prepare(packages)
+            images[packages] = sandboxes.backend().prepare(packages)
         except SandboxError as error:
             problems.append(Problem(f"environments[{index}]", f"its sandbox cannot be made: {error}"))
     if problems:
         raise SpecError(problems)
+    return images
+
+
+def _field_of(model: str, plan: Plan) -> str:
+    """Where the spec names a model."""
+    for index, entry in enumerate(plan.spec.models):
+        if entry.name == model:
+            return f"models[{index}]"
+        if entry.sub_model == model:
+            return f"models[{index}].sub_model"
+    return "sub_model"
 
 
 def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
@@ -98,22 +114,27 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
         slug=free_slug(spec.name),
         name=storable(spec.name),
         description=storable(spec.description),
-        spec=storable(spec.model_dump(mode="json", exclude_none=True)),
+        spec=storable(spec.written()),
         seed=spec.seed,
+        code_version=code_version(),
         created_by=user,
     )
 
 
-def _create_arms(plan: Plan, experiment: Experiment) -> list[Arm]:
-    arms = [
-        Arm(experiment=experiment, position=position, **arm_columns(plan, arm))
+def _create_arms(plan: Plan, experiment: Experiment, *, images: Images) -> list[Arm]:
+    return Arm.objects.bulk_create(
+        Arm(
+            experiment=experiment,
+            position=position,
+            simulated=arm.model.simulated,
+            sandbox_image=images[arm.packages] if arm.needs_sandbox else "",
+            **arm_columns(arm),
+        )
         for position, arm in enumerate(plan.arms)
-    ]
-    _refuse_twins(arms)
-    return Arm.objects.bulk_create(arms)
+    )
 
 
-def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
+def arm_columns(arm: PlannedArm) -> dict[str, Any]:
     """An arm's settings, every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,
@@ -124,18 +145,9 @@ def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
         "sub_model": arm.sub_model.name,
         "judge_model": arm.judge_model.name,
         "endpoint": arm.model.endpoint.name,
-        "sampling": plan.spec.sampling.model_dump(mode="json", exclude_none=True),
+        "sampling": arm.sampling.given,
     }
-    return named | {"simulated": arm.model.simulated, "settings_hash": content_hash(named)}
-
-
-def _refuse_twins(arms: Sequence[Arm]) -> None:
-    seen: dict[str, Arm] = {}
-    for arm in arms:
-        twin = seen.setdefault(arm.settings_hash, arm)
-        if twin is not arm:
-            message = f"arms {twin.position + 1} and {arm.position + 1} are the same: {arm}"
-            raise SpecError([Problem("", message)])
+    return named | {"settings_hash": content_hash(named)}
 
 
 def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
