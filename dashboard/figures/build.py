@@ -22,7 +22,7 @@ from rlm_runs.aggregates.dimensions import (
 )
 from rlm_runs.aggregates.frame import Frame
 from rlm_runs.aggregates.measures import MEASURES, Measure, measure
-from rlm_runs.aggregates.points import Cell, Cut, LeftOut, bounds, cut, efficiencies, lifts, means
+from rlm_runs.aggregates.points import Cell, Cut, LeftOut, bounds, cut, efficiencies, lifts, means, plain_means
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.statistics import Interval, holm, rolling_mean
 
@@ -164,9 +164,8 @@ def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut
 
 def _panel(sliced: _Sliced, part: Part, facet: int) -> Panel:
     """One part of the figure for one value of the facet."""
-    pieces = _of_facet(sliced, facet)
     makers = {LIFT: _lift, STACK: _stack, EFFICIENCY: _efficiency, TRADEOFF: _tradeoff, MEAN: _mean}
-    panel = makers[part.kind](replace(sliced, pieces=pieces), part)
+    panel = makers[part.kind](sliced, part)
     words = [sliced.facets.values[facet].label] if len(sliced.facets.values) > 1 else []
     words += [panel.title] if len(sliced.asked.parts) > 1 else []
     return replace(panel, title=" · ".join(words))
@@ -175,6 +174,8 @@ def _panel(sliced: _Sliced, part: Part, facet: int) -> Panel:
 def _of_facet(sliced: _Sliced, facet: int) -> Cut:
     """The cells of one panel, numbered anew."""
     pieces = sliced.pieces
+    if len(sliced.facets.values) == 1:
+        return pieces
     own = [at for at, cell in enumerate(pieces.cells) if cell.place[0] == facet]
     number = np.full(max(len(pieces.cells), 1), -1, dtype=np.int64)
     number[own] = np.arange(len(own))
@@ -434,10 +435,10 @@ def _effects(sliced: _Sliced) -> Iterator[Effect]:
     codes = [sliced.facets.codes, sliced.groups.codes, sliced.series.codes]
     if not any(cell.left_out.unscored for cell in sliced.pieces.cells):
         return
-    ways = {way: means(cut(sliced.frame, codes, unscored=way), shown) for way in Unscored}
+    ways = {way: plain_means(cut(sliced.frame, codes, unscored=way), shown) for way in Unscored}
     for at, cell in enumerate(sliced.pieces.cells):
-        found = {way: each[at].interval for way, each in ways.items()}
-        if len({None if each is None else round(each.mean, 12) for each in found.values()}) > 1:
+        found = {way: each[at] for way, each in ways.items()}
+        if len(set(found.values())) > 1:
             words = [sliced.facet_of(cell), sliced.group_of(cell), sliced.series_of(cell).name]
             several = [len(sliced.facets.values) > 1, len(sliced.groups.values) > 1, True]
             label = " · ".join(word for word, is_told in zip(words, several, strict=True) if is_told and word)

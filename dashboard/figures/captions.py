@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from rlm_runs.aggregates import Unscored
 from rlm_runs.aggregates.points import LeftOut
-from rlm_runs.statistics import Interval
 
 from ..formatting import mean, plural
 from .chart import Chart
@@ -48,15 +47,11 @@ def caption(chart: Chart) -> str:
         words.append(f"{others} count in no way.")
     unknown = max((point.unknown for point in chart.points), default=0)
     if unknown:
-        words.append(
-            f"What is not known (of up to {plural(unknown, 'rollout')} in a point) is left out, too."
-        )
+        words.append(f"What is not known (of up to {plural(unknown, 'rollout')} in a point) is left out, too.")
     dots = sum(len(curve.x) for panel in chart.panels for curve in panel.curves)
     away = sum(curve.left_away for panel in chart.panels for curve in panel.curves)
     if away:
-        words.append(
-            f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; the table has all."
-        )
+        words.append(f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; the table has all.")
     return " ".join([*words, *chart.notes])
 
 
@@ -76,7 +71,10 @@ def _listed(counts: Sequence[tuple[int, str]]) -> str:
 def effects(chart: Chart) -> Iterator[str]:
     """What the other states of the switch would make of the means that they change most."""
     for way in Unscored:
-        changes = [_Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way]) for each in chart.effects]
+        changes = [
+            _Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way])
+            for each in chart.effects
+        ]
         seen = sorted((each for each in changes if each.is_seen), key=lambda each: -each.size)
         if seen:
             more = f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
@@ -88,12 +86,12 @@ class _Change:
     """One mean as it is now, and as it would be then."""
 
     label: str
-    now: Interval | None
-    then: Interval | None
+    now: tuple[float, int] | None
+    then: tuple[float, int] | None
 
     @property
     def size(self) -> float:
-        return abs((self.then.mean if self.then else 0.0) - (self.now.mean if self.now else 0.0))
+        return abs((self.then[0] if self.then else 0.0) - (self.now[0] if self.now else 0.0))
 
     @property
     def is_seen(self) -> bool:
@@ -104,8 +102,9 @@ class _Change:
         return f"{self.label} would be {_said(self.then)} instead of {_said(self.now)}"
 
 
-def _said(interval: Interval | None) -> str:
-    if interval is None:
-        return "without a mean"
-    number = f"{interval.mean:.3g}" if abs(interval.mean) < 100 else mean(interval.mean)
-    return f"{number} (n {interval.n:,})"
+def _said(found: tuple[float, int] | None) -> str:
+    if found is None:
+        return "unknown"
+    value, n = found
+    number = f"{value:.3g}" if abs(value) < 100 else mean(value)
+    return f"{number} (n {n:,})"

@@ -87,7 +87,7 @@ class Effect:
 
     label: str
     measure: str
-    means: dict[Unscored, Interval | None]
+    means: dict[Unscored, tuple[float, int] | None]
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,9 @@ def _weight(panel: dict[str, Any]) -> int:
 def legend(chart: Chart) -> tuple[LegendEntry, ...]:
     """What colours and patterns stand for, in words where a pattern does."""
     return tuple(
-        LegendEntry(each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each))
+        LegendEntry(
+            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each)
+        )
         for each in chart.series
         if each.name
     )
@@ -275,7 +277,12 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
                 "name": name,
                 "x": [_rounded(each) for each in curve.x.tolist()],
                 "y": [_rounded(each + (middle - at) * apart) for each in values],
-                "marker": {"color": colour(curve.series), "symbol": symbol(curve.series), "size": 7, "opacity": 0.5},
+                "marker": {
+                    "color": colour(curve.series),
+                    "symbol": symbol(curve.series),
+                    "size": 7,
+                    "opacity": 0.5,
+                },
                 "meta": curve.query,
                 "text": values,
                 "customdata": curve.examples.tolist(),
@@ -415,7 +422,11 @@ def _value_axis(panel: Panel) -> dict[str, Any]:
     dots = [each for curve in panel.curves for each in (float(curve.y.min()), float(curve.y.max()))]
     top = max([*limits, *dots], default=1.0)
     if panel.y.endswith("reward") and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
-        return {"range": [-0.1 if panel.form == "dots" else 0, 1.1 if panel.form == "dots" else 1.04], "tickformat": ".1f", "dtick": 0.2}
+        return {
+            "range": [-0.1 if panel.form == "dots" else 0, 1.1 if panel.form == "dots" else 1.04],
+            "tickformat": ".1f",
+            "dtick": 0.2,
+        }
     if any(point.value and point.value.low is not None and point.value.high is None for point in panel.points):
         return {"range": [min(0.0, *limits), 1.25 * max(limits)], "exponentformat": "SI"}
     return {"rangemode": "tozero", "exponentformat": "SI"}

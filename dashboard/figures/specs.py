@@ -61,7 +61,12 @@ FIGURES = {
         Spec("tokens", "Tokens", "Where do the tokens go?", (Part(STACK, "tokens"),)),
         Spec("efficiency", "Efficiency", "How much reward does a main-model token buy?", (Part(EFFICIENCY),)),
         Spec("seconds", "Time", "How long does a rollout take?", (Part(MEAN, "seconds"),)),
-        Spec("reward-tokens", "Reward × tokens", "What does reward cost in tokens?", (Part(TRADEOFF, "main_tokens"),)),
+        Spec(
+            "reward-tokens",
+            "Reward × tokens",
+            "What does reward cost in tokens?",
+            (Part(TRADEOFF, "main_tokens"),),
+        ),
         Spec("calls", "Sub-calls", "How much is handed to sub-LLMs?", (Part(MEAN, "sub_calls"),)),
         Spec("cost", "Cost", "What does a rollout cost?", (Part(MEAN, "cost"),)),
         Spec("summary", "All in one", "Reward, tokens, time, calls and cost at a glance", _ALL),
@@ -126,11 +131,11 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure that an experiment has, as a link: `query` is what its address needs beside the name."""
+    """A figure that an experiment has, as a link; `by` names a dimension where the figure does not open with it."""
 
     spec: Spec
     label: str
-    query: str = ""
+    by: str = ""
 
 
 def entries(dimensions: Mapping[str, Dimension]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -144,7 +149,7 @@ def entries(dimensions: Mapping[str, Dimension]) -> tuple[tuple[Entry, ...], tup
             continue
         (plain if spec.by == ("group",) else by_setting).append(Entry(spec, spec.label))
     others = [
-        Entry(FIGURES["by"], each.title.capitalize(), f"by={name}")
+        Entry(FIGURES["by"], each.title.capitalize(), by=name)
         for name, each in dimensions.items()
         if name.startswith(("set.", METADATA)) and name not in has_own
     ]

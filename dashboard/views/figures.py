@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from rlm_runs import aggregates
 from rlm_runs.aggregates import Progress, Snapshot, Unscored
 from rlm_runs.aggregates.dimensions import Level, dimensions, grouped
+from rlm_runs.aggregates.frame import Outcome
 from rlm_runs.models import Experiment
 
 from .. import figures
@@ -97,8 +98,9 @@ def without_version(request: HttpRequest) -> None:
 
 def progress_of(snapshot: Snapshot) -> Progress:
     """How far the experiment is; of a finished one it is known already."""
-    known = snapshot.remembered("progress", lambda: aggregates.progress(snapshot.experiment))
-    return known if known.is_finished else aggregates.progress(snapshot.experiment)
+    if (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any():
+        return aggregates.progress(snapshot.experiment)
+    return snapshot.remembered("progress", lambda: aggregates.progress(snapshot.experiment))
 
 
 def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
@@ -126,12 +128,12 @@ def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
 def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[str, Any]:
     """Links to all figures that the experiment has, with the switch as it is."""
     plain, by_setting = figures.entries(dimensions(snapshot))
-    kept = "" if unscored is Unscored.EXCLUDE else urlencode({"unscored": unscored.value})
+    kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
 
     def link(entry: figures.Entry) -> dict[str, Any]:
         address = reverse("figure", args=[snapshot.experiment.slug, entry.spec.name])
-        query = "&".join(filter(None, (entry.query, kept)))
-        is_here = entry.spec.name == name and not entry.query
+        query = urlencode({**({"by": entry.by} if entry.by else {}), **kept})
+        is_here = entry.spec.name == name and not entry.by
         return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
 
     return {"plain": [link(entry) for entry in plain], "by_setting": [link(entry) for entry in by_setting]}
@@ -254,9 +256,10 @@ def _values(snapshot: Snapshot) -> list[tuple[str, str]]:
     frame = snapshot.frame()
     found = []
     for name, dimension in dimensions(snapshot).items():
-        if name in ("group", "variant", "outcome", "stop", "rep"):
+        is_number = dimension.numeric and dimension.level is Level.EXAMPLE
+        if is_number or name in ("group", "variant", "outcome", "stop", "rep"):
             continue
         values = grouped(snapshot, dimension, frame=frame).values
-        is_choice = len(values) > 1 and (dimension.level is Level.ARM or values[-1].low is None)
+        is_choice = len(values) > 1
         found += [(f"{name}:{value.label}", f"{dimension.title} {value.label}") for value in values if is_choice]
     return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import statistics
 from ..models import Arm, Experiment, Rollout
 from ..models.experiments import Scaffold
-from ..statistics import Interval, Paired, PassRate
+from ..statistics import Interval, Paired, PassRate, Table
 from .counting import BEGUN_AND_ENDED, COMPLETED, Unscored
 from .dimensions import ArmParts, arm_parts
 from .frame import Frame
@@ -57,7 +57,7 @@ class ArmSummary:
     counted: int
     left_out: LeftOut
     reward: Interval | None
-    means: Mapping[str, float]
+    means: Mapping[str, float | None]
     cost: Decimal | None
     money: Money
 
@@ -106,7 +106,8 @@ def summary(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Sum
 
 
 def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
-    ways = {way: by_arm(snapshot, unscored=way) for way in Unscored}
+    other_way = Unscored.EXCLUDE if unscored is Unscored.ZERO else Unscored.ZERO
+    ways = {way: by_arm(snapshot, unscored=way) for way in (unscored, other_way)}
     rewards = means(ways[unscored], MEASURES["reward"])
     parts = arm_parts(snapshot.arms)
     money = snapshot.remembered("money", lambda: _money(snapshot.experiment))
@@ -123,7 +124,7 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
         )
         for at, arm in enumerate(snapshot.arms)
     )
-    return Summary(unscored=unscored, arms=summaries, comparisons=_comparisons(summaries, ways, unscored))
+    return Summary(unscored=unscored, arms=summaries, comparisons=_comparisons(summaries, ways))
 
 
 def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
@@ -158,15 +159,14 @@ _MEANS = (
 )
 
 
-def _means_of(pieces: Cut, at: int) -> dict[str, float]:
+def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
     """The plain means of a cell, of what is known."""
     own = pieces.frame["cell"] == at
-    found = {}
+    found: dict[str, float | None] = {}
     for name in _MEANS:
         values = pieces.frame[name][own]
         known = values[~np.isnan(values)]
-        if len(known):
-            found[name] = float(known.mean())
+        found[name] = float(known.mean()) if len(known) else None
     return found
 
 
@@ -176,7 +176,7 @@ def _arm_summary(
     cell: Cell,
     parts: ArmParts,
     reward: Interval | None,
-    means: Mapping[str, float],
+    means: Mapping[str, float | None],
     money: Money,
     process_sandbox: bool,
 ) -> ArmSummary:
@@ -225,17 +225,15 @@ def _on_process_sandbox(experiment: Experiment) -> frozenset[int]:
     return frozenset(found.values_list("arm", flat=True).distinct())
 
 
-def _comparisons(
-    arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut], unscored: Unscored
-) -> tuple[Comparison, ...]:
-    """Each arm that is not an LLM against the first LLM arm of its group."""
+def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:
+    """Each arm that is not an LLM against the first LLM arm of its group; with the switch as it is, then not."""
+    asked = next(iter(ways.values()))
     first: dict[str, int] = {}
     for at, arm in enumerate(arms):
         if arm.scaffold == Scaffold.LLM:
             first.setdefault(arm.group, at)
     baselines = [None if arm.scaffold == Scaffold.LLM else first.get(arm.group) for arm in arms]
-    other_way = Unscored.EXCLUDE if unscored is Unscored.ZERO else Unscored.ZERO
-    found, otherwise = (lifts(ways[way], MEASURES["reward"], baselines=baselines) for way in (unscored, other_way))
+    found, otherwise = (lifts(way, MEASURES["reward"], baselines=baselines) for way in ways.values())
     adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
     comparisons = []
     for at, base in enumerate(baselines):
@@ -250,7 +248,7 @@ def _comparisons(
                 paired=found[at],
                 p=None if found[at] is None else float(adjusted[at]),
                 otherwise=otherwise[at] if has_unscored else None,
-                prices=_prices(ways[unscored].frame, at, base),
+                prices=_prices(asked.frame, at, base),
             )
         )
     return tuple(comparisons)
@@ -292,21 +290,30 @@ def _pass_rates(snapshot: Snapshot, unscored: Unscored) -> tuple[ArmPassRates, .
     most = int(snapshot.frame()["repetition"].max(initial=0)) + 1
     if most < 2:
         return ()
-    pieces = by_arm(snapshot, unscored=unscored)
-    frame = pieces.frame
+    frame = by_arm(snapshot, unscored=unscored).frame
     ks = sorted({k for k in (1, 2, 4, 8, 16) if k < most} | {most})
-    found = []
-    for at, arm in enumerate(summary(snapshot, unscored=unscored).arms):
-        own = frame["cell"] == at
-        _, example = np.unique(frame["example"][own], return_inverse=True)
-        attempts = np.bincount(example)
-        successes = np.bincount(example, weights=frame["reward"][own] >= 1)
-        rates = [
-            tuple(statistics.pass_rate(estimate(successes, attempts, k=k), k=k) for k in ks)
-            for estimate in (statistics.pass_at_k, statistics.pass_hat_k)
-        ]
-        found.append(ArmPassRates(arm=arm, at_least_one=rates[0], all_of_them=rates[1]))
-    return tuple(found)
+    arms = summary(snapshot, unscored=unscored).arms
+    rewards = Table.of(
+        frame["reward"] >= 1, examples=frame["example"], arms=frame["cell"], arm_ids=range(len(arms))
+    )
+    shares = [
+        [estimate(rewards.sums, rewards.counts, k=k) for k in ks]
+        for estimate in (statistics.pass_at_k, statistics.pass_hat_k)
+    ]
+    rates = [[_rates(each, rewards, k=k) for k, each in zip(ks, found, strict=True)] for found in shares]
+    return tuple(
+        ArmPassRates(arm, tuple(each[at] for each in rates[0]), tuple(each[at] for each in rates[1]))
+        for at, arm in enumerate(arms)
+    )
+
+
+def _rates(shares: NDArray[np.float64], rewards: Table, *, k: int) -> list[PassRate]:
+    """The mean of each row of [arms, examples] over the examples that have k attempts."""
+    rows, columns = np.nonzero(~np.isnan(shares))
+    table = Table.of(shares[rows, columns], examples=columns, arms=rows, arm_ids=range(len(shares)))
+    intervals = statistics.mean_intervals(table, bounds=(0.0, 1.0))
+    short = (rewards.present & (rewards.counts < k)).sum(axis=1)
+    return [PassRate(k, interval, int(number)) for interval, number in zip(intervals, short, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ come: a hundred thousand rollouts cost no more than the database needs to send t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +16,6 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from ..models import Example
 from .measures import Measure
 
 _HEADER = 19
@@ -92,8 +92,10 @@ def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
 
 def example_values(examples: Iterable[int], key: str) -> dict[int, Any]:
     """Example (its id) → what its metadata say under `key`, for those that have it. One query."""
-    rows = Example.objects.filter(pk__in=list(examples), metadata__has_key=key)
-    return dict(rows.values_list("pk", f"metadata__{key}"))
+    statement = "SELECT id, metadata -> %s FROM rlm_runs_example WHERE id = ANY(%s) AND metadata ? %s"
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [key, list(examples), key])
+        return {example: json.loads(value) for example, value in cursor.fetchall()}
 
 
 def _copied(statement: str, parameters: Sequence[Any]) -> bytes:

@@ -56,28 +56,45 @@ class Cut:
 
 def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
     """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
-    codes = np.stack(dimensions) if dimensions else np.zeros((1, len(frame)), dtype=np.int64)
+    codes = np.stack(dimensions)
     inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
-    frame, codes = frame.where(inside), codes[:, inside]
-    places, cell_of = np.unique(codes, axis=1, return_inverse=True)
-    numbered = frame.with_column("cell", cell_of.reshape(-1))
-    kept = counted(numbered, unscored)
+    if not inside.all():
+        frame, codes = frame.where(inside), codes[:, inside]
+    cell_of, places = _numbered(codes)
     number = places.shape[1]
-    totals = np.bincount(numbered["cell"], minlength=number)
+    numbered = frame.with_column("cell", cell_of)
+    kept = counted(numbered, unscored)
     counts = np.bincount(kept["cell"], minlength=number)
-    outcomes = [np.bincount(numbered["cell"][numbered["outcome"] == each], minlength=number) for each in Outcome]
-    pairs = np.unique(np.stack([numbered["cell"], numbered["arm"]]), axis=1)
+    outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
+    arms = np.unique(frame["arm"])
+    of_arms = _crossed(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
     cells = tuple(
         Cell(
             place=tuple(places[:, at].tolist()),
-            arms=tuple(pairs[1][pairs[0] == at].tolist()),
-            total=int(totals[at]),
+            arms=tuple(arms[of_arms[at] > 0].tolist()),
+            total=int(outcomes[at].sum()),
             counted=int(counts[at]),
-            left_out=LeftOut(*(int(outcomes[outcome][at]) for outcome in list(Outcome)[1:])),
+            left_out=LeftOut(*outcomes[at, 1:].tolist()),
         )
         for at in range(number)
     )
     return Cut(cells=cells, frame=kept, unscored=unscored)
+
+
+def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[dimensions, rollouts] → the number of each rollout's cell, [rollouts], and the places of the cells that there
+    are, [dimensions, cells], in ascending order.
+    """
+    sizes = [int(each.max(initial=0)) + 1 for each in codes]
+    flat = np.ravel_multi_index(list(codes), sizes) if codes.shape[1] else np.empty(0, dtype=np.int64)
+    used, cell_of = np.unique(flat, return_inverse=True)
+    places = np.stack(np.unravel_index(used, sizes)).astype(np.int64)
+    return cell_of.astype(np.int64), places
+
+
+def _crossed(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
+    """How many rollouts are in each row and column: [height, width]."""
+    return np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,15 @@ def means(pieces: Cut, measure: Measure) -> list[Mean]:
     return [Mean(interval, int(number)) for interval, number in zip(found, unknown, strict=True)]
 
 
+def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]:
+    """The mean of a measure in each cell and of how many rollouts it is, without an interval; None of none."""
+    values, cells = pieces.frame[measure.name], pieces.frame["cell"]
+    known = ~np.isnan(values)
+    counts = np.bincount(cells[known], minlength=len(pieces.cells)).tolist()
+    sums = np.bincount(cells[known], weights=values[known], minlength=len(pieces.cells)).tolist()
+    return [(total / number, number) if number else None for total, number in zip(sums, counts, strict=True)]
+
+
 def table(pieces: Cut, *names: str) -> Table:
     """The first measure by cell and example, of the rollouts that have all that are named."""
     columns = [pieces.frame[name] for name in names]
@@ -107,7 +133,6 @@ def table(pieces: Cut, *names: str) -> Table:
         examples=pieces.frame["example"][known],
         arms=pieces.frame["cell"][known],
         arm_ids=np.arange(len(pieces.cells)),
-        example_ids=np.unique(pieces.frame["example"]),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _KEPT = 8
 _KEPT_ROLLOUTS = 1_000_000
+_KEPT_RESULTS = 300
 _USUAL = (
     "reward",
     "main_prompt_tokens",
@@ -52,17 +53,19 @@ class Snapshot:
         self._frame: Frame | None = None
         self._measures: dict[str, Measure] = {name: MEASURES[name] for name in _USUAL}
         self._remembered: dict[Hashable, Any] = {}
+        self._lock = RLock()
 
     def __len__(self) -> int:
         return 0 if self._frame is None else len(self._frame)
 
     def frame(self, measures: Iterable[Measure] = ()) -> Frame:
         """All rollouts, with at least these measures and those that most pages need."""
-        missing = {measure.name: measure for measure in measures} if measures else {}
-        if self._frame is None or not missing.keys() <= self._frame.columns.keys():
-            self._measures = {**self._measures, **missing}
-            self._frame = load([arm.pk for arm in self.arms], measures=list(self._measures.values()))
-        return self._frame
+        asked = {measure.name: measure for measure in measures}
+        with self._lock:
+            if self._frame is None or not asked.keys() <= self._frame.columns.keys():
+                self._measures = {**self._measures, **asked}
+                self._frame = load([arm.pk for arm in self.arms], measures=list(self._measures.values()))
+            return self._frame
 
     def examples(self) -> list[int]:
         """The ids of its examples, ascending."""
@@ -85,10 +88,17 @@ class Snapshot:
         return self.remembered("stop reasons", lambda: _stop_reasons(self.experiment))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` made of this snapshot when it was first asked for under this key."""
-        if key not in self._remembered:
-            self._remembered[key] = make()
-        return cast("T", self._remembered[key])
+        """What `make` made of this snapshot when it was first asked for under this key.
+
+        Whoever asks while another makes it waits: readers of a running experiment come all at once.
+        """
+        with self._lock:
+            if key not in self._remembered:
+                made = make()
+                if len(self._remembered) >= _KEPT_RESULTS:  # addresses are made up by whoever asks
+                    self._remembered.clear()
+                self._remembered[key] = made
+            return cast("T", self._remembered[key])
 
 
 _snapshots: OrderedDict[int, Snapshot] = OrderedDict()

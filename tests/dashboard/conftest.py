@@ -3,7 +3,15 @@
 import pytest
 from django.contrib.auth.models import User
 
+from rlm_runs import aggregates
+
 from .traces import make_experiment, play_all
+
+
+@pytest.fixture(autouse=True)
+def _fresh_snapshots():
+    """Tests change rows in ways that no running program does."""
+    aggregates.forget()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 
 from rlm_runs.models import Rollout
 
+from .made import Plan, make
 from .traces import make_experiment, play_llm, play_rlm
 
 
@@ -24,23 +25,25 @@ def test_it_says_all_that_an_arm_came_to(reader, played):
         "process sandbox: no walls",
         "unpriced",
         "over the scored rollouts only",
-        f"/experiments/{played.slug}/rollouts/?arm=",
+        f"/experiments/{played.slug}/rollouts/?q=arm%3A",
     ):
         assert words in page, words
 
 
 def test_the_figure_comes_as_data(reader, played):
     page = html(reader, played.get_absolute_url())
-    found = re.search(r'<script id="reward-json" type="application/json">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script id="figure-json" type="application/json">(.*?)</script>', page, re.DOTALL)
     figure = json.loads(found[1])
-    assert [trace["name"] for trace in figure["data"]] == ["LLM", "RLM", "RLM+tips"]
+    assert [trace["name"] for trace in figure["panels"][0]["data"]] == ["LLM", "RLM", "RLM+tips"]
 
 
 def test_the_switch_is_in_the_url_and_in_words(reader, played):
     page = html(reader, f"{played.get_absolute_url()}?unscored=zero")
-    assert "failed and too long count as zero" in page
-    assert "counted as zero" in page
-    assert html(reader, f"{played.get_absolute_url()}?unscored=nonsense").count("left out")
+    assert "failed and too long with a reward of zero" in page
+    assert "count as reward 0" in page
+    common = html(reader, f"{played.get_absolute_url()}?unscored=common")
+    assert "over the examples that all arms finished" in common
+    assert html(reader, f"{played.get_absolute_url()}?unscored=nonsense").count("are left out")
 
 
 def test_words_compare_with_the_llm(reader, queued):
@@ -48,7 +51,8 @@ def test_words_compare_with_the_llm(reader, queued):
         play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
         play(rollout, reward=float(rollout.arm.scaffold != "llm"))
     page = html(reader, queued.get_absolute_url())
-    assert "paired on 3 examples: +1.00, better on 3, worse on 0, equal on 0; p = 0.25, exact McNemar" in page
+    assert "better on 3 of 3 examples, worse on 0, Δ +1.00" in page
+    assert "p = 0.25 (exact McNemar), p = 0.50 after Holm" in page
     assert "not clearly different from" in page
 
 
@@ -93,8 +97,10 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
         name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
     )
     for experiment in (played, larger):
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(11):
             reader.get(experiment.get_absolute_url())
+    with django_assert_num_queries(4):  # session, user, experiment, and whether anything changed
+        reader.get(played.get_absolute_url())
 
 
 def test_what_users_wrote_is_escaped(reader, db):
@@ -113,3 +119,45 @@ def test_a_running_rollout_is_not_called_unpriced(reader, queued):
     rollout = queued.rollouts().first()
     Rollout.objects.filter(pk=rollout.pk).update(status="running")
     assert "unpriced" not in html(reader, queued.get_absolute_url())
+
+
+def test_arms_sort_by_any_column_and_those_without_a_value_come_last(reader, played):
+    def order(query):
+        page = html(reader, f"{played.get_absolute_url()}?{query}")
+        return re.findall(r'q=arm%3A\d+"><span class="scaffold scaffold-(\w+)"', page)
+
+    assert order("") == ["llm", "rlm", "rlm_tips"]
+    assert order("sort=calls")[0] == "llm"
+    assert order("sort=-calls")[-1] == "llm"
+    assert order("sort=nonsense") == ["llm", "rlm", "rlm_tips"]
+
+
+def test_the_insight_of_oolong_real_stands_on_the_page(reader, db):
+    """Where the LLM's API refuses what the RLM solves, leaving out and counting as zero disagree: both are said."""
+
+    def row(rng, arm, number):
+        if arm.scaffold == "llm" and number >= 23:
+            return {"status": "failed", "stop_reason": "prompt_too_long"}
+        solved = number in ({0} if arm.scaffold == "llm" else {1, 30, 31, 32, 33, 34, 35})
+        return {"reward": float(solved)}
+
+    experiment = make([Plan(scaffold="llm"), Plan(scaffold="rlm")], examples=50, row=row)
+    page = html(reader, experiment.get_absolute_url())
+    assert "better on 1 of 23 examples, worse on 1, Δ 0.00" in page
+    assert "With 27 of LLM too long counted as zero, on 50 examples: better on 7, worse on 1, Δ +0.12" in page
+    assert "27 too long are left out. Counted as zero, the mean reward of LLM would be 0.02 (n 50)" in page
+    zero = html(reader, f"{experiment.get_absolute_url()}?unscored=zero")
+    assert "p = 0.070 (exact McNemar)" in zero
+    assert "On the 23 examples that both finished (27 of LLM too long): better on 1, worse on 1, Δ 0.00" in zero
+
+
+def test_repetitions_have_their_pass_rates(reader, db):
+    def row(rng, arm, number):
+        return {"reward": float(rng.random() < 0.5)}
+
+    experiment = make([Plan(), Plan(scaffold="rlm")], examples=6, repetitions=4, row=row)
+    page = html(reader, experiment.get_absolute_url())
+    for words in ("pass@1", "pass@2", "pass@4", "pass^2", "pass^4"):
+        assert words in page, words
+    once = make([Plan(), Plan(scaffold="rlm")], examples=6, row=row)
+    assert "pass@1" not in html(reader, once.get_absolute_url())
