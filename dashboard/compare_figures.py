@@ -1,12 +1,13 @@
 """The figures of a comparison as data for plotly: rewards, differences and the Pareto front, each arm a mark.
 
 Pure: no store, no request. An arm has its scaffold's colour and mark and its own letter, so that colour is never
-all that tells two arms apart. Colours are custom properties, as in the other figures.
+all that tells two arms apart. Colours are custom properties, and a figure comes in a panel, as the page's script
+draws all figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,6 @@ from .comparing import NamedArm
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
-Link = Callable[[NamedArm], str]
-"""The address of an arm's rollouts."""
-
 _COLOURED = ("llm", "rlm", "rlm_tips")
 _SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
 _OTHER_SYMBOL = "diamond"
@@ -29,15 +27,16 @@ _ROW = 28
 """Pixels for each arm of a figure that has a line per arm."""
 
 
-def rewards(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> dict[str, Any]:
+def rewards(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
     """Mean rewards with their 95 % intervals, a line per arm."""
     shown = [(arm, mean) for arm, mean in zip(arms, found.reward.means, strict=True) if mean is not None]
     marks = [_Mark(arm=arm, x=mean, y=None, words=_mean_words(arm, mean), is_full=True) for arm, mean in shown]
     layout = _by_arm(arms, title="mean reward", around=[mean for _, mean in shown])
-    return {"data": [_trace(marks, link=link)] if marks else [], "layout": layout}
+    caption = "Mean rewards, whiskers 95 % intervals."
+    return _plot(marks, title="Mean reward", caption=caption, layout=layout)
 
 
-def differences(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> dict[str, Any]:
+def differences(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
     """Mean paired differences to A with their 95 % intervals; a full mark is clear of 0 after correction."""
     marks = []
     for arm, pair, adjusted in zip(arms, found.reward.against, found.reward.adjusted, strict=True):
@@ -53,12 +52,14 @@ def differences(found: SideBySide, arms: Sequence[NamedArm], *, link: Link) -> d
         )
     title = f"mean reward less that of {_plain(arms[0].name)}"
     layout = _by_arm(arms[1:], title=title, around=[mark.x for mark in marks])
-    return {"data": [_trace(marks, link=link)] if marks else [], "layout": layout}
+    caption = (
+        f"Mean differences to {arms[0].name} on common examples, 95 % intervals; "
+        "a full mark is clearly different after Holm’s correction."
+    )
+    return _plot(marks, title="Difference of reward", caption=caption, layout=layout)
 
 
-def front(
-    found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedArm], *, price: str, link: Link
-) -> dict[str, Any]:
+def front(found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedArm], *, price: str) -> Plot:
     """Reward against a price, both with intervals; arms on the Pareto front are full marks joined by a line."""
     row = next(row for row in found.rows if row.measure.name == price)
     marks = []
@@ -72,8 +73,36 @@ def front(
         ]
         marks.append(_Mark(arm=arm, x=cost, y=reward, words="<br>".join(words), is_full=place.is_on))
     line = sorted((mark.x.mean, mark.y.mean) for mark in marks if mark.is_full and mark.y)
-    data = [_front_line(line), _trace(marks, link=link)] if marks else []
-    return {"data": data, "layout": _front_layout(found.reward, row)}
+    caption = (
+        f"Full marks are on the Pareto front: no other arm has as much reward for less {row.measure.title}. "
+        "Whiskers are 95 % intervals."
+    )
+    layout = _front_layout(found.reward, row)
+    title = f"Reward and {row.measure.title}"
+    return _plot(marks, title=title, caption=caption, layout=layout, under=[_front_line(line)])
+
+
+Plot = dict[str, Any]
+"""What the page's script draws: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
+
+
+def _plot(
+    marks: Sequence[_Mark],
+    *,
+    title: str,
+    caption: str,
+    layout: dict[str, Any],
+    under: Sequence[dict[str, Any]] = (),
+) -> Plot:
+    return {
+        "title": title,
+        "caption": caption,
+        "legend": [
+            {"name": f"{mark.arm.letter} {visible(mark.arm.title)}", "colour": mark.colour, "pattern": ""}
+            for mark in marks
+        ],
+        "panels": [{"title": title, "data": [*under, _trace(marks)] if marks else [], "layout": layout}],
+    }
 
 
 def _front_line(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -108,7 +137,7 @@ class _Mark:
         return f"var(--{scaffold if scaffold in _COLOURED else 'other'})"
 
 
-def _trace(marks: Sequence[_Mark], *, link: Link) -> dict[str, Any]:
+def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
     """All marks as one trace, so that 24 arms weigh little."""
     up = [mark.y for mark in marks if mark.y is not None]
     colours = [mark.colour for mark in marks]
@@ -124,7 +153,7 @@ def _trace(marks: Sequence[_Mark], *, link: Link) -> dict[str, Any]:
             "size": 10,
             "line": {"color": colours, "width": 2},
         },
-        "customdata": [[link(mark.arm), mark.words] for mark in marks],
+        "customdata": [[f"arm:{mark.arm.arm.pk}", mark.words] for mark in marks],
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
     if up:

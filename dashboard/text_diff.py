@@ -74,13 +74,22 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _matched(one: Sequence[str], other: Sequence[str]) -> Iterator[Piece]:
-    matcher = SequenceMatcher(None, one, other)
-    for kind, start, end, from_, to in matcher.get_opcodes():
-        if kind == "equal":
-            yield from _piece(Kind.SAME, one[start:end])
+    """What differs, and what does not. A space between two words that differ is no thing in common."""
+    gone, new = "", ""
+    for kind, start, end, from_, to in SequenceMatcher(None, one, other).get_opcodes():
+        before, after = "".join(one[start:end]), "".join(other[from_:to])
+        if kind == "equal" and not ((gone or new) and not before.strip() and end < len(one)):
+            yield from _changed(gone, new)
+            yield Piece(Kind.SAME, before)
+            gone, new = "", ""
         else:
-            yield from _piece(Kind.GONE, one[start:end])
-            yield from _piece(Kind.NEW, other[from_:to])
+            gone, new = gone + before, new + after
+    yield from _changed(gone, new)
+
+
+def _changed(gone: str, new: str) -> Iterator[Piece]:
+    yield from _piece(Kind.GONE, [gone] if gone else [])
+    yield from _piece(Kind.NEW, [new] if new else [])
 
 
 def _piece(kind: Kind, tokens: Sequence[str]) -> Iterator[Piece]:

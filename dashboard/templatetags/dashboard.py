@@ -23,6 +23,7 @@ from rlm_runs.models.texts import unescape
 from .. import formatting, highlight
 from ..behaviour_tables import Number
 from ..behaviour_tables import Row as BehaviourRow
+from ..comparing import MOST_ARMS
 from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
 from ..measure_cells import in_unit as measured_in_unit
@@ -213,6 +214,13 @@ def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
 def in_unit(measure: Measure) -> str:
     """What a measure is called, with its unit."""
     return measured_in_unit(measure)
+
+
+@register.simple_tag
+def compare_query(rollouts: Iterable[Rollout]) -> str:
+    """The query of a comparison of the arms of these rollouts; "" where that is one arm, or too many."""
+    arms = sorted({rollout.arm_id for rollout in rollouts})
+    return "?" + urlencode({"arm": arms}, doseq=True) if 2 <= len(arms) <= MOST_ARMS else ""
 
 
 @register.simple_tag

@@ -29,12 +29,12 @@ from ..measure_cells import MeasureCells
 from ..sharing import share_of
 
 _SHOWN = {
-    Show.ALL: "all",
-    Show.DIFFER: "only disagreements",
-    Show.A: "A wins",
-    Show.B: "B wins",
-    Show.WRONG: "all wrong",
-    Show.UNSCORED: "some without a reward",
+    Show.ALL: ("all", "every example that any of the arms has"),
+    Show.DIFFER: ("only disagreements", "not all counted rewards are the same"),
+    Show.A: ("A wins", "more reward for A than for B"),
+    Show.B: ("B wins", "more reward for B than for A"),
+    Show.WRONG: ("all wrong", "no counted reward is above 0"),
+    Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
 }
 _UNSCORED = {
     Unscored.EXCLUDE: "leave out",
@@ -119,7 +119,6 @@ def _csv(request: HttpRequest, lines: Callable[[Compared], Iterator[str]], *, na
 
 def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
     """Without lists of rollouts, figures and cells lead to none."""
-    link = _rollouts_of if has_lists else _nowhere
     asked, numbers = found.asked, found.numbers
     (rows, total), size = found.page(), found.page_size
     settings = found.settings
@@ -139,14 +138,12 @@ def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
         "settings": _by_group(settings, every=asked.every_setting or len(found.arms) == 1),
         "settings_link": asked.query(every_setting=not asked.every_setting),
         "settings_same": sum(not row.differs for row in settings),
-        "reward_figure": compare_figures.rewards(numbers, found.arms, link=link),
-        "difference_figure": compare_figures.differences(numbers, found.arms, link=link),
-        "front_figure": compare_figures.front(numbers, found.places, found.arms, price=asked.price, link=link),
+        "figures": _figures(found, rollouts=reverse("rollouts") if has_lists else ""),
         "front": _front(found),
         "prices": [(MEASURES[name].title, asked.query(price=name), name == asked.price) for name in PRICES],
         "price": MEASURES[asked.price],
         "shows": [
-            (words, int(found.matrix.shown(show).sum()), asked.query(show=show), show is asked.show)
+            (*words, int(found.matrix.shown(show).sum()), asked.query(show=show), show is asked.show)
             for show, words in _SHOWN.items()
             if len(found.arms) > 1 or show in (Show.ALL, Show.WRONG, Show.UNSCORED)
         ],
@@ -235,12 +232,15 @@ def _heads(found: Compared) -> list[_Head]:
     return heads
 
 
-def _rollouts_of(arm: NamedArm) -> str:
-    return f"{reverse('rollouts')}?{urlencode({'q': f'arm:{arm.arm.pk}'})}"
-
-
-def _nowhere(arm: NamedArm) -> str:
-    return ""
+def _figures(found: Compared, *, rollouts: str) -> dict[str, compare_figures.Plot]:
+    """Each under its name; that of differences only where there are some. `rollouts` is the list that marks lead to."""
+    plots = {
+        "rewards": compare_figures.rewards(found.numbers, found.arms),
+        "front": compare_figures.front(found.numbers, found.places, found.arms, price=found.asked.price),
+    }
+    if any(pair is not None for pair in found.numbers.reward.against):
+        plots["differences"] = compare_figures.differences(found.numbers, found.arms)
+    return {name: plot | {"rollouts": rollouts} for name, plot in plots.items()}
 
 
 def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, list[SettingRow]]]:
