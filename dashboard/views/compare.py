@@ -233,7 +233,7 @@ def _heads(found: Compared) -> list[_Head]:
 
 
 def _figures(found: Compared, *, rollouts: str) -> dict[str, compare_figures.Plot]:
-    """Each under its name; that of differences only where there are some. `rollouts` is the list that marks lead to."""
+    """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
     plots = {
         "rewards": compare_figures.rewards(found.numbers, found.arms),
         "front": compare_figures.front(found.numbers, found.places, found.arms, price=found.asked.price),
