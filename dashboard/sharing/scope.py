@@ -98,7 +98,7 @@ def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
 _REPLAY = ("rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout")
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")
 _EXPERIMENT = (
-    *("experiment", "experiment-live", "api-experiment"),
+    *("experiment", "experiment-live"),
     *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
     *("behaviour", "behaviour-csv", "behaviour-json"),
 )

@@ -13,8 +13,9 @@ from rlm_runs.models import Arm, Execution, Rollout, SharedLink, Trajectory, Tur
 
 from .traces import make_experiment, play_all
 
-REPLAY = {"rollout", "rollout-live", "call", "batch", "prompt", "text"}
-EXPERIMENT = {"experiment", "experiment-live", "experiment-rollouts"}
+REPLAY = {"rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout"}
+LISTS = {"experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"}
+EXPERIMENT = {"experiment", "experiment-live"} | LISTS
 BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
 FIGURE = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISON = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
