@@ -99,6 +99,13 @@ def score(value: float | None) -> str:
     return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
 
 
+def percent(share: float) -> str:
+    """24 %; what is not all or nothing is never rounded to it."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
 def signed(number: float) -> str:
     """+0.14, −2,310, 0: two decimals while it is small, and a minus as wide as a plus."""
     if number == 0:

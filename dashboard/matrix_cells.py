@@ -40,12 +40,12 @@ class CellWriter:
     names_each: bool
 
     @classmethod
-    def of(cls, rows: list[Row], arms: tuple[int, ...]) -> CellWriter:
-        """For these rows; the addresses are made once."""
+    def of(cls, rows: list[Row], arms: tuple[int, ...], *, has_lists: bool = True) -> CellWriter:
+        """For these rows; the addresses are made once. Without lists, a cell leads to its first rollout."""
         links = sum(1 + len(cell.repetitions) for row in rows for cell in row.cells)
         return cls(
             arms=arms,
-            rollouts=reverse("rollouts"),
+            rollouts=reverse("rollouts") if has_lists else "",
             base=reverse("rollout", args=[0]).removesuffix("0/"),
             names_each=links <= _MOST_LINKS,
         )
@@ -76,7 +76,7 @@ class CellWriter:
         """The mean with its count, what has no reward by its number, and each repetition where there is room."""
         given = [each.reward for each in cell.repetitions if each.reward is not None]
         query = urlencode({"q": f"arm:{arm} example:{cell.number}"})
-        address = f"{self.rollouts}?{query}"
+        address = f"{self.rollouts}?{query}" if self.rollouts else f"{self.base}{cell.repetitions[0].rollout}/"
         mean = cell.mean if cell.mean is not None or not given else sum(given) / len(given)
         parts = [_reward(mean, address, is_out=cell.mean is None)] if mean is not None else []
         parts.append(format_html('<span class="sub">×{}</span>', len(cell.repetitions)))

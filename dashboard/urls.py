@@ -3,7 +3,19 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from .views import compare, compare_rollouts, experiments, figures, health, launch, rollouts, texts, traces
+from .views import (
+    behaviour,
+    compare,
+    compare_rollouts,
+    experiments,
+    figures,
+    health,
+    launch,
+    rollouts,
+    sharing,
+    texts,
+    traces,
+)
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
@@ -12,6 +24,9 @@ urlpatterns = [
     path("experiments/<slug:slug>/", experiments.experiment, name="experiment"),
     path("experiments/<slug:slug>/live/", experiments.experiment_live, name="experiment-live"),
     path("experiments/<slug:slug>/cancel/", experiments.experiment_cancel, name="experiment-cancel"),
+    path("experiments/<slug:slug>/behaviour/", behaviour.behaviour_page, name="behaviour"),
+    path("experiments/<slug:slug>/behaviour/data.csv", behaviour.behaviour_csv, name="behaviour-csv"),
+    path("api/experiments/<slug:slug>/behaviour/", behaviour.behaviour_json, name="behaviour-json"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
     path("experiments/<slug:slug>/figures/<slug:name>/", figures.figure, name="figure"),
     path("experiments/<slug:slug>/figures/<slug:name>/live/", figures.figure_live, name="figure-live"),
@@ -30,6 +45,9 @@ urlpatterns = [
     path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", traces.batch, name="batch"),
     path("rollouts/<int:pk>/turns/<int:turn>/prompt/", texts.prompt, name="prompt"),
     path("rollouts/<int:pk>/text/<slug:owner>/<int:key>/<slug:part>/", texts.text, name="text"),
+    path("share/", sharing.share, name="share"),
+    path("shared/", sharing.shared_links, name="shared-links"),
+    path("shared/<int:pk>/revoke/", sharing.revoke, name="shared-link-revoke"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", health.healthz, name="healthz"),

@@ -22,6 +22,8 @@ from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
 from .. import formatting, highlight
+from ..behaviour_tables import Number
+from ..behaviour_tables import Row as BehaviourRow
 from ..comparing import MOST_ARMS
 from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
@@ -44,6 +46,7 @@ _OTHER_MARK = "◆"
 _TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the prompt">too long</span>')
 _UNSCORED = mark_safe('<span class="unscored">unscored</span>')
 _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
+_NOTHING_TELLS = mark_safe('<span class="soft" title="Nothing tells">–</span>')
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -142,6 +145,33 @@ def query(context: template.Context, **changes: Any) -> str:
         else:
             parts[name] = value
     return "?" + urlencode(sorted(parts.lists()), doseq=True)
+
+
+@register.simple_tag
+def filter_query(*parts: Any) -> str:
+    """The query string of a list of rollouts that shows those that the filter finds, given in pieces."""
+    return urlencode({"q": "".join(map(str, parts))})
+
+
+@register.simple_tag
+def behaviour_cells(row: BehaviourRow, rollouts: str) -> SafeString:
+    """The numbers of an arm on the behaviour page, each a link into the list of `rollouts`. Written here, since a
+    page has hundreds.
+    """
+    return format_html_join("", "<td class=num>{}</td>", ((_behaviour(each, rollouts),) for each in row.numbers))
+
+
+def _behaviour(number: Number | None, rollouts: str) -> SafeString:
+    if number is None:
+        return _NOTHING_TELLS
+    if number.count == 0:
+        return format_html('<span class="soft" title="{}">0</span>', number.title)
+    return format_html(
+        '<a{} href="{}?{}" title="{}">{}{}</a>',
+        "" if number.count is None else format_html(' class="share-of" data-step="{}"', number.step),
+        *(rollouts, filter_query(number.query), number.title, number.text),
+        format_html(' <span class="pm">{}</span>', number.more) if number.more else "",
+    )
 
 
 @register.simple_tag(takes_context=True)

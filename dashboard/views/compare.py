@@ -26,6 +26,7 @@ from ..comparing import MOST_ARMS, PRICES, Asked, find, titled
 from ..formatting import plural
 from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
+from ..sharing import share_of
 
 _SHOWN = {
     Show.ALL: ("all", "every example that any of the arms has"),
@@ -47,7 +48,8 @@ def compare(request: HttpRequest) -> HttpResponse:
     """Which of these arms is better, on which examples, and what sets them apart."""
     found = find(request.GET)
     is_picking = len(found.arms) < 2 or any(key == "pick" or key.startswith("find-") for key in request.GET)
-    picker = arm_picker.PickerForm(request.GET) if is_picking else None
+    # Whoever reads through a link sees these arms, also where some of them are gone, and no others.
+    picker = arm_picker.PickerForm(request.GET) if is_picking and share_of(request) is None else None
     context: dict[str, Any] = {
         "section": "compare",
         "asked": found.asked,
@@ -59,7 +61,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "pick": f"{found.asked.query()}&pick=1#pick",
     }
     if found.arms:
-        context |= _context(Compared.of(found.asked, found.arms))
+        context |= _context(Compared.of(found.asked, found.arms), has_lists=share_of(request) is None)
     return render(request, "dashboard/compare.html", context)
 
 
@@ -115,7 +117,8 @@ def _csv(request: HttpRequest, lines: Callable[[Compared], Iterator[str]], *, na
     return response
 
 
-def _context(found: Compared) -> dict[str, Any]:
+def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
+    """Without lists of rollouts, figures and cells lead to none."""
     asked, numbers = found.asked, found.numbers
     (rows, total), size = found.page(), found.page_size
     settings = found.settings
@@ -134,7 +137,7 @@ def _context(found: Compared) -> dict[str, Any]:
         "settings": _by_group(settings, every=asked.every_setting or len(found.arms) == 1),
         "settings_link": asked.query(every_setting=not asked.every_setting),
         "settings_same": sum(not row.differs for row in settings),
-        "figures": _figures(found),
+        "figures": _figures(found, rollouts=reverse("rollouts") if has_lists else ""),
         "front": _front(found),
         "prices": [(MEASURES[name].title, asked.query(price=name), name == asked.price) for name in PRICES],
         "price": MEASURES[asked.price],
@@ -145,7 +148,7 @@ def _context(found: Compared) -> dict[str, Any]:
         ],
         "heads": _heads(found),
         "rows": [_MatrixRow.of(row, found) for row in rows],
-        "writer": CellWriter.of(rows, asked.arms),
+        "writer": CellWriter.of(rows, asked.arms, has_lists=has_lists),
         "total": total,
         "first": (asked.page - 1) * size + 1,
         "last": (asked.page - 1) * size + len(rows),
@@ -207,16 +210,15 @@ def _heads(found: Compared) -> list[_Head]:
     return heads
 
 
-def _figures(found: Compared) -> dict[str, compare_figures.Plot]:
-    """Each under its name; that of differences only where there are some."""
-    rollouts = {"rollouts": reverse("rollouts")}
+def _figures(found: Compared, *, rollouts: str) -> dict[str, compare_figures.Plot]:
+    """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
     plots = {
         "rewards": compare_figures.rewards(found.numbers, found.arms),
         "front": compare_figures.front(found.numbers, found.places, found.arms, price=found.asked.price),
     }
     if any(pair is not None for pair in found.numbers.reward.against):
         plots["differences"] = compare_figures.differences(found.numbers, found.arms)
-    return {name: plot | rollouts for name, plot in plots.items()}
+    return {name: plot | {"rollouts": rollouts} for name, plot in plots.items()}
 
 
 def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, list[SettingRow]]]:

@@ -89,7 +89,7 @@
   function openRollouts(point, rollouts) {
     const own = point.customdata;
     const query = Array.isArray(own) ? own[0] : [point.data.meta, `example:${own}`].filter(Boolean).join(" ");
-    if (!query) return;
+    if (!query || !rollouts) return;
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
@@ -293,6 +293,10 @@
       event.preventDefault();
       location.reload();
     }
+  });
+  // What is shared is the page as it stands, also where its address changed without being loaded again.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.target.matches("[data-share]")) event.detail.parameters.query = location.search.slice(1);
   });
   const setStale = (is) => { document.getElementById("stale").hidden = !is; };
   document.addEventListener("htmx:sendError", () => setStale(true));
