@@ -57,8 +57,10 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
 
 def depth_of(arm: Arm) -> int:
     """Levels of sub-LLMs below the root of an arm: none without an RLM, 1 where its settings do not say."""
-    depth = arm.scaffold_settings.get("depth", 1)
-    return depth if is_rlm(arm) and isinstance(depth, int) else 0
+    if not is_rlm(arm):
+        return 0
+    depth = arm.scaffold_settings.get("depth")
+    return depth if isinstance(depth, int) else 1
 
 
 def is_rlm(arm: Arm) -> bool:

@@ -24,7 +24,7 @@ from ..engine.environments.registry import REGISTRY
 from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted
 from .numbers import count, number, seconds_of_ms
 from .outcomes import Outcome, failure, refused_prompt
-from .records import ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
+from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
 from .reported import SUB_TOOL_CALLS, SUMS, TOOL_CALLS, reported_sums
 
 _MODES = ("mode", "scaffold")
@@ -32,7 +32,6 @@ _REWARDS = ("reward", "judge_reward")
 _MODELS = ("model",)
 _ENVIRONMENTS = ("environment", "env_id", "env")
 _KEYS = ("example_id", "id")
-_SCAFFOLDS = {"standard": "llm", "llm": "llm", "rlm": "rlm", "rlm_tips": "rlm_tips", "rlm+tips": "rlm_tips"}
 _SETTINGS = ("subset",)
 """Columns that are settings of the environment, and so tell arms apart."""
 _OF_EXAMPLE = ("context_length", "subset", "content_type", "target_length", "mean_fragment_length")
@@ -106,7 +105,7 @@ class _Table:
         return ImportedArm(
             environment=(_value(row, _ENVIRONMENTS) or self._environment).replace("_", "-"),
             environment_settings={name: row[name] for name in _SETTINGS if row.get(name)},
-            scaffold=_SCAFFOLDS.get(mode, mode),
+            scaffold=SCAFFOLDS.get(mode, mode),
             scaffold_settings={},
             model=_value(row, _MODELS) or _NO_MODEL,
             sub_model=row.get("sub_model", ""),

@@ -17,7 +17,7 @@ from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted, T
 from .messages import read_dialogue, read_prompt
 from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
-from .records import ImportedArm, ImportedExample, ImportedRollout
+from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
 from .transcript import Transcript, read_transcript, tell
 
@@ -41,8 +41,7 @@ _OF_SCAFFOLD = {
     "pip_install_packages": "packages",
 }
 """Arguments that set how the model is driven → what our scaffolds call them."""
-_SCAFFOLDS = {"standard": "llm", "llm": "llm", "rlm": "rlm", "rlm_tips": "rlm_tips", "rlm+tips": "rlm_tips"}
-_OURS = frozenset(_SCAFFOLDS.values())
+_OURS = frozenset(SCAFFOLDS.values())
 _TIPS = re.compile(r"\s*<env_tips>.*?</env_tips>\s*", re.DOTALL)
 _METADATA_CHARS = 200
 _STOPS = {
@@ -116,7 +115,7 @@ class Row:
         arguments = self._run.arguments
         mode = self._info.get("mode") or arguments.get("mode")
         if isinstance(mode, str) and mode:
-            return _SCAFFOLDS.get(mode, mode)
+            return SCAFFOLDS.get(mode, mode)
         called = {call.name for turn in self._dialogue.turns for call in turn.calls}
         if not arguments.get("use_rlm", bool(OF_RLM & self._metrics.keys()) or "call_python_repl" in called):
             return "llm"

@@ -189,3 +189,13 @@ def test_the_command_says_what_came_of_it(runs, tmp_path):
 
 def test_a_name_may_be_given(runs):
     assert imported_from(runs, name="My riddles").experiment.slug == "my-riddles"
+
+
+@pytest.mark.parametrize(("depth", "largest"), [(1, 3), (0, None), ("deep", 3)])
+def test_a_depth_that_is_no_number_is_the_usual_one(tmp_path, depth, largest):
+    about = metadata(env_args={"use_rlm": True, "recursion_depth": depth})
+    row = rlm_row()
+    del row["sub_llm_max_batch_size"]
+    imported_from(write_run(tmp_path / "run", [row], about))
+    assert Rollout.objects.get().max_batch == largest
+    call_command("check_store")

@@ -112,7 +112,8 @@ WITH turn_sums AS (
 ), ended AS (
   SELECT r.*, (a.scaffold IN ('rlm', 'rlm_tips')) AS is_rlm,
          (a.scaffold IN ('rlm', 'rlm_tips')
-          AND coalesce((a.scaffold_settings ->> 'depth')::int, 1) > 0) AS may_call
+          AND CASE WHEN jsonb_typeof(a.scaffold_settings -> 'depth') = 'number'
+                   THEN (a.scaffold_settings ->> 'depth')::numeric > 0 ELSE true END) AS may_call
     FROM rlm_runs_rollout r
     JOIN rlm_runs_arm a ON a.id = r.arm_id
    WHERE r.status IN ('completed', 'failed', 'cancelled') AND r.attempt > 0
