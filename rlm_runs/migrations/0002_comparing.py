@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='rollout',
             name='first_answer_turn',
-            field=models.PositiveIntegerField(help_text='From 1: it first wrote `answer`.', null=True),
+            field=models.PositiveIntegerField(help_text='Turn, from 1, that first wrote `answer`.', null=True),
         ),
         migrations.AddField(
             model_name='rollout',
