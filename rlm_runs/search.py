@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.models.expressions import RawSQL
+from psycopg.errors import QueryCanceled
 
 from .models.texts import unescape
 
@@ -27,6 +29,7 @@ MOST_WORDS = 8
 """Phrases in one query."""
 MOST_HITS = 200
 """Places looked at for one page of a list."""
+SECONDS = 5
 _LONGEST_WORD = 200
 _BEFORE, _SNIPPET = 80, 260
 
@@ -51,6 +54,10 @@ VECTOR_SQL = (
 code stands in its texts as JSON."""
 OPENING_SQL = """jsonb_path_query_array(opening, '$[*] ? (@.role != "system").text')"""
 ERROR_SQL = VECTOR_SQL.replace("body", "error")
+
+
+class TooSlow(RuntimeError):
+    """A search that was broken off."""
 
 
 class NotSearchable(ValueError):
@@ -80,6 +87,20 @@ class Phrase:
         """A regular expression of Python for the words themselves."""
         end = r"[^\W_]*" if self.is_open else r"(?![^\W_])"
         return rf"(?:(?<![^\W_])|(?<=\\[nrt])){_GAP.join(map(re.escape, self.words))}{end}"
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Breaks off each query that takes longer than `SECONDS`. Raises TooSlow."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{SECONDS}s"])
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, QueryCanceled):
+            raise TooSlow from error
+        raise
 
 
 def phrase(said: str) -> Phrase:
@@ -218,6 +239,7 @@ class Hit:
     turn: int | None
     execution: int | None
     cell: int | None
+    is_of_last_attempt: bool
     snippet: str
     marks: str
 
@@ -265,11 +287,12 @@ def _places(sought: Phrase, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]
             UNION ALL SELECT 'error', {len(_SOURCES)}, id, attempt, NULL, '', NULL, NULL, NULL
             FROM rlm_runs_rollout WHERE id = ANY (%s) AND error <> '' AND {in_error})
         SELECT p.rollout, p.source, p.attempt, p.trajectory, p.kind, p.turn + 1 AS turn, p.execution,
-               (SELECT count(*) FROM rlm_runs_execution e JOIN rlm_runs_turn t ON t.id = e.turn_id,
+               (SELECT nullif(count(*), 0) FROM rlm_runs_execution e JOIN rlm_runs_turn t ON t.id = e.turn_id,
                        rlm_runs_execution own
                  WHERE own.id = p.execution AND t.trajectory_id = p.trajectory AND e.kind = 'cell'
                    AND own.kind = 'cell' AND (t.index, e.position) <= (p.turn, own.position)) AS cell,
-               p.sha256, CASE WHEN p.source = 'error' THEN left(r.error, {_SNIPPET}) END AS error
+               p.attempt = r.attempt AS is_of_last_attempt, p.sha256,
+               CASE WHEN p.source = 'error' THEN left(r.error, {_SNIPPET}) END AS error
           FROM places p JOIN rlm_runs_rollout r ON r.id = p.rollout
          ORDER BY p.rollout, p.attempt DESC, p.kind = 'sub', p.turn, p.rank, p.trajectory LIMIT {MOST_HITS}"""
     ids = list(rollouts)

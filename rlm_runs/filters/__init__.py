@@ -6,7 +6,7 @@ a place, and why nothing was found. docs/filters.md explains it to readers.
 """
 
 from .conditions import condition
-from .hints import Completions, Option, complete, hints
+from .hints import Completions, Option, complete, hints, own_keys
 from .keys import KEYS, KINDS, Key, key_named
 from .language import FilterError, Number, Query, Term, Value, parse, text
 
@@ -25,6 +25,7 @@ __all__ = [
     "condition",
     "hints",
     "key_named",
+    "own_keys",
     "parse",
     "text",
 ]

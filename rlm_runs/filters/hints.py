@@ -73,6 +73,12 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
     yield f"No rollout has the {asked.key} “{value.text}”{meant}"
 
 
+def own_keys(experiment: Experiment) -> list[str]:
+    """The keys that are the experiment's own, as they are asked for: `metric.…`, `set.…`, `meta.…`."""
+    families = ("metric", "set", "meta")
+    return [f"{family}.{name}" for family in families for name in _own_keys(family, experiment)]
+
+
 def _chunk(source: str, at: int) -> tuple[int, int]:
     """The word around a place."""
     for found in _CHUNK.finditer(source):
@@ -152,7 +158,9 @@ def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, o
 
 
 def _own_keys(family: str, experiment: Experiment | None) -> list[str]:
-    return sorted({unescape(name) for found in _objects(family, experiment) for name in found})
+    """Those that can be written down: a name may hold anything, and an address may not."""
+    names = {unescape(name) for found in _objects(family, experiment) for name in found}
+    return sorted(filter(str.isprintable, names))
 
 
 def _values_of(key: Key, experiment: Experiment | None) -> list[str]:

@@ -30,7 +30,7 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class Key:
     """One key. `column` is a field's path or an expression; `first` is what is written for a stored 0 where that
-    is the first one. `family` is "meta", "set" or "metric" where it is a key in a JSON column, `name` then that key.
+    is the first one. `family` is "meta", "set" or "metric" where `name` is a key in a JSON column.
     """
 
     name: str

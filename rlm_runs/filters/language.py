@@ -122,6 +122,11 @@ class Query:
         """What is searched for in texts, and must be there."""
         return tuple(term.values[0].text for term in self.terms if not term.key and not term.is_negated)
 
+    @property
+    def searches(self) -> bool:
+        """Whether texts are searched at all."""
+        return any(not term.key for term in self.terms)
+
 
 def parse(source: str) -> Query:
     """The terms of a text. Raises FilterError at the first word that cannot be read."""

@@ -8,6 +8,7 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz"}
+WRITES = {"experiment-cancel", "view-save", "view-delete"}
 
 
 def addresses(experiment):
@@ -30,6 +31,17 @@ def addresses(experiment):
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
         "prompt": reverse("prompt", args=[*pk, turn.pk]),
         "text": reverse("text", args=[*pk, "turn", turn.pk, "content"]),
+        "experiments-csv": reverse("experiments-csv"),
+        "rollouts-csv": reverse("rollouts-csv"),
+        "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "api-experiments": reverse("api-experiments"),
+        "api-experiment": reverse("api-experiment", args=slug),
+        "api-experiment-rollouts": reverse("api-experiment-rollouts", args=slug),
+        "api-rollouts": reverse("api-rollouts"),
+        "api-rollout": reverse("api-rollout", args=pk),
+        "filter-completions": reverse("filter-completions"),
+        "view-save": reverse("view-save"),
+        "view-delete": reverse("view-delete", args=[1]),
     }
 
 
@@ -46,13 +58,13 @@ def test_every_page_asks_for_a_login(client, played):
 
 def test_every_page_opens_with_one(reader, played):
     for name, address in addresses(played).items():
-        if name != "experiment-cancel":
+        if name not in WRITES:
             assert reader.get(address).status_code == 200, name
 
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in ("launch", "experiment-cancel"):
+        if name not in {"launch", *WRITES}:
             assert reader.post(address).status_code == 405, name
 
 
