@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from rlm_runs import search
-from rlm_runs.search import Hit
+from rlm_runs.search import Hit, Matches
 
 from .formatting import visible
 
@@ -50,7 +50,7 @@ class Found:
     pieces: tuple[tuple[str, bool], ...]
 
 
-def places(phrases: Iterable[str], rollouts: Sequence[int]) -> dict[int, list[Found]]:
+def places(phrases: Iterable[Matches], rollouts: Sequence[int]) -> dict[int, list[Found]]:
     """Rollout → the first places in it of each phrase. Two queries a phrase."""
     found: dict[int, list[Found]] = defaultdict(list)
     for phrase in phrases:

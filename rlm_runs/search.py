@@ -5,6 +5,10 @@ letter and no digit parts words, in texts and in what is asked, so that `llm_bat
 all of it and by each part. Words of one phrase must stand beside each other, which the text itself is asked: the
 index forgets places beyond the 16,383rd word. From the texts the way leads back to rollouts through every column
 that has a digest. System prompts are left out: they are the same in every rollout.
+
+A phrase in few texts is looked up in the index, and the texts lead to the rollouts. One in more than `MOST_TEXTS`
+of them stands almost everywhere: then rollouts are taken in the order in which they are listed, and each is asked
+whether a text of it has the phrase.
 """
 
 from __future__ import annotations
@@ -16,7 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
-from django.db.models.expressions import RawSQL
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField, Q
+from django.db.models.expressions import Expression, RawSQL
+from django.db.models.sql.compiler import SQLCompiler
 from psycopg.errors import QueryCanceled
 
 from .models.texts import unescape
@@ -24,7 +31,7 @@ from .models.texts import unescape
 CHARS = 100_000
 """Of each text, from its beginning. So few that no text can be too much for an index entry, whatever is in it."""
 MOST_TEXTS = 5_000
-"""Texts that one search goes on from: a word that is in more of them finds rollouts of these only."""
+"""Texts from which rollouts are looked up. What stands in more of them is common."""
 MOST_WORDS = 8
 """Phrases in one query."""
 MOST_HITS = 200
@@ -32,6 +39,8 @@ MOST_HITS = 200
 SECONDS = 5
 _LONGEST_WORD = 200
 _BEFORE, _SNIPPET = 80, 260
+_OF_COMMON = 6
+"""Places looked up in each rollout of a page, of what stands everywhere."""
 
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\x1a\x1b"
 _WORD = re.compile(r"[^\W_]+")
@@ -113,28 +122,66 @@ def phrase(said: str) -> Phrase:
     return Phrase(words=words, is_open=said.endswith("*"))
 
 
-def rollouts_with(said: str) -> RawSQL:
-    """The ids of the rollouts in whose texts or error a phrase stands, as a subquery. Raises NotSearchable."""
+@dataclass(frozen=True)
+class Matches:
+    """Where a phrase stands: the digests of its texts and the ids of its rollouts; None where it is common."""
+
+    phrase: Phrase
+    texts: list[bytes] | None
+    rollouts: list[int] | None
+
+    @property
+    def is_common(self) -> bool:
+        """Whether it stands in too many texts to list them."""
+        return self.rollouts is None
+
+    def condition(self) -> Q:
+        """Of rollouts in which it stands."""
+        if self.rollouts is not None:
+            return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", [self.rollouts]))
+        return Q(_StandsIn(self.phrase))
+
+
+def find(said: str) -> Matches:
+    """Where a phrase stands. Two queries. Raises NotSearchable."""
     sought = phrase(said)
-    with_text = "\nUNION ".join(f"SELECT rollout FROM ({source.sql}) AS {source.name}" for source in _SOURCES)
-    in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
-    found, parameters = _found(sought)
-    statement = f"""
-        WITH found AS MATERIALIZED ({found})
-        {with_text}
-        UNION SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"""
-    return RawSQL(statement, [*parameters, *of_error])
-
-
-def is_common(said: str) -> bool:
-    """Whether it stands in more texts than one search goes on from."""
-    where, parameters = _matches(phrase(said))
+    where, parameters = _matches(sought)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*) FROM (SELECT FROM rlm_runs_text WHERE {where} LIMIT {MOST_TEXTS + 1}) AS matching",
-            parameters,
+        cursor.execute(f"SELECT sha256 FROM rlm_runs_text WHERE {where} LIMIT {MOST_TEXTS + 1}", parameters)
+        texts = [bytes(sha256) for (sha256,) in cursor.fetchall()]
+        if len(texts) > MOST_TEXTS:
+            return Matches(sought, None, None)
+        cursor.execute(*rollouts_sql(sought, texts))
+        return Matches(sought, texts, [rollout for (rollout,) in cursor.fetchall()])
+
+
+def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]]:
+    """The rollouts that have one of these texts, or the phrase in their error."""
+    in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
+    ways = "\nUNION ".join(f"SELECT rollout FROM ({source.among}) AS {source.name}" for source in _SOURCES)
+    statement = f"{ways}\nUNION SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
+    return statement, [*[list(texts)] * _ARRAYS, *of_error]
+
+
+class _StandsIn(Expression):
+    """Whether a phrase stands in a text or the error of a rollout: asked of one rollout after the other."""
+
+    conditional = True
+    output_field = BooleanField()
+
+    def __init__(self, sought: Phrase) -> None:
+        super().__init__()
+        self.sought = sought
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str, ...]]:
+        outer = 'rlm_runs_rollout"."id'
+        ways = " OR ".join(
+            f"""EXISTS (SELECT FROM ({source.any}) AS {source.name} JOIN rlm_runs_text x USING (sha256)
+                WHERE {source.name}.rollout = "{outer}" AND left(x.body, {CHARS}) ~* %s)"""
+            for source in _SOURCES
         )
-        return bool(cursor.fetchone()[0] > MOST_TEXTS)
+        place = self.sought.place_sql
+        return f'(left("rlm_runs_rollout"."error", {CHARS}) ~* %s OR {ways})', (place,) * (1 + len(_SOURCES))
 
 
 def _matches(sought: Phrase, *, vector: str = VECTOR_SQL, body: str = "body") -> tuple[str, list[str]]:
@@ -145,83 +192,85 @@ def _matches(sought: Phrase, *, vector: str = VECTOR_SQL, body: str = "body") ->
     return f"{where} AND left({body}, {CHARS}) ~* %s", [sought.tsquery, sought.place_sql]
 
 
-def _found(sought: Phrase) -> tuple[str, list[str]]:
-    """The digests of the matching texts as one array, which every source is asked for by its index."""
-    where, parameters = _matches(sought)
-    texts = f"SELECT sha256 FROM rlm_runs_text WHERE {where} LIMIT {MOST_TEXTS}"
-    return f"SELECT coalesce(array_agg(sha256), '{{}}') AS texts FROM ({texts}) AS matching", parameters
-
-
 @dataclass(frozen=True)
 class _Source:
     """One way from texts to rollouts: `sql` selects rollout, attempt, trajectory, kind, turn, execution and sha256
-    of the texts that were found.
+    of all rows for which `{among}` holds.
     """
 
     name: str
+    column: str
     sql: str
 
+    @property
+    def among(self) -> str:
+        """Of the texts whose digests are the parameters."""
+        return self.sql.replace("{among}", f"{self.column} = ANY (%s)" if self.column else _OPENING_AMONG)
 
-_AMONG = "= ANY ((SELECT texts FROM found)::bytea[])"
+    @property
+    def any(self) -> str:
+        """Of all texts."""
+        return self.sql.replace("{among}", f"{self.column} IS NOT NULL" if self.column else "true")
 
 
 def _of_turn(part: str) -> _Source:
     return _Source(
         f"turn_{part}",
+        f"t.{part}_id",
         f"""SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, t.index AS turn,
                NULL::bigint AS execution, t.{part}_id AS sha256
-          FROM rlm_runs_turn t JOIN rlm_runs_trajectory j ON j.id = t.trajectory_id
-         WHERE t.{part}_id {_AMONG}""",
+          FROM rlm_runs_turn t JOIN rlm_runs_trajectory j ON j.id = t.trajectory_id WHERE {{among}}""",
     )
 
 
 def _of_execution(part: str) -> _Source:
     return _Source(
         f"execution_{part}",
+        f"e.{part}_id",
         f"""SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, t.index AS turn,
                e.id AS execution, e.{part}_id AS sha256
           FROM rlm_runs_execution e JOIN rlm_runs_turn t ON t.id = e.turn_id
-               JOIN rlm_runs_trajectory j ON j.id = t.trajectory_id
-         WHERE e.{part}_id {_AMONG}""",
+               JOIN rlm_runs_trajectory j ON j.id = t.trajectory_id WHERE {{among}}""",
     )
 
 
-def _of_example(part: str) -> _Source:
+def _of_rollout(name: str, column: str, tables: str) -> _Source:
     return _Source(
-        f"example_{part}",
+        name,
+        column,
         f"""SELECT r.id AS rollout, r.attempt, NULL::bigint AS trajectory, '' AS kind, NULL::int AS turn,
-               NULL::bigint AS execution, x.{part}_id AS sha256
-          FROM rlm_runs_example x JOIN rlm_runs_rollout r ON r.example_id = x.id
-         WHERE x.{part}_id {_AMONG}""",
+               NULL::bigint AS execution, {column} AS sha256 FROM {tables} WHERE {{among}}""",
     )
 
 
+_WITH_EXAMPLE = "rlm_runs_example x JOIN rlm_runs_rollout r ON r.example_id = x.id"
 _SOURCES = (
-    _of_example("prompt"),
-    _of_example("input_data"),
-    _of_example("answer"),
-    _Source(
-        "opening",
-        f"""SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, NULL::int AS turn,
-               NULL::bigint AS execution, decode(digest.hex, 'hex') AS sha256
-          FROM rlm_runs_trajectory j CROSS JOIN jsonb_array_elements_text({OPENING_SQL}) AS digest (hex)
-         WHERE {OPENING_SQL} ?| (SELECT ARRAY(SELECT encode(t, 'hex') FROM unnest(texts) AS t) FROM found)
-           AND decode(digest.hex, 'hex') {_AMONG}""",
-    ),
     *map(_of_turn, ("content", "reasoning", "reply")),
     *map(_of_execution, ("arguments", "output", "shown", "out", "answer")),
     _Source(
         "trajectory_answer",
-        f"""SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, NULL::int AS turn,
-               NULL::bigint AS execution, j.answer_id AS sha256
-          FROM rlm_runs_trajectory j WHERE j.answer_id {_AMONG}""",
+        "j.answer_id",
+        """SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, NULL::int AS turn,
+               NULL::bigint AS execution, j.answer_id AS sha256 FROM rlm_runs_trajectory j WHERE {among}""",
     ),
+    _of_rollout("rollout_answer", "r.answer_id", "rlm_runs_rollout r"),
+    _of_rollout("example_prompt", "x.prompt_id", _WITH_EXAMPLE),
+    _of_rollout("example_input_data", "x.input_data_id", _WITH_EXAMPLE),
+    _of_rollout("example_answer", "x.answer_id", _WITH_EXAMPLE),
     _Source(
-        "rollout_answer",
-        f"""SELECT r.id AS rollout, r.attempt, NULL::bigint AS trajectory, '' AS kind, NULL::int AS turn,
-               NULL::bigint AS execution, r.answer_id AS sha256
-          FROM rlm_runs_rollout r WHERE r.answer_id {_AMONG}""",
+        "opening",
+        "",
+        f"""SELECT j.rollout_id AS rollout, j.attempt, j.id AS trajectory, j.kind, NULL::int AS turn,
+               NULL::bigint AS execution, decode(digest.hex, 'hex') AS sha256
+          FROM rlm_runs_trajectory j CROSS JOIN jsonb_array_elements_text({OPENING_SQL}) AS digest (hex)
+         WHERE {{among}}""",
     ),
+)
+_ARRAYS = len(_SOURCES) + 1
+"""Times that the digests are a parameter: once a source, and once more to look openings up."""
+_OPENING_AMONG = (
+    f"{OPENING_SQL} ?| ARRAY(SELECT encode(t, 'hex') FROM unnest(%s::bytea[]) AS t)"
+    " AND decode(digest.hex, 'hex') = ANY (%s)"
 )
 
 
@@ -244,17 +293,16 @@ class Hit:
     marks: str
 
 
-def hits(said: str, rollouts: Sequence[int], *, of_each: int = 2) -> list[Hit]:
+def hits(matches: Matches, rollouts: Sequence[int], *, of_each: int = 2) -> list[Hit]:
     """Where a phrase stands in these rollouts: the first places of each, of the first `MOST_HITS`. Two queries."""
-    sought = phrase(said)
-    rows = list(_places(sought, rollouts))
+    rows = list(_places(matches, rollouts))
     found = []
-    snippets = _snippets(sought, {row["sha256"] for row in rows if row["sha256"] is not None})
+    snippets = _snippets(matches.phrase, {row["sha256"] for row in rows if row["sha256"] is not None})
     for row in _first_of_each(rows, of_each):
         sha256 = row.pop("sha256")
         snippet = snippets.get(bytes(sha256), "") if sha256 is not None else row["error"]
         row.pop("error")
-        found.append(Hit(**row, snippet=unescape(snippet), marks=sought.marks))
+        found.append(Hit(**row, snippet=unescape(snippet), marks=matches.phrase.marks))
     return found
 
 
@@ -273,19 +321,24 @@ def _first_of_each(rows: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[
         yield row
 
 
-def _places(sought: Phrase, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _places(matches: Matches, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The places in these rollouts; of a common phrase, a few of each rollout."""
     sources = "\nUNION ALL ".join(
-        f"SELECT '{source.name}' AS source, {number} AS rank, {source.name}.* FROM ({source.sql}) AS {source.name}"
-        " WHERE rollout = ANY (%s)"
+        f"SELECT '{source.name}' AS source, {number} AS rank, {source.name}.*"
+        f" FROM ({source.any if matches.is_common else source.among}) AS {source.name} WHERE rollout = asked.id"
         for number, source in enumerate(_SOURCES)
     )
-    found, parameters = _found(sought)
-    in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
+    error = f"""
+        SELECT 'error', {len(_SOURCES)}, id, attempt, NULL, '', NULL, NULL, NULL
+          FROM rlm_runs_rollout WHERE id = asked.id AND left(error, {CHARS}) ~* %s"""
+    place = matches.phrase.place_sql
+    if matches.is_common:
+        within = f"""SELECT s.* FROM ({sources}) AS s JOIN rlm_runs_text x USING (sha256)
+                      WHERE left(x.body, {CHARS}) ~* %s LIMIT {_OF_COMMON}"""
+        parameters: list[Any] = [place]
+    else:
+        within, parameters = sources, [matches.texts] * _ARRAYS
     statement = f"""
-        WITH found AS MATERIALIZED ({found}),
-        places AS ({sources}
-            UNION ALL SELECT 'error', {len(_SOURCES)}, id, attempt, NULL, '', NULL, NULL, NULL
-            FROM rlm_runs_rollout WHERE id = ANY (%s) AND error <> '' AND {in_error})
         SELECT p.rollout, p.source, p.attempt, p.trajectory, p.kind, p.turn + 1 AS turn, p.execution,
                (SELECT nullif(count(*), 0) FROM rlm_runs_execution e JOIN rlm_runs_turn t ON t.id = e.turn_id,
                        rlm_runs_execution own
@@ -293,11 +346,12 @@ def _places(sought: Phrase, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]
                    AND own.kind = 'cell' AND (t.index, e.position) <= (p.turn, own.position)) AS cell,
                p.attempt = r.attempt AS is_of_last_attempt, p.sha256,
                CASE WHEN p.source = 'error' THEN left(r.error, {_SNIPPET}) END AS error
-          FROM places p JOIN rlm_runs_rollout r ON r.id = p.rollout
+          FROM unnest(%s::bigint[]) AS asked (id)
+               CROSS JOIN LATERAL (({within}) UNION ALL {error}) AS p
+               JOIN rlm_runs_rollout r ON r.id = p.rollout
          ORDER BY p.rollout, p.attempt DESC, p.kind = 'sub', p.turn, p.rank, p.trajectory LIMIT {MOST_HITS}"""
-    ids = list(rollouts)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*parameters, *[ids] * len(_SOURCES), ids, *of_error])
+        cursor.execute(statement, [list(rollouts), *parameters, place])
         columns = [column.name for column in cursor.description]
         for row in cursor.fetchall():
             yield dict(zip(columns, row, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils.http import urlencode
 
-from rlm_runs import filters
+from rlm_runs import filters, search
 from rlm_runs.filters import FilterError, Query
+from rlm_runs.search import Matches
 
 from ..pagination import Column as Order
 from .columns import Column, Table, orders
@@ -39,6 +41,9 @@ class Problem:
         return said | ({"suggestion": self.suggestion} if self.suggestion else {})
 
 
+TOO_SLOW = Problem(f"This search took longer than {search.SECONDS} s. Add a rarer word, or narrow it by a key.")
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked. `condition` and the rest hold where there is no `problem`; then they are the defaults."""
@@ -51,14 +56,20 @@ class Asked:
     columns: tuple[Column, ...]
     after: str
     before: str
+    matches: Mapping[str, Matches]
     problem: Problem | None
+
+    @property
+    def sorting(self) -> Column:
+        """The column that sorts."""
+        column = self.table.column(self.sort.removeprefix("-"))
+        assert column is not None
+        return column
 
     @property
     def needed(self) -> tuple[Column, ...]:
         """The columns, and that which sorts."""
-        sorting = self.table.column(self.sort.removeprefix("-"))
-        assert sorting is not None
-        return (*self.columns, sorting)
+        return (*self.columns, self.sorting)
 
     @property
     def orders(self) -> Mapping[str, Order]:
@@ -77,6 +88,11 @@ class Asked:
         return urlencode({name: value for name, value in parts.items() if value})
 
     @property
+    def common(self) -> tuple[str, ...]:
+        """What is searched for and stands almost everywhere."""
+        return tuple(said for said, found in self.matches.items() if found.is_common)
+
+    @property
     def is_active(self) -> bool:
         """Whether anything is filtered at all."""
         return bool(self.q.strip())
@@ -88,7 +104,8 @@ def asked(given: QueryDict, table: Table) -> Asked:
     columns = _columns(given, table, problems)
     sort = _sort(given, table, problems)
     q = given.get("q", "")
-    query, condition = _condition(q, problems) if table.has_filters else (Query(q), Q())
+    matches: dict[str, Matches] = {}
+    query, condition = _condition(q, problems, matches) if table.has_filters else (Query(q), Q())
     return Asked(
         table=table,
         q=q,
@@ -98,15 +115,26 @@ def asked(given: QueryDict, table: Table) -> Asked:
         columns=columns,
         after=given.get("after", "")[:_LONGEST_CURSOR],
         before=given.get("before", "")[:_LONGEST_CURSOR],
+        matches=matches,
         problem=problems[0] if problems else None,
     )
 
 
-def _condition(q: str, problems: list[Problem]) -> tuple[Query, Q]:
+def _condition(q: str, problems: list[Problem], matches: dict[str, Matches]) -> tuple[Query, Q]:
+    """The query and what it means; `matches` is filled with what its words were found in."""
     query = Query(q)
+
+    def find(said: str) -> Matches:
+        matches[said] = search.find(said)
+        return matches[said]
+
     try:
         query = filters.parse(q)
-        return query, filters.condition(query)
+        with search.bounded() if query.searches else nullcontext():
+            return query, filters.condition(query, find=find)
+    except search.TooSlow:
+        problems.insert(0, TOO_SLOW)
+        return query, Q()
     except FilterError as error:
         problems.insert(
             0,

@@ -18,21 +18,20 @@ from rlm_runs.models.experiments import RolloutQuerySet
 
 from .. import found
 from ..asked import whole_number
-from ..pagination import BadCursor, Page, in_order, keyset_page
+from ..pagination import BadCursor, Page, in_order
 from ..tables import earlier, exports
-from ..tables.asked import Asked, Problem, asked
+from ..tables.asked import TOO_SLOW, Asked, Problem, asked
 from ..tables.columns import Table
-from ..tables.rollouts import ROLLOUTS, of_one_experiment, rows
+from ..tables.rollouts import ROLLOUTS, of_one_experiment, page_of, rows
 
 SIZE = 50
 COUNTED = 10_000
 """A list says how long it is up to here; counting further would cost more than the list."""
+_COUNTED_COMMON = 200
+"""The same where each rollout is asked for a word that stands almost everywhere."""
 _MOST_OF_API = 200
 _OWN_KEYS = 24
 _NO_ROWS: Page[dict[str, Any]] = Page(rows=(), before="", after="")
-_TOO_SLOW = Problem(
-    f"This search took longer than {search.SECONDS} s. Add a rarer word, or quote a longer phrase."
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
         "sort": wanted.sort,
         "page": result.page,
         "count": result.count,
-        "counted": COUNTED,
+        "counted": result.counted,
         **_words(result),
         "hints": [] if result.page.rows else filters.hints(wanted.query, experiment=scope.experiment),
         "keys": filters.KEYS.values(),
@@ -105,7 +104,10 @@ def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
     result = _Result(wanted) if wanted.problem else _result(scope, wanted, size=size)
     if result.asked.problem:
         return exports.problem_response(result.asked.problem)
-    more = {"count": min(result.count, COUNTED), "count_is_a_minimum": result.count > COUNTED}
+    more = {
+        "count": min(result.count, result.counted),
+        "count_is_a_minimum": result.count > result.counted,
+    }
     return exports.json_page(request, wanted.columns, result.page, result.page.rows, **more)
 
 
@@ -117,40 +119,33 @@ class _Result:
     page: Page[dict[str, Any]] = _NO_ROWS
     count: int = 0
 
+    @property
+    def counted(self) -> int:
+        """How far is counted."""
+        return _COUNTED_COMMON if self.asked.common else COUNTED
+
 
 def _result(scope: _Scope, wanted: Asked, *, size: int) -> _Result:
     matching = scope.rollouts.filter(wanted.condition)
     try:
         with search.bounded() if wanted.query.searches else nullcontext():
-            count = matching.order_by()[: COUNTED + 1].count()
-            page = keyset_page(
-                rows(matching, wanted.needed),
-                columns=wanted.orders,
-                sort=wanted.sort,
-                after=wanted.after,
-                before=wanted.before,
-                size=size,
-            )
+            count = matching.order_by()[: _Result(wanted).counted + 1].count()
+            page = page_of(matching, wanted, size=size)
     except BadCursor:
         problem = Problem("This page of the list does not exist. Start at the first one.", parameter="after")
         return _Result(replace(wanted, problem=problem))
     except search.TooSlow:
-        return _Result(replace(wanted, problem=_TOO_SLOW))
+        return _Result(replace(wanted, problem=TOO_SLOW))
     return _Result(wanted, page, count)
 
 
 def _words(result: _Result) -> dict[str, Any]:
-    """Where searched words stand in the rollouts of the page, and which of them stand almost everywhere."""
-    phrases = result.asked.query.words if result.page.rows else ()
-    if not phrases:
-        return {}
+    """Where searched words stand in the rollouts of the page."""
+    wanted = result.asked
+    phrases = [wanted.matches[phrase] for phrase in wanted.query.words] if result.page.rows else []
     try:
-        with search.bounded():
-            return {
-                "found": found.places(phrases, [row["pk"] for row in result.page.rows]),
-                "common": [phrase for phrase in phrases if search.is_common(phrase)],
-                "most_texts": search.MOST_TEXTS,
-            }
+        with search.bounded() if phrases else nullcontext():
+            return {"found": found.places(phrases, [row["pk"] for row in result.page.rows])}
     except search.TooSlow:
         return {"is_cut_short": True}
 

@@ -1,4 +1,4 @@
-"""Terms → a condition on rollouts. Nothing is asked of the database here.
+"""Terms → a condition on rollouts.
 
 A term and its negation share no rollout and leave none out: what is not known fulfils no comparison, and so
 fulfils each negated one.
@@ -32,6 +32,7 @@ from ..models.texts import escape
 from .keys import KEYS, KINDS, SETTINGS, Key, Kind, json_number, json_text, key_named
 from .language import FilterError, Number, Query, Term, Value
 
+Find = Callable[[str], search.Matches]
 NONE = "none"
 """Written for what is not known."""
 _LARGEST = Decimal(2**62)
@@ -50,8 +51,11 @@ OUTCOMES: Mapping[str, Q] = {
 """As `aggregates.frame.Outcome` tells them apart."""
 
 
-def condition(query: Query) -> Q:
-    """What a rollout must be like. Raises FilterError where a key or a number is not understood."""
+def condition(query: Query, *, find: Find = search.find) -> Q:
+    """What a rollout must be like. Raises FilterError where a key or a number is not understood.
+
+    `find` looks up what has no key, two queries a phrase; nothing else is asked of the database.
+    """
     words = [term for term in query.terms if not term.key]
     if len(words) > search.MOST_WORDS:
         raise FilterError(
@@ -59,21 +63,21 @@ def condition(query: Query) -> Q:
             start=words[search.MOST_WORDS].start,
             end=words[search.MOST_WORDS].end,
         )
-    return reduce(and_, (_condition(query, term) for term in query.terms), Q())
+    return reduce(and_, (_condition(query, term, find) for term in query.terms), Q())
 
 
-def _condition(query: Query, term: Term) -> Q:
+def _condition(query: Query, term: Term, find: Find) -> Q:
     if not term.key:
-        found = _with_words(term)
+        found = _with_words(term, find)
     else:
         key = key_of(query, term)
         found = reduce(or_, (_alternative(query, key, value) for value in term.values))
     return ~found if term.is_negated else found
 
 
-def _with_words(term: Term) -> Q:
+def _with_words(term: Term, find: Find) -> Q:
     try:
-        return Q(pk__in=search.rollouts_with(term.values[0].text))
+        return find(term.values[0].text).condition()
     except search.NotSearchable as error:
         raise FilterError(str(error), start=term.start, end=term.end) from error
 

@@ -19,6 +19,8 @@ from .language import Query, Term, Value, term, text
 _MOST = 12
 _NEWEST = 2_000
 """Rollouts whose stop reasons, failure modes and metrics are offered; there is no index of those."""
+_SOME = 200
+"""The same of those whose metrics and metadata are read."""
 _CHUNK = re.compile(r'(?:"(?:[^"\\]|\\.)*(?:"|$)|\S)*')
 _TYPED = re.compile(r"([A-Za-z_][\w.-]*):(.*)", re.DOTALL)
 
@@ -139,22 +141,23 @@ def _arms(experiment: Experiment | None) -> QuerySet[Arm]:
     return arms.filter(experiment=experiment) if experiment else arms
 
 
-def _newest(experiment: Experiment | None, column: str) -> Iterable[Any]:
-    rollouts = Rollout.objects.order_by("-pk")
-    if experiment:
-        rollouts = rollouts.filter(experiment=experiment)
-    return rollouts.values_list(column, flat=True)[:_NEWEST]
+def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) -> Iterable[Any]:
+    """Of an experiment, the last ones in the order in which it runs: from all of its arms, and by an index."""
+    if experiment is None:
+        return Rollout.objects.order_by("-pk").values_list(column, flat=True)[:most]
+    rollouts = Rollout.objects.filter(experiment=experiment).order_by("-example_position", "-pk")
+    return rollouts.values_list(column, flat=True)[:most]
 
 
 def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, object]]:
     """JSON objects that have keys of that family."""
     if family == "set":
         columns = [column.removeprefix("arm__") for column in SETTINGS]
-        for row in _arms(experiment).order_by("-pk").values_list(*columns)[:_NEWEST]:
+        for row in _arms(experiment).order_by("-pk").values_list(*columns)[:_SOME]:
             yield from row
     else:
         column = str(KINDS[family].column)
-        yield from _newest(experiment, column)
+        yield from _newest(experiment, column, most=_SOME)
 
 
 def _own_keys(family: str, experiment: Experiment | None) -> list[str]:

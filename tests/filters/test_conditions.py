@@ -164,4 +164,6 @@ def test_a_slip_is_mended():
 
 def test_nothing_is_asked_of_the_database(django_assert_num_queries):
     with django_assert_num_queries(0):
-        filters.condition(filters.parse("env:oolong meta.x:1 llm_batch -failure:budget reward:<1"))
+        filters.condition(filters.parse("env:oolong meta.x:1 -failure:budget reward:<1"))
+    with django_assert_num_queries(2):
+        filters.condition(filters.parse("env:oolong llm_batch"))

@@ -23,7 +23,10 @@ def found(said):
 
 
 def hits(rollout, said):
-    return [(hit.source, hit.turn, hit.cell, hit.kind) for hit in search.hits(said, [rollout.pk], of_each=20)]
+    return [
+        (hit.source, hit.turn, hit.cell, hit.kind)
+        for hit in search.hits(search.find(said), [rollout.pk], of_each=20)
+    ]
 
 
 def tell(rollout):
@@ -97,7 +100,7 @@ def test_phrases_hold_beyond_the_words_that_the_index_places(rollout):
 
 def test_snippets_show_the_words(rollout):
     tell(rollout)
-    (hit,) = search.hits("numbat", [rollout.pk])
+    (hit,) = search.hits(search.find("numbat"), [rollout.pk])
     assert "llm_batch(prompts)" in hit.snippet
     assert len(hit.snippet) <= 300
 
@@ -108,8 +111,8 @@ def test_a_rollout_shows_its_first_places_only(rollout):
     for number in range(5):
         story.cell(root, f"zebra = {number}", f"zebra {number}")
     story.end(root, reward=1.0)
-    assert [hit.turn for hit in search.hits("zebra", [rollout.pk])] == [1, 1]
-    assert search.hits("zebra", [rollout.pk + 1]) == []
+    assert [hit.turn for hit in search.hits(search.find("zebra"), [rollout.pk])] == [1, 1]
+    assert search.hits(search.find("zebra"), [rollout.pk + 1]) == []
 
 
 def hostile_texts():
@@ -152,18 +155,35 @@ def plan(statement, parameters):
 
 
 def test_every_way_is_an_index(rollout):
-    found = search.rollouts_with('llm_batch "a phrase"')
-    said = plan(found.sql, found.params)
+    sought = search.phrase('llm_batch "a phrase"')
+    where, parameters = search._matches(sought)
+    said = plan(f"SELECT sha256 FROM rlm_runs_text WHERE {where}", parameters)
+    said += plan(*search.rollouts_sql(sought, [b"1" * 32]))
     assert "Seq Scan" not in said, said
-    for index in ("text_words", "trajectory_opening_texts", "rollout_error_words"):
+    for index in ("text_words", "trajectory_opening_texts", "rollout_error_words", "rlm_runs_turn_content_id"):
         assert index in said, index
 
 
-def test_words_that_stand_everywhere_are_told(rollout, monkeypatch):
+def test_what_stands_everywhere_is_asked_of_each_rollout(rollout, monkeypatch):
+    """The same rollouts and places, found the other way."""
     tell(rollout)
-    assert not search.is_common("wombat")
+    make_experiment(name="other", scaffolds=("rlm",), examples=2)
+    said = [
+        "llm_batch",
+        '"answers llm_ba*"',
+        "narwhal",
+        "tapir",
+        "zebras",
+        "capybara",
+        "brown",
+        "unicorn",
+        "okapi",
+    ]
+    rare = [(found(one), found(f"-{one}"), sorted(map(str, hits(rollout, one)))) for one in said]
     monkeypatch.setattr(search, "MOST_TEXTS", 0)
-    assert search.is_common("wombat")
+    for one, before in zip(said, rare, strict=True):
+        assert search.find(*filters.parse(one).words).is_common == (one not in ("narwhal", "unicorn"))
+        assert (found(one), found(f"-{one}"), sorted(map(str, hits(rollout, one)))) == before, one
 
 
 def test_a_search_is_broken_off(rollout, monkeypatch):
@@ -183,8 +203,9 @@ def test_queries_do_not_grow_with_hits(django_assert_num_queries):
     for rollout in experiment.rollouts():
         play_rlm(rollout)
     pks = list(experiment.rollouts().values_list("pk", flat=True))
+    matches = search.find("llm_batch")
     with django_assert_num_queries(2):
-        assert len(search.hits("llm_batch", pks)) == 8
+        assert len(search.hits(matches, pks)) == 8
 
 
 def test_the_page_shows_where_words_stand(client, django_user_model):
