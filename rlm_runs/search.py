@@ -45,6 +45,7 @@ _OF_COMMON = 6
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\x1a\x1b"
 _WORD = re.compile(r"[^\W_]+")
 _GAP_SQL = r"(?:\\[nrt]|[^[:alnum:]])+"
+_HALF_WORD = re.compile(r"^\S{0,40}\s")
 _GAP = r"(?:\\[nrt]|[\W_])+"
 
 
@@ -175,9 +176,10 @@ class _StandsIn(Expression):
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str, ...]]:
         outer = 'rlm_runs_rollout"."id'
+        # Not EXISTS: the planner may turn that into a table of all rollouts, which a page of a list never needs.
         ways = " OR ".join(
-            f"""EXISTS (SELECT FROM ({source.any}) AS {source.name} JOIN rlm_runs_text x USING (sha256)
-                WHERE {source.name}.rollout = "{outer}" AND left(x.body, {CHARS}) ~* %s)"""
+            f"""(SELECT true FROM ({source.any}) AS {source.name} JOIN rlm_runs_text x USING (sha256)
+                WHERE {source.name}.rollout = "{outer}" AND left(x.body, {CHARS}) ~* %s LIMIT 1) IS NOT NULL"""
             for source in _SOURCES
         )
         place = self.sought.place_sql
@@ -363,9 +365,13 @@ def _snippets(sought: Phrase, texts: set[Any]) -> dict[bytes, str]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT sha256, substr(body, greatest(
-                    regexp_instr({BEGINNING_SQL}, %s, 1, 1, 0, 'i') - {_BEFORE}, 1), {_SNIPPET})
-                  FROM rlm_runs_text WHERE sha256 = ANY (%s)""",
+            f"""SELECT sha256, start > 1, substr(body, greatest(start, 1), {_SNIPPET})
+                  FROM rlm_runs_text,
+                       LATERAL (SELECT regexp_instr({BEGINNING_SQL}, %s, 1, 1, 0, 'i') - {_BEFORE}) AS at (start)
+                 WHERE sha256 = ANY (%s)""",
             [sought.place_sql, [bytes(text) for text in texts]],
         )
-        return {bytes(sha256): snippet for sha256, snippet in cursor.fetchall()}
+        return {
+            bytes(sha256): _HALF_WORD.sub("… ", snippet, count=1) if is_cut else snippet
+            for sha256, is_cut, snippet in cursor.fetchall()
+        }

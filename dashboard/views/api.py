@@ -96,13 +96,13 @@ def _tree(rollout: Rollout) -> dict[str, Any]:
 def _texts(
     trajectories: Iterable[Trajectory], turns: Iterable[Turn], executions: Iterable[Execution]
 ) -> Mapping[str, Excerpt]:
-    digests = {message["text"] for found in trajectories for message in found.opening}
-    digests |= {digest for found in trajectories if (digest := found.answer_id)}
+    digests = [message["text"] for found in trajectories for message in found.opening]
+    digests += [found.answer_id for found in trajectories]
     for turn in turns:
-        digests |= {turn.content_id, turn.reasoning_id, turn.reply_id}
+        digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
     for execution in executions:
-        digests |= {execution.arguments_id, execution.shown_id, execution.answer_id}
-    known = {digest for digest in digests if digest}
+        digests += [execution.arguments_id, execution.shown_id, execution.answer_id]
+    known = [digest for digest in digests if digest]  # with each time that it is shown
     return transcripts.excerpts(known, chars=min(_LONGEST, _MOST_CHARS // max(len(known), 1)))
 
 

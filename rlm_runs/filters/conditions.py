@@ -15,7 +15,8 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import BooleanField, Q
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import (
     Exact,
     GreaterThan,
@@ -72,7 +73,7 @@ def _condition(query: Query, term: Term, find: Find) -> Q:
     else:
         key = key_of(query, term)
         found = reduce(or_, (_alternative(query, key, value) for value in term.values))
-    return ~found if term.is_negated else found
+    return ~Q(Coalesce(found, False, output_field=BooleanField())) if term.is_negated else found
 
 
 def _with_words(term: Term, find: Find) -> Q:
@@ -137,7 +138,7 @@ def _numeric(key: Key, value: Value) -> Q:
 
 
 def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
-    """A comparison that is false, not unknown, where the number is not known."""
+    """What is not known fulfils no comparison."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
         (GreaterThanOrEqual, number.least),
@@ -148,7 +149,7 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
     if limits[0][1] is not None:
         limits = limits[:1]
     tests = [Q(lookup(expression, as_stored(limit))) for lookup, limit in limits if limit is not None]
-    return reduce(and_, tests) & Q(IsNull(expression, False))
+    return reduce(and_, tests)
 
 
 def _whole(key: Key, number: Number) -> Q:
@@ -188,7 +189,7 @@ def _in_json(key: Key, value: Value) -> Q:
                 if value.pattern is not None
                 else Exact(text, escape(value.text))
             )
-            found.append(Q(lookup) & Q(IsNull(text, False)))
+            found.append(Q(lookup))
     if value.number is not None:
         found += [_compared(json_number(column, key.name), value.number, float) for column in columns]
     return reduce(or_, found)

@@ -71,7 +71,7 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
         return
     lower = {one.lower(): one for one in reversed(known)}
     alike = difflib.get_close_matches(value.text.lower(), lower, n=1, cutoff=0.5)
-    meant = f"; did you mean “{lower[alike[0]]}”?" if alike else f"; there is {', '.join(known[:6])}"
+    meant = f"; did you mean “{lower[alike[0]]}”?" if alike else f"; there is {', '.join(known[:6])}."
     yield f"No rollout has the {asked.key} “{value.text}”{meant}"
 
 
