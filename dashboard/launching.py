@@ -1,8 +1,8 @@
 """The launch form as data: what may be chosen, what was, and the spec that says the same.
 
-Every setting of an environment or a scaffold is an input made from its pydantic field. Several values separated by
-commas make one entry each, so an ablation is typed where its default stands. `launch` judges the spec; its
-problems come back to the inputs that they are about.
+Every setting of an environment or a scaffold, and every parameter of sampling, is an input made from its pydantic
+field. Several values separated by commas make one entry each, so an ablation is typed where its default stands.
+`launch` judges the spec; its problems come back to the inputs that they are about.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LONG = 10_000
 
 @dataclass(frozen=True)
 class Setting:
-    """One input: a setting of an environment or a scaffold."""
+    """One input: a setting of an environment or a scaffold, or a parameter of sampling."""
 
     input_name: str
     name: str
@@ -215,13 +215,11 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
         for name in _SIMPLE
         if (text := str(data.get(name, "")).strip())
     }
-    sampling = {
-        key: _number_or_text(text) for key in _SAMPLING if (text := str(data.get(f"sampling.{key}", "")).strip())
-    }
+    sampling = {key: values[0] for key, values in _sampling_values(data).items() if len(values) == 1}
     if sampling:
         spec["sampling"] = sampling
     return spec | {
-        "models": data.getlist("models"),
+        "models": [entry for _, entry in _entries("models", data)],
         "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
         "environments": [entry for _, entry in _entries("environments", data)],
     }
@@ -229,20 +227,36 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
 
 def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
     """The chosen names with their entries of the spec: one for each combination of the values given."""
-    fields_of: Mapping[str, Mapping[str, FieldInfo]] = (
-        {name: found.settings_type.model_fields for name, found in REGISTRY.items()}
-        if kind == "environments"
-        else {name: found.model_fields for name, found in SETTINGS.items()}
-    )
     for name in data.getlist(kind):
-        given = {
-            key: list(_values(field, text))
-            for key, field in fields_of.get(name, {}).items()
-            if (text := str(data.get(f"{kind}.{name}.{key}", "")).strip())
-        }
+        given = _given(kind, name, data)
         for combination in product(*given.values()):
             settings = dict(zip(given, combination, strict=True))
             yield name, {"name": name, **settings} if settings else name
+
+
+def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
+    """What is given for one of the chosen names: setting → its values."""
+    if kind == "models":  # a parameter of sampling that has one value is the experiment's
+        return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
+    fields: Mapping[str, FieldInfo] = {}
+    if kind == "environments" and name in REGISTRY:
+        fields = REGISTRY[name].settings_type.model_fields
+    elif kind == "scaffolds" and name in SETTINGS:
+        fields = SETTINGS[name].model_fields
+    return {
+        key: list(_values(field, text))
+        for key, field in fields.items()
+        if (text := str(data.get(f"{kind}.{name}.{key}", "")).strip())
+    }
+
+
+def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
+    """The parameters of sampling that are given, each with its values."""
+    parts = {
+        key: [part.strip() for part in str(data.get(f"sampling.{key}", "")).split(",") if part.strip()]
+        for key in _SAMPLING
+    }
+    return {key: [_number_or_text(part) for part in given] for key, given in parts.items() if given}
 
 
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
@@ -303,7 +317,9 @@ def _place(data: QueryDict, field: str) -> str:
         known = (*_SIMPLE, "models", "scaffolds", "environments", *(f"sampling.{key}" for key in _SAMPLING))
         return field if field in known else ""
     kind, index, setting = found[1], int(found[2]), found[3]
-    names = data.getlist(kind) if kind == "models" else [name for name, _ in _entries(kind, data)]
+    names = [name for name, _ in _entries(kind, data)]
+    if kind == "models" and setting in _SAMPLING:
+        return f"sampling.{setting}"
     if index >= len(names):
         return kind
     return f"{kind}.{names[index]}" + (f".{setting}" if setting and setting != "name" else "")
@@ -322,9 +338,13 @@ def _toml(value: Any) -> str:
     if value is None:
         return '"none"'  # TOML has no null
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, Sequence) and not isinstance(value, str):
         long = any(isinstance(item, Mapping) for item in value)
         parts = [_toml(item) for item in value]
         return "[\n  " + ",\n  ".join(parts) + ",\n]" if long else f"[{', '.join(parts)}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -98,7 +98,7 @@ def _relation(comparison: Comparison) -> str:
         return "not comparable with"
     if paired.p >= _CLEAR:
         return "not clearly different from"
-    return "beats" if paired.better > paired.worse else "falls behind"
+    return "beats" if paired.mean_difference > 0 else "falls behind"
 
 
 def _evidence(comparison: Comparison) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _evidence(comparison: Comparison) -> Iterator[str]:
         f"paired on {plural(paired.n, 'example')}: {_signed(paired.mean_difference)}, "
         f"better on {paired.better}, worse on {paired.worse}, equal on {paired.equal}"
     )
-    yield f"{probability(paired.p)}, sign test"
+    yield f"{probability(paired.p)}, {paired.test}"
     unpaired = max(comparison.arm.total, comparison.baseline.total)
     if comparison.baseline.too_long or comparison.arm.too_long:
         yield f"{comparison.baseline.too_long + comparison.arm.too_long} of {2 * unpaired} prompts too long"

@@ -24,7 +24,7 @@ from kombu.exceptions import OperationalError
 from .celery import app
 from .engine.control import Control
 from .models import Experiment, Rollout
-from .recorder import roll_up
+from .sums import roll_up
 
 logger = logging.getLogger(__name__)
 

@@ -86,7 +86,7 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, listed: PriceList) -> ArmEstimate:
-    per_rollout, basis = history.of(arm, settings_hash=arm_columns(plan, arm)["settings_hash"])
+    per_rollout, basis = history.of(arm, settings_hash=arm_columns(arm)["settings_hash"])
     rollouts = plan.spec.examples * plan.spec.repetitions
     main = listed.cost(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
     sub = listed.cost(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))

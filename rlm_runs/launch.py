@@ -5,8 +5,6 @@ experiment = launch(tomllib.loads(text), user=request.user)
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.text import slugify
 
 from sandbox.contract import SandboxError
 
 from . import claims, sandboxes
+from .code_version import code_version
 from .engine.environments.base import EnvironmentFault
 from .engine.environments.base import Example as EngineExample
+from .identity import content_hash, example_hash, free_slug
 from .models import Arm, Example, Experiment, Rollout, Text
 from .models.texts import storable
 from .spec import Plan, PlannedArm, Problem, SpecError, resolve
@@ -41,10 +40,10 @@ def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path |
     if data_dir is not None:
         _check_paths(plan, data_dir)
     examples = _load_examples(plan)
-    _check_sandboxes(plan)
+    images = _prepare_sandboxes(plan)
     with transaction.atomic():
         experiment = _create_experiment(plan, user=user)
-        arms = _create_arms(plan, experiment)
+        arms = _create_arms(plan, experiment, images=images)
         rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
         rollouts = _create_rollouts(plan, arms, rows)
         ids = [rollout.pk for rollout in rollouts]
@@ -63,22 +62,37 @@ def _check_paths(plan: Plan, data_dir: Path) -> None:
         raise SpecError(problems)
 
 
-def _check_sandboxes(plan: Plan) -> None:
+Images = Mapping[tuple[str, ...], str]
+"""Packages → what code is run in, as `Backend.prepare` names it."""
+
+
+def _prepare_sandboxes(plan: Plan) -> Images:
     """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}
     for name, model in coders.items():
         if refusal := sandboxes.refusal(model=name, simulated=model.simulated):
-            named = f"models[{plan.spec.models.index(name)}]" if name in plan.spec.models else "sub_model"
-            problems.append(Problem(named, refusal))
+            problems.append(Problem(_field_of(name, plan), refusal))
     needed = {(arm.environment_index, arm.packages) for arm in plan.arms if arm.needs_sandbox}
+    images = {}
     for index, packages in sorted(needed):
         try:
-            sandboxes.backend().prepare(packages)
+            images[packages] = sandboxes.backend().prepare(packages)
         except SandboxError as error:
             problems.append(Problem(f"environments[{index}]", f"its sandbox cannot be made: {error}"))
     if problems:
         raise SpecError(problems)
+    return images
+
+
+def _field_of(model: str, plan: Plan) -> str:
+    """Where the spec names a model."""
+    for index, entry in enumerate(plan.spec.models):
+        if entry.name == model:
+            return f"models[{index}]"
+        if entry.sub_model == model:
+            return f"models[{index}].sub_model"
+    return "sub_model"
 
 
 def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
@@ -97,37 +111,30 @@ def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
 def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
     spec = plan.spec
     return Experiment.objects.create(
-        slug=_free_slug(spec.name),
+        slug=free_slug(spec.name),
         name=storable(spec.name),
         description=storable(spec.description),
-        spec=storable(spec.model_dump(mode="json", exclude_none=True)),
+        spec=storable(spec.written()),
         seed=spec.seed,
+        code_version=code_version(),
         created_by=user,
     )
 
 
-def _free_slug(name: str) -> str:
-    """`name` as it can stand in a URL; numbered from the second experiment of that name on."""
-    slug = slugify(name)[:60] or "experiment"
-    taken = set(Experiment.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
-    number = next(n for n in range(1, len(taken) + 2) if _numbered(slug, n) not in taken)
-    return _numbered(slug, number)
-
-
-def _numbered(slug: str, number: int) -> str:
-    return slug if number == 1 else f"{slug}-{number}"
-
-
-def _create_arms(plan: Plan, experiment: Experiment) -> list[Arm]:
-    arms = [
-        Arm(experiment=experiment, position=position, **arm_columns(plan, arm))
+def _create_arms(plan: Plan, experiment: Experiment, *, images: Images) -> list[Arm]:
+    return Arm.objects.bulk_create(
+        Arm(
+            experiment=experiment,
+            position=position,
+            simulated=arm.model.simulated,
+            sandbox_image=images[arm.packages] if arm.needs_sandbox else "",
+            **arm_columns(arm),
+        )
         for position, arm in enumerate(plan.arms)
-    ]
-    _refuse_twins(arms)
-    return Arm.objects.bulk_create(arms)
+    )
 
 
-def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
+def arm_columns(arm: PlannedArm) -> dict[str, Any]:
     """An arm's settings, every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,
@@ -138,18 +145,9 @@ def arm_columns(plan: Plan, arm: PlannedArm) -> dict[str, Any]:
         "sub_model": arm.sub_model.name,
         "judge_model": arm.judge_model.name,
         "endpoint": arm.model.endpoint.name,
-        "sampling": plan.spec.sampling.model_dump(mode="json", exclude_none=True),
+        "sampling": arm.sampling.given,
     }
-    return named | {"simulated": arm.model.simulated, "settings_hash": _hash(named)}
-
-
-def _refuse_twins(arms: Sequence[Arm]) -> None:
-    seen: dict[str, Arm] = {}
-    for arm in arms:
-        twin = seen.setdefault(arm.settings_hash, arm)
-        if twin is not arm:
-            message = f"arms {twin.position + 1} and {arm.position + 1} are the same: {arm}"
-            raise SpecError([Problem("", message)])
+    return named | {"settings_hash": content_hash(named)}
 
 
 def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
@@ -157,15 +155,18 @@ def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str, str | None]] = Counter()
     rows = []
     for example, prompt, answer in zip(examples, prompts, answers, strict=True):
         input_data = None if example.input_data is None else next(inputs)
-        named = {"environment": environment, "prompt": prompt, "answer": answer, "input_data": input_data}
-        content = _hash(named)
-        seen[content] += 1
-        if seen[content] > 1:  # a data set may hold a question twice, and each is an example
-            content = _hash(named | {"occurrence": seen[content]})
+        seen[prompt, answer, input_data] += 1
+        content = example_hash(
+            environment,
+            prompt=prompt,
+            answer=answer,
+            input_data=input_data,
+            occurrence=seen[prompt, answer, input_data],
+        )
         rows.append(
             Example(
                 environment=environment,
@@ -201,7 +202,3 @@ def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequenc
         if position < len(examples[planned.environment_index])
     ]
     return Rollout.objects.bulk_create(rows, batch_size=2000)
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

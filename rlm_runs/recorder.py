@@ -1,23 +1,23 @@
 """Event → rows, as it happens: the one way into the store, for live rollouts and imported files alike.
 
-Each event is one transaction, so that a worker killed in the middle leaves a trace that reads up to its last
-event. The sums of a rollout are computed from its rows in the transaction that ends it.
+Each event of a live rollout is one transaction, so that a worker killed in the middle leaves a trace that reads up
+to its last event. The sums of a rollout are computed from its rows in the transaction that ends it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
 
 from .engine import events
 from .models import Execution, Rollout, Text, Trajectory, Turn
-from .models.texts import escape, storable
+from .models.texts import digest, escape, storable
+from .sums import roll_up
 
 
 class ClaimLost(Exception):
@@ -39,11 +39,19 @@ class Recorder:
         self._trajectories: dict[int, int] = {}
         self._turns: dict[tuple[int, int], int] = {}
         self._executions: dict[int, int] = {}
+        self._texts: dict[str, str] = {}
 
     def record(self, event: events.Event) -> None:
         """Stores one event. Raises ClaimLost at the end of an attempt that no longer counts."""
+        self.record_all([event])
+
+    def record_all(self, told: Iterable[events.Event]) -> None:
+        """Stores events in one transaction: for imports, where none of them has to be seen before the last."""
         with transaction.atomic():
-            self._record(event)
+            for event in told:
+                self._record(event)
+            Text.objects.keep(self._texts.values())
+            self._texts.clear()
 
     @singledispatchmethod
     def _record(self, event: events.Event) -> None:
@@ -56,10 +64,7 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TrajectoryStarted) -> None:
-        digests = Text.objects.keep(message.content for message in event.opening)
-        opening = [
-            {"role": message.role, "text": key} for message, key in zip(event.opening, digests, strict=True)
-        ]
+        opening = [{"role": message.role, "text": self._kept(message.content)} for message in event.opening]
         row = Trajectory.objects.create(
             rollout=self.rollout,
             attempt=self._attempt,
@@ -68,24 +73,22 @@ class Recorder:
             batch=event.batch,
             position=event.position,
             depth=event.depth,
-            model=event.model,
+            model=escape(event.model)[:200],
             opening=opening,
             tools=storable(event.tools),
             started_at=event.at,
+            summary=None if event.summary is None else asdict(event.summary),
         )
         self._trajectories[event.key] = row.pk
 
     @_record.register
     def _(self, event: events.TurnEnded) -> None:
-        content, reasoning, reply = _kept(
-            event.content, event.reasoning or None, event.reply if event.reply else None
-        )
         row = Turn.objects.create(
             trajectory_id=self._trajectories[event.trajectory],
             index=event.index,
-            content_id=content,
-            reasoning_id=reasoning,
-            reply_id=reply,
+            content_id=self._kept(event.content),
+            reasoning_id=self._kept(event.reasoning or None),
+            reply_id=self._kept(event.reply or None),
             finish_reason=escape(event.finish_reason)[:40],
             prompt_tokens=event.usage.prompt,
             cached_tokens=event.usage.cached,
@@ -104,26 +107,24 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.ExecutionStarted) -> None:
-        (arguments,) = _kept(event.arguments)
         row = Execution.objects.create(
             turn_id=self._turns[event.trajectory, event.turn],
             position=event.position,
             kind=event.kind,
             name=escape(event.name)[:100],
             call_id=escape(event.call_id)[:200],
-            arguments_id=arguments,
+            arguments_id=self._kept(event.arguments),
             started_at=event.at,
         )
         self._executions[event.key] = row.pk
 
     @_record.register
     def _(self, event: events.ExecutionEnded) -> None:
-        output, shown, out, answer = _kept(event.output, event.shown, event.out, event.answer)
         Execution.objects.filter(pk=self._executions[event.key]).update(
-            output=output,
-            shown=shown,
-            out=out,
-            answer=answer,
+            output=self._kept(event.output),
+            shown=self._kept(event.shown),
+            out=self._kept(event.out),
+            answer=self._kept(event.answer),
             ready=event.ready,
             output_chars=event.output_chars,
             truncated=event.truncated,
@@ -140,30 +141,44 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TrajectoryEnded) -> None:
-        (answer,) = _kept(event.answer)
         Trajectory.objects.filter(pk=self._trajectories[event.key]).update(
-            finished_at=event.at, stop_reason=event.stop_reason, answer=answer, error=escape(event.error)
+            finished_at=event.at,
+            stop_reason=escape(event.stop_reason)[:40],
+            answer=self._kept(event.answer),
+            error=escape(event.error),
         )
 
     @_record.register
     def _(self, event: events.RolloutEnded) -> None:
-        (answer,) = _kept(event.answer)
-        seconds = None
-        if self._started_at is not None:
-            seconds = (event.at - self._started_at).total_seconds() - event.scoring_seconds
         self._update_rollout(
             status=_status_at_end(event),
-            stop_reason=event.stop_reason,
+            stop_reason=escape(event.stop_reason)[:40],
             reward=event.reward,
             metrics=storable(event.metrics),
-            answer=answer,
+            answer=self._kept(event.answer),
             error=escape(event.error),
             error_boundary=event.boundary,
             finished_at=event.at,
-            seconds=seconds,
+            seconds=self._seconds_until(event),
             lease_expires_at=None,
-            **roll_up(self.rollout, attempt=self._attempt),
+            **roll_up(self.rollout, attempt=self._attempt, ended=event),
         )
+
+    def _kept(self, body: str | None) -> str | None:
+        """The digest of a text, which is stored at the end of the transaction; None stays None."""
+        if body is None:
+            return None
+        key = digest(body)
+        self._texts[key] = body
+        return key
+
+    def _seconds_until(self, event: events.RolloutEnded) -> float | None:
+        """What the attempt took, without scoring; of an import what its file says."""
+        if event.reported is not None:
+            return event.reported.seconds
+        if self._started_at is None:
+            return None
+        return (event.at - self._started_at).total_seconds() - event.scoring_seconds
 
     def _update_rollout(self, **columns: Any) -> None:
         """A conditional UPDATE, not a lock: it takes nothing where the attempt is no longer this one."""
@@ -172,50 +187,7 @@ class Recorder:
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 
 
-def _kept(*bodies: str | None) -> list[str | None]:
-    """The digests of the bodies, stored; None stays None."""
-    digests = iter(Text.objects.keep(body for body in bodies if body is not None))
-    return [None if body is None else next(digests) for body in bodies]
-
-
 def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:
     if event.stop_reason == "cancelled":
         return Rollout.Status.CANCELLED
     return Rollout.Status.FAILED if event.reward is None else Rollout.Status.COMPLETED
-
-
-def roll_up(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
-    """The sums over an attempt's rows, as the rollout's columns. Judges are metered apart and not in them."""
-    all_turns = Turn.objects.filter(trajectory__rollout=rollout)
-    judged = Q(trajectory__kind=Trajectory.Kind.JUDGE)
-    turns = all_turns.exclude(judged)
-    of_attempt = turns.filter(trajectory__attempt=attempt)
-    sums: dict[str, Any] = of_attempt.aggregate(
-        turns=Count("id", filter=Q(trajectory__kind="root", error="")),
-        sub_turns=Count("id", filter=Q(trajectory__kind="sub", error="")),
-        retries=Sum("retries", default=0),
-        **{
-            f"{side}_{part}_tokens": Sum(f"{part}_tokens", filter=Q(trajectory__kind=kind), default=0)
-            for side, kind in (("main", "root"), ("sub", "sub"))
-            for part in ("prompt", "cached", "completion", "reasoning")
-        },
-    )
-    sums["cost"] = _total_cost(of_attempt)
-    sums["earlier_cost"] = _total_cost(turns.filter(trajectory__attempt__lt=attempt))
-    sums["judge_cost"] = _total_cost(all_turns.filter(judged, trajectory__attempt=attempt))
-    executions = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
-    sums |= executions.aggregate(
-        cells=Count("id", filter=Q(kind="cell")),
-        tool_calls=Count("id", filter=Q(kind="tool")),
-        cell_seconds=Sum("seconds", filter=Q(kind="cell"), default=0.0),
-    )
-    subs = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.SUB)
-    sums["sub_calls"] = subs.count()
-    sums["batches"] = subs.values("parent", "batch").distinct().count()
-    return sums
-
-
-def _total_cost(turns: QuerySet[Turn]) -> Decimal | None:
-    """The sum in dollars; None where one of the calls has no known price, 0 where there was no call."""
-    found = turns.aggregate(total=Sum("cost", default=0), unpriced=Count("id", filter=Q(cost=None)))
-    return None if found["unpriced"] else found["total"]

@@ -13,6 +13,10 @@ import plotly
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
+# Web processes and workers share few cores: one that multiplies matrices on all of them waits for the others. It
+# must be said before numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("RLM_VAR_DIR", BASE_DIR / "var"))
 

@@ -3,18 +3,20 @@
     name = "oolong by scaffold"
     examples = 50
     seed = 7
-    models = ["gpt-5-mini"]
+    models = ["gpt-5-mini", { name = "gpt-4.1-mini", temperature = 0.2 }]
     scaffolds = ["llm", "rlm", { name = "rlm_tips", cell_time_limit = 300 }]
     environments = ["verbatim-copy", { name = "oolong", labels = true }]
 
 The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
-name and its settings. Every problem is found at once, each with the field it is in and what is allowed there.
+name and its settings; those of a model are its sampling, which goes before the experiment's, its sub-model and its
+judge. Every problem is found at once, each with the field it is in and what is allowed there.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -66,12 +68,39 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    reasoning_effort: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2, description="From 0 to 2.")
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, description="Part of the probability that tokens are drawn from."
+    )
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens of a completion, at most.")
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, description="The same, by the name that OpenAI's newer models know it by."
+    )
+    reasoning_effort: str | None = Field(
+        default=None, description="How long the model thinks, in its server's words, such as low or high."
+    )
     extra_body: dict[str, Any] | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that are sent."""
+        values = {name: getattr(self, name) for name in Sampling.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def before(self, other: Sampling) -> Sampling:
+        """These parameters, and the other's where these say nothing; those of `extra_body` likewise."""
+        merged = {**other.given, **self.given}
+        if "extra_body" in merged:
+            merged["extra_body"] = {**(other.extra_body or {}), **(self.extra_body or {})}
+        return Sampling(**merged)
+
+
+class ModelEntry(Sampling):
+    """A model, with what holds for it alone: its sampling goes before the experiment's, name by name."""
+
+    name: str
+    sub_model: str | None = None
+    judge_model: str | None = None
 
 
 class ExperimentSpec(BaseModel):
@@ -84,14 +113,14 @@ class ExperimentSpec(BaseModel):
     examples: int = Field(ge=1, le=100_000)
     seed: int = Field(default=0, ge=0, lt=2**63)
     repetitions: int = Field(default=1, ge=1, le=1000)
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
     sub_model: str | None = None
     judge_model: str | None = None
     scaffolds: tuple[Entry, ...] = Field(min_length=1)
     environments: tuple[Entry, ...] = Field(min_length=1)
     sampling: Sampling = Sampling()
 
-    @field_validator("scaffolds", "environments", mode="before")
+    @field_validator("models", "scaffolds", "environments", mode="before")
     @classmethod
     def _names_as_entries(cls, value: Any) -> Any:
         if not isinstance(value, list | tuple):
@@ -105,6 +134,23 @@ class ExperimentSpec(BaseModel):
             raise ValueError("must not be blank")
         return value.strip()
 
+    def written(self) -> dict[str, Any]:
+        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
+        entries = {
+            "scaffolds": [_written(entry.model_dump(mode="json")) for entry in self.scaffolds],
+            "environments": [_written(entry.model_dump(mode="json")) for entry in self.environments],
+        }
+        return {**fields, "models": models, **entries}
+
+
+def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
+    """A bare name where there is nothing beside it."""
+    if len(entry) == 1:
+        return str(entry["name"])
+    return {name: "none" if value is None else value for name, value in entry.items()}
+
 
 @dataclass(frozen=True)
 class PlannedArm:
@@ -117,6 +163,7 @@ class PlannedArm:
     model: ModelChoice
     sub_model: ModelChoice
     judge_model: ModelChoice
+    sampling: Sampling
 
     @property
     def needs_sandbox(self) -> bool:
@@ -154,7 +201,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     except ValidationError as error:
         raise SpecError(_problems_of(error, allowed=ExperimentSpec.model_fields)) from error
     problems: list[Problem] = []
-    models = _models(spec, problems)
+    models = list(_models(spec, problems))
     environments = [
         _environment(entry, field=f"environments[{index}]", problems=problems)
         for index, entry in enumerate(spec.environments)
@@ -165,8 +212,10 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     ]
     if not problems:
         _check_tips(environments, scaffolds, problems)
-    sub_model = _other_model(spec, "sub_model", problems)
-    judge_model = _other_model(spec, "judge_model", problems)
+    if not problems:
+        _check_twins("models", map(_model_key, models), problems)
+        _check_twins("scaffolds", scaffolds, problems)
+        _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
     if problems:
         raise SpecError(problems)
     arms = tuple(
@@ -175,9 +224,10 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
             environment=environment,
             scaffold=name,
             scaffold_settings=settings,
-            model=model,
-            sub_model=sub_model or model,
-            judge_model=judge_model or model,
+            model=model.model,
+            sub_model=model.sub_model,
+            judge_model=model.judge_model,
+            sampling=model.sampling,
         )
         for index, environment in enumerate(environments)
         if environment is not None
@@ -206,19 +256,38 @@ def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {**raw, "environments": entries}
 
 
-def _models(spec: ExperimentSpec, problems: list[Problem]) -> list[ModelChoice]:
-    found = []
-    for index, name in enumerate(spec.models):
-        model = _model(name, field=f"models[{index}]", problems=problems)
+@dataclass(frozen=True)
+class _PlannedModel:
+    model: ModelChoice
+    sub_model: ModelChoice
+    judge_model: ModelChoice
+    sampling: Sampling
+
+
+def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
+    """Each entry of `models`; a role that neither it nor the spec names is played by the model itself."""
+    sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
+    judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
+    for index, entry in enumerate(spec.models):
+        field = f"models[{index}]"
+        model = _model(entry.name, field=field, problems=problems)
+        own_sub = _model_or_none(entry.sub_model, field=f"{field}.sub_model", problems=problems)
+        own_judge = _model_or_none(entry.judge_model, field=f"{field}.judge_model", problems=problems)
         if model is not None:
-            found.append(model)
-    return found
+            yield _PlannedModel(
+                model=model,
+                sub_model=own_sub or sub_model or model,
+                judge_model=own_judge or judge_model or model,
+                sampling=entry.before(spec.sampling),
+            )
 
 
-def _other_model(spec: ExperimentSpec, field: str, problems: list[Problem]) -> ModelChoice | None:
-    """The spec's sub-model or judge; None where it names none, and then it is the arm's own model."""
-    name: str | None = getattr(spec, field)
+def _model_or_none(name: str | None, *, field: str, problems: list[Problem]) -> ModelChoice | None:
     return None if name is None else _model(name, field=field, problems=problems)
+
+
+def _model_key(one: _PlannedModel) -> list[Any]:
+    return [one.model.name, one.sub_model.name, one.judge_model.name, one.sampling]
 
 
 def _model(name: str, *, field: str, problems: list[Problem]) -> ModelChoice | None:
@@ -275,6 +344,19 @@ def _check_tips(
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 
+def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
+    """Two entries that come to the same would make arms that are there twice."""
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        twin = seen.setdefault(json.dumps(entry, default=_as_json, sort_keys=True), index)
+        if twin != index:
+            problems.append(Problem(f"{kind}[{index}]", f"makes the same arms as entry {twin + 1} of {kind}"))
+
+
+def _as_json(settings: BaseModel) -> Any:
+    return settings.model_dump(mode="json")
+
+
 def _unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     close = difflib.get_close_matches(name, names, n=1)
@@ -300,13 +382,19 @@ def _path(location: tuple[int | str, ...], *, prefix: str) -> str:
 
 def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any]) -> str:
     kind, given = detail["type"], detail["input"]
-    if kind == "extra_forbidden" and len(detail["loc"]) == 1:
-        return _unknown("setting", str(detail["loc"][0]), allowed)
+    if kind == "extra_forbidden":
+        *within, name = detail["loc"]
+        table = _TABLES.get(str(within[0])) if within else None
+        if table or not within:
+            return _unknown("setting", str(name), table.model_fields if table else allowed)
     if kind in _IN_OUR_WORDS:
         return _IN_OUR_WORDS[kind]
     message = detail["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
 
+
+_TABLES: dict[str, type[BaseModel]] = {"sampling": Sampling, "models": ModelEntry}
+"""The fields of a spec that are tables with settings of their own."""
 
 _IN_OUR_WORDS = {
     "missing": "is missing",

@@ -173,8 +173,11 @@ class Backend(Protocol):
 
     name: str
 
-    def prepare(self, packages: tuple[str, ...]) -> None:
-        """Makes sure that sandboxes with these packages can start (builds the image). Raises ImageError."""
+    def prepare(self, packages: tuple[str, ...]) -> str:
+        """Makes sure that sandboxes with these packages can start (builds the image). Raises ImageError.
+
+        The tag of the image; of a backend without images, its own name.
+        """
 
     def start(self, spec: SandboxSpec) -> Sandbox:
         """A fresh sandbox, warm if the pool has one. Raises SandboxError."""

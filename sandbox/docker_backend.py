@@ -125,8 +125,8 @@ class DockerBackend:
         self._pool = Pool(open_box=self._open_box, settings=settings)
         self._sweeper = Sweeper(lambda: sweep_containers(self._client), name="sandbox container sweep")
 
-    def prepare(self, packages: tuple[str, ...]) -> None:
-        self._images.prepare(packages)
+    def prepare(self, packages: tuple[str, ...]) -> str:
+        return self._images.prepare(packages)
 
     def start(self, spec: SandboxSpec) -> Sandbox:
         return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))

@@ -100,7 +100,7 @@ class ProcessBackend:
         self._pool = Pool(open_box=self._open_box, settings=settings)
         self._sweeper = Sweeper(lambda: sweep_scratch(settings.state_dir), name="sandbox scratch sweep")
 
-    def prepare(self, packages: tuple[str, ...]) -> None:
+    def prepare(self, packages: tuple[str, ...]) -> str:
         """There is no image: the packages have to be installed beside this program."""
         missing = [one for one in packages if not _is_installed(requirements.name_of(one))]
         if missing:
@@ -109,6 +109,7 @@ class ProcessBackend:
                 f"the process sandbox runs this program's own Python, which lacks: {names}."
                 f" Install them there ({sys.executable} -m pip install {names}) or use the Docker backend."
             )
+        return self.name
 
     def start(self, spec: SandboxSpec) -> Sandbox:
         self.prepare(spec.packages)

@@ -34,5 +34,6 @@ def launch_spec(request: HttpRequest) -> HttpResponse:
 
 
 def _form(request: HttpRequest, data: QueryDict, problems: tuple[Problem, ...] = ()) -> HttpResponse:
-    context = {"form": page(data, problems), "problem_count": len(problems)}
+    form = page(data, problems)
+    context = {"form": form, "problem_count": sum(map(len, form.problems.values()))}
     return render(request, "dashboard/launch.html", context, status=422 if problems else 200)

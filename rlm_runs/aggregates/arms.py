@@ -170,7 +170,7 @@ def _arm_summary(
         cancelled=sums.get("cancelled", 0),
         unfinished=sums.get("unfinished", 0),
         counted=sum(len(values) for values in rewards.values()),
-        reward=mean_interval(list(rewards.values())),
+        reward=_reward_interval(rewards),
         prompt_tokens=sums.get("mean_prompt_tokens"),
         completion_tokens=sums.get("mean_completion_tokens"),
         sub_prompt_tokens=sums.get("mean_sub_prompt_tokens"),
@@ -194,12 +194,26 @@ def _comparisons(arms: Sequence[ArmSummary], rewards: Mapping[int, Rewards]) -> 
     for arm in arms:
         baseline = baselines.get(arm.group)
         if baseline is not None and arm.scaffold != Scaffold.LLM:
-            pair = compare_paired(_means(rewards.get(baseline.pk, {})), _means(rewards.get(arm.pk, {})))
+            pair = _paired(rewards.get(baseline.pk, {}), rewards.get(arm.pk, {}))
             yield Comparison(group=arm.group, arm=arm, baseline=baseline, paired=pair)
 
 
-def _means(rewards: Rewards) -> dict[Any, float]:
-    return {example: sum(values) / len(values) for example, values in rewards.items()}
+def _paired(baseline: Rewards, other: Rewards) -> Paired | None:
+    common = sorted(baseline.keys() & other.keys())
+    return compare_paired(
+        *([sum(of[example]) / len(of[example]) for example in common] for of in (baseline, other))
+    )
+
+
+def _reward_interval(rewards: Rewards) -> Interval | None:
+    """Cut to [0, 1] where all rewards lie in it: an environment may give others."""
+    order = sorted(rewards)
+    values = [value for example in order for value in rewards[example]]
+    return mean_interval(
+        values,
+        clusters=[example for example in order for _ in rewards[example]],
+        bounds=(0.0, 1.0) if all(0.0 <= value <= 1.0 for value in values) else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -219,7 +233,7 @@ def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
     rewards = rewards_by_example(Rollout.objects.filter(arm__in=best.values()), unscored=Unscored.EXCLUDE)
     found = {}
     for experiment, arm in best.items():
-        interval = mean_interval(list(rewards[arm].values())) if arm in rewards else None
+        interval = _reward_interval(rewards[arm]) if arm in rewards else None
         if interval is not None:
             found[experiment] = BestArm(arm=arms[arm], reward=interval)
     return found

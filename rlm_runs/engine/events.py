@@ -12,6 +12,7 @@ Order of a rollout's events:
     RolloutEnded
 
 Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time.
+A rollout imported from a file that has no transcript is its first and its last event.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-Role = Literal["system", "user"]
+Role = Literal["system", "user", "assistant"]
 TrajectoryKind = Literal["root", "sub", "judge"]
 ExecutionKind = Literal["cell", "tool"]
 
 
 @dataclass(frozen=True)
 class Message:
-    """One of the messages that open a trajectory."""
+    """One of the messages that open a trajectory; the assistant's are worked examples of an imported prompt."""
 
     role: Role
     content: str
@@ -67,10 +68,20 @@ class RolloutStarted:
 
 
 @dataclass(frozen=True)
+class CallSummary:
+    """What one line of a cell's output says of a sub-LLM call. `tokens` are prompt plus completion."""
+
+    tokens: int
+    tool_calls: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class TrajectoryStarted:
     """A model conversation begins. `parent` is the key of the execution that started it, None for the root's.
 
     `batch` and `position` tell which `llm_batch` of the execution it belongs to, and which prompt of it.
+    `summary` is for a sub-LLM of which an imported file has one line and no words: it has no turns.
     """
 
     key: int
@@ -83,6 +94,7 @@ class TrajectoryStarted:
     batch: int | None = None
     position: int | None = None
     depth: int = 0
+    summary: CallSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -131,12 +143,13 @@ class ExecutionEnded:
     """It came back. `output` is what it wrote (kept whole up to a cap), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of the `answer` dict after
-    a cell, None where there is none.
+    a cell, None where there is none. Of an import, `seconds` is None where its file does not tell, and `output`
+    where it has only what was shown.
     """
 
     key: int
-    seconds: float
-    output: str
+    seconds: float | None
+    output: str | None
     shown: str
     output_chars: int
     out: str | None = None
@@ -154,30 +167,54 @@ class ExecutionEnded:
 
 @dataclass(frozen=True)
 class TrajectoryEnded:
-    """A model conversation ended: `answer` is what it returned to whoever started it."""
+    """A model conversation ended: `answer` is what it returned to whoever started it, None if nobody knows."""
 
     key: int
     at: datetime
     stop_reason: str
-    answer: str
+    answer: str | None
     error: str = ""
+
+
+@dataclass(frozen=True)
+class ReportedSums:
+    """The sums of a rollout as an imported file says them, named as the store's columns; None is not said."""
+
+    seconds: float | None = None
+    turns: int | None = None
+    cells: int | None = None
+    tool_calls: int | None = None
+    batches: int | None = None
+    max_batch: int | None = None
+    sub_calls: int | None = None
+    sub_turns: int | None = None
+    main_prompt_tokens: int | None = None
+    main_completion_tokens: int | None = None
+    sub_prompt_tokens: int | None = None
+    sub_completion_tokens: int | None = None
+    cell_seconds: float | None = None
+    sub_seconds: float | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True)
 class RolloutEnded:
     """The attempt ended. `reward` is None where it was not scored; `boundary` says whose failure it was.
 
-    `scoring_seconds` is the part of its time that scoring took.
+    `scoring_seconds` is the part of its time that scoring took. `answer` is None where an imported file does not
+    have it. `reported` are the sums of an imported rollout, whose turns have no numbers of their own; None where
+    the sums are those of the events.
     """
 
     at: datetime
     stop_reason: str
-    answer: str
+    answer: str | None
     scoring_seconds: float = 0.0
     reward: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     boundary: str = ""
     error: str = ""
+    reported: ReportedSums | None = None
 
 
 Event = (

@@ -22,15 +22,16 @@ _LAST_CALL = "You have used all your turns with tools. Give your final answer no
 class PlainSubLlm:
     """Implements `SubLlm`: what it puts into a box is its answer."""
 
-    def __init__(self, prompt: str, *, tools: Sequence[Tool], max_turns: int) -> None:
+    def __init__(self, prompt: str, *, tools: Sequence[Tool], max_turns: int, tool_time_limit: float) -> None:
         self.opening: Sequence[Message] = [Message("system", SYSTEM_PROMPT), Message("user", prompt)]
         self.tools: Sequence[Mapping[str, Any]] = schemas(tools)
         self._environment_tools = tools
         self._max_turns = max_turns
+        self._tool_time_limit = tool_time_limit
 
     def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
         """See `SubLlm`."""
-        toolbox = Toolbox(run, self._environment_tools)
+        toolbox = Toolbox(run, self._environment_tools, time_limit=self._tool_time_limit)
         turns_with_tools = self._max_turns if self.tools else 0
         for turn in range(turns_with_tools):
             last = turn == turns_with_tools - 1

@@ -77,7 +77,7 @@ class Repl:
         self._rules = rules
         self._answers = answers
         self._server = server
-        self._beside = beside or Toolbox(run, ())
+        self._beside = beside or Toolbox(run, (), time_limit=rules.time_limit)
         self._functions_due = bool(rules.functions)
         self._cells = 0
         # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -94,14 +95,31 @@ class Run:
         self.record_events()
         return future.result()
 
+    def wait_until_done(self, future: Future[Any], *, seconds: float) -> None:
+        """Waits for the future, but not for longer; the rollout's own thread records events meanwhile."""
+        if threading.get_ident() != self._recorder:
+            done = threading.Event()  # `futures.wait` would not see that it was cancelled
+            future.add_done_callback(lambda _: done.set())
+            done.wait(seconds)
+            return
+        deadline = time.monotonic() + seconds
+        # As in `wait_for`; one that comes later wakes up whoever waits then, who looks again and waits on.
+        future.add_done_callback(lambda _: self.events.put(None))
+        while not future.done() and (left := deadline - time.monotonic()) > 0:
+            self._record_one(within=left)
+        self.record_events()
+
     def finish(self, pool: ThreadPoolExecutor) -> None:
         """Ends the pool, recording until its last call has come back: what was spent late is spent, too."""
         closing = ThreadPoolExecutor(1, thread_name_prefix="close")
         with closing:
             self.wait_for(closing.submit(pool.shutdown, wait=True, cancel_futures=True))
 
-    def _record_one(self) -> None:
-        event = self.events.get()
+    def _record_one(self, *, within: float | None = None) -> None:
+        try:
+            event = self.events.get(timeout=within)
+        except queue.Empty:
+            return
         if isinstance(event, BaseException):
             raise event
         if event is not None:

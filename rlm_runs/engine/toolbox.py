@@ -1,6 +1,7 @@
 """An environment's tools as models call them: schemas for the API, and calls that cannot end a rollout.
 
-Whatever is wrong with a call (its name, its arguments, the tool itself) is told to the model and stored.
+Whatever is wrong with a call (its name, its arguments, the tool itself, the time it takes) is told to the model
+and stored, and the rollout goes on.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .conversation import Conversation
 from .environments.base import Tool
+from .errors import Stopped
 from .events import ExecutionEnded, ToolCall
 from .run import Run
+from .time_limit import CallFailed, call_within
 
 
 class BadCall(Exception):
@@ -52,11 +56,12 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 
 
 class Toolbox:
-    """Makes the tool calls of one conversation."""
+    """Makes the tool calls of one conversation, none of which takes longer than `time_limit` seconds."""
 
-    def __init__(self, run: Run, tools: Sequence[Tool]) -> None:
+    def __init__(self, run: Run, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run
         self._tools = {tool.name: tool for tool in tools}
+        self._time_limit = time_limit
         self.schemas = schemas(tools)
 
     def __contains__(self, name: str) -> bool:
@@ -66,31 +71,32 @@ class Toolbox:
         return iter(self._tools)
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
-        """Makes a call of the conversation's last turn, and adds what it returned."""
+        """Makes a call of the conversation's last turn, and adds what it returned. Raises Stopped."""
         conversation.tool_calls += 1
         with _told(self._run, conversation, call, position=position) as execution:
-            execution.shown = self._result(call, execution)
+            try:
+                execution.shown = self._result(call)
+            except (BadCall, CallFailed) as failure:
+                execution.fail(failure)
         conversation.add_result(call, execution.shown)
 
-    def _result(self, call: ToolCall, execution: ToldExecution) -> str:
-        try:
-            tool = self._tools.get(call.name)
-            if tool is None:
-                raise BadCall(f"there is no tool {call.name!r}; there are: {', '.join(self._tools) or 'none'}")
-            arguments = arguments_of(call, required=tool.parameters.get("required", ()))
-            return tool.call(**arguments)
-        except Exception as error:  # a tool is an environment's code: what it raises, the model is told
-            execution.error_type = type(error).__name__
-            execution.error_message = str(error)
-            return f"Error: {error}"
+    def _result(self, call: ToolCall) -> str:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            raise BadCall(f"there is no tool {call.name!r}; there are: {', '.join(self._tools) or 'none'}")
+        arguments = arguments_of(call, required=tool.parameters.get("required", ()))
+        result: object = call_within(
+            self._time_limit, partial(tool.call, **arguments), run=self._run, name=tool.name
+        )
+        if not isinstance(result, str):  # one's own environment may get it wrong
+            raise BadCall(f"{tool.name} returned no text, but {type(result).__name__}")
+        return result
 
 
 def refuse(run: Run, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
     """Stores a call that is not made, and tells the model why."""
     with _told(run, conversation, call, position=position) as execution:
-        execution.error_type = "BadCall"
-        execution.error_message = why
-        execution.shown = f"Error: {why}"
+        execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
 
 
@@ -101,6 +107,15 @@ class ToldExecution:
     shown: str = ""
     error_type: str = ""
     error_message: str = ""
+    timed_out: bool = False
+
+    def fail(self, failure: Exception) -> None:
+        """Tells the model, and the store, what went wrong."""
+        self.error_message = str(failure)
+        self.shown = f"Error: {failure}"
+        self.error_type = type(failure).__name__
+        if isinstance(failure, CallFailed):
+            self.error_type, self.timed_out = failure.error_type, failure.timed_out
 
 
 @contextmanager
@@ -110,6 +125,9 @@ def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int
     began, execution = time.monotonic(), ToldExecution()
     try:
         yield execution
+    except Stopped as stopped:
+        execution.fail(stopped)
+        raise
     finally:
         run.emit(
             ExecutionEnded(
@@ -120,5 +138,6 @@ def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int
                 output_chars=len(execution.shown),
                 error_type=execution.error_type,
                 error_message=execution.error_message,
+                timed_out=execution.timed_out,
             )
         )

@@ -48,7 +48,7 @@ def test_words_compare_with_the_llm(reader, queued):
         play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
         play(rollout, reward=float(rollout.arm.scaffold != "llm"))
     page = html(reader, queued.get_absolute_url())
-    assert "paired on 3 examples: +1.00, better on 3, worse on 0, equal on 0; p = 0.25, sign test" in page
+    assert "paired on 3 examples: +1.00, better on 3, worse on 0, equal on 0; p = 0.25, exact McNemar" in page
     assert "not clearly different from" in page
 
 

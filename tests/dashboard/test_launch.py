@@ -8,6 +8,7 @@ from django.http import QueryDict
 from dashboard.launching import as_toml, page, spec_of
 from rlm_runs.launch import Problem, SpecError
 from rlm_runs.models import Experiment
+from rlm_runs.spec import resolve
 
 from .traces import make_experiment
 
@@ -58,6 +59,37 @@ def test_sampling_and_further_models_are_given_only_where_set():
     assert tomllib.loads(as_toml(spec)) == spec
 
 
+def test_several_values_of_sampling_make_an_entry_of_each_model():
+    query = "&models=gpt-5&sampling.temperature=0.2,+0.8&sampling.reasoning_effort=low,high&sampling.top_p=0.5"
+    spec = spec_of(given(BASE + query))
+    assert spec["sampling"] == {"top_p": 0.5}
+    assert spec["models"] == [
+        {"name": model, "temperature": temperature, "reasoning_effort": effort}
+        for model in ("demo-model", "gpt-5")
+        for temperature in (0.2, 0.8)
+        for effort in ("low", "high")
+    ]
+    assert tomllib.loads(as_toml(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("query", "place", "said"),
+    [
+        ("&sampling.temperature=0.2,9", "sampling.temperature", "less than or equal to 2, not 9"),
+        ("&sampling.temperature=warm", "sampling.temperature", "not 'warm'"),
+        ("&sampling.temperature=0.2,0.2", "models.demo-model", "makes the same arms as entry 1 of models"),
+        ("&scaffolds.rlm.cell_time_limit=120,120.0", "scaffolds.rlm", "makes the same arms as entry 2"),
+    ],
+)
+def test_what_is_wrong_with_an_ablation_is_said_at_its_input(query, place, said):
+    data = given(BASE + query)
+    with pytest.raises(SpecError) as caught:
+        resolve(spec_of(data))
+    (placed,) = page(data, caught.value.problems).problems.items()
+    assert placed[0] == place
+    assert said in placed[1][0]
+
+
 def test_settings_of_what_is_not_ticked_do_not_count():
     assert spec_of(given(BASE + "&environments.oolong.labels=yes"))["environments"] == ["verbatim-copy"]
 
@@ -74,6 +106,8 @@ def test_the_file_says_the_same():
         ("environments[1].target_length", "environments.verbatim-copy.target_length"),
         ("scaffolds[1].cell_time_limit", "scaffolds.rlm.cell_time_limit"),
         ("models[0]", "models.demo-model"),
+        ("models[0].temperature", "sampling.temperature"),
+        ("models[0].name", "models.demo-model"),
         ("environments[0].name", "environments.verbatim-copy"),
         ("environments", "environments"),
         ("environments[9]", "environments"),
@@ -139,6 +173,15 @@ def test_a_refusal_keeps_everything_and_says_why(reader, monkeypatch):
     assert 'value="-5"' in html
     assert 'value="verbatim-copy" checked' in html
     assert not Experiment.objects.exists()
+
+
+def test_a_problem_of_several_arms_is_counted_and_shown_once_at_its_input(reader):
+    query = "&sampling.temperature=0.2,9&sampling.reasoning_effort=low,high"
+    response = reader.post("/launch/", dict(given(BASE + query).lists()))
+    html = response.content.decode()
+    assert "Nothing was launched: 1 problem<" in html
+    assert html.count("less than or equal to 2, not 9") == 2
+    assert 'value="0.2,9" placeholder="not sent" autocomplete="off" spellcheck="false" aria-invalid="true"' in html
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from rlm_runs.engine import events as e
+from rlm_runs.engine.environments.base import Settings
+from rlm_runs.engine.scaffolds.rlm_prompts import root_system_prompt
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
-from tests.engine.riddle import DONE, ended, of, steps
-from tests.scripted_server import cell
+from tests.engine.riddle import DONE, EXAMPLE, Riddle, ended, of, steps
+from tests.scripted_server import cell, completion
 
 FUNCTIONS = '''
 import textwrap
@@ -110,8 +114,28 @@ def test_a_prompt_of_ones_own_replaces_ours(play):
     assert system.startswith(
         "Be brief. - `context` is a string of 11,000 characters: the input data of the task.\n- "
     )
-    assert system.endswith("Python's standard library is there, numpy.\nIt costs $1. 30 turns, 120 s, 8,192.")
+    assert system.endswith("Installed: Python's standard library, numpy.\nIt costs $1. 30 turns, 120 s, 8,192.")
     assert ended(told).reward == 1.0
+
+
+def test_the_plain_model_may_have_a_system_prompt_as_it_is_written(play):
+    play(steps(completion("42")), settings=LlmSettings(system_prompt="It costs $5."))
+    assert [m["role"] for m in play.requests[0]["messages"]] == ["system", "user"]
+    assert play.requests[0]["messages"][0]["content"] == "It costs $5."
+    play(steps(completion("42")), settings=LlmSettings())
+    assert [m["role"] for m in play.requests[0]["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("data", ["text", None])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_what_is_in_the_repl_is_a_list_without_gaps_that_says_how_many_calls_run_at_once(data, depth):
+    example, settings = replace(EXAMPLE, input_data=data), RlmSettings(sub_parallelism=7, depth=depth)
+    system = root_system_prompt(Riddle(Settings()), example, settings)
+    listed = system.partition("What is in the REPL:\n")[2].partition("\n\n")[0]
+    assert [line for line in listed.splitlines() if not line.lstrip().startswith("- ")] == []
+    assert ("to a sub-LLM, 7 at a time, and" in listed) == (depth > 0)
+    assert ("- `context` is a string of 4 characters" in listed) == (data is not None)
+    assert "library. There is no network." in listed
 
 
 @pytest.mark.parametrize(
@@ -131,7 +155,7 @@ def test_packages_are_told_with_their_descriptions(play, backend, monkeypatch):
     monkeypatch.setattr(backend, "start", lambda spec: specs.append(spec) or start(spec))
     packages = {"numpy": "", "sympy": "exact algebra"}
     play(steps(DONE), settings=RlmSettings(packages=packages))
-    assert "library is there, numpy, sympy (exact algebra). There" in play.requests[0]["messages"][0]["content"]
+    assert "library, numpy, sympy (exact algebra). There" in play.requests[0]["messages"][0]["content"]
     assert specs[0].packages == ("numpy", "sympy")
 
 

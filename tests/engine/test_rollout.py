@@ -109,6 +109,18 @@ def test_a_tool_that_fails_is_told_to_the_sub_llm_and_ends_nothing(play):
     assert ended(told).reward == 1.0
 
 
+def test_the_plain_model_has_the_environments_tools_beside_its_python(play):
+    class Both(PythonRiddle):
+        with_tools = True
+
+    calls = completion(calls=[("look_up", {"word": "x"}), ("python", {"code": "1 + 1"}), ("fly", {})])
+    told = play(steps(calls, completion("42")), environment=Both(Settings()), settings=LlmSettings())
+    assert [tool["function"]["name"] for tool in play.requests[0]["tools"]] == ["python", "look_up"]
+    looked_up, ran, refused = of(told, e.ExecutionEnded)
+    assert (looked_up.shown, ran.out) == ("x means 42", "2")
+    assert refused.shown == "Error: there is no tool 'fly'; there is python, look_up"
+
+
 def test_a_sub_llm_that_fails_is_an_error_in_its_place(play):
     def sub(request):
         if "bad" in request["messages"][1]["content"]:

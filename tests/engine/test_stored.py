@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 
 from rlm_runs.engine.clients.text_tools import as_text
+from rlm_runs.engine.environments.base import Settings, Tool
 from rlm_runs.engine.scaffolds.settings import RlmSettings
-from rlm_runs.models import Rollout, Trajectory, Turn
+from rlm_runs.models import Execution, Rollout, Trajectory, Turn
 from rlm_runs.recorder import Recorder
 from rlm_runs.transcripts import prompt_of
-from tests.engine.riddle import is_sub
+from tests.engine.riddle import Riddle, is_sub
 from tests.scripted_server import cell, completion
 from tests.store.conftest import arm, experiment, make_rollout, rollout  # noqa: F401
 
@@ -60,4 +62,28 @@ def test_a_rollout_of_depth_three_is_stored_as_it_was(play, rollout, script, tex
     for turn, request in zip(turns, play.requests, strict=True):
         prompt = prompt_of(turn)
         assert request["messages"] == (as_text(prompt, turn.trajectory.tools) if text_tools else prompt)
+    call_command("check_store", stdout=StringIO())
+
+
+def test_a_tool_that_hangs_inside_a_sub_llm_is_stored_as_timed_out(play, rollout):  # noqa: F811
+    released = threading.Event()
+
+    class Hanging(Riddle):
+        def tools(self):
+            return [Tool("look_up", "Hangs.", {"type": "object"}, lambda word: str(released.wait(30)))]
+
+    play(
+        native,
+        environment=Hanging(Settings()),
+        settings=RlmSettings(tool_time_limit=0.1),
+        record=Recorder(rollout).record,
+    )
+    released.set()
+    rollout.refresh_from_db()
+    assert (rollout.status, rollout.stop_reason, rollout.tool_calls) == ("completed", "answer_ready", 2)
+    calls = list(Execution.objects.filter(kind="tool"))
+    assert [(call.timed_out, call.error_type) for call in calls] == [(True, "TimeLimit")] * 2
+    told = "Error: look_up took longer than 0.1 s and was given up"
+    for turn in Turn.objects.filter(trajectory__kind="sub", index=1):
+        assert prompt_of(turn)[-1] == {"role": "tool", "tool_call_id": "call_0", "content": told}
     call_command("check_store", stdout=StringIO())

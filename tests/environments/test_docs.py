@@ -1,12 +1,15 @@
 """docs/environments.md says what there is, and its example works as it stands."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from rlm_runs.engine.environments.own import from_folder
 from rlm_runs.engine.environments.registry import REGISTRY
+from rlm_runs.engine.scaffolds.settings import SETTINGS
+from rlm_runs.spec import Sampling, resolve
 
 PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
 
@@ -20,6 +23,30 @@ def test_every_setting_and_metric_is_described(name):
     example = environment.load(n=1, seed=1)[0]
     for metric in environment.score(example, example.answer).metrics:
         assert f"`{metric}`" in section
+
+
+def test_every_setting_of_the_scaffolds_is_described_with_its_default():
+    section = PAGE.split("## Scaffolds\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| (.+?) \| .+? \| (.+?) \|", section, re.MULTILINE))
+    told = {name: default for names, default in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    for settings_type in SETTINGS.values():
+        for name, field in settings_type.model_fields.items():
+            assert name in told
+            if isinstance(field.default, int | float):
+                assert float(told[name]) == field.default
+
+
+def test_every_parameter_of_sampling_is_described():
+    section = PAGE.split("## Models in a spec\n")[1].split("\n## ")[0]
+    assert [name for name in Sampling.model_fields if f"`{name}`" not in section] == []
+
+
+def test_the_example_of_models_can_be_launched(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    example = tomllib.loads(re.search(r"```toml\n(sampling.+?)```", PAGE, re.DOTALL).group(1))
+    arms = resolve(example | {"name": "x", "examples": 1, "scaffolds": ["llm"], "environments": ["oolong"]}).arms
+    assert [arm.sampling.given.get("temperature") for arm in arms] == [1.0, 1.0, 0.2]
+    assert [arm.sub_model.name for arm in arms] == ["gpt-5-mini", "gpt-5-nano", "gpt-4.1-mini"]
 
 
 def test_the_example_of_a_new_environment_works(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import sympy
 from rlm_runs.engine.environments.base import DataError, Example
 from rlm_runs.engine.environments.math_generated import KINDS
 from rlm_runs.engine.environments.math_python import OWN_QUESTIONS, MathPython, MathPythonSettings
+from rlm_runs.engine.environments.math_reasoning_gym import TASKS
 
 GSM8K = Path(__file__).parents[3] / "shared/data/gsm8k_test_100.jsonl"
 
@@ -178,3 +180,41 @@ def test_generated_answers_are_what_another_way_finds(seed):
 
 def test_every_kind_of_generated_problem_comes_up():
     assert {example.metadata["kind"] for example in generated(1, n=8)} == set(KINDS)
+
+
+class _Gym:
+    """What is used of the package reasoning-gym: datasets by task, whose items follow from seed and number."""
+
+    def __init__(self):
+        self.asked = []
+
+    def create_dataset(self, task, *, size, seed):
+        self.asked.append((task, size))
+        return [
+            {"question": f"{task} {seed} {number}?\n", "answer": f"$\\dfrac{{{number}}}{{7}}$"}
+            for number in range(size)
+        ]
+
+
+def _from_gym(n):
+    return MathPython(MathPythonSettings(source="reasoning-gym")).load(n=n, seed=3)
+
+
+def test_problems_of_reasoning_gym_take_its_tasks_in_turn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", gym := _Gym())
+    examples = _from_gym(30)
+    assert [example.metadata["kind"] for example in examples] == [TASKS[(3 + i) % len(TASKS)] for i in range(30)]
+    assert examples[0].prompt.startswith(f"{TASKS[3]} 3 0?\n\nGive your final answer")
+    assert examples[13].prompt.startswith(f"{TASKS[3]} 3 1?")
+    assert examples[13].answer == "\\dfrac{1}{7}"
+    assert len({example.prompt for example in examples}) == 30
+    assert all(score(example.answer, gold=example.answer) == 1 for example in examples[:3])
+    assert sorted(gym.asked) == sorted((task, 3) for task in TASKS)
+    assert _from_gym(5) == examples[:5]
+    assert {task for task, size in gym.asked if size == 1} == {TASKS[(3 + i) % len(TASKS)] for i in range(5)}
+
+
+def test_where_reasoning_gym_is_not_installed_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(DataError, match=r"pip install reasoning-gym .*Set `source` to \"generated\""):
+        _from_gym(2)

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import threading
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -96,6 +98,23 @@ def test_several_pages_are_opened_at_once_and_what_fails_stands_in_its_place():
     assert "=== http://a.test/1\npage /1" in opened
     assert "=== file:///etc/passwd\nError: only http and https can be opened" in opened
     assert "=== http://a.test/2\npage /2" in opened
+
+
+def test_pages_that_hang_are_left_and_the_others_are_there(monkeypatch):
+    monkeypatch.setattr(web_tools, "GRACE_SECONDS", 0.3)
+    released = threading.Event()
+
+    def handler(request):
+        if request.url.path != "/2":
+            released.wait(30)
+        return httpx2.Response(200, headers={"content-type": "text/plain"}, text="a page")
+
+    tools = pages(handler)
+    tools = replace(tools, web=replace(tools.web, max_seconds=0.3))
+    opened = tools.open(["http://a.test/1", "http://a.test/2", "http://a.test/3"])
+    released.set()
+    late = "Error: it took too long."
+    assert opened == f"=== http://a.test/1\n{late}\n\n=== http://a.test/2\na page\n\n=== http://a.test/3\n{late}"
 
 
 def test_too_many_pages_and_long_pages():

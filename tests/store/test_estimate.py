@@ -75,3 +75,30 @@ def test_a_preset_that_is_not_there_is_told_with_those_that_are():
     with pytest.raises(CommandError, match=r"there is no preset 'oolog'; there are: .*verbatim-lengths"):
         call_command("launch", preset="oolog")
     assert PRESETS.is_dir()
+
+
+@pytest.mark.parametrize(("name", "told"), [("oolong", "oolong by subset: "), ("per", "per model: ")])
+def test_a_preset_may_be_named_by_its_beginning(name, told, capsys):
+    call_command("launch", preset=name, model=["gpt-5-mini"], dry_run=True)
+    assert capsys.readouterr().out.splitlines()[-1].startswith(told)
+
+
+def test_a_beginning_of_several_presets_is_told_with_all_of_them():
+    with pytest.raises(
+        CommandError, match="'verb' may be verbatim-content or verbatim-fragments or verbatim-lengths"
+    ):
+        call_command("launch", preset="verb")
+    with pytest.raises(CommandError, match="there is no preset ''"):
+        call_command("launch", preset="")
+
+
+def test_a_dry_run_says_what_tells_arms_apart(tmp_path, capsys):
+    path = tmp_path / "spec.toml"
+    path.write_text(
+        'name = "x"\nexamples = 1\nscaffolds = ["llm"]\nenvironments = ["oolong"]\n'
+        'models = ["gpt-5-mini", { name = "gpt-5-mini", temperature = 0.2, sub_model = "gpt-5-nano" }]\n'
+    )
+    call_command("launch", str(path), judge_model="gpt-4.1-mini", dry_run=True)
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith("  oolong × llm × gpt-5-mini judge_model=gpt-4.1-mini: 1 rollouts")
+    assert " sampling.temperature=0.2 sub_model=gpt-5-nano judge_model=gpt-4.1-mini: 1 rollouts" in second

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import closing
+
 import pytest
 from django.core.management import CommandError, call_command
 
 from rlm_runs import claims, sandboxes
+from rlm_runs import launch as launching
+from rlm_runs.code_version import code_version
 from rlm_runs.launch import SpecError, launch
 from rlm_runs.models import Arm, Example, Experiment, Rollout, Text
+from rlm_runs.work import plan_of
 from sandbox.contract import ImageError
+from sandbox.process_backend import ProcessBackend
+from sandbox.settings import SandboxSettings
 
 SPEC = {
     "name": "An Ablation!",
@@ -91,8 +99,67 @@ def test_a_spec_that_is_refused_writes_nothing(sent, changes):
 
 
 def test_twin_arms_are_named():
-    with pytest.raises(SpecError, match="arms 1 and 2 are the same"):
+    with pytest.raises(SpecError, match=r"scaffolds\[1\]: makes the same arms as entry 1"):
         launch(SPEC | {"scaffolds": ["llm", {"name": "llm"}]})
+
+
+def test_sampling_is_the_arms_own_and_the_spec_that_is_kept_can_be_launched_again():
+    spec = SPEC | {
+        "scaffolds": ["llm"],
+        "environments": [{"name": "verbatim-copy", "mean_fragment_length": None}],
+        "models": ["demo-model", {"name": "demo-model", "temperature": 0.2}],
+        "sampling": {"temperature": 1.0},
+    }
+    first = launch(spec)
+    assert [arm.sampling for arm in first.arms.all()] == [{"temperature": 1.0}, {"temperature": 0.2}]
+    assert all(plan_of(rollout).sampling == rollout.arm.sampling for rollout in first.rollouts())
+    first.refresh_from_db()
+    again = launch(first.spec)
+    hashes = [list(e.arms.values_list("settings_hash", flat=True)) for e in (first, again)]
+    assert hashes[0] == hashes[1]
+    assert again.arms.first().environment_settings["mean_fragment_length"] is None
+
+
+def test_what_runs_the_code_of_an_arm_is_kept_and_with_which_program(monkeypatch):
+    monkeypatch.setattr(launching, "code_version", lambda: "c0ffee+")
+    experiment = launch(SPEC | {"environments": ["verbatim-copy", "math-python"]})
+    prepare = sandboxes.backend().prepare
+    tags = [prepare(()), *[prepare(("numpy", "scipy", "sympy"))] * 2]
+    assert [arm.sandbox_image for arm in experiment.arms.all()] == ["", *tags]
+    assert experiment.code_version == "c0ffee+"
+
+
+def test_the_sandbox_without_walls_has_no_image_but_says_what_it_is(tmp_path):
+    with closing(ProcessBackend(SandboxSettings(pool_size=0, state_dir=tmp_path))) as backend:
+        assert backend.prepare(("numpy",)) == "process"
+
+
+def test_an_image_is_kept_by_its_tag_for_each_set_of_packages(monkeypatch):
+    class Backend:
+        name = "docker"
+
+        def prepare(self, packages):
+            return f"image:{len(packages)}"
+
+    monkeypatch.setattr(sandboxes, "backend", Backend)
+    scaffolds = ["llm", "rlm", {"name": "rlm", "packages": ["attrs"]}]
+    experiment = launch(SPEC | {"environments": ["verbatim-copy", "math-python"], "scaffolds": scaffolds})
+    tags = [arm.sandbox_image for arm in experiment.arms.all()]
+    assert tags == ["", "image:0", "image:1", "image:3", "image:3", "image:4"]
+
+
+def test_the_version_is_the_commit_of_the_checkout_and_whether_it_was_changed(tmp_path, settings):
+    settings.BASE_DIR = tmp_path
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    assert code_version.__wrapped__() == "1.2.3"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / "untracked").write_text("no part of the program")
+    assert code_version.__wrapped__() == commit
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.4"\n')
+    assert code_version.__wrapped__() == f"{commit}+"
 
 
 def test_a_missing_file_is_named_with_its_field():
@@ -137,6 +204,14 @@ def test_the_command_launches_a_file_and_says_what_it_did(tmp_path, capsys):
     )
     call_command("launch", str(path), examples=2)
     assert capsys.readouterr().out == "launched x: 1 arms, 2 rollouts\n"
+
+
+def test_the_command_says_that_there_is_a_way_without_the_net(monkeypatch):
+    monkeypatch.delenv("SERPER_API_KEY", raising=False)
+    with pytest.raises(CommandError, match=r"environments\[0\]: its questions .*\n(.*\n)*With --offline it runs"):
+        call_command("launch", preset="across-environments", model=["demo-model"], examples=1)
+    call_command("launch", preset="across-environments", model=["demo-model"], examples=1, offline=True)
+    assert Experiment.objects.count() == 1
 
 
 @pytest.mark.parametrize(

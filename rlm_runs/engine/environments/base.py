@@ -12,10 +12,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from ..settings import Settings as Settings
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -26,26 +25,6 @@ class EnvironmentFault(Exception):
 
 class DataError(EnvironmentFault):
     """The examples cannot be had: a file that is missing or malformed, a dataset out of reach."""
-
-
-class Settings(BaseModel):
-    """Base of each environment's settings: frozen, unknown names refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _none_by_name(cls, given: Any) -> Any:
-        """TOML has no null: where a setting may be None, the word `none` stands for it."""
-        if not isinstance(given, Mapping):
-            return given
-        return {name: None if cls._says_none(name, value) else value for name, value in given.items()}
-
-    @classmethod
-    def _says_none(cls, name: str, value: Any) -> bool:
-        known = cls.model_fields.get(name)
-        optional = known is not None and NoneType in get_args(known.annotation)
-        return optional and isinstance(value, str) and value.strip().lower() == "none"
 
 
 @dataclass(frozen=True)

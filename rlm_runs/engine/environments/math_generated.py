@@ -1,7 +1,7 @@
 """math-python's generated source: seeded problems of several kinds, each answer computed as the problem is made.
 
-A library of procedural problems was weighed and left: it would bring eleven more packages, some of which need a
-compiler, for what is a page of code here.
+A page of code, so that whoever has no compiler and no network has problems, too; the library reasoning-gym is a
+source of its own (`math_reasoning_gym.py`).
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from . import math_reasoning_gym
 from .base import Environment, Example, Score, Settings
 from .boxed import last_boxed
 from .hub import usable_of_hub
-from .math_generated import KINDS, problem
+from .math_generated import KINDS, Problem, problem
 from .math_grader import SHARED
 from .rows import Row, read_rows, sample
 
@@ -48,10 +49,11 @@ they and your own computation agree."""
 class MathPythonSettings(Settings):
     """Where the questions come from."""
 
-    source: Literal["bundled", "generated", "local", "huggingface"] = Field(
+    source: Literal["bundled", "generated", "reasoning-gym", "local", "huggingface"] = Field(
         "bundled",
-        description="Where the questions come from: the few that come with the program, made from the seed, a "
-        "local file, or the subset math of PrimeIntellect/INTELLECT-3-RL; `local` where only `path` is given",
+        description="Where the questions come from: the few that come with the program, made from the seed by "
+        "this program or by the package reasoning-gym, a local file, or the subset math of "
+        "PrimeIntellect/INTELLECT-3-RL; `local` where only `path` is given",
     )
     path: str = Field(
         "",
@@ -93,7 +95,10 @@ class MathPython(Environment[MathPythonSettings]):
 
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.source == "generated":
-            return [self._generated(index, seed=seed) for index in range(n)]
+            return [_from_problem(self._generated(index, seed=seed), source="generated") for index in range(n)]
+        if self.settings.source == "reasoning-gym":
+            made = math_reasoning_gym.problems(n=n, seed=seed)
+            return [_from_problem(one, source="reasoning-gym") for one in made]
         if self.settings.source == "huggingface":
             return usable_of_hub(
                 HUB_DATASET,
@@ -106,19 +111,22 @@ class MathPython(Environment[MathPythonSettings]):
             )
         return _from_file(self.settings.path or OWN_QUESTIONS, n=n, seed=seed)
 
-    def _generated(self, index: int, *, seed: int) -> Example:
+    def _generated(self, index: int, *, seed: int) -> Problem:
         kinds = list(KINDS)
         rng = random.Random(f"{self.name}|{seed}|{index}")
-        made = problem(rng, kind=kinds[(index + seed) % len(kinds)])
-        return Example(
-            prompt=PROMPT.format(question=made.question),
-            answer=made.answer,
-            metadata={"source": "generated", "kind": made.kind},
-        )
+        return problem(rng, kind=kinds[(index + seed) % len(kinds)])
 
     def score(self, example: Example, answer: str) -> Score:
         correct = any(SHARED.equal(gold=example.answer, answer=reading) for reading in _readings(answer))
         return Score(reward=float(correct), metrics={"boxed": float(last_boxed(answer) is not None)})
+
+
+def _from_problem(made: Problem, *, source: str) -> Example:
+    return Example(
+        prompt=PROMPT.format(question=made.question),
+        answer=made.answer,
+        metadata={"source": source, "kind": made.kind},
+    )
 
 
 def _from_file(path: str | Path, *, n: int, seed: int) -> list[Example]:

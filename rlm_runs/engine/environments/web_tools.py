@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ KEY_VARIABLE = "SERPER_API_KEY"
 SERPER_URL = "https://google.serper.dev/search"
 SEARCH_SECONDS = 20.0
 RESULTS = 10
+GRACE_SECONDS = 5.0
+"""How much longer than a page may take the pages of a call are waited for."""
 
 
 class SearchError(Exception):
@@ -64,8 +67,9 @@ class WebTools:
             threads = [threading.Thread(target=fetch, args=pair, daemon=True) for pair in enumerate(wanted)]
             for thread in threads:
                 thread.start()
+            deadline = time.monotonic() + self.web.max_seconds + GRACE_SECONDS  # of all of them together
             for thread in threads:
-                thread.join(self.web.max_seconds + 5)
+                thread.join(max(0.0, deadline - time.monotonic()))
         return joined_pages(list(zip(wanted, texts, strict=True)))
 
     def _text(self, url: str) -> str:

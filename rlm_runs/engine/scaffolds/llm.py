@@ -30,27 +30,30 @@ def prompt_of(example: Example) -> str:
 
 def run_llm(task: Task, settings: LlmSettings) -> Ended:
     """Lets the model call tools until it answers without one, or its turns are over and it must."""
-    opening = [Message("user", prompt_of(task.example))]
+    opening = [Message("system", settings.system_prompt)] if settings.system_prompt else []
+    opening.append(Message("user", prompt_of(task.example)))
+    toolbox = Toolbox(task.run, task.environment.tools(), time_limit=settings.tool_time_limit)
     if task.environment.python_tool:
-        return _with_python(task, settings, opening)
-    toolbox = Toolbox(task.run, task.environment.tools())
+        return _with_python(task, settings, opening, beside=toolbox)
     task.root = Conversation(task.run, kind="root", opening=opening, tools=toolbox.schemas)
     return _loop(task, task.root, toolbox, settings)
 
 
-def _with_python(task: Task, settings: LlmSettings, opening: list[Message]) -> Ended:
+def _with_python(task: Task, settings: LlmSettings, opening: list[Message], *, beside: Toolbox) -> Ended:
     description = (
         "Runs a cell in a persistent Python REPL and returns its output. Installed: the standard library"
         f"{packages_text(task.environment, settings)}. "
-        f"A cell may run for {settings.cell_time_limit:g} seconds."
+        f"A cell may run for {settings.cell_time_limit:g} seconds; of its output the first "
+        f"{settings.output_limit:,} characters are returned."
     )
     tool = repl_tool(name=PYTHON_TOOL, description=description)
-    task.root = Conversation(task.run, kind="root", opening=opening, tools=[tool])
+    task.root = Conversation(task.run, kind="root", opening=opening, tools=[tool, *beside.schemas])
     with task.open_sandbox(task.run.control) as sandbox:
         repl = Repl(
             task.run,
             sandbox,
             rules=Rules(PYTHON_TOOL, settings.cell_time_limit, settings.output_limit),
+            beside=beside,
         )
         with closing(repl):
             return _loop(task, task.root, repl, settings)

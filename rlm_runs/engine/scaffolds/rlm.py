@@ -59,7 +59,12 @@ def run_rlm(task: Task, settings: RlmSettings) -> Ended:
     task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
     task.answer = lambda: root.answer.content
     below = [partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)]
-    plain = partial(PlainSubLlm, tools=environment.tools(), max_turns=settings.sub_max_turns)
+    plain = partial(
+        PlainSubLlm,
+        tools=environment.tools(),
+        max_turns=settings.sub_max_turns,
+        tool_time_limit=settings.tool_time_limit,
+    )
     by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
     sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
     with closing(sub_llms):
@@ -108,7 +113,7 @@ class Rlm:
                 rules=self._rules(),
                 answers=True,
                 server=server,
-                beside=Toolbox(run, self.own_tools),
+                beside=Toolbox(run, self.own_tools, time_limit=self.settings.tool_time_limit),
             )
             with closing(repl):
                 try:

@@ -19,9 +19,9 @@ _SUB = (
     "answer by machine: answer directly and concisely."
 )
 _LLM_BATCH = (
-    "- `llm_batch(prompts: list[str]) -> list[str]` sends each prompt to a sub-LLM, all in parallel, and returns "
-    "their answers in the same order. A sub-LLM sees nothing but its prompt: put everything that it needs to know "
-    "into it."
+    "- `llm_batch(prompts: list[str]) -> list[str]` sends each prompt to a sub-LLM, {parallelism} at a time, and "
+    "returns their answers in the same order. A sub-LLM sees nothing but its prompt: put everything that it needs "
+    "to know into it."
 )
 _SUB_RLMS = (
     " Each sub-LLM is a Recursive Language Model itself: it has a REPL of its own, its prompt there as `context`, "
@@ -93,7 +93,7 @@ def _system_prompt(
         context=f"- `context` is {context}.\n" if context else "",
         sub_llms=_sub_llms(environment.tools(), settings, depth=depth),
         batches_included=", the calls of `llm_batch` included" if depth < settings.depth else "",
-        packages=f"Python's standard library is there{packages_text(environment, settings)}.",
+        packages=f"Installed: Python's standard library{packages_text(environment, settings)}.",
         functions=_functions(settings.functions),
         cell_time_limit=f"{settings.cell_time_limit:g}",
         output_limit=f"{settings.output_limit:,}",
@@ -109,7 +109,7 @@ def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> st
     above_the_last = depth + 1 < settings.depth
     who = "Sub-LLMs of the last level, whom yours call," if above_the_last else "Sub-LLMs"
     return (
-        _LLM_BATCH
+        _LLM_BATCH.format(parallelism=settings.sub_parallelism)
         + (_SUB_RLMS.format(turns=settings.sub_rlm_max_turns) if above_the_last else "")
         + "".join(f"\n  - {who} can call `{tool.name}`: {tool.description}" for tool in tools)
     )

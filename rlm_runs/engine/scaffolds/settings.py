@@ -7,10 +7,11 @@ from decimal import Decimal
 from string import Template
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from ..budget import BudgetLimits
 from ..functions import check_source
+from ..settings import Settings
 
 PLACEHOLDERS = (
     "context",
@@ -28,21 +29,25 @@ nothing; `packages` is a sentence; the others are numbers.
 """
 
 
-class ScaffoldSettings(BaseModel):
+class ScaffoldSettings(Settings):
     """What every scaffold has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_turns: int | None = Field(
         default=None, ge=1, le=1000, description="Model calls of the root; by default the environment's number."
     )
     cell_time_limit: float = Field(default=120, gt=0, le=3600, description="Seconds that a cell may run.")
+    tool_time_limit: float = Field(
+        default=60,
+        gt=0,
+        le=3600,
+        description="Seconds that a call of an environment's tool may take; then the model is told so.",
+    )
     output_limit: int = Field(
         default=8192, ge=100, le=1_000_000, description="Characters of a cell's output that the model is shown."
     )
     max_tokens: int | None = Field(default=None, ge=1, description="Tokens of a rollout, all models together.")
     max_dollars: Decimal | None = Field(default=None, gt=0, description="Dollars of a rollout.")
-    max_seconds: float | None = Field(default=None, gt=0, description="Seconds of a rollout.")
+    max_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Seconds of a rollout.")
     packages: dict[str, str] = Field(
         default={},
         description="pip requirements beside those of the environment: a list, or a table of descriptions.",
@@ -82,6 +87,12 @@ class ScaffoldSettings(BaseModel):
 
 class LlmSettings(ScaffoldSettings):
     """The plain model, with the environment's own tools in a loop."""
+
+    system_prompt: str = Field(
+        default="",
+        max_length=1_000_000,
+        description="A system prompt before the example's; by default there is none.",
+    )
 
 
 class RlmSettings(ScaffoldSettings):

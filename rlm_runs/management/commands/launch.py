@@ -1,7 +1,7 @@
 """`manage.py launch spec.toml`: launches an experiment from a file, as the launch form does.
 
 manage.py launch spec.toml
-manage.py launch --preset oolong-subsets --model gpt-5-mini --dry-run
+manage.py launch --preset oolong --model gpt-5-mini --dry-run
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from rlm_runs.endpoints import ModelChoice
 from rlm_runs.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.launch import launch
-from rlm_runs.spec import Plan, SpecError, offline, resolve
+from rlm_runs.spec import Plan, PlannedArm, SpecError, offline, resolve
 
 PRESETS = settings.BASE_DIR / "specs/presets"
 
@@ -27,8 +28,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("spec", type=Path, nargs="?", help="path of a TOML file")
-        source.add_argument("--preset", help="one of the article's experiments: " + ", ".join(preset_names()))
+        source.add_argument(
+            "--preset",
+            help="one of the article's experiments, by its name or a beginning of it: "
+            + ", ".join(preset_names()),
+        )
         parser.add_argument("--model", action="append", help="instead of the spec's models; may be given again")
+        parser.add_argument("--sub-model", help="answers the calls of llm_batch, instead of the model itself")
+        parser.add_argument("--judge-model", help="judges answers, instead of the model itself")
         parser.add_argument("--examples", type=int, help="so many examples per environment")
         parser.add_argument("--offline", action="store_true", help="on generated data, which need no network")
         parser.add_argument("--dry-run", action="store_true", help="say what would run, and write nothing")
@@ -38,8 +45,9 @@ class Command(BaseCommand):
         raw = _read(path)
         if options["model"]:
             raw["models"] = options["model"]
-        if options["examples"] is not None:
-            raw["examples"] = options["examples"]
+        for name in ("examples", "sub_model", "judge_model"):
+            if options.get(name) is not None:
+                raw[name] = options[name]
         try:
             if options["offline"]:
                 raw = offline(raw)
@@ -49,8 +57,13 @@ class Command(BaseCommand):
                 return
             experiment = launch(raw)
         except SpecError as error:
-            problems = "\n".join(f"  {problem}" for problem in error.problems)
-            raise CommandError(f"{path.name} was not launched, and nothing was written:\n{problems}") from error
+            lines = [
+                f"{path.name} was not launched, and nothing was written:",
+                *map("  {}".format, error.problems),
+            ]
+            if not options["offline"] and any(one.field.startswith("environments[") for one in error.problems):
+                lines.append("With --offline it runs on generated data, which need no network and no key.")
+            raise CommandError("\n".join(lines)) from error
         arms, rollouts = experiment.arms.count(), experiment.rollouts().count()
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
 
@@ -60,7 +73,7 @@ class Command(BaseCommand):
         dollars = "of unknown cost" if found.dollars is None else f"about ${found.dollars:.2f}"
         self.stdout.write(
             f"{plan.spec.name}: {len(found.arms)} arms, {found.rollouts:,} rollouts, about {found.calls:,} model "
-            f"calls, {dollars}; nothing was launched"
+            f"calls (judges apart), {dollars}; nothing was launched"
         )
 
 
@@ -70,9 +83,13 @@ def preset_names() -> list[str]:
 
 
 def _preset_path(name: str) -> Path:
-    if name not in preset_names():
-        raise CommandError(f"there is no preset {name!r}; there are: {', '.join(preset_names())}")
-    return PRESETS / f"{name}.toml"
+    """By its name, or by the beginning of one name only."""
+    names = preset_names()
+    found = [name] if name in names else [one for one in names if name and one.startswith(name)]
+    if len(found) != 1:
+        what = f"{name!r} may be {' or '.join(found)}" if found else f"there is no preset {name!r}"
+        raise CommandError(f"{what}; there are: {', '.join(names)}")
+    return PRESETS / f"{found[0]}.toml"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -87,12 +104,21 @@ def _read(path: Path) -> dict[str, Any]:
 def _line(estimated: ArmEstimate) -> str:
     arm = estimated.arm
     cost = "unpriced" if estimated.dollars is None else f"${estimated.dollars:.2f}"
-    settings = {**_changed(arm.environment.settings), **_changed(arm.scaffold_settings)}
-    shown = "".join(f" {name}={value}" for name, value in settings.items())
+    settings = [
+        *_changed(arm.environment.settings).items(),
+        *_changed(arm.scaffold_settings).items(),
+        *((f"sampling.{name}", value) for name, value in arm.sampling.given.items()),
+        *((role, one.name) for role, one in _other_models(arm).items() if one != arm.model),
+    ]
+    shown = "".join(f" {name}={value}" for name, value in settings)
     return (
         f"  {arm.environment.name} × {arm.scaffold} × {arm.model.name}{shown}: {estimated.rollouts:,} rollouts, "
         f"{estimated.calls:,} calls, {cost} ({estimated.basis})"
     )
+
+
+def _other_models(arm: PlannedArm) -> dict[str, ModelChoice]:
+    return {"sub_model": arm.sub_model, "judge_model": arm.judge_model}
 
 
 def _changed(settings: Any) -> dict[str, Any]:

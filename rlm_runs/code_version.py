@@ -1,0 +1,33 @@
+"""Which program this is: the commit of its checkout, or the version of its package where there is no checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+
+@cache
+def code_version() -> str:
+    """`3f2a…`, 40 digits, with a `+` where tracked files differ from that commit; or the likes of `0.1.0`.
+
+    Looked up once in a process, since the code that it runs does not change with the files.
+    """
+    root = Path(settings.BASE_DIR)
+    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
+    if commit is None:
+        return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return commit + ("" if changes == "" else "+")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says; None where it is not there, or does not trust the folder."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

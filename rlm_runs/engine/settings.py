@@ -1,0 +1,29 @@
+"""The base of all settings that a spec may give: frozen, unknown names refused, `none` by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Settings(BaseModel):
+    """Base of the settings of environments and scaffolds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_by_name(cls, given: Any) -> Any:
+        """TOML has no null: where a setting may be None, the word `none` stands for it."""
+        if not isinstance(given, Mapping):
+            return given
+        return {name: None if cls._says_none(name, value) else value for name, value in given.items()}
+
+    @classmethod
+    def _says_none(cls, name: str, value: Any) -> bool:
+        known = cls.model_fields.get(name)
+        optional = known is not None and NoneType in get_args(known.annotation)
+        return optional and isinstance(value, str) and value.strip().lower() == "none"

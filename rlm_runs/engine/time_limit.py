@@ -1,0 +1,94 @@
+"""A call into an environment's own code, for so long and no longer: whoever hangs is left behind.
+
+A thread cannot be ended from outside. So such a call runs in a thread of its own, which nobody waits for once its
+time is over or its rollout was stopped: a daemon, so that it keeps no process from ending, and counted, so that a
+tool that always hangs does not fill the process with threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
+
+from .run import Run
+
+T = TypeVar("T")
+
+MOST_LEFT_BEHIND = 200
+"""Threads of this process that were left behind and still run, from which on no call is begun."""
+
+
+class CallFailed(Exception):
+    """A call raised something, or was given up; the message is for the model."""
+
+    def __init__(self, message: str, *, error_type: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.timed_out = timed_out
+
+
+def call_within(seconds: float, call: Callable[[], T], *, run: Run, name: str) -> T:
+    """What the call returns. Raises CallFailed where it raises anything or takes longer.
+
+    Raises Stopped as soon as the rollout, or this part of it, is stopped. The rollout's own thread records
+    events meanwhile; what that raises is raised here, and is no failure of the call.
+    """
+    if _LEFT.count() >= MOST_LEFT_BEHIND:
+        raise CallFailed(f"{name} is not called: too many calls before it still hang", error_type="TooManyHang")
+    # Never marked as running, so that it can be cancelled at any time: then what comes late is dropped.
+    done: Future[T] = Future()
+    thread = threading.Thread(target=_settle, args=(done, call), name=f"call-{name}", daemon=True)
+    with run.control.on_stop(lambda: _drop(done)):
+        thread.start()
+        run.wait_until_done(done, seconds=seconds)
+    if done.cancel():  # also where it was cancelled before
+        _LEFT.add(thread)
+        run.control.check()
+        message = f"{name} took longer than {seconds:g} s and was given up"
+        raise CallFailed(message, error_type="TimeLimit", timed_out=True)
+    error = done.exception()
+    if error is not None:
+        raise CallFailed(str(error) or type(error).__name__, error_type=type(error).__name__) from error
+    return done.result()
+
+
+def _drop(done: Future[Any]) -> None:
+    done.cancel()
+
+
+def _settle(done: Future[T], call: Callable[[], T]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # whatever it is, it belongs to whoever waits
+        _tell(done.set_exception, error)
+    else:
+        _tell(done.set_result, result)
+
+
+def _tell(tell: Callable[[Any], None], outcome: Any) -> None:
+    try:
+        tell(outcome)
+    except InvalidStateError:
+        return  # it was given up meanwhile
+
+
+class _LeftBehind:
+    """The threads that nobody waits for and that have not ended yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+
+    def add(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._threads.add(thread)
+
+    def count(self) -> int:
+        with self._lock:
+            self._threads = {thread for thread in self._threads if thread.is_alive()}
+            return len(self._threads)
+
+
+_LEFT = _LeftBehind()

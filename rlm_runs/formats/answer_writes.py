@@ -1,0 +1,95 @@
+"""What a cell's code does to the `answer` dict, as far as reading it tells: files do not record the dict itself.
+
+Content is known only while every assignment of it is of a plain string, and nothing else touches the dict.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+
+_READY = re.compile(r"""\bready["']?\s*\]?\s*[=:](?!=)\s*(?!False)\S""")
+_ANSWER = re.compile(r"\banswer\b")
+_LOOKING = frozenset({"print", "repr", "str", "type", "len", "dict"})
+
+
+@dataclass(frozen=True)
+class AnswerWrites:
+    """`content` is what `answer["content"]` holds after the cell, None where it does not write it.
+
+    `is_known` is False where the cell may write something that only running it would tell.
+    """
+
+    content: str | None
+    ready: bool
+    is_known: bool
+
+
+NOTHING = AnswerWrites(content=None, ready=False, is_known=True)
+
+
+def answer_writes(code: str, *, failed: bool) -> AnswerWrites:
+    """What the code of a cell writes to `answer`; of a cell that failed nobody knows how far it came."""
+    if not _ANSWER.search(code):
+        return NOTHING
+    ready = not failed and _READY.search(code) is not None
+    module = _parsed(code)
+    if module is None:  # it cannot have run
+        return AnswerWrites(content=None, ready=False, is_known=True)
+    uses = sum(map(_is_answer, ast.walk(module)))
+    plain = [text for node in module.body if (text := _plain_content(node)) is not None]
+    writes = len(plain) + sum(_is_ready_flag(node) for node in module.body)
+    is_known = uses == writes + _harmless_uses(module) and not (failed and writes)
+    return AnswerWrites(content=plain[-1] if plain and is_known else None, ready=ready, is_known=is_known)
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the code that is read, not of ours
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _harmless_uses(module: ast.Module) -> int:
+    """How often `answer` is only looked at: a key of it read, all of it printed or shown."""
+    return sum(
+        _is_answer(looked_at)
+        for node in ast.walk(module)
+        for looked_at in (
+            [node.value]
+            if isinstance(node, ast.Expr | ast.FormattedValue)
+            or (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load))
+            else node.args
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _LOOKING
+            else []
+        )
+    )
+
+
+def _is_answer(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Name) and node.id == "answer"
+
+
+def _assigned(node: ast.stmt, key: str) -> ast.expr | None:
+    """The value in `answer[key] = value`."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return None
+    target = node.targets[0]
+    if not isinstance(target, ast.Subscript) or not _is_answer(target.value):
+        return None
+    index = target.slice
+    return node.value if isinstance(index, ast.Constant) and index.value == key else None
+
+
+def _plain_content(node: ast.stmt) -> str | None:
+    value = _assigned(node, "content")
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def _is_ready_flag(node: ast.stmt) -> bool:
+    value = _assigned(node, "ready")
+    return isinstance(value, ast.Constant) and isinstance(value.value, bool)

@@ -1,0 +1,53 @@
+"""Numbers as files have them: counts written as floats, times in milliseconds, NaN for what is not known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .records import Malformed
+
+_MOST = 2**31 - 1
+_MOST_TOKENS = 2**53
+_LONGEST = 1e12
+"""Milliseconds: some thirty years."""
+
+
+def number(value: Any, *, name: str) -> float | None:
+    """A finite number; None where there is none, or NaN. Raises Malformed for anything else."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Malformed(f"{name} is not a number: {str(value)[:80]!r}") from error
+    return found if math.isfinite(found) else None
+
+
+def count(value: Any, *, name: str) -> int | None:
+    """A count: a whole number, not negative. Raises Malformed for any other."""
+    return _whole(value, name=name, most=_MOST)
+
+
+def tokens(value: Any, *, name: str) -> int | None:
+    """A number of tokens. Raises Malformed for what cannot be one."""
+    return _whole(value, name=name, most=_MOST_TOKENS)
+
+
+def seconds_of_ms(value: Any, *, name: str) -> float | None:
+    """Seconds from milliseconds."""
+    found = number(value, name=name)
+    if found is not None and not 0 <= found <= _LONGEST:
+        raise Malformed(f"{name} is no time that a rollout can take: {found:g}")
+    return None if found is None else found / 1000
+
+
+def _whole(value: Any, *, name: str, most: int) -> int | None:
+    found = number(value, name=name)
+    if found is None:
+        return None
+    if found != int(found) or not 0 <= found <= most:
+        raise Malformed(f"{name} is not a count: {found:g}")
+    return int(found)

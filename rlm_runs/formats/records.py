@@ -1,0 +1,125 @@
+"""What an importer says of a file: its arms, its examples, its rollouts, and where it cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..engine.events import Event
+
+
+class Unreadable(Exception):
+    """A file that is not what its format says. `line` counts from 1; 0 is the file as a whole."""
+
+    def __init__(self, path: Path, reason: str, *, line: int = 0) -> None:
+        where = f"{path}, line {line}" if line else str(path)
+        super().__init__(f"{where}: {reason}")
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+
+class Malformed(Exception):
+    """A row that is not what its format says; whoever reads the file knows the line."""
+
+
+@dataclass(frozen=True)
+class ImportedArm:
+    """The settings that a rollout ran with, as far as the file tells. Empty strings are not told."""
+
+    environment: str
+    environment_settings: Mapping[str, Any]
+    scaffold: str
+    scaffold_settings: Mapping[str, Any]
+    model: str
+    sub_model: str = ""
+    judge_model: str = ""
+    endpoint: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImportedExample:
+    """What was asked. Two with the same prompt and gold answer are the same example.
+
+    `key` is its number in the file: with another one, the same question stands in the data set twice, and with the
+    same one it was tried again. `metadata` holds what figures may group by.
+    """
+
+    key: str
+    prompt: str
+    answer: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImportedRollout:
+    """One rollout of a file: its events, from RolloutStarted to RolloutEnded."""
+
+    line: int
+    arm: ImportedArm
+    example: ImportedExample
+    events: Iterable[Event]
+
+
+class Source(Protocol):
+    """Something that can be imported."""
+
+    @property
+    def format(self) -> str:
+        """The name of its format."""
+
+    @property
+    def path(self) -> Path:
+        """The file with the rollouts."""
+
+    def about(self) -> Mapping[str, Any]:
+        """What is told of the run as a whole, beside its arms: dates, selection of examples, published means."""
+
+    def rollouts(self) -> Iterator[ImportedRollout]:
+        """Its rollouts, one after the other. Raises Unreadable."""
+
+
+def sha256_of(path: Path) -> str:
+    """The hex digest of a file, which is not read into memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file, each with its line. Raises Unreadable.
+
+    NaN and Infinity are let through, as Python writes them; empty lines are passed over.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, _object(path, line, number)
+
+
+def json_file(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises Unreadable."""
+    try:
+        return _object(path, path.read_bytes(), 0)
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from error
+
+
+def _object(path: Path, raw: bytes, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Unreadable(path, f"not UTF-8 text (byte {error.start + 1} of the line)", line=number) from error
+    except json.JSONDecodeError as error:
+        line = number or error.lineno
+        reason = f"not valid JSON: {error.msg} at character {error.colno}"
+        raise Unreadable(path, reason, line=line) from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(path, f"not valid JSON: {error}", line=number) from error
+    if not isinstance(value, dict):
+        raise Unreadable(path, f"a JSON object is expected, not {type(value).__name__}", line=number)
+    return value

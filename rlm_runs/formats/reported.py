@@ -1,0 +1,45 @@
+"""The metrics of RLM runs as sums of a rollout: eval files and metric tables name them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..engine.events import ReportedSums
+from .numbers import count, number, tokens
+
+_NAMES = {
+    "turns": ("main_rlm_turns", "turns", "num_turns"),
+    "main_prompt_tokens": ("main_rlm_prompt_tokens", "prompt_tokens"),
+    "main_completion_tokens": ("main_rlm_completion_tokens", "completion_tokens"),
+    "cells": ("repl_call_count",),
+    "cell_seconds": ("repl_total_time_seconds",),
+    "sub_calls": ("sub_llm_call_count",),
+    "sub_turns": ("sub_llm_total_turns",),
+    "sub_prompt_tokens": ("sub_llm_prompt_tokens",),
+    "sub_completion_tokens": ("sub_llm_completion_tokens",),
+    "batches": ("sub_llm_batch_count",),
+    "max_batch": ("sub_llm_max_batch_size",),
+}
+"""Our columns → what files call them, the later name first."""
+
+SUB_TOOL_CALLS = "sub_llm_total_tool_calls"
+TOOL_CALLS = "total_tool_calls"
+SUMS = frozenset({name for names in _NAMES.values() for name in names} | {SUB_TOOL_CALLS})
+"""Metrics that become columns of a rollout, and need not stand among its metrics, too."""
+OF_RLM = frozenset(name for name in SUMS if name.startswith(("sub_llm_", "main_rlm_", "repl_")))
+"""Metrics that only RLM runs have."""
+
+
+def reported_sums(metrics: Mapping[str, Any]) -> ReportedSums:
+    """The sums that the metrics tell; no tool calls, which depend on the scaffold. Raises Malformed."""
+    return replace(ReportedSums(), **dict(_told(metrics)))
+
+
+def _told(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for column, names in _NAMES.items():
+        name = next((name for name in names if metrics.get(name) not in (None, "")), None)
+        if name is not None:
+            read = number if column.endswith("seconds") else tokens if column.endswith("tokens") else count
+            yield column, read(metrics[name], name=name)

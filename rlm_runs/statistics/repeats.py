@@ -1,0 +1,70 @@
+"""Repetitions of an example: does at least one of k attempts succeed (pass@k), do all of k (pass^k)?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import gammaln
+
+from .intervals import Interval, mean_interval
+from .resampling import Floats
+
+
+@dataclass(frozen=True)
+class PassRate:
+    """A mean over the examples that have k attempts; `short` counts those that have fewer, and are left out.
+
+    `interval` is None where no example has k attempts; its `n` counts examples.
+    """
+
+    k: int
+    interval: Interval | None
+    short: int
+
+
+def pass_at_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
+    """The unbiased estimate, by example, that at least one of k attempts succeeds: 1 − C(n−c, k) / C(n, k).
+
+    `successes` and `attempts` are counts, [examples]; NaN where there are fewer than k attempts. ValueError
+    where k < 1 or an example has more successes than attempts.
+    """
+    won, tried = _checked(successes, attempts, k=k)
+    return 1.0 - _share_of_choices(tried - won, tried, k=k)
+
+
+def pass_hat_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
+    """The unbiased estimate, by example, that all k attempts succeed: C(c, k) / C(n, k). Else as `pass_at_k`."""
+    won, tried = _checked(successes, attempts, k=k)
+    return _share_of_choices(won, tried, k=k)
+
+
+def pass_rate(by_example: Floats, *, k: int, confidence: float = 0.95) -> PassRate:
+    """The mean of `pass_at_k` or `pass_hat_k` over examples, with the interval of a mean of rewards.
+
+    An example is one value here, whatever its attempts: the estimate of each has its attempts behind it already.
+    """
+    counted = by_example[~np.isnan(by_example)]
+    interval = mean_interval(counted, confidence=confidence, bounds=(0.0, 1.0))
+    return PassRate(k=k, interval=interval, short=len(by_example) - len(counted))
+
+
+def _checked(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> tuple[Floats, Floats]:
+    won, tried = np.asarray(successes, dtype=np.float64), np.asarray(attempts, dtype=np.float64)
+    if k < 1:
+        raise ValueError("k must be at least 1")
+    if won.shape != tried.shape or (won < 0).any() or (won > tried).any():
+        raise ValueError("successes must be between 0 and attempts, example by example")
+    return won, tried
+
+
+def _share_of_choices(chosen: Floats, among: Floats, *, k: int) -> Floats:
+    """C(chosen, k) / C(among, k), NaN where among < k."""
+    shares = np.where(among < k, np.nan, 0.0)
+    possible = (among >= k) & (chosen >= k)
+    few, many = chosen[possible], among[possible]
+    # Ordered so that equal counts cancel exactly: where all succeed the share is 1, not nearly 1.
+    logs = (gammaln(few + 1) - gammaln(many + 1)) - (gammaln(few - k + 1) - gammaln(many - k + 1))
+    shares[possible] = np.exp(logs)
+    return shares
