@@ -7,7 +7,7 @@ index forgets places beyond the 16,383rd word. From the texts the way leads back
 that has a digest. System prompts are left out: they are the same in every rollout.
 
 A phrase in few texts is looked up in the index, and the texts lead to the rollouts. One in more than `MOST_TEXTS`
-of them stands almost everywhere: then rollouts are taken in the order in which they are listed, and each is asked
+texts or `MOST_ROLLOUTS` rollouts stands almost everywhere: then rollouts are taken in the order in which they are listed, and each is asked
 whether a text of it has the phrase.
 """
 
@@ -32,6 +32,8 @@ CHARS = 100_000
 """Of each text, from its beginning. So few that no text can be too much for an index entry, whatever is in it."""
 MOST_TEXTS = 5_000
 """Texts from which rollouts are looked up. What stands in more of them is common."""
+MOST_ROLLOUTS = 20_000
+"""The same of rollouts: one text may be the prompt of many."""
 MOST_WORDS = 8
 """Phrases in one query."""
 MOST_HITS = 200
@@ -133,7 +135,7 @@ class Matches:
 
     @property
     def is_common(self) -> bool:
-        """Whether it stands in too many texts to list them."""
+        """Whether it stands in too many texts or rollouts to list them."""
         return self.rollouts is None
 
     def condition(self) -> Q:
@@ -153,14 +155,16 @@ def find(said: str) -> Matches:
         if len(texts) > MOST_TEXTS:
             return Matches(sought, None, None)
         cursor.execute(*rollouts_sql(sought, texts))
-        return Matches(sought, texts, [rollout for (rollout,) in cursor.fetchall()])
+        rollouts = [rollout for (rollout,) in cursor.fetchall()]
+        return Matches(sought, None, None) if len(rollouts) > MOST_ROLLOUTS else Matches(sought, texts, rollouts)
 
 
 def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]]:
-    """The rollouts that have one of these texts, or the phrase in their error."""
+    """The rollouts that have one of these texts, or the phrase in their error: one more than `MOST_ROLLOUTS`."""
     in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
     ways = "\nUNION ".join(f"SELECT rollout FROM ({source.among}) AS {source.name}" for source in _SOURCES)
-    statement = f"{ways}\nUNION SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
+    error = f"SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
+    statement = f"{ways}\nUNION {error} LIMIT {MOST_ROLLOUTS + 1}"
     return statement, [*[list(texts)] * _ARRAYS, *of_error]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from ..failure_modes import FAILURE_MODES
 from ..models import Arm, Experiment, Rollout
 from ..models.texts import unescape
 from .conditions import NONE, OUTCOMES
@@ -18,7 +19,7 @@ from .language import Query, Term, Value, term, text
 
 _MOST = 12
 _NEWEST = 2_000
-"""Rollouts whose stop reasons, failure modes and metrics are offered; there is no index of those."""
+"""Rollouts whose stop reasons are offered; there is no index of those."""
 _SOME = 200
 """The same of those whose metrics and metadata are read."""
 _CHUNK = re.compile(r'(?:"(?:[^"\\]|\\.)*(?:"|$)|\S)*')
@@ -129,7 +130,7 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
     if key.family:
         return _values_of(key, experiment)
     if key.kind is Kind.MODES:
-        return sorted({mode for modes in _newest(experiment, "failure_modes") for mode in modes})
+        return list(FAILURE_MODES)
     if key.name == "stop":
         return sorted({unescape(reason) for reason in _newest(experiment, "stop_reason") if reason})
     column = str(key.column).removeprefix("arm__")

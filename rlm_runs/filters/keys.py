@@ -23,7 +23,7 @@ class Kind(Enum):
     NUMBER = "a number, <1, >=0.5, 0.2..0.8, none"
     DOLLARS = "dollars: 0.01, <1, 0.1..0.5, none where unpriced"
     OUTCOME = "scored, too_long, unjudged, failed, cancelled, unfinished"
-    MODES = "failure modes, as the behaviour page names them, or none"
+    MODES = "failure modes, by name, or none"
     ANYTHING = "a name or a number: synth, 4096, <1, 1..5, none"
 
 

@@ -79,6 +79,7 @@ def test_outcomes_part_all_rollouts(played):
 
 def test_failure_modes(played):
     one, two, *_ = rollouts()
+    Rollout.objects.update(failure_modes=[])
     Rollout.objects.filter(pk=one.pk).update(failure_modes=["no_sub_call", "budget"])
     Rollout.objects.filter(pk=two.pk).update(failure_modes=["budget"])
     assert found("failure:budget") == {one, two}

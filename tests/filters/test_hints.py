@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlm_runs.filters import KEYS, KINDS, complete, condition, hints, parse
-from rlm_runs.models import Arm, Example, Rollout
+from rlm_runs.models import Arm, Example
 from tests.dashboard.traces import make_experiment, play_all
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/filters.md"
@@ -16,7 +16,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs/filters.md"
 def played(db):
     experiment = make_experiment(environments=("verbatim-copy", ("oolong", {"subset": "real"})))
     play_all(experiment)
-    Rollout.objects.filter(arm__scaffold="rlm").update(failure_modes=["no_sub_call"])
     Example.objects.update(metadata={"context len": 4096, "kind": "a b", "\x1a0000": 1})
     Arm.objects.filter(scaffold="rlm").update(model="Qwen, big")
     return experiment
@@ -49,7 +48,7 @@ def test_then_the_values_that_there_are(played):
     assert options("env:oolong,ver") == ["env:oolong,verbatim-copy"]
     assert options("model:qw") == ['model:"Qwen, big"']
     assert options("stop:prompt") == ["stop:prompt_too_long"]
-    assert options("failure:") == ["failure:no_sub_call"]
+    assert options("failure:no") == ["failure:no_sub_call"]
     assert options("status:c") == ["status:completed", "status:cancelled"]
     assert options("outcome:un") == ["outcome:unjudged", "outcome:unfinished"]
     assert options("reward:") == ["reward:<1", "reward:>=1", "reward:0..1", "reward:none"]

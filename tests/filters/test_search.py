@@ -186,6 +186,14 @@ def test_what_stands_everywhere_is_asked_of_each_rollout(rollout, monkeypatch):
         assert (found(one), found(f"-{one}"), sorted(map(str, hits(rollout, one)))) == before, one
 
 
+def test_a_text_of_many_rollouts_is_common(rollout, monkeypatch):
+    make_experiment(name="other", scaffolds=("llm", "rlm"), examples=1)
+    assert not search.find("fox").is_common
+    monkeypatch.setattr(search, "MOST_ROLLOUTS", 2)
+    assert search.find("fox").is_common
+    assert len(found("fox")) == 3
+
+
 def test_a_search_is_broken_off(rollout, monkeypatch):
     monkeypatch.setattr(search, "SECONDS", 0.01)
     with pytest.raises(search.TooSlow), search.bounded(), connection.cursor() as cursor:
