@@ -7,8 +7,8 @@ index forgets places beyond the 16,383rd word. From the texts the way leads back
 that has a digest. System prompts are left out: they are the same in every rollout.
 
 A phrase in few texts is looked up in the index, and the texts lead to the rollouts. One in more than `MOST_TEXTS`
-texts or `MOST_ROLLOUTS` rollouts stands almost everywhere: then rollouts are taken in the order in which they are listed, and each is asked
-whether a text of it has the phrase.
+texts or `MOST_ROLLOUTS` rollouts stands almost everywhere: then rollouts are taken in the order in which they are
+listed, and each is asked whether a text of it has the phrase.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHARS = 100_000
 """Of each text, from its beginning. So few that no text can be too much for an index entry, whatever is in it."""
 MOST_TEXTS = 5_000
 """Texts from which rollouts are looked up. What stands in more of them is common."""
-MOST_ROLLOUTS = 20_000
+MOST_ROLLOUTS = 100_000
 """The same of rollouts: one text may be the prompt of many."""
 MOST_WORDS = 8
 """Phrases in one query."""
@@ -164,7 +164,8 @@ def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]
     in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
     ways = "\nUNION ".join(f"SELECT rollout FROM ({source.among}) AS {source.name}" for source in _SOURCES)
     error = f"SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
-    statement = f"{ways}\nUNION {error} LIMIT {MOST_ROLLOUTS + 1}"
+    # Materialized: planned for all of it, and read as far as the limit.
+    statement = f"WITH found AS MATERIALIZED ({ways}\nUNION {error}) TABLE found LIMIT {MOST_ROLLOUTS + 1}"
     return statement, [*[list(texts)] * _ARRAYS, *of_error]
 
 
