@@ -1,18 +1,23 @@
 """Keyset pages: the next one begins after the last row's value and id, so rows that come and go move nothing.
 
-Values that are NULL come last in both directions. A cursor is `value~id`, with an empty value for NULL.
+Values that are NULL come last in both directions: the rows that have a value are read in the order of the plain
+index (column, id), and behind them those that have none in the order of ids. So a page is one range of an index,
+or the end of one and the beginning of the next. A cursor is `value~id`, with an empty value for NULL; a text is
+written behind a `=`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-ModelT = TypeVar("ModelT", bound=Model)
+RowT = TypeVar("RowT")
+_NO_CONDITION = Q()
 
 
 class BadCursor(ValueError):
@@ -26,24 +31,6 @@ def integer(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True)
-class Column:
-    """What a list may be sorted by: a field or annotation of the rows, and how to read it from a cursor."""
-
-    field: str
-    parse: Callable[[str], Any] = integer
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Page(Generic[ModelT]):
-    """Some rows, and the cursors of the pages before and after, "" where there is none."""
-
-    rows: tuple[ModelT, ...]
-    before: str
-    after: str
-
-
 def decimal(text: str) -> Decimal:
     """A Decimal, or ValueError like every other parser."""
     try:
@@ -55,27 +42,69 @@ def decimal(text: str) -> Decimal:
     return number
 
 
+def words(text: str) -> str:
+    """A text behind its `=`, or ValueError."""
+    if not text.startswith("=") or "\x00" in text:
+        raise ValueError(text)
+    return text[1:]
+
+
+def moment(text: str) -> datetime:
+    """A time with its zone, or ValueError."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a list may be sorted by: a field or annotation of the rows, and how to read it from a cursor."""
+
+    field: str
+    parse: Callable[[str], Any] = integer
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Page(Generic[RowT]):
+    """Some rows, and the cursors of the pages before and after, "" where there is none."""
+
+    rows: tuple[RowT, ...]
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Rows that follow each other in an index: which, and in which order."""
+
+    condition: Q
+    order: tuple[str, ...]
+
+
 def keyset_page(
-    rows: QuerySet[ModelT],
+    rows: QuerySet[Any, RowT],
     *,
     columns: Mapping[str, Column],
     sort: str,
     after: str = "",
     before: str = "",
     size: int = 50,
-) -> Page[ModelT]:
-    """One page of `rows` in the order of `sort`, a column's name, with `-` for falling. Raises BadCursor.
+) -> Page[RowT]:
+    """One page of `rows`, models or dicts, in the order of `sort`, a column's name, with `-` for falling.
 
-    One query, which costs the same on every page: nothing counts what was skipped.
+    One query to three, which cost the same on every page: nothing counts what was skipped. Raises BadCursor.
     """
-    falling = sort.startswith("-")
     column = columns[sort.removeprefix("-")]
     backwards = bool(before)
     cursor = before or after
-    if cursor:
-        value, pk = _read(cursor, column)
-        rows = rows.filter(_beyond(column.field, value, pk, falling=falling, backwards=backwards))
-    found = list(rows.order_by(*_order(column, falling=falling, backwards=backwards))[: size + 1])
+    place = _read(cursor, column) if cursor else None
+    found: list[RowT] = []
+    for part in _ranges(column, place, falling=sort.startswith("-"), backwards=backwards):
+        found += rows.filter(part.condition).order_by(*part.order)[: size + 1 - len(found)]
+        if len(found) > size:
+            break
     more = len(found) > size
     shown = found[:size][::-1] if backwards else found[:size]
     if not shown:
@@ -87,46 +116,68 @@ def keyset_page(
     )
 
 
-def _order(column: Column, *, falling: bool, backwards: bool) -> list[Any]:
-    """NULLs last; ids rise with a rising column and fall with a falling one.
+def in_order(
+    rows: QuerySet[Any, RowT], *, columns: Mapping[str, Column], sort: str
+) -> Iterator[QuerySet[Any, RowT]]:
+    """All rows in the order of their pages, as one query after the other."""
+    column = columns[sort.removeprefix("-")]
+    for part in _ranges(column, None, falling=sort.startswith("-"), backwards=False):
+        yield rows.filter(part.condition).order_by(*part.order)
 
-    Where NULLs go is said only of columns that have some: an index in its plain order serves the others.
+
+def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, backwards: bool) -> Iterator[_Range]:
+    """The ranges that follow a place (or all of them), nearest first; backwards they come the other way round.
+
+    Ids rise with a rising column and fall with a falling one, among NULLs as well.
     """
-    way = "-" if falling != backwards else ""
+    way, beyond = ("-", "lt") if falling != backwards else ("", "gt")
+    by_id = (f"{way}pk",)
+    value, pk = place if place else (None, 0)
+    further = Q(**{f"pk__{beyond}": pk}) if place else _NO_CONDITION
     if column.field == "pk":
-        return [f"{way}pk"]
-    if not column.nullable:
-        return [f"{way}{column.field}", f"{way}pk"]
-    value = F(column.field).desc if way else F(column.field).asc
-    return [value(nulls_first=True) if backwards else value(nulls_last=True), f"{way}pk"]
-
-
-def _beyond(field: str, value: Any, pk: int, *, falling: bool, backwards: bool) -> Q:
-    """Rows after (or before) the cursor's."""
-    way = "lt" if falling != backwards else "gt"
-    same_value_further = Q(**{f"{field}__isnull": True} if value is None else {field: value}) & Q(
-        **{f"pk__{way}": pk}
-    )
-    if value is None:
-        return same_value_further | Q(**{f"{field}__isnull": False}) if backwards else same_value_further
-    further = Q(**{f"{field}__{way}": value})
-    return (
-        further | same_value_further
-        if backwards
-        else further | same_value_further | Q(**{f"{field}__isnull": True})
-    )
+        yield _Range(further, by_id)
+        return
+    valued = Q(**{f"{column.field}__isnull": False}) if column.nullable else _NO_CONDITION
+    in_value_order = (f"{way}{column.field}", f"{way}pk")
+    among_nulls = _Range(Q(**{f"{column.field}__isnull": True}) & further, by_id)
+    if place and value is None:
+        yield among_nulls
+        if backwards:
+            yield _Range(valued, in_value_order)
+        return
+    if place:
+        yield _Range(Q(**{column.field: value}) & further, by_id)
+        yield _Range(Q(**{f"{column.field}__{beyond}": value}), in_value_order)
+    else:
+        yield _Range(valued, in_value_order)
+    if column.nullable and not backwards:
+        yield _Range(Q(**{f"{column.field}__isnull": True}), by_id)
 
 
 def _cursor(row: Any, column: Column) -> str:
-    value = getattr(row, column.field)
-    if value is None:
-        return f"~{row.pk}"
-    return f"{value!r}~{row.pk}" if isinstance(value, float) else f"{value}~{row.pk}"
+    pk, value = _of(row, "pk"), _of(row, column.field)
+    match value:
+        case None:
+            return f"~{pk}"
+        case str():
+            return f"={value}~{pk}"
+        case float():
+            return f"{value!r}~{pk}"
+        case datetime():
+            return f"{value.isoformat()}~{pk}"
+    return f"{value}~{pk}"
+
+
+def _of(row: Any, field: str) -> Any:
+    return row[field] if isinstance(row, Mapping) else getattr(row, field)
 
 
 def _read(cursor: str, column: Column) -> tuple[Any, int]:
     text, _, pk = cursor.rpartition("~")
     try:
-        return (column.parse(text) if text else None), integer(pk)
+        value = column.parse(text) if text else None
+        if value is None and not column.nullable:
+            raise ValueError(cursor)
+        return value, integer(pk)
     except ValueError as error:
         raise BadCursor(cursor) from error

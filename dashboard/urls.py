@@ -4,11 +4,13 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from .views import (
+    api,
     behaviour,
     compare,
     compare_rollouts,
     experiments,
     figures,
+    filtering,
     health,
     launch,
     rollouts,
@@ -19,6 +21,7 @@ from .views import (
 
 urlpatterns = [
     path("", experiments.experiment_list, name="experiments"),
+    path("experiments.csv", experiments.experiments_csv, name="experiments-csv"),
     path("launch/", launch.launch_form, name="launch"),
     path("launch/spec/", launch.launch_spec, name="launch-spec"),
     path("experiments/<slug:slug>/", experiments.experiment, name="experiment"),
@@ -28,6 +31,7 @@ urlpatterns = [
     path("experiments/<slug:slug>/behaviour/data.csv", behaviour.behaviour_csv, name="behaviour-csv"),
     path("api/experiments/<slug:slug>/behaviour/", behaviour.behaviour_json, name="behaviour-json"),
     path("experiments/<slug:slug>/rollouts/", rollouts.rollout_list, name="experiment-rollouts"),
+    path("experiments/<slug:slug>/rollouts.csv", rollouts.rollouts_csv, name="experiment-rollouts-csv"),
     path("experiments/<slug:slug>/figures/<slug:name>/", figures.figure, name="figure"),
     path("experiments/<slug:slug>/figures/<slug:name>/live/", figures.figure_live, name="figure-live"),
     path("experiments/<slug:slug>/figures/<slug:name>/data.csv", figures.figure_csv, name="figure-csv"),
@@ -39,6 +43,15 @@ urlpatterns = [
     path("compare/rollouts/", compare_rollouts.pair, name="compare-rollouts"),
     path("api/compare/", compare.compare_json, name="compare-json"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
+    path("rollouts.csv", rollouts.rollouts_csv, name="rollouts-csv"),
+    path("views/save/", filtering.save_view, name="view-save"),
+    path("views/<int:pk>/delete/", filtering.delete_view, name="view-delete"),
+    path("api/filters/complete", filtering.completions, name="filter-completions"),
+    path("api/experiments/", experiments.experiments_json, name="api-experiments"),
+    path("api/experiments/<slug:slug>/", api.experiment, name="api-experiment"),
+    path("api/experiments/<slug:slug>/rollouts/", rollouts.rollouts_json, name="api-experiment-rollouts"),
+    path("api/rollouts/", rollouts.rollouts_json, name="api-rollouts"),
+    path("api/rollouts/<int:pk>/", api.rollout, name="api-rollout"),
     path("rollouts/<int:pk>/", traces.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", traces.rollout_live, name="rollout-live"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", traces.call, name="call"),

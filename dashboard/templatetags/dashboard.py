@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.template.defaultfilters import stringfilter
@@ -31,6 +31,9 @@ from ..measure_cells import in_unit as measured_in_unit
 from ..measure_cells import in_words as measured_in_words
 from ..text_diff import Kind, Piece
 
+if TYPE_CHECKING:
+    from ..tables.columns import Column
+
 register = template.Library()
 
 register.filter("count", formatting.count)
@@ -47,6 +50,14 @@ _TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the 
 _UNSCORED = mark_safe('<span class="unscored">unscored</span>')
 _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
 _NOTHING_TELLS = mark_safe('<span class="soft" title="Nothing tells">–</span>')
+_SIMULATED = mark_safe(
+    '<span class="notice-word" title="Rule-based, seeded, and no language model: its numbers show that the '
+    'machinery works, nothing else">simulated model</span> '
+)
+_NO_WALLS = mark_safe(
+    '<span class="notice-word" title="process sandbox: no walls. The code ran in a plain process of the '
+    "worker's machine, without isolation\">no walls</span>"
+)
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -105,9 +116,17 @@ def scaffold(key: str, name: str = "") -> SafeString:
 @register.simple_tag
 def status(rollout: Rollout) -> SafeString:
     """A rollout's state in a word; a refused prompt is its own."""
-    if rollout.too_long:
-        return _TOO_LONG
-    return format_html('<span class="status {}">{}</span>', rollout.status, rollout.status)
+    return status_mark(rollout.status, is_too_long=rollout.too_long)
+
+
+def status_mark(state: str, *, is_too_long: bool) -> SafeString:
+    """The same of a row."""
+    return _TOO_LONG if is_too_long else format_html('<span class="status {}">{}</span>', state, state)
+
+
+def notices(*, simulated: bool, no_walls: bool) -> SafeString:
+    """What must be known of numbers before they are believed, in short."""
+    return format_html("{}{}", _SIMULATED if simulated else "", _NO_WALLS if no_walls else "")
 
 
 @register.simple_tag
@@ -273,17 +292,21 @@ def in_process_sandbox(rollout: Rollout) -> bool:
 
 
 @register.simple_tag(takes_context=True)
-def sorted_header(context: template.Context, column: str, label: str) -> SafeString:
-    """The head of a column that sorts the list: falling first, and the other way from then on."""
+def table_header(context: template.Context, column: Column, columns: Mapping[str, Any]) -> SafeString:
+    """The head of a column; where it sorts, falling first, and the other way from then on."""
+    kind = mark_safe(' class="num"') if column.is_number else ""
+    if column.key not in columns:
+        return format_html('<th scope="col"{} title="{}">{}</th>', kind, column.help, column.header)
     sort = str(context["sort"])
-    is_sorted = sort.removeprefix("-") == column
-    falling = sort.startswith("-")
-    address = query(context, sort=column if is_sorted and falling else f"-{column}", after="", before="")
-    if not is_sorted:
-        return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
-    way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
+    is_sorted, falling = sort.removeprefix("-") == column.key, sort.startswith("-")
+    first = "-" if column.is_number else ""
+    other = ("" if falling else "-") if is_sorted else first
+    address = query(context, sort=f"{other}{column.key}", after="", before="")
+    way = format_html(' aria-sort="{}"', "descending" if falling else "ascending") if is_sorted else ""
+    arrow = (" ↓" if falling else " ↑") if is_sorted else ""
     return format_html(
-        '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
+        '<th scope="col"{}{} title="{}"><a href="{}">{}{}</a></th>',
+        *(kind, way, column.help, address, column.header, arrow),
     )
 
 
@@ -299,3 +322,24 @@ def arm_header(context: template.Context, column: str, label: str) -> SafeString
     return format_html(
         '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
     )
+
+
+@register.simple_tag
+def table_cell(column: Column, row: Mapping[str, Any]) -> SafeString:
+    """What a row has in a column."""
+    kind = mark_safe(' class="num"') if column.is_number else ""
+    return format_html("<td{}>{}</td>", kind, column.show(row))
+
+
+@register.filter
+def places_of(found: Mapping[int, Any], row: Mapping[str, Any]) -> Any:
+    """Where searched words stand in a row's rollout."""
+    return found.get(row["pk"], ()) if found else ()
+
+
+@register.simple_tag
+def pointed(text: str, problem: Any) -> SafeString:
+    """A text with the word marked that a problem is about."""
+    start, end = problem.start, max(problem.end, problem.start + 1)
+    parts = (text[:start], text[start:end] or " ", text[end:])
+    return format_html('{}<mark class="wrong">{}</mark>{}', *map(formatting.visible, parts))

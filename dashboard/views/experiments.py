@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
-from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs import aggregates, claims
@@ -15,47 +17,91 @@ from rlm_runs.aggregates import Snapshot, Unscored
 from rlm_runs.models import Experiment
 
 from .. import figures, words
+from ..asked import whole_number
 from ..forms import ExperimentFilters, ExperimentView
-from ..pagination import BadCursor, Column, Page, keyset_page
+from ..pagination import BadCursor, Page, in_order, keyset_page
+from ..tables import exports
+from ..tables.asked import Asked, Problem, asked
+from ..tables.experiments import EXPERIMENTS, rows_of
 from .figures import gallery, progress_of, shown, without_version
 
-_COLUMNS = {"created": Column("pk")}
+_KEPT = ("q", "status", "sort")
 _PAGE = 25
+_MOST_OF_API = 100
 
 
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
     """All experiments, newest first."""
     filters = ExperimentFilters(request.GET)
-    page: Page[Experiment] = Page(rows=(), before="", after="")
-    if filters.is_valid():
-        page = _page(filters)
-    progress = aggregates.progress_by_experiment(page.rows)
-    best = aggregates.best_arms(page.rows)
-    rows = [
-        {"experiment": experiment, "progress": progress[experiment.pk], "best": best.get(experiment.pk)}
-        for experiment in page.rows
-    ]
+    wanted = asked(request.GET, EXPERIMENTS)
+    page = _page(filters, wanted, size=_PAGE)
+    query = urlencode({name: value for name in _KEPT if (value := request.GET.get(name))})
     context = {
         "section": "experiments",
         "filters": filters,
+        "asked": wanted,
+        "sort": wanted.sort,
         "page": page,
-        "rows": rows,
+        "rows": rows_of(page.rows),
+        "csv": f"{reverse('experiments-csv')}?{query}",
+        "json": f"{reverse('api-experiments')}?{query}",
         "is_empty": not page.rows and not Experiment.objects.exists(),
     }
     return render(request, "dashboard/experiment_list.html", context)
 
 
-def _page(filters: ExperimentFilters) -> Page[Experiment]:
-    experiments = filters.narrow(Experiment.objects.select_related("created_by").defer("spec")).annotate(
+@require_safe
+def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """All of them, as a stream: so many at a time are summed up."""
+    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    if problem := _problem(filters, wanted):
+        return exports.problem_response(problem)
+    parts = in_order(_found(filters), columns=wanted.orders, sort=wanted.sort)
+    rows = (row for part in exports.batched(exports.streamed(parts), _PAGE) for row in rows_of(part))
+    return exports.csv_response(tuple(EXPERIMENTS.columns.values()), rows, name="experiments")
+
+
+@require_safe
+def experiments_json(request: HttpRequest) -> HttpResponse:
+    """A page of them, with the addresses of the next one and the one before."""
+    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    page = _page(filters, wanted, size=whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API))
+    if problem := _problem(filters, wanted):
+        return exports.problem_response(problem)
+    return exports.json_page(request, tuple(EXPERIMENTS.columns.values()), page, rows_of(page.rows))
+
+
+def _found(filters: ExperimentFilters) -> QuerySet[Experiment]:
+    return filters.narrow(Experiment.objects.select_related("created_by").defer("spec", "sources")).annotate(
         simulated_arms=Count("arms", filter=Q(arms__simulated=True))
     )
-    after, before = filters.cleaned_data["after"], filters.cleaned_data["before"]
+
+
+def _page(filters: ExperimentFilters, wanted: Asked, *, size: int) -> Page[Experiment]:
+    nothing: Page[Experiment] = Page(rows=(), before="", after="")
+    if _problem(filters, wanted):
+        return nothing
+    after, before = wanted.after, wanted.before
     try:
-        return keyset_page(experiments, columns=_COLUMNS, sort="-created", after=after, before=before, size=_PAGE)
+        return keyset_page(
+            _found(filters), columns=wanted.orders, sort=wanted.sort, after=after, before=before, size=size
+        )
     except BadCursor:
         filters.add_error(None, "This page of the list does not exist. Start at the first one.")
-        return Page(rows=(), before="", after="")
+        return nothing
+
+
+def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
+    """What is wrong with what is asked; the page says it of the form."""
+    if wanted.problem and filters.is_valid():
+        filters.add_error(None, wanted.problem.message)
+    if filters.is_valid():
+        return None
+    if wanted.problem:
+        return wanted.problem
+    name, errors = next(iter(filters.errors.items()))
+    return Problem(str(errors[0]), parameter=name.replace("__all__", "after"))
 
 
 @require_safe

@@ -11,7 +11,7 @@ from rlm_runs.models import Execution, Trajectory, Turn
 OPEN = {"login", "logout", "healthz"}
 FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
-SENT_TO = {"experiment-cancel", "share", "shared-link-revoke"}
+SENT_TO = {"experiment-cancel", "share", "shared-link-revoke", "view-save", "view-delete"}
 
 
 def addresses(experiment):
@@ -45,6 +45,17 @@ def addresses(experiment):
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
         "prompt": reverse("prompt", args=[*pk, turn.pk]),
         "text": reverse("text", args=[*pk, "turn", turn.pk, "content"]),
+        "experiments-csv": reverse("experiments-csv"),
+        "rollouts-csv": reverse("rollouts-csv"),
+        "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "api-experiments": reverse("api-experiments"),
+        "api-experiment": reverse("api-experiment", args=slug),
+        "api-experiment-rollouts": reverse("api-experiment-rollouts", args=slug),
+        "api-rollouts": reverse("api-rollouts"),
+        "api-rollout": reverse("api-rollout", args=pk),
+        "filter-completions": reverse("filter-completions"),
+        "view-save": reverse("view-save"),
+        "view-delete": reverse("view-delete", args=[1]),
     }
 
 

@@ -309,3 +309,106 @@
   watchTurns();
   findTurn();
 })();
+
+// Filters complete what is typed: arrows choose, Enter or Tab takes, Escape leaves. Without this they are plain text.
+(() => {
+  for (const field of document.querySelectorAll("input[data-complete]")) completes(field);
+
+  function completes(field) {
+    const list = document.createElement("ul");
+    list.id = `${field.id}-options`;
+    list.className = "options";
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", "What may stand here");
+    list.hidden = true;
+    field.after(list);
+    for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id], ["aria-expanded", "false"]]) {
+      field.setAttribute(name, value);
+    }
+    let found = null, chosen = -1, asked = 0, timer = 0;
+
+    function close() {
+      list.hidden = true;
+      asked += 1;
+      field.setAttribute("aria-expanded", "false");
+      field.removeAttribute("aria-activedescendant");
+    }
+    function choose(number) {
+      chosen = number;
+      [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === number)));
+      const item = list.children[number];
+      if (!item) { field.removeAttribute("aria-activedescendant"); return; }
+      field.setAttribute("aria-activedescendant", item.id);
+      item.scrollIntoView({ block: "nearest" });
+    }
+    function show(answer) {
+      found = answer;
+      list.replaceChildren(...answer.options.map((option, at) => {
+        const item = document.createElement("li");
+        item.id = `${list.id}-${at}`;
+        item.setAttribute("role", "option");
+        const text = document.createElement("code"), help = document.createElement("span");
+        text.textContent = option.text;
+        help.textContent = option.help;
+        item.append(text, help);
+        return item;
+      }));
+      const typed = field.value.slice(answer.start, answer.end);
+      const isDone = answer.options.length === 1 && answer.options[0].text === typed;
+      if (!answer.options.length || isDone) { close(); return; }
+      list.hidden = false;
+      field.setAttribute("aria-expanded", "true");
+      choose(-1);
+    }
+    async function ask() {
+      const number = asked += 1;
+      const url = new URL(field.dataset.complete, location.href);
+      url.searchParams.set("q", field.value);
+      url.searchParams.set("at", field.selectionStart);
+      try {
+        const response = await fetch(url, { headers: { Accept: "application/json" } });
+        const answer = response.ok && !response.redirected ? await response.json() : null;
+        if (answer && number === asked && document.activeElement === field) show(answer);
+      } catch { /* plain text, then */ }
+    }
+    function take(number) {
+      const { text } = found.options[number];
+      const isWhole = !/[.:]$/.test(text);
+      const rest = field.value.slice(found.end);
+      const space = isWhole && !rest.startsWith(" ") ? " " : "";
+      field.value = field.value.slice(0, found.start) + text + space + rest;
+      const at = found.start + text.length + (isWhole ? 1 : 0);
+      field.setSelectionRange(at, at);
+      close();
+      if (!isWhole) ask();
+    }
+    field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+    field.addEventListener("click", ask);
+    field.addEventListener("blur", close);
+    list.addEventListener("mousedown", (event) => {
+      event.preventDefault();  // the field keeps the focus
+      const item = event.target.closest("li");
+      if (item) take([...list.children].indexOf(item));
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown" && list.hidden) { event.preventDefault(); ask(); return; }
+      if (list.hidden) return;
+      const last = list.children.length - 1;
+      if (event.key === "ArrowDown") choose(chosen >= last ? 0 : chosen + 1);
+      else if (event.key === "ArrowUp") choose(chosen <= 0 ? last : chosen - 1);
+      else if (event.key === "Escape") close();
+      else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) take(chosen);
+      else { if (event.key === "Enter") close(); return; }
+      event.preventDefault();
+    });
+  }
+
+  // A menu closes when one looks elsewhere.
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+})();

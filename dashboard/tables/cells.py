@@ -1,0 +1,110 @@
+"""How the values of a row show on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from rlm_runs.models.texts import unescape
+
+from .. import formatting
+from ..templatetags.dashboard import exactly
+
+Show = Callable[[Any], str | SafeString]
+
+NOT_YET = mark_safe('<span class="soft">–</span>')
+"""Of a rollout that has not ended: no number, and no zero."""
+NOT_KNOWN = mark_safe('<span class="unscored">not known</span>')
+_LONGEST = 300
+"""Characters of one text in a table."""
+
+
+def text(value: str, *, most: int = 32) -> str | SafeString:
+    """A column that is escaped as texts are; the whole of a long one on hover."""
+    whole = plain(value)
+    if len(whole) <= most:
+        return whole or "–"
+    return format_html('<span title="{}">{}…</span>', whole, whole[: most - 1])
+
+
+def plain(value: str) -> str:
+    """The same for CSV and JSON: nothing hidden in it, and not without an end."""
+    whole = formatting.visible(unescape(value))
+    return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
+
+
+def whole(value: int | None) -> str | SafeString:
+    """A count."""
+    return NOT_KNOWN if value is None else f"{value:,}"
+
+
+def tokens(value: int | None) -> str | SafeString:
+    """A count of tokens, exact on hover."""
+    return NOT_KNOWN if value is None else exactly(value, "tokens")
+
+
+def dollars(value: Any) -> str | SafeString:
+    """Dollars; what has no price is said."""
+    return mark_safe('<span class="unscored">unpriced</span>') if value is None else formatting.dollars(value)
+
+
+def duration(value: float | None) -> str | SafeString:
+    """Seconds, exact on hover."""
+    if value is None:
+        return NOT_KNOWN
+    return format_html('<span title="{} s">{}</span>', f"{value:.3f}", formatting.duration(value))
+
+
+def moment(value: datetime | None) -> str | SafeString:
+    """How long ago, the time itself on hover."""
+    if value is None:
+        return NOT_YET
+    ago = formatting.ago((timezone.now() - value).total_seconds())
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>', value.isoformat(), f"{value:%Y-%m-%d %H:%M:%S}", ago
+    )
+
+
+def anything(value: Any) -> str | SafeString:
+    """What an environment or an experiment put there itself."""
+    if value is None:
+        return mark_safe('<span class="soft">none</span>')
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return formatting.metric(value) if isinstance(value, int | float) else text(as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """The same as text."""
+    return value if isinstance(value, str) else str(value)
+
+
+def rollout(pk: int) -> SafeString:
+    """A link to a rollout, which is a thing."""
+    return format_html('<a href="{}">{}</a>', reverse("rollout", args=[pk]), pk)
+
+
+def experiment(slug: str, name: str) -> SafeString:
+    """A link to an experiment."""
+    return format_html('<a href="{}">{}</a>', reverse("experiment", args=[slug]), text(name))
+
+
+def example(slug: str, position: int, repetition: int) -> SafeString:
+    """A link to what all arms made of an example."""
+    address = f"{reverse('experiment-rollouts', args=[slug])}?q=example:{position + 1}"
+    repeated = format_html('<span class="soft"> r{}</span>', repetition + 1) if repetition else ""
+    return format_html('<a href="{}" title="This example in all arms">#{}</a>{}', address, position + 1, repeated)
+
+
+def stop(reason: str, error: str, *, is_refused: bool) -> str | SafeString:
+    """A stop reason, with the beginning of the error where it says more."""
+    if not error or is_refused:
+        return text(reason)
+    whole = plain(error)
+    return format_html('{} <span class="sub" title="{}">{}</span>', text(reason), whole, whole[:32])

@@ -1,0 +1,116 @@
+"""All rows of a table as CSV, one page of them as JSON.
+
+CSV is a stream: rows come from a cursor in the database and go out as they come, however many there are. A text
+that a spreadsheet would take for a formula is written behind an apostrophe.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+
+from ..pagination import Page
+from .asked import Problem
+from .columns import Column, Row
+
+CHUNK = 2_000
+"""Rows that are in memory at once."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class _Line:
+    """A file that a csv writer writes a line into, to take it out again."""
+
+    def write(self, line: str) -> str:
+        """The line."""
+        return line
+
+
+def csv_response(columns: Sequence[Column], rows: Iterable[Row], *, name: str) -> StreamingHttpResponse:
+    """A download with a line per row. The rows are asked for as the response is read."""
+    response = StreamingHttpResponse(_lines(columns, rows), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response
+
+
+def _lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow([_cell(column.key) for column in columns])
+    lines = (writer.writerow([_cell(column.value(row)) for column in columns]) for row in rows)
+    while part := "".join(islice(lines, CHUNK)):
+        yield part
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+RowT = TypeVar("RowT")
+
+
+def streamed(parts: Iterable[QuerySet[Any, RowT]]) -> Iterator[RowT]:
+    """The rows of one query after the other, through a cursor of the database, as of one moment."""
+    with transaction.atomic():
+        yield from chain.from_iterable(part.iterator(chunk_size=CHUNK) for part in parts)
+
+
+def json_row(columns: Sequence[Column], row: Row) -> dict[str, Any]:
+    """A row as the API says it."""
+    return {column.key: json_value(column.value(row)) for column in columns}
+
+
+def json_value(value: Any) -> Any:
+    """What JSON has no way to say becomes what it has."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def json_columns(columns: Sequence[Column]) -> list[dict[str, str]]:
+    """What the columns of an answer are."""
+    return [{"key": column.key, "unit": column.unit, "help": column.help} for column in columns]
+
+
+def batched(rows: Iterable[RowT], size: int) -> Iterator[list[RowT]]:
+    """So many at a time."""
+    left = iter(rows)
+    while part := list(islice(left, size)):
+        yield part
+
+
+def json_page(
+    request: HttpRequest, columns: Sequence[Column], page: Page[Any], rows: Iterable[Row], **more: Any
+) -> HttpResponse:
+    """A page of rows, with the addresses of the next one and the one before."""
+
+    def address(name: str, cursor: str) -> str | None:
+        parts = request.GET.copy()
+        parts.pop("after", None)
+        parts.pop("before", None)
+        parts[name] = cursor
+        return f"{request.path}?{parts.urlencode()}" if cursor else None
+
+    return JsonResponse(
+        {
+            **more,
+            "columns": json_columns(columns),
+            "rows": [json_row(columns, row) for row in rows],
+            "next": address("after", page.after),
+            "previous": address("before", page.before),
+        }
+    )
+
+
+def problem_response(problem: Problem) -> HttpResponse:
+    """400, and why."""
+    return JsonResponse(problem.as_json(), status=400)
