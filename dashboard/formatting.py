@@ -99,6 +99,36 @@ def score(value: float | None) -> str:
     return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
 
 
+def percent(share: float) -> str:
+    """24 %; what is not all or nothing is never rounded to it."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def signed(number: float) -> str:
+    """+0.14, −2,310, 0: two decimals while it is small, and a minus as wide as a plus."""
+    if number == 0:
+        return "0"
+    size = abs(number)
+    if size < 0.005:
+        text = f"{number:+.2g}" if "e" not in f"{number:.2g}" else f"{number:+.0e}"
+    elif size < 10:
+        text = f"{number:+.2f}"
+    else:
+        text = f"{number:+.1f}" if size < 100 else ("+" if number > 0 else "-") + count(size)
+    return text.replace("-", "−")
+
+
+def measured(number: float, unit: str, *, is_score: bool = False) -> str:
+    """A mean of a measure in its unit, which stands in the header, dollars aside: 0.14, 75.5k, $0.0132, 42.1."""
+    if unit == "$":
+        return dollars(Decimal(repr(number))).replace("$-", "-$")
+    if is_score:
+        return f"{number:.2f}"
+    return count(number) if unit == "tokens" else mean(number)
+
+
 def probability(p: float) -> str:
     """p = 0.07, p < 0.001."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"

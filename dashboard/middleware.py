@@ -7,20 +7,20 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        # plotly sets style attributes as it draws
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ]
+_DIRECTIVES = (
+    "default-src 'none'",
+    "script-src 'self'",
+    # plotly sets style attributes as it draws
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
 )
+POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors 'none'"])
+EMBEDDABLE_POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors *"])
+"""Of the few pages that may stand in a frame of somebody else's page."""
 
 
 def content_security_policy(

@@ -74,6 +74,10 @@ _PUBLISHED = {
 }
 """The article's means on Oolong/real with GPT-5-mini, 50 rollouts an arm."""
 
+_ESTIMATED = (
+    *("turns", "sub_turns"),
+    *("main_prompt_tokens", "main_completion_tokens", "sub_prompt_tokens", "sub_completion_tokens"),
+)
 _FEWEST = 3
 """Rollouts of an arm from which its own mean is worth more than that of its environment and scaffold."""
 
@@ -109,6 +113,7 @@ class _History:
     def __init__(self) -> None:
         rows = (
             Rollout.objects.filter(status=Rollout.Status.COMPLETED)
+            .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may not tell them
             .values("arm__environment", "arm__scaffold", "arm__settings_hash")
             .annotate(
                 n=Count("id"),

@@ -22,8 +22,8 @@ from .models import Arm, Example, Experiment, Rollout, Text
 from .models.texts import digest, storable
 from .recorder import Recorder
 
-_CHUNK = 200
-"""Rollouts whose rows are made together; what is in memory at once."""
+_CHUNK = 50
+"""Rollouts whose rows are made together: so many are in memory at once."""
 _LIMITS = {
     column.name: column.max_length
     for column in Arm._meta.concrete_fields

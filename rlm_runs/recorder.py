@@ -19,6 +19,8 @@ from .models import Execution, Rollout, Text, Trajectory, Turn
 from .models.texts import digest, escape, storable
 from .sums import roll_up
 
+_Row = Trajectory | Turn | Execution
+
 
 class ClaimLost(Exception):
     """The rollout is no longer this attempt's to end: it was cancelled, or another worker took it over."""
@@ -36,9 +38,10 @@ class Recorder:
     def __post_init__(self) -> None:
         self._attempt = self.rollout.attempt
         self._started_at: datetime | None = None
-        self._trajectories: dict[int, int] = {}
-        self._turns: dict[tuple[int, int], int] = {}
-        self._executions: dict[int, int] = {}
+        self._trajectories: dict[int, Trajectory] = {}
+        self._turns: dict[tuple[int, int], Turn] = {}
+        self._executions: dict[int, Execution] = {}
+        self._fresh: list[_Row] = []
         self._texts: dict[str, str] = {}
 
     def record(self, event: events.Event) -> None:
@@ -47,10 +50,13 @@ class Recorder:
 
     def record_all(self, told: Iterable[events.Event]) -> None:
         """Stores events in one transaction: for imports, where none of them has to be seen before the last."""
-        with transaction.atomic():
-            for event in told:
-                self._record(event)
-            Text.objects.keep(self._texts.values())
+        try:
+            with transaction.atomic():
+                for event in told:
+                    self._record(event)
+                self._write()
+        finally:
+            self._fresh.clear()
             self._texts.clear()
 
     @singledispatchmethod
@@ -65,11 +71,11 @@ class Recorder:
     @_record.register
     def _(self, event: events.TrajectoryStarted) -> None:
         opening = [{"role": message.role, "text": self._kept(message.content)} for message in event.opening]
-        row = Trajectory.objects.create(
+        row = Trajectory(
             rollout=self.rollout,
             attempt=self._attempt,
             kind=event.kind,
-            parent_id=None if event.parent is None else self._executions[event.parent],
+            parent=None if event.parent is None else self._executions[event.parent],
             batch=event.batch,
             position=event.position,
             depth=event.depth,
@@ -79,12 +85,13 @@ class Recorder:
             started_at=event.at,
             summary=None if event.summary is None else asdict(event.summary),
         )
-        self._trajectories[event.key] = row.pk
+        self._trajectories[event.key] = row
+        self._fresh.append(row)
 
     @_record.register
     def _(self, event: events.TurnEnded) -> None:
-        row = Turn.objects.create(
-            trajectory_id=self._trajectories[event.trajectory],
+        row = Turn(
+            trajectory=self._trajectories[event.trajectory],
             index=event.index,
             content_id=self._kept(event.content),
             reasoning_id=self._kept(event.reasoning or None),
@@ -103,12 +110,13 @@ class Recorder:
             retry_seconds=event.retry_seconds,
             error=escape(event.error),
         )
-        self._turns[event.trajectory, event.index] = row.pk
+        self._turns[event.trajectory, event.index] = row
+        self._fresh.append(row)
 
     @_record.register
     def _(self, event: events.ExecutionStarted) -> None:
-        row = Execution.objects.create(
-            turn_id=self._turns[event.trajectory, event.turn],
+        row = Execution(
+            turn=self._turns[event.trajectory, event.turn],
             position=event.position,
             kind=event.kind,
             name=escape(event.name)[:100],
@@ -116,15 +124,17 @@ class Recorder:
             arguments_id=self._kept(event.arguments),
             started_at=event.at,
         )
-        self._executions[event.key] = row.pk
+        self._executions[event.key] = row
+        self._fresh.append(row)
 
     @_record.register
     def _(self, event: events.ExecutionEnded) -> None:
-        Execution.objects.filter(pk=self._executions[event.key]).update(
-            output=self._kept(event.output),
-            shown=self._kept(event.shown),
-            out=self._kept(event.out),
-            answer=self._kept(event.answer),
+        _change(
+            self._executions[event.key],
+            output_id=self._kept(event.output),
+            shown_id=self._kept(event.shown),
+            out_id=self._kept(event.out),
+            answer_id=self._kept(event.answer),
             ready=event.ready,
             output_chars=event.output_chars,
             truncated=event.truncated,
@@ -141,21 +151,24 @@ class Recorder:
 
     @_record.register
     def _(self, event: events.TrajectoryEnded) -> None:
-        Trajectory.objects.filter(pk=self._trajectories[event.key]).update(
+        _change(
+            self._trajectories[event.key],
             finished_at=event.at,
             stop_reason=escape(event.stop_reason)[:40],
-            answer=self._kept(event.answer),
+            answer_id=self._kept(event.answer),
             error=escape(event.error),
         )
 
     @_record.register
     def _(self, event: events.RolloutEnded) -> None:
+        answer = self._kept(event.answer)
+        self._write()  # the sums are those of the rows
         self._update_rollout(
             status=_status_at_end(event),
             stop_reason=escape(event.stop_reason)[:40],
             reward=event.reward,
             metrics=storable(event.metrics),
-            answer=self._kept(event.answer),
+            answer=answer,
             error=escape(event.error),
             error_boundary=event.boundary,
             finished_at=event.at,
@@ -163,6 +176,17 @@ class Recorder:
             lease_expires_at=None,
             **roll_up(self.rollout, attempt=self._attempt, ended=event),
         )
+
+    def _write(self) -> None:
+        """Stores the rows and texts that events have left: all of a kind at once, parents before children."""
+        Text.objects.keep(self._texts.values())
+        self._texts.clear()
+        while self._fresh:
+            ready = [row for row in self._fresh if not _awaits_parent(row)]
+            self._fresh = [row for row in self._fresh if _awaits_parent(row)]
+            Trajectory.objects.bulk_create(row for row in ready if isinstance(row, Trajectory))
+            Turn.objects.bulk_create(row for row in ready if isinstance(row, Turn))
+            Execution.objects.bulk_create(row for row in ready if isinstance(row, Execution))
 
     def _kept(self, body: str | None) -> str | None:
         """The digest of a text, which is stored at the end of the transaction; None stays None."""
@@ -185,6 +209,24 @@ class Recorder:
         mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
         if mine.update(**columns) != 1:
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
+
+
+def _awaits_parent(row: _Row) -> bool:
+    """Whether what it belongs to is not stored yet."""
+    if isinstance(row, Trajectory):
+        parent: _Row | None = row.parent
+    else:
+        parent = row.trajectory if isinstance(row, Turn) else row.turn
+    return parent is not None and parent._state.adding
+
+
+def _change(row: _Row, **columns: Any) -> None:
+    """Columns of a row, whether it is stored already or not."""
+    if row._state.adding:
+        for name, value in columns.items():
+            setattr(row, name, value)
+    else:
+        type(row)._default_manager.filter(pk=row.pk).update(**columns)
 
 
 def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:

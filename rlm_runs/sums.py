@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q, QuerySet, Sum
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 from django.db.models.functions import Left
 
 from .engine.events import ReportedSums, RolloutEnded
@@ -29,11 +29,8 @@ _ERROR_CHARS = 500
 _NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
 """What an imported transcript cannot tell: its turns and sub-calls have no numbers of their own."""
 
-_TOKENS = [
-    (f"{side}_{part}_tokens", kind, f"{part}_tokens")
-    for side, kind in (("main", "root"), ("sub", "sub"))
-    for part in ("prompt", "cached", "completion", "reasoning")
-]
+_PARTS = ("prompt", "cached", "completion", "reasoning")
+_TOKENS = [f"{side}_{part}_tokens" for side in ("main", "sub") for part in _PARTS]
 
 
 def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None) -> dict[str, Any]:
@@ -52,8 +49,7 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     sums |= _repl_use(steps, calls, rollout.arm)
     reported = ended.reported if ended else None
     if reported is not None:
-        root = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.ROOT)
-        sums = _as_reported(sums, reported, has_transcript=root.exists())
+        sums = _as_reported(sums, reported, has_transcript=sums["turns"] > 0)
     sums["reported"] = reported is not None
     sums["failure_modes"] = failure_modes(_facts(rollout.arm, steps, sums, ended))
     return sums
@@ -133,39 +129,75 @@ def _sub_calls(rollout: Rollout, *, attempt: int) -> list[_SubCall]:
     return [_SubCall(*row) for row in rows]
 
 
-def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
-    all_turns = Turn.objects.filter(trajectory__rollout=rollout)
-    judged = Q(trajectory__kind=Trajectory.Kind.JUDGE)
-    turns = all_turns.exclude(judged)
-    of_attempt = turns.filter(trajectory__attempt=attempt)
-    of_root = Q(trajectory__kind=Trajectory.Kind.ROOT)
-    sums: dict[str, Any] = of_attempt.aggregate(
-        turns=Count("id", filter=of_root & Q(error="")),
-        sub_turns=Count("id", filter=Q(trajectory__kind="sub", error="")),
-        retries=Sum("retries", default=0),
-        model_seconds=Sum(F("seconds") - F("retry_seconds"), filter=of_root, default=0.0),
-        retry_seconds=Sum("retry_seconds", filter=of_root, default=0.0),
-        **{column: Sum(part, filter=Q(trajectory__kind=kind)) for column, kind, part in _TOKENS},
+@dataclass(frozen=True)
+class _Call:
+    """A model call. `came_back` is false where it ended in an error."""
+
+    kind: str
+    attempt: int
+    came_back: bool
+    seconds: float
+    retries: int
+    retry_seconds: float
+    cost: Decimal | None
+    tokens: Mapping[str, int | None]
+
+
+def _model_calls(rollout: Rollout) -> list[_Call]:
+    """Those of all attempts. Read as rows: for SQL to sum them costs more than a rollout has calls."""
+    rows = (
+        Turn.objects.filter(trajectory__rollout=rollout)
+        .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
+        .values_list(
+            *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
+            *("cost", *(f"{part}_tokens" for part in _PARTS)),
+        )
     )
-    for column, kind, _ in _TOKENS:
-        if not sums["turns" if kind == "root" else "sub_turns"]:
-            sums[column] = sums[column] or 0  # no call came back: it used no tokens
-    sums["cost"] = _total_cost(of_attempt)
-    sums["earlier_cost"] = _total_cost(turns.filter(trajectory__attempt__lt=attempt))
-    sums["judge_cost"] = _total_cost(all_turns.filter(judged, trajectory__attempt=attempt))
-    return sums
+    return [
+        _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
+        for kind, attempt, came_back, seconds, retries, waited, cost, *tokens in rows
+    ]
 
 
-def _total_cost(turns: QuerySet[Turn]) -> Decimal | None:
-    """The sum in dollars; None where one of the calls has no known price, 0 where there was no call."""
-    found = turns.aggregate(total=Sum("cost", default=0), unpriced=Count("id", filter=Q(cost=None)))
-    return None if found["unpriced"] else found["total"]
+def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
+    calls = _model_calls(rollout)
+    of_attempt = [call for call in calls if call.attempt == attempt]
+    unjudged = [call for call in of_attempt if call.kind != Trajectory.Kind.JUDGE]
+    earlier = [call for call in calls if call.attempt < attempt and call.kind != Trajectory.Kind.JUDGE]
+    root = [call for call in of_attempt if call.kind == Trajectory.Kind.ROOT]
+    subs = [call for call in of_attempt if call.kind == Trajectory.Kind.SUB]
+    return {
+        "turns": sum(call.came_back for call in root),
+        "sub_turns": sum(call.came_back for call in subs),
+        "retries": sum(call.retries for call in unjudged),
+        "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
+        "retry_seconds": sum(call.retry_seconds for call in root),
+        **{f"main_{part}_tokens": _tokens(root, part) for part in _PARTS},
+        **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
+        "cost": _dollars(unjudged),
+        "earlier_cost": _dollars(earlier),
+        "judge_cost": _dollars(call for call in of_attempt if call.kind == Trajectory.Kind.JUDGE),
+    }
+
+
+def _tokens(calls: Sequence[_Call], part: str) -> int | None:
+    """The sum of what was reported; None where calls came back and none of them reported any."""
+    reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
+    return sum(reported) if reported or not any(call.came_back for call in calls) else None
+
+
+def _dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum; None where one of the calls has no known price, 0 where there was no call."""
+    costs = [call.cost for call in calls]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
     """Cells and tool calls at every depth."""
     rows = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
-    return rows.aggregate(cells=Count("id", filter=Q(kind="cell")), tool_calls=Count("id", filter=Q(kind="tool")))
+    counts = dict(rows.order_by().values_list("kind").annotate(Count("id")))
+    return {"cells": counts.get("cell", 0), "tool_calls": counts.get("tool", 0)}
 
 
 def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, float | None]:
@@ -248,11 +280,11 @@ def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
 def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcript: bool) -> dict[str, Any]:
     """The file's sums, where it says them; else those of its transcript, as far as that tells."""
     told = {name: value for name, value in asdict(reported).items() if name != "seconds"}
-    unknown = {*_NOT_IN_A_TRANSCRIPT, *(column for column, _, _ in _TOKENS), "cost"}
+    unknown = {*_NOT_IN_A_TRANSCRIPT, *_TOKENS, "cost"}
     of_rows = {name: None if name in unknown or not has_transcript else sums[name] for name in sums}
     found = of_rows | {name: value for name, value in told.items() if value is not None}
     if found["sub_calls"] == 0:  # who was not called used no tokens
-        of_subs = ["sub_turns", *(column for column, kind, _ in _TOKENS if kind == "sub")]
+        of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
     return found | {"retries": 0, "earlier_cost": Decimal(0)}
 
@@ -267,17 +299,22 @@ def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended:
         stop_reason=stop_reason,
         ran_to_end=reward is not None or stop_reason in ("unjudged", "scoring_error"),
         reward=reward,
-        submitted=_submitted(arm, steps, sums, stop_reason),
+        submitted=_submitted(arm, steps, sums, ended),
         sub_calls=sums["sub_calls"],
         errors=[cell.error for cell in cells],
         cuts=[cell.cut for cell in cells],
     )
 
 
-def _submitted(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], stop_reason: str) -> bool | None:
+def _submitted(
+    arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
+) -> bool | None:
     """Whether an answer was declared final; None where there is no transcript that tells."""
+    if ended is None:
+        return False
     if sums["reported"] and sums["cells"] is None:
         return None
     if is_rlm(arm):
-        return stop_reason == "answer_ready" or any(step.ready for step in steps)
-    return stop_reason == "max_turns" or stop_reason not in LIMITS  # at its last turn an LLM is made to answer
+        return ended.stop_reason == "answer_ready" or any(step.ready for step in steps)
+    # A plain model that may take no more turns is made to answer; one whose tokens or time are over is not.
+    return ended.answer is not None and (ended.stop_reason == "max_turns" or ended.stop_reason not in LIMITS)

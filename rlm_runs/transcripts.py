@@ -63,7 +63,7 @@ EMPTY = Excerpt(text="", chars=0)
 
 @dataclass(frozen=True)
 class SubCall:
-    """One sub-LLM of a batch, in one line."""
+    """One sub-LLM of a batch, in one line. `summary` is all that is known of one whose words an import has not."""
 
     pk: int
     batch: int
@@ -78,6 +78,7 @@ class SubCall:
     prompt_tokens: int
     completion_tokens: int
     cost: Decimal | None
+    summary: Mapping[str, Any] | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -92,7 +93,7 @@ class SubCall:
     @property
     def tokens(self) -> int:
         """Prompt and completion."""
-        return self.prompt_tokens + self.completion_tokens
+        return self.summary["tokens"] if self.summary else self.prompt_tokens + self.completion_tokens
 
     @property
     def is_ok(self) -> bool:
@@ -119,7 +120,9 @@ class Batch:
 
     @property
     def seconds(self) -> float | None:
-        """From the first call's start to the last one's end; None while one runs."""
+        """From the first call's start to the last one's end; None while one runs, or where none is known."""
+        if any(call.summary for call in self.calls):
+            return None
         ends = [call.finished_at for call in self.calls if call.finished_at]
         if len(ends) < len(self.calls):
             return None
@@ -342,6 +345,7 @@ def _sub_call(row: Any) -> SubCall:
         prompt_tokens=row.prompt_sum,
         completion_tokens=row.completion_sum,
         cost=None if row.unpriced else row.cost_sum,
+        summary=row.summary,
     )
 
 

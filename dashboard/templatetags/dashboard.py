@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,23 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from rlm_runs.aggregates.comparison import MeasureRow
+from rlm_runs.aggregates.matrix import Row
+from rlm_runs.aggregates.measures import Measure
+from rlm_runs.failure_modes import FAILURE_MODES, FailureMode
 from rlm_runs.models import Rollout
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
 from .. import formatting, highlight
+from ..behaviour_tables import Number
+from ..behaviour_tables import Row as BehaviourRow
+from ..comparing import MOST_ARMS
+from ..matrix_cells import CellWriter
+from ..measure_cells import MeasureCells
+from ..measure_cells import in_unit as measured_in_unit
+from ..measure_cells import in_words as measured_in_words
+from ..text_diff import Kind, Piece
 
 register = template.Library()
 
@@ -33,6 +46,7 @@ _OTHER_MARK = "◆"
 _TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the prompt">too long</span>')
 _UNSCORED = mark_safe('<span class="unscored">unscored</span>')
 _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
+_NOTHING_TELLS = mark_safe('<span class="soft" title="Nothing tells">–</span>')
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -133,6 +147,89 @@ def query(context: template.Context, **changes: Any) -> str:
     return "?" + urlencode(sorted(parts.lists()), doseq=True)
 
 
+@register.simple_tag
+def filter_query(*parts: Any) -> str:
+    """The query string of a list of rollouts that shows those that the filter finds, given in pieces."""
+    return urlencode({"q": "".join(map(str, parts))})
+
+
+@register.simple_tag
+def behaviour_cells(row: BehaviourRow, rollouts: str) -> SafeString:
+    """The numbers of an arm on the behaviour page, each a link into the list of `rollouts`. Written here, since a
+    page has hundreds.
+    """
+    return format_html_join("", "<td class=num>{}</td>", ((_behaviour(each, rollouts),) for each in row.numbers))
+
+
+def _behaviour(number: Number | None, rollouts: str) -> SafeString:
+    if number is None:
+        return _NOTHING_TELLS
+    if number.count == 0:
+        return format_html('<span class="soft" title="{}">0</span>', number.title)
+    return format_html(
+        '<a{} href="{}?{}" title="{}">{}{}</a>',
+        "" if number.count is None else format_html(' class="share-of" data-step="{}"', number.step),
+        *(rollouts, filter_query(number.query), number.title, number.text),
+        format_html(' <span class="pm">{}</span>', number.more) if number.more else "",
+    )
+
+
+@register.simple_tag(takes_context=True)
+def turns_from(context: template.Context, number: int) -> str:
+    """The address of this conversation from a turn on; where a page has two, each has a name for that of its own.
+
+    A conversation that is not the page's only one may have come as a fragment, and names its page.
+    """
+    changes = {context.get("from_name") or "from": number, "version": "", "turns": ""}
+    path = context["request"].path if context.get("prefix") else ""
+    return f"{path}{query(context, **changes)}"
+
+
+@register.simple_tag
+def pieces(found: Iterable[Piece]) -> SafeString:
+    """A diff, what is gone and what is new each in its element, and every character escaped."""
+    return format_html_join("", "{}", ((_diff_piece(piece),) for piece in found))
+
+
+def _diff_piece(piece: Piece) -> str | SafeString:
+    text = formatting.visible(piece.text)
+    if piece.kind is Kind.SAME:
+        return text
+    tag = {Kind.GONE: "del", Kind.NEW: "ins", Kind.SKIPPED: "small"}[piece.kind]
+    return format_html("<{}>{}</{}>", tag, text, tag)
+
+
+@register.simple_tag
+def matrix_cells(writer: CellWriter, row: Row) -> SafeString:
+    """The cells of a row of the example × arm matrix."""
+    return writer.cells(row)
+
+
+@register.simple_tag
+def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
+    """The cells of a row of the table of measures."""
+    return writer.cells(row)
+
+
+@register.filter
+def in_unit(measure: Measure) -> str:
+    """What a measure is called, with its unit."""
+    return measured_in_unit(measure)
+
+
+@register.simple_tag
+def compare_query(rollouts: Iterable[Rollout]) -> str:
+    """The query of a comparison of the arms of these rollouts; "" where that is one arm, or too many."""
+    arms = sorted({rollout.arm_id for rollout in rollouts})
+    return "?" + urlencode({"arm": arms}, doseq=True) if 2 <= len(arms) <= MOST_ARMS else ""
+
+
+@register.simple_tag
+def measured(number: float, measure: Measure) -> str:
+    """A mean of a measure, in its unit."""
+    return measured_in_words(number, measure)
+
+
 @register.filter
 def plural(number: int, word: str) -> str:
     """1 call, 38 calls."""
@@ -161,6 +258,12 @@ def grouped(number: int) -> str:
 def at_most(number: int, limit: int) -> int:
     """The smaller of two."""
     return min(number, limit)
+
+
+@register.filter
+def failure_modes(rollout: Rollout) -> list[FailureMode]:
+    """How it went wrong, each with its title and explanation."""
+    return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]
 
 
 @register.filter

@@ -19,6 +19,7 @@ from rlm_runs.models import Experiment
 
 from .. import figures
 from ..figures import Asked, Chart, FigureForm, Spec
+from ..sharing import sees_experiment
 
 _ROWS = 100
 """Rows of the table under a figure; its CSV has all."""
@@ -164,6 +165,9 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
     rows = list(figures.rows(chart))
     experiment = snapshot.experiment
     query = urlencode(_as_query(asked), doseq=True)
+    drawn = shown(snapshot, chart)
+    if not sees_experiment(request):
+        drawn["figure"]["rollouts"] = ""
     return {
         "section": "experiments",
         "experiment": experiment,
@@ -191,7 +195,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "query_in_full": query,
         "gallery": gallery(snapshot, asked.unscored, name=spec.name),
         "simulated": chart.simulated,
-        **shown(snapshot, chart),
+        **drawn,
     }
 
 

@@ -17,6 +17,7 @@ from rlm_runs.transcripts import Conversation, Excerpt, Window
 from ..asked import rollout_or_404, whole_number
 from ..formatting import weight
 from ..neighbours import neighbours
+from ..sharing import sees_experiment
 from ..words import agreement
 
 _ROWS = 100
@@ -41,7 +42,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "judges": transcripts.judges_of(found, attempt=attempt),
         "attempt": attempt,
         "attempts": range(1, found.attempt + 1),
-        "neighbours": neighbours(found),
+        "neighbours": neighbours(found) if sees_experiment(request) else None,
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
         **_answers(found, excerpts),
         "input_data": excerpts.get(found.example.input_data_id or ""),

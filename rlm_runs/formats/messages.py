@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ..engine.events import Message, Role, ToolCall
@@ -59,7 +60,7 @@ def read_dialogue(prompt: Sequence[Message], completion: Any) -> Dialogue:
     before = completion[: starts[0]] if starts else completion
     turns = [
         _turn(completion[start], completion[start + 1 : end], where=f"completion[{start}]")
-        for start, end in zip(starts, [*starts[1:], len(completion)], strict=True)
+        for start, end in pairwise([*starts, len(completion)])
     ]
     return Dialogue(_opening(prompt, [_message(message) for message in before]), turns)
 

@@ -42,6 +42,7 @@ _OF_SCAFFOLD = {
 }
 """Arguments that set how the model is driven → what our scaffolds call them."""
 _SCAFFOLDS = {"standard": "llm", "llm": "llm", "rlm": "rlm", "rlm_tips": "rlm_tips", "rlm+tips": "rlm_tips"}
+_OURS = frozenset(_SCAFFOLDS.values())
 _TIPS = re.compile(r"\s*<env_tips>.*?</env_tips>\s*", re.DOTALL)
 _METADATA_CHARS = 200
 _STOPS = {
@@ -123,8 +124,11 @@ class Row:
         return "rlm_tips" if arguments.get("include_env_tips", has_tips) else "rlm"
 
     def _example(self) -> ImportedExample:
-        """The question, without the tips; what the system says is the arm's."""
-        key = self._row.get("example_id", self._row.get("id"))
+        """The question, without the tips; what the system says is the arm's.
+
+        The `id` of older files is no number of the example: with several rollouts each, it counts something else.
+        """
+        key = self._row.get("example_id")
         asked = [message.content for message in self._prompt if message.role == "user"]
         return ImportedExample(
             key="" if key is None else str(key),
@@ -134,7 +138,7 @@ class Row:
         )
 
     def _events(self, arm: ImportedArm) -> Iterator[Event]:
-        is_rlm = arm.scaffold.startswith("rlm")
+        is_rlm = arm.scaffold != "llm" and (arm.scaffold in _OURS or bool(OF_RLM & self._metrics.keys()))
         transcript = read_transcript(
             self._dialogue,
             has_answer=is_rlm,

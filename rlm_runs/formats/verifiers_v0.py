@@ -35,7 +35,7 @@ class VerifiersV0:
         if not metadata.is_file():
             raise Unreadable(self.path, f"there is no {METADATA} beside it, which names the model")
         found: dict[str, Any] = without_secrets(json_file(metadata))
-        return found
+        return found | {"base_url": _host(found.get("base_url"))}
 
     def about(self) -> Mapping[str, Any]:
         """See `Source`: the metadata, without what may be a key."""
@@ -68,7 +68,7 @@ def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
         environment=environment.rpartition("/")[2].partition("@")[0].replace("_", "-"),
         model=model,
         arguments=arguments,
-        endpoint=_host(metadata.get("base_url")),
+        endpoint=metadata["base_url"],
         sampling=_sampling(metadata.get("sampling_args")),
         began=_began(metadata, path),
     )

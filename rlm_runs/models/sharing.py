@@ -6,8 +6,11 @@ import uuid
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.contrib.postgres.fields import ArrayField
+from django.core.signing import BadSignature, Signer
 from django.db import models
+from django.utils import timezone
 
 from .experiments import Experiment, Rollout
 
@@ -29,6 +32,33 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def _signer() -> Signer:
+    """With the server's key, and a salt of its own: no other signature of this server opens a link."""
+    return Signer(salt="rlm_runs.SharedLink", sep=".")
+
+
+class SharedLinkQuerySet(models.QuerySet["SharedLink"]):
+    """Which links there are, for whom."""
+
+    def alive(self) -> SharedLinkQuerySet:
+        """Those that still open."""
+        return self.filter(revoked_at=None)
+
+    def opened_by(self, token: str) -> SharedLink | None:
+        """The link of this token; None where there is none, it was not signed here, or it was revoked."""
+        try:
+            identity = uuid.UUID(_signer().unsign(token))
+        except (BadSignature, ValueError):
+            return None
+        return self.alive().select_related("experiment").filter(identity=identity).first()
+
+    def manageable_by(self, user: AbstractBaseUser | AnonymousUser) -> SharedLinkQuerySet:
+        """Those that somebody may revoke: their own, or all for staff."""
+        if not isinstance(user, User):
+            return self.none()
+        return self.all() if user.is_staff else self.filter(created_by=user)
 
 
 class SharedLink(models.Model):
@@ -57,8 +87,19 @@ class SharedLink(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(null=True)
 
+    objects = SharedLinkQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["-created_at"]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.identity}"
+
+    @property
+    def token(self) -> str:
+        """What stands in the address: the identity and its signature."""
+        return _signer().sign(self.identity.hex)
+
+    def revoke(self) -> None:
+        """From now on it opens nothing; a link that was revoked stays so."""
+        SharedLink.objects.alive().filter(pk=self.pk).update(revoked_at=timezone.now())

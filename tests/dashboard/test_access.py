@@ -1,6 +1,7 @@
 """Nothing without a login, except the login and the health check."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.urls import get_resolver, reverse
@@ -8,6 +9,9 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz"}
+FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
+COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
+SENT_TO = {"experiment-cancel", "share", "shared-link-revoke"}
 
 
 def addresses(experiment):
@@ -15,6 +19,8 @@ def addresses(experiment):
     execution = Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False).first()
     turn = Turn.objects.filter(trajectory__rollout=rollout).first()
     slug, pk = [experiment.slug], [rollout.pk]
+    arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
+    beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
@@ -22,12 +28,17 @@ def addresses(experiment):
         "experiment": reverse("experiment", args=slug),
         "experiment-live": reverse("experiment-live", args=slug),
         "experiment-cancel": reverse("experiment-cancel", args=slug),
+        "behaviour": reverse("behaviour", args=slug),
+        "behaviour-csv": reverse("behaviour-csv", args=slug),
+        "behaviour-json": reverse("behaviour-json", args=slug),
+        **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
+        **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
+        "compare-rollouts": f"{reverse('compare-rollouts')}?a={rollout.pk}&b={beside.pk}",
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
-        "figure": reverse("figure", args=[*slug, "reward"]),
-        "figure-live": reverse("figure-live", args=[*slug, "reward"]),
-        "figure-csv": reverse("figure-csv", args=[*slug, "reward"]),
-        "figure-json": reverse("figure-json", args=[*slug, "reward"]),
         "rollouts": reverse("rollouts"),
+        "share": reverse("share"),
+        "shared-links": reverse("shared-links"),
+        "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
@@ -50,13 +61,13 @@ def test_every_page_asks_for_a_login(client, played):
 
 def test_every_page_opens_with_one(reader, played):
     for name, address in addresses(played).items():
-        if name != "experiment-cancel":
+        if name not in SENT_TO:
             assert reader.get(address).status_code == 200, name
 
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in ("launch", "experiment-cancel"):
+        if name not in SENT_TO | {"launch"}:
             assert reader.post(address).status_code == 405, name
 
 

@@ -83,3 +83,21 @@ def test_highlighting_loses_no_character(source):
 def test_highlighting_names_what_matters():
     found = {text: kind for kind, text in pieces("for x in llm_batch('a'):  # why\n    pass")}
     assert (found["for"], found["llm_batch"], found["'a'"], found["# why"]) == ("k", "r", "s", "c")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        *((0.0, "0"), (0.14, "+0.14"), (-0.5, "−0.50"), (0.0012, "+0.0012"), (-0.00001, "−1e−05")),
+        *((42.16, "+42.2"), (-2310.0, "−2,310"), (75_500.0, "+75.5k")),
+    ],
+)
+def test_differences_have_a_sign(number, expected):
+    assert formatting.signed(number) == expected
+
+
+def test_measures_are_said_in_their_unit():
+    assert formatting.measured(0.0132, "$") == "$0.0132"
+    assert formatting.measured(0.144, "", is_score=True) == "0.14"
+    assert formatting.measured(75_454.3, "tokens") == "75.5k"
+    assert formatting.measured(42.16, "s") == "42.2"

@@ -55,6 +55,12 @@ def test_rollouts_of_the_same_arm_are_the_best_basis():
     assert experiment.rollouts().count() == 20
 
 
+def test_rollouts_whose_tokens_are_not_known_are_no_basis():
+    launch(SPEC)
+    Rollout.objects.update(status="completed", stop_reason="final_message", main_prompt_tokens=None)
+    assert {arm.basis for arm in estimate(resolve(SPEC)).arms} == {"the article's means on Oolong/real"}
+
+
 def test_a_model_without_a_price_makes_the_cost_unknown(settings):
     settings.RLM_EXTRA_MODELS = ("mystery",)
     found = estimate(resolve(SPEC | {"models": ["mystery", "demo-model"]}))

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 
 from rlm_runs.engine import events as e
 from rlm_runs.models import Rollout
+from rlm_runs.recorder import Recorder
 
 from .test_recorder import at, cell, play, rlm_rollout, turn
 
@@ -216,3 +217,13 @@ def test_check_store_finds_what_is_wrong_in_a_live_rollout(rollout, changed):
     Rollout.objects.update(**changed)
     with pytest.raises(CommandError, match="1 rollouts differ"):
         call_command("check_store")
+
+
+def test_the_queries_of_an_end_do_not_grow_with_the_trace(make_rollout, django_assert_num_queries):
+    for size in (2, 30):
+        cells = [([*sub(100 + n, parent=n + 1, start=1, end=2)], ended(n + 1)) for n in range(size)]
+        *before, last = story(cells)
+        recorder = Recorder(make_rollout())
+        recorder.record_all(before)
+        with django_assert_num_queries(8):
+            recorder.record(last)

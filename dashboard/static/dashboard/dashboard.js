@@ -89,7 +89,7 @@
   function openRollouts(point, rollouts) {
     const own = point.customdata;
     const query = Array.isArray(own) ? own[0] : [point.data.meta, `example:${own}`].filter(Boolean).join(" ");
-    if (!query) return;
+    if (!query || !rollouts) return;
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
@@ -184,10 +184,14 @@
 
   // Keys. Never while one is typing, never with a modifier.
   const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+  // Where two conversations stand side by side, keys move in the one that has the focus, or had it last.
+  let column = null;
+  document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });
   function step(way) {
-    const stops = [...document.querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
+    const shown = column && column.offsetParent ? column : document.querySelector("[data-column]");
+    const stops = [...(shown || document).querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
     if (!stops.length) return;
-    const edge = 72;
+    const edge = 72 + (shown && shown.scrollHeight > shown.clientHeight ? Math.max(shown.getBoundingClientRect().top, 0) : 0);
     const tops = stops.map((stop) => stop.getBoundingClientRect().top);
     let at = stops.indexOf(document.activeElement);
     if (at < 0) at = way > 0 ? tops.findIndex((top) => top > edge) - 1 : tops.findIndex((top) => top >= edge - 2);
@@ -289,6 +293,10 @@
       event.preventDefault();
       location.reload();
     }
+  });
+  // What is shared is the page as it stands, also where its address changed without being loaded again.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.target.matches("[data-share]")) event.detail.parameters.query = location.search.slice(1);
   });
   const setStale = (is) => { document.getElementById("stale").hidden = !is; };
   document.addEventListener("htmx:sendError", () => setStale(true));

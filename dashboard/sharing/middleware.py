@@ -1,0 +1,111 @@
+"""How a request with a link reaches the same views as any other.
+
+The guard stands before all else: what the link does not show is answered here, and only what it shows gets a
+`request.share` and past the login. The script prefix becomes the link's, so that every address on the page stays
+inside it. Whoever reads through a link is nobody, logged in or not: the request's cookies are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import Resolver404, get_script_prefix, resolve, set_script_prefix
+from django.utils.cache import patch_cache_control
+
+from rlm_runs.models import SharedLink
+
+from ..middleware import EMBEDDABLE_POLICY
+from . import share_of
+from .scope import may_be_framed, shows
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+_ADDRESS = re.compile(r"/s/(?P<token>[^/]*)(?P<rest>/.*)?", re.DOTALL)
+_REFUSED = (400, 403, 404, 405)
+
+
+class LoginOrLinkRequired(LoginRequiredMiddleware):
+    """Nobody comes in without a login or a link, except to the views that say so themselves."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        if share_of(request) is not None:
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+def shared_links(get_response: Handler) -> Handler:
+    """Answers `/s/<token>/…`; leaves everything else as it is."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        request.share = None  # type: ignore[attr-defined]
+        address = _ADDRESS.fullmatch(request.path_info)
+        if address is None:
+            return get_response(request)
+        link = SharedLink.objects.opened_by(address["token"])
+        if link is None:
+            return _unlisted(_nothing(request, None))
+        outside = get_script_prefix()
+        set_script_prefix(f"{outside}s/{address['token']}/")
+        try:
+            return _unlisted(_through(link, address["rest"] or "/", request, get_response))
+        finally:
+            set_script_prefix(outside)
+
+    return answer
+
+
+def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
+    """The page of `path`, where the link shows it."""
+    if request.method not in ("GET", "HEAD"):
+        return _nothing(request, link)
+    if path == "/":
+        return HttpResponseRedirect(home(link))
+    try:
+        match = resolve(path)
+        is_shown = shows(link, match, request.GET)
+    except Resolver404:
+        is_shown = False
+    if not is_shown:
+        return _nothing(request, link)
+    request.path_info = path
+    request.COOKIES = {}
+    request.META.pop("HTTP_AUTHORIZATION", None)
+    request.share = link  # type: ignore[attr-defined]
+    response = get_response(request)
+    if response.status_code in _REFUSED:
+        return _nothing(request, link)
+    if may_be_framed(link, match, request.GET):
+        response.headers["Content-Security-Policy"] = EMBEDDABLE_POLICY
+    return response
+
+
+def home(link: SharedLink) -> str:
+    """The address of what was shared, below the present prefix."""
+    return get_script_prefix().rstrip("/") + link.path + (f"?{link.query}" if link.query else "")
+
+
+def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
+    """One answer to all that a link does not show, and one to all that is no link: they tell nothing more."""
+    request.share = link  # type: ignore[attr-defined]  # no view comes after this
+    context = {"home": home(link) if link else ""}
+    return render(request, "dashboard/shared_nothing.html", context, status=404)
+
+
+def _unlisted(response: HttpResponseBase) -> HttpResponseBase:
+    """The token is in the address: it goes to no other site, into no index and into no shared cache."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    if response.headers.get("Content-Security-Policy") == EMBEDDABLE_POLICY:
+        del response.headers["X-Frame-Options"]
+    else:
+        response.headers["X-Frame-Options"] = "DENY"
+    patch_cache_control(response, private=True, no_store=True)
+    return response
