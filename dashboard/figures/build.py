@@ -33,7 +33,6 @@ from .specs import EFFICIENCY, LIFT, MEAN, STACK, TOKEN_PARTS, TRADEOFF, Part
 
 MOST_FACETS = 12
 MOST_DOTS = 1_200
-_NAMED_EXAMPLES = 60
 _LONGEST_QUERY = 2_000
 _WIDE = 30
 """A numeric axis of which the ends are farther apart than this factor opens logarithmic."""
@@ -402,7 +401,7 @@ def _query(sliced: _Sliced, cell: Cell) -> str | None:
     outcome = (
         "outcome:scored,too_long,unjudged,failed" if sliced.asked.unscored is Unscored.ZERO else "outcome:scored"
     )
-    own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, _examples_term(sliced)]
+    own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, _examples_term(sliced, cell)]
     query = " ".join(dict.fromkeys(term for term in own if term))
     return query if len(query) <= _LONGEST_QUERY else None
 
@@ -422,15 +421,21 @@ def _where_terms(sliced: _Sliced) -> list[str | None]:
     return terms
 
 
-def _examples_term(sliced: _Sliced) -> str:
-    """Which examples all arms finished, where those are few enough to be named."""
-    if sliced.asked.unscored is not Unscored.COMMON:
+def _examples_term(sliced: _Sliced, cell: Cell) -> str:
+    """Which of the cell's examples all arms finished, where it has others."""
+    left = cell.left_out
+    scored = cell.total - left.unscored - left.cancelled - left.unfinished
+    if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted or not cell.counted:
         return ""
-    kept = np.unique(sliced.pieces.frame["position"]) + 1
-    whole = np.unique(sliced.frame["position"])
-    if len(kept) == len(whole) or len(kept) > _NAMED_EXAMPLES:
-        return ""
-    return f"example:{','.join(map(str, kept.tolist()))}"
+    number = next(at for at, each in enumerate(sliced.pieces.cells) if each is cell)
+    frame = sliced.pieces.frame
+    return f"example:{_ranges(np.unique(frame['position'][frame['cell'] == number]) + 1)}"
+
+
+def _ranges(numbers: NDArray[np.int64]) -> str:
+    """1..3,5 of ascending numbers."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
 
 
 def _effects(sliced: _Sliced) -> Iterator[Effect]:

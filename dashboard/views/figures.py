@@ -25,6 +25,8 @@ _ROWS = 100
 """Rows of the table under a figure; its CSV has all."""
 _JSON_ROWS = 400
 _NARROWING = 60
+_COMPARED = 12
+"""Arms that the link to the comparison takes along: as many as one can look at side by side."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,12 @@ def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[s
         is_here = entry.spec.name == name and not entry.by
         return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
 
-    return {"plain": [link(entry) for entry in plain], "by_setting": [link(entry) for entry in by_setting]}
+    arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
+    return {
+        "plain": [link(entry) for entry in plain],
+        "by_setting": [link(entry) for entry in by_setting],
+        "compared": urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else "",
+    }
 
 
 def _found(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, FigureForm]:

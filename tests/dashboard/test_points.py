@@ -210,6 +210,20 @@ def test_a_rolling_mean_is_over_neighbouring_examples(experiment):
         assert abs(float(curve.y.mean()) - whole) < 0.2
 
 
+def test_the_filter_of_common_examples_names_them(experiment):
+    rows = rows_of(experiment, Unscored.COMMON)
+    found = chart(experiment, "reward", unscored="common").points
+    assert any("example:" in point.query for point in found)
+    for point in found:
+        if "example:" not in point.query:
+            continue
+        term = next(term for term in point.query.split() if term.startswith("example:"))
+        limits = [part.split("..") for part in term.removeprefix("example:").split(",")]
+        named = {number for each in limits for number in range(int(each[0]), int(each[-1]) + 1)}
+        (arm,) = [arm for arm in experiment.arms.all() if f"arm:{arm.pk} " in f"{point.query} "]
+        assert named == {row.example_position + 1 for row in rows if row.arm_id == arm.pk}
+
+
 def test_points_are_the_rollouts(experiment):
     found = chart(experiment, "context-length", form="scatter")
     rows = rows_of(experiment, Unscored.EXCLUDE)

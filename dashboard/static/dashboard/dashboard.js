@@ -171,10 +171,9 @@
       if (part.scrollLeft) kept.scrolled.set(part.getAttribute("aria-label"), part.scrollLeft);
     }
   });
-  document.addEventListener("htmx:oobAfterSwap", (event) => {
+  document.addEventListener("htmx:oobAfterSwap", () => {
     for (const box of document.querySelectorAll("[data-keep]")) box.checked ||= kept.ticked.has(box.value);
-    const { target } = event.detail;
-    for (const part of [target, ...target.querySelectorAll(".scroll")]) {
+    for (const part of document.querySelectorAll(".scroll")) {
       const left = kept.scrolled.get(part.getAttribute("aria-label"));
       if (left) part.scrollLeft = left;
     }
