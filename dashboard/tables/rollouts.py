@@ -24,7 +24,7 @@ from . import cells
 from .asked import Asked
 from .columns import Column, Row, Table
 
-_ALWAYS = ("pk", "status", "stop_reason", "started_at", "finished_at", "reported")
+_ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
 
 

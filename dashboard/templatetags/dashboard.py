@@ -237,9 +237,9 @@ def in_unit(measure: Measure) -> str:
 
 
 @register.simple_tag
-def compare_query(rollouts: Iterable[Rollout]) -> str:
-    """The query of a comparison of the arms of these rollouts; "" where that is one arm, or too many."""
-    arms = sorted({rollout.arm_id for rollout in rollouts})
+def compare_query(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The query of a comparison of the arms of a list's rows; "" where that is one arm, or too many."""
+    arms = sorted({row["arm_id"] for row in rows})
     return "?" + urlencode({"arm": arms}, doseq=True) if 2 <= len(arms) <= MOST_ARMS else ""
 
 

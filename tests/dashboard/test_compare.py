@@ -363,7 +363,7 @@ def test_a_list_of_rollouts_leads_here(reader, better):
     link = f'href="/compare/?{every}">Compare the arms of these rollouts'
     assert link in html(reader, f"/experiments/{better.slug}/rollouts/")
     assert "Compare the arms" not in html(
-        reader, f"/experiments/{better.slug}/rollouts/?arm={better.arms.first().pk}"
+        reader, f"/experiments/{better.slug}/rollouts/?q=arm:{better.arms.first().pk}"
     )
 
 
