@@ -8,10 +8,22 @@ import subprocess
 import time
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from rlm_runs.demo_model.options import DemoOptions
 from rlm_runs.demo_model.server import DemoServer
+from tests.conftest import chromium_path
 from tests.end_to_end.system import System
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # of Chromium itself: it refuses to run as root with one
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +74,13 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def browser(monkeypatch):
+    # Playwright's loop runs in this thread, where Django would refuse the ORM.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
