@@ -404,10 +404,10 @@
 
   // A menu closes when one looks elsewhere.
   document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll("details:is(.menu, .drop)[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
   document.addEventListener("keydown", (event) => {
-    const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+    const menu = event.key === "Escape" && document.querySelector("details:is(.menu, .drop)[open]");
     if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
   });
 })();
