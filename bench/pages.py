@@ -10,12 +10,11 @@ count and a mean of them, or fifty of them. `large` is the experiment that holds
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -23,26 +22,15 @@ from urllib.parse import urlencode
 import psycopg
 
 from bench.filled_store import fill, open_store
+from bench.report import Figure, show
 
 if TYPE_CHECKING:
     from django.test import Client
 
+MOST_BYTES = 256_000
 VAR = Path(__file__).resolve().parent.parent / "var/bench"
 SUM = "SELECT count(*), avg(reward) FROM rlm_runs_rollout r JOIN rlm_runs_arm a ON a.id = r.arm_id WHERE {where}"
 FIFTY = "SELECT * FROM rlm_runs_rollout r WHERE {where} ORDER BY id DESC LIMIT 50"
-
-
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    value: float
-    unit: str
-    reference: str
-    reference_value: float
-
-    @property
-    def ratio(self) -> float:
-        return self.value / self.reference_value
 
 
 @dataclass(frozen=True)
@@ -156,23 +144,11 @@ def main() -> None:
         with psycopg.connect(address, autocommit=True) as connection:
             for page in pages(connection):
                 figure, size = measure(page, client=client, connection=connection, requests=options.requests)
-                show(figure, page=page, size=size, as_json=options.json)
+                over = "" if figure.value <= page.limit and size <= MOST_BYTES else "  OVER"
+                named = figure if options.json else replace(figure, name=f"{figure.name}{over}")
+                show(named, as_json=options.json, limit=page.limit, bytes=size)
     finally:
         server.stop()
-
-
-def show(figure: Figure, *, page: Page, size: int, as_json: bool) -> None:
-    if as_json:
-        print(
-            json.dumps({**asdict(figure), "ratio": figure.ratio, "limit": page.limit, "bytes": size}), flush=True
-        )
-        return
-    mark = "" if figure.value <= page.limit and size <= 256_000 else "  OVER"
-    print(
-        f"{figure.name:58} {figure.value:8.1f} {figure.unit} (limit {page.limit:3.0f})"
-        f"  {figure.reference} {figure.reference_value:8.1f}  × {figure.ratio:6.1f}  {size / 1000:6.1f} kB{mark}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

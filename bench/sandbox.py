@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import socket
 import statistics
@@ -19,11 +18,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from docker.api.client import APIClient
 
+from bench.report import Figure, show
 from sandbox.backends import open_backend
 from sandbox.containers import remove
 from sandbox.contract import Backend, Batch, Sandbox, SandboxSpec
@@ -45,19 +45,6 @@ while head := read(4):
 """
 _LENGTH = struct.Struct(">I")
 _MULTIPLEX_HEADER = 8
-
-
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    value: float
-    unit: str
-    reference: str
-    reference_value: float
-
-    @property
-    def ratio(self) -> float:
-        return self.value / self.reference_value
 
 
 class Floor:
@@ -264,17 +251,6 @@ def main() -> None:
         for measure in (cells, starts, rollouts):
             for figure in measure(at):
                 show(figure, as_json=options.json)
-
-
-def show(figure: Figure, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({**asdict(figure), "ratio": figure.ratio}), flush=True)
-        return
-    print(
-        f"{figure.name:36} {figure.value:9.2f} {figure.unit:9}"
-        f" {figure.reference:16} {figure.reference_value:9.2f}  × {figure.ratio:.2f}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

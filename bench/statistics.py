@@ -10,17 +10,17 @@ new process needs for its first page, the drawing of the weights, is a figure of
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.report import Figure, show
 from rlm_runs.statistics import (
     RESAMPLES,
     Table,
@@ -39,19 +39,6 @@ from rlm_runs.statistics import paired as paired_module
 
 ARMS, EXAMPLES = 12, 500
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    value: float
-    unit: str
-    reference: str
-    reference_value: float
-
-    @property
-    def ratio(self) -> float:
-        return self.value / self.reference_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,17 +203,6 @@ def main() -> None:
     for figures in (pages(page, rounds=rounds), parts(page, rounds=rounds), many_values(rounds=rounds)):
         for figure in figures:
             show(figure, as_json=options.json)
-
-
-def show(figure: Figure, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({**asdict(figure), "ratio": figure.ratio}), flush=True)
-        return
-    print(
-        f"{figure.name:32} {figure.value:9.2f} {figure.unit:4}"
-        f" {figure.reference:20} {figure.reference_value:9.2f}  × {figure.ratio:.3f}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""What every benchmark prints: figures, each beside what it was measured against in the same run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement, and the floor or peer beside it, in the same unit."""
+
+    name: str
+    value: float
+    unit: str
+    reference: str
+    reference_value: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the reference it is."""
+        return self.value / self.reference_value
+
+
+def show(figure: Figure, *, as_json: bool, **more: float) -> None:
+    """A row of the table, or one JSON object a line; `more` stands in the object only."""
+    if as_json:
+        print(json.dumps({**asdict(figure), "ratio": figure.ratio, **more}), flush=True)
+        return
+    print(
+        f"{figure.name:58} {figure.value:9.2f} {figure.unit:9}"
+        f" {figure.reference:20} {figure.reference_value:9.2f}  × {figure.ratio:.2f}",
+        flush=True,
+    )
