@@ -104,7 +104,7 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     keep(page, "experiment")
 
     page.get_by_role("link", name="RLM+tips").first.click()
-    expect(page).to_have_url(re.compile("arm="))
+    expect(page).to_have_url(re.compile("q=arm"))
     keep(page, "rollouts")
     rollout = Rollout.objects.filter(arm__scaffold="rlm_tips").order_by("id").first()
     page.get_by_role("link", name=str(rollout.pk), exact=True).click()
@@ -112,7 +112,8 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     expect(page.get_by_text("[Execution time:").first).to_be_visible()
     keep(page, "rollout")
     assert rollout.sub_calls > 0
-    page.locator(".batch").first.get_by_role("link").first.click()
+    page.locator(".call > summary").first.click()
+    page.get_by_role("link", name="this call on a page of its own").first.click()
     expect(page.get_by_text("sub-LLM").first).to_be_visible()
     keep(page, "sub-call")
 
