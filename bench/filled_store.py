@@ -1,7 +1,7 @@
 """A store of any size for benchmarks: experiments like those that labs run, made by the database itself.
 
-One experiment of twelve arms on five hundred examples; the rest is experiments of fifteen arms on fifty examples,
-and one that holds a third of all rollouts. Every rollout has what lists and figures read; the first hundred
+One experiment of twelve arms on the same five hundred examples; one that holds a third of all rollouts; the rest is
+experiments of fifteen arms on fifty examples. Every rollout has what lists and figures read; the first hundred
 thousand have a short trace, so that there are words to search.
 """
 
@@ -27,10 +27,14 @@ _ARMS = """
 INSERT INTO rlm_runs_arm (experiment_id, position, environment, environment_settings, scaffold, scaffold_settings,
                           model, sub_model, judge_model, endpoint, simulated, sampling, sandbox_image,
                           settings_hash)
-SELECT e.id, a, (ARRAY['oolong', 'verbatim-copy', 'needle-in-haystack', 'deepdive', 'math-python'])[a / 3 + 1],
+SELECT e.id, a,
+       CASE WHEN e.slug = 'bench-1' THEN 'oolong'
+            ELSE (ARRAY['oolong', 'verbatim-copy', 'needle-in-haystack', 'deepdive', 'math-python'])[a / 3 + 1]
+       END,
        jsonb_build_object('subset', 'real'),
        (ARRAY['llm', 'rlm', 'rlm_tips'])[a %% 3 + 1], jsonb_build_object('cell_time_limit', 120),
-       'gpt-5-mini', 'gpt-5-mini', '', 'openai', false, '{}', '', sha256((e.slug || '/' || a)::bytea)
+       CASE WHEN e.slug = 'bench-1' THEN 'model-' || a / 3 ELSE 'gpt-5-mini' END,
+       'gpt-5-mini', '', 'openai', false, '{}', '', sha256((e.slug || '/' || a)::bytea)
   FROM rlm_runs_experiment e, generate_series(0, CASE WHEN e.slug = 'bench-1' THEN 11 ELSE %(last_arm)s END) a
 """
 _TEXTS = """
