@@ -1,7 +1,7 @@
 """A store of any size for benchmarks: experiments like those that labs run, made by the database itself.
 
-One experiment of twelve arms on the same five hundred examples; one that holds a third of all rollouts; the rest is
-experiments of fifteen arms on fifty examples. Every rollout has what lists and figures read; the first hundred
+One experiment of twelve arms on the same five hundred examples, and one that holds a third of all rollouts; all
+others have fifteen arms on fifty examples. Every rollout has what lists and figures read; the first hundred
 thousand have a short trace, so that there are words to search.
 """
 
