@@ -16,6 +16,7 @@ from rlm_runs.aggregates.fronts import FrontPlace
 from rlm_runs.statistics import Interval
 
 from .comparing import NamedArm, shortened
+from .figures.look import SURFACE, plain
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
@@ -43,14 +44,14 @@ def differences(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
         if pair is None or adjusted is None:
             continue
         words = [
-            f"<b>{_plain(arm.name)}</b> less {_plain(arms[0].name)}",
+            f"<b>{plain(arm.name)}</b> less {plain(arms[0].name)}",
             f"{signed(pair.mean_difference)} on {pair.n} common examples{_limits(pair.difference)}",
             f"better on {pair.better}, worse on {pair.worse}; {probability(adjusted)} corrected",
         ]
         marks.append(
             _Mark(arm=arm, x=pair.difference, y=None, words="<br>".join(words), is_full=adjusted < _CLEAR)
         )
-    title = f"mean reward less that of {_plain(arms[0].name)}"
+    title = f"mean reward less that of {plain(arms[0].name)}"
     layout = _by_arm(arms[1:], title=title, around=[mark.x for mark in marks])
     caption = (
         f"Mean differences to {arms[0].name} on common examples, 95 % intervals; "
@@ -149,7 +150,7 @@ def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers+text" if up else "markers",
         "x": [mark.x.mean for mark in marks],
-        "y": [mean.mean for mean in up] if up else [_plain(mark.arm.name) for mark in marks],
+        "y": [mean.mean for mean in up] if up else [plain(mark.arm.name) for mark in marks],
         "error_x": _spread([mark.x for mark in marks]),
         "marker": {
             "color": colours,
@@ -179,7 +180,7 @@ def _spread(intervals: Sequence[Interval]) -> dict[str, Any]:
 
 
 def _mean_words(arm: NamedArm, mean: Interval) -> str:
-    return f"<b>{_plain(arm.name)}</b><br>mean reward {mean.mean:.4f}, n {mean.n}{_limits(mean)}"
+    return f"<b>{plain(arm.name)}</b><br>mean reward {mean.mean:.4f}, n {mean.n}{_limits(mean)}"
 
 
 def _limits(interval: Interval) -> str:
@@ -188,14 +189,9 @@ def _limits(interval: Interval) -> str:
     return f"<br>95 % interval {interval.low:.4f} to {interval.high:.4f} ({interval.method})"
 
 
-def _plain(name: str) -> str:
-    """Names are not ours: plotly would read their angles as tags."""
-    return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
-
-
 def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval]) -> dict[str, Any]:
     """A line per arm, A on top; the axis holds all intervals, and 0."""
-    names = [_plain(arm.name) for arm in arms]
+    names = [plain(arm.name) for arm in arms]
     axis = {"title": {"text": title, "standoff": 8}, "range": _range(around), **_LINES}
     lines = {
         "type": "category",
@@ -238,14 +234,5 @@ _LINES: dict[str, Any] = {
 }
 _LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 16, "t": 8, "b": 8},
-    "showlegend": False,
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
-    "hoverlabel": {
-        "align": "left",
-        "bgcolor": "var(--raised)",
-        "bordercolor": "var(--line-strong)",
-        "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
-    },
+    **SURFACE,
 }

@@ -69,6 +69,21 @@ def plain(name: str) -> str:
     return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
+SURFACE: dict[str, Any] = {
+    "showlegend": False,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
+    "hoverlabel": {
+        "align": "left",
+        "bgcolor": "var(--raised)",
+        "bordercolor": "var(--line-strong)",
+        "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
+    },
+}
+"""What every figure has of the page that it stands on."""
+
+
 def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:
     """The layout that all figures share."""
     axis = {
@@ -80,16 +95,7 @@ def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any
     return {
         "height": height,
         "margin": {"l": 56, "r": 8, "t": 8, "b": 32},
-        "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
-        "hoverlabel": {
-            "align": "left",
-            "bgcolor": "var(--raised)",
-            "bordercolor": "var(--line-strong)",
-            "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
-        },
+        **SURFACE,
         "xaxis": _titled({**axis, **x}),
         "yaxis": _titled({**axis, **y}),
     }
