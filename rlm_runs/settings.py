@@ -58,6 +58,12 @@ def _secret_key() -> str:
     return path.read_text()
 
 
+_PLANNER = "-c random_page_cost=1.1 -c jit=off"
+"""Postgres supposes spinning disks, and reads whole tables rather than an index of which it needs a part. Its
+compiler takes longer for a page's queries than they take. An address with `options` of its own has the last word.
+"""
+
+
 def _database() -> dict[str, Any]:
     """The database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
     address_file = VAR_DIR / "database_url"
@@ -76,6 +82,7 @@ def _database() -> dict[str, Any]:
         # A pool per process: a Celery thread borrows a connection for a moment, not for a whole rollout.
         "OPTIONS": {
             **parts,
+            "options": f"{_PLANNER} {parts.get('options', '')}".strip(),
             "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=24, least=2)},
         },
     }

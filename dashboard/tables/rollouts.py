@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from rlm_runs.filters.keys import MAIN_TOKENS, SETTINGS, SUB_TOKENS, TOKENS, json_number, json_text, key_named
-from rlm_runs.models import Rollout
-from rlm_runs.models.experiments import RolloutQuerySet, Scaffold
+from rlm_runs.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
+from rlm_runs.models import Arm, Rollout
+from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet, Scaffold
 
 from .. import formatting
 from ..pagination import Column as Order
-from ..pagination import Page, decimal, integer, keyset_page, moment, words
+from ..pagination import Page, Steps, decimal, integer, keyset_page, moment, words
 from ..templatetags.dashboard import notices, reward, scaffold, status_mark
 from . import cells
 from .asked import Asked
@@ -26,6 +26,8 @@ from .columns import Column, Row, Table
 
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
+_FEW_VALUES = 12
+"""Each may cost a query."""
 
 
 def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, dict[str, Any]]:
@@ -41,11 +43,29 @@ def page_of(rollouts: RolloutQuerySet, wanted: Asked, *, size: int) -> Page[dict
     """
     narrow = _needed(rollouts, [wanted.sorting], ("pk",))
     found = keyset_page(
-        narrow, columns=wanted.orders, sort=wanted.sort, after=wanted.after, before=wanted.before, size=size
+        narrow,
+        columns=wanted.orders,
+        sort=wanted.sort,
+        after=wanted.after,
+        before=wanted.before,
+        size=size,
+        steps=() if wanted.is_active else _steps(wanted.sorting),
     )
     pks = [row["pk"] for row in found.rows]
     by_pk = {row["pk"]: row for row in rows(Rollout.objects.filter(pk__in=pks), wanted.columns)}
     return Page(tuple(by_pk[pk] for pk in pks if pk in by_pk), before=found.before, after=found.after)
+
+
+def _steps(column: Column) -> Steps:
+    """The values of a column of arms, where they are few. Of a filtered list each might ask all rollouts."""
+    field = column.order.field if column.order else ""
+    if not field.startswith("arm__"):
+        return ()
+    by_value = Arm.objects.order_by(field.removeprefix("arm__")).values_list(field.removeprefix("arm__"), "pk")
+    arms: dict[str, list[int]] = {}
+    for value, pk in by_value:
+        arms.setdefault(value, []).append(pk)
+    return [(value, Q(arm__in=pks)) for value, pks in arms.items()] if len(arms) <= _FEW_VALUES else ()
 
 
 def _needed(
@@ -286,7 +306,7 @@ def _own(key: str) -> Column | None:
     asked = key_named(key)
     if asked is None or not asked.family:
         return None
-    fields = SETTINGS if asked.family == "set" else (str(asked.column),)
+    fields = [f"arm__{field}" for field in SETTINGS] if asked.of_arm else [str(asked.column)]
     alias = "own_" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     texts = [json_text(field, asked.name) for field in fields]
     numbers = [json_number(field, asked.name) for field in fields]

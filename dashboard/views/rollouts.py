@@ -129,8 +129,9 @@ def _result(scope: _Scope, wanted: Asked, *, size: int) -> _Result:
     matching = scope.rollouts.filter(wanted.condition)
     try:
         with search.bounded() if wanted.query.searches else nullcontext():
-            count = matching.order_by()[: _Result(wanted).counted + 1].count()
             page = page_of(matching, wanted, size=size)
+            is_all = not (page.before or page.after or wanted.after or wanted.before)
+            count = len(page.rows) if is_all else matching.order_by()[: _Result(wanted).counted + 1].count()
     except BadCursor:
         problem = Problem("This page of the list does not exist. Start at the first one.", parameter="after")
         return _Result(replace(wanted, problem=problem))

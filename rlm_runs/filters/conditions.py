@@ -28,7 +28,7 @@ from django.db.models.lookups import (
 )
 
 from .. import search
-from ..models import Rollout
+from ..models import Arm, Rollout
 from ..models.texts import escape
 from .keys import KEYS, KINDS, SETTINGS, Key, Kind, json_number, json_text, key_named
 from .language import FilterError, Number, Query, Term, Value
@@ -37,6 +37,8 @@ Find = Callable[[str], search.Matches]
 NONE = "none"
 """Written for what is not known."""
 _LARGEST = Decimal(2**62)
+_MOST_ARMS = 2_000
+"""Looked up by their ids; more than these are left to the database."""
 _NOTHING = Q(pk__in=[])
 _UNSCORED = Q(status__in=["completed", "failed"], reward=None)
 _TOLD_APART = ("prompt_too_long", "unjudged")
@@ -55,7 +57,8 @@ OUTCOMES: Mapping[str, Q] = {
 def condition(query: Query, *, find: Find = search.find) -> Q:
     """What a rollout must be like. Raises FilterError where a key or a number is not understood.
 
-    `find` looks up what has no key, two queries a phrase; nothing else is asked of the database.
+    `find` looks up what has no key, two queries a phrase; what is said of arms is one query. Nothing else is asked
+    of the database.
     """
     words = [term for term in query.terms if not term.key]
     if len(words) > search.MOST_WORDS:
@@ -64,7 +67,20 @@ def condition(query: Query, *, find: Find = search.find) -> Q:
             start=words[search.MOST_WORDS].start,
             end=words[search.MOST_WORDS].end,
         )
-    return reduce(and_, (_condition(query, term, find) for term in query.terms), Q())
+    of_arms = [term for term in query.terms if term.key and key_of(query, term).of_arm]
+    others = [_condition(query, term, find) for term in query.terms if term not in of_arms]
+    if of_arms:
+        others.append(_of_arms(reduce(and_, (_condition(query, term, find) for term in of_arms))))
+    return reduce(and_, others, Q())
+
+
+def _of_arms(found: Q) -> Q:
+    """The rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an index, and
+    let the database know how many those are.
+    """
+    arms = Arm.objects.filter(found).order_by().values("pk")
+    ids = [arm["pk"] for arm in arms[: _MOST_ARMS + 1]]
+    return Q(arm__in=ids if len(ids) <= _MOST_ARMS else arms)
 
 
 def _condition(query: Query, term: Term, find: Find) -> Q:
@@ -177,7 +193,7 @@ def _held(limit: Decimal) -> Decimal:
 
 def _in_json(key: Key, value: Value) -> Q:
     """What stands in a JSON column, compared as a number where both are numbers, and as text."""
-    columns = SETTINGS if key.family == "set" else (str(key.column),)
+    columns = SETTINGS if key.of_arm else (str(key.column),)
     texts = [json_text(column, key.name) for column in columns]
     if _is_none(value):
         return reduce(and_, (Q(IsNull(text, True)) for text in texts))

@@ -135,8 +135,8 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
         return list(FAILURE_MODES)
     if key.name == "stop":
         return sorted({unescape(reason) for reason in _newest(experiment, "stop_reason") if reason})
-    column = str(key.column).removeprefix("arm__")
-    return sorted({unescape(value) for value in _arms(experiment).values_list(column, flat=True).distinct()})
+    values = _arms(experiment).values_list(str(key.column), flat=True).distinct()
+    return sorted({unescape(value) for value in values})
 
 
 def _arms(experiment: Experiment | None) -> QuerySet[Arm]:
@@ -155,8 +155,7 @@ def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) 
 def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, object]]:
     """JSON objects that have keys of that family."""
     if family == "set":
-        columns = [column.removeprefix("arm__") for column in SETTINGS]
-        for row in _arms(experiment).order_by("-pk").values_list(*columns)[:_SOME]:
+        for row in _arms(experiment).order_by("-pk").values_list(*SETTINGS)[:_SOME]:
             yield from row
     else:
         column = str(KINDS[family].column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
 
+from ..models.experiments import MAIN_TOKENS, SUB_TOKENS
 from ..models.texts import escape
 
 
@@ -30,7 +31,8 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class Key:
     """One key. `column` is a field's path or an expression; `first` is what is written for a stored 0 where that
-    is the first one. `family` is "meta", "set" or "metric" where `name` is a key in a JSON column.
+    is the first one. `family` is "meta", "set" or "metric" where `name` is a key in a JSON column. What is
+    `of_arm` is a column of arms, all others are of rollouts.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Key:
     column: str | Combinable = ""
     first: int = 0
     family: str = ""
+    of_arm: bool = False
 
     @property
     def expression(self) -> Any:
@@ -51,17 +54,15 @@ class Key:
         return self.kind in (Kind.WHOLE, Kind.NUMBER, Kind.DOLLARS)
 
 
-MAIN_TOKENS = F("main_prompt_tokens") + F("main_completion_tokens")
-SUB_TOKENS = F("sub_prompt_tokens") + F("sub_completion_tokens")
 TOKENS = MAIN_TOKENS + SUB_TOKENS
 
 KEYS: Mapping[str, Key] = {
     key.name: key
     for key in (
-        Key("env", Kind.TEXT, "environment", "arm__environment"),
-        Key("scaffold", Kind.TEXT, "how the model is driven: llm, rlm, rlm_tips", "arm__scaffold"),
-        Key("model", Kind.TEXT, "root model", "arm__model"),
-        Key("submodel", Kind.TEXT, "model of the sub-LLMs", "arm__sub_model"),
+        Key("env", Kind.TEXT, "environment", "environment", of_arm=True),
+        Key("scaffold", Kind.TEXT, "how the model is driven: llm, rlm, rlm_tips", "scaffold", of_arm=True),
+        Key("model", Kind.TEXT, "root model", "model", of_arm=True),
+        Key("submodel", Kind.TEXT, "model of the sub-LLMs", "sub_model", of_arm=True),
         Key("experiment", Kind.TEXT, "experiment, as in its address", "experiment__slug"),
         Key("arm", Kind.WHOLE, "arm, by its number in the address", "arm_id"),
         Key("example", Kind.WHOLE, "example of its experiment, from 1", "example_position", first=1),
@@ -98,14 +99,14 @@ KINDS: Mapping[str, Key] = {
     key.family: key
     for key in (
         Key("", Kind.ANYTHING, "metadata of the example: meta.context_len", "example__metadata", family="meta"),
-        Key("", Kind.ANYTHING, "setting of the arm: set.max_turns", "arm__environment_settings", family="set"),
+        Key("", Kind.ANYTHING, "setting of the arm: set.max_turns", family="set", of_arm=True),
         Key("", Kind.ANYTHING, "metric of the environment: metric.char_accuracy", "metrics", family="metric"),
     )
 }
 """The keys that are the experiment's own: `meta.…`, `set.…` and `metric.…`."""
 
-SETTINGS = ("arm__scaffold_settings", "arm__environment_settings", "arm__sampling")
-"""Where a setting may stand."""
+SETTINGS = ("scaffold_settings", "environment_settings", "sampling")
+"""Columns of arms in which a setting may stand."""
 
 
 def key_named(name: str) -> Key | None:
@@ -113,7 +114,7 @@ def key_named(name: str) -> Key | None:
     family, dot, own = name.partition(".")
     if dot and own and family in KINDS:
         kind = KINDS[family]
-        return Key(own, kind.kind, kind.help, kind.column, family=family)
+        return replace(kind, name=own)
     return KEYS.get(name.lower())
 
 

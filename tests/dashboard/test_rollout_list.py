@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.tables import exports
 from dashboard.tables.rollouts import ROLLOUTS
+from dashboard.views.rollouts import SIZE
 from rlm_runs.models import Example, Rollout, SavedView
 from rlm_runs.models.texts import escape
 
@@ -176,11 +177,44 @@ def test_nulls_come_last_both_ways(reader, played):
     ],
 )
 def test_queries_do_not_grow_with_rows(reader, played, django_assert_num_queries, q, parts):
-    """Session, user, count, order (of rows with a value and without), rows, saved views."""
-    make_experiment(name="many", examples=12)
-    with django_assert_num_queries(7 if parts else 6) as queries:
-        get(reader, q, **parts)
+    """Session, user, order (of rows with a value and without), rows, count where they fill a page, saved views."""
+    make_experiment(name="many", examples=20)
+    expected = Rollout.objects.filter(reward__lt=1).count() if q else Rollout.objects.count()
+    assert (expected > SIZE) == (not q)
+    with django_assert_num_queries(6) as queries:
+        assert get(reader, q, **parts).context["count"] == expected
     assert not [query for query in queries.captured_queries if "rlm_runs_text" in query["sql"]]
+
+
+@pytest.mark.parametrize("sort", ["env", "-env", "scaffold", "-model", "submodel"])
+def test_sorting_by_what_arms_have(reader, played, monkeypatch, sort):
+    """Value by value where all is listed, by the database where it is filtered: pages of both agree."""
+    monkeypatch.setattr("dashboard.views.rollouts.SIZE", 4)
+    stepwise, filtered = (ids_of_all_pages(reader, sort=sort, **parts) for parts in ({}, {"q": "id:>0"}))
+    field = ROLLOUTS.columns[sort.removeprefix("-")].order.field
+    way = "-" if sort.startswith("-") else ""
+    assert (
+        stepwise
+        == filtered
+        == list(Rollout.objects.order_by(f"{way}{field}", f"{way}pk").values_list("pk", flat=True))
+    )
+    page = get(reader, sort=sort, after="=nowhere~1")
+    assert "does not exist" in page.content.decode()
+
+
+def ids_of_all_pages(reader, **parts):
+    """Read forwards to the last page, and every page back again."""
+    found, page = [], get(reader, **parts).context["page"]
+    before = []
+    while True:
+        found += [row["pk"] for row in page.rows]
+        if before:
+            again = get(reader, before=page.before, **parts).context["page"]
+            assert [row["pk"] for row in again.rows] == before
+        before = [row["pk"] for row in page.rows]
+        if not page.after:
+            return found
+        page = get(reader, after=page.after, **parts).context["page"]
 
 
 def test_unfinished_rollouts_show_no_zeros(reader, queued):

@@ -163,8 +163,17 @@ def test_a_slip_is_mended():
     assert caught.value.suggestion == "env:x -reward:<1 y"
 
 
-def test_nothing_is_asked_of_the_database(django_assert_num_queries):
+def test_little_is_asked_of_the_database(django_assert_num_queries):
     with django_assert_num_queries(0):
-        filters.condition(filters.parse("env:oolong meta.x:1 -failure:budget reward:<1"))
-    with django_assert_num_queries(2):
+        filters.condition(filters.parse("meta.x:1 -failure:budget reward:<1"))
+    with django_assert_num_queries(1):
+        filters.condition(filters.parse("env:oolong -scaffold:rlm set.subset:real meta.x:1"))
+    with django_assert_num_queries(3):
         filters.condition(filters.parse("env:oolong llm_batch"))
+
+
+def test_many_arms_are_left_to_the_database(played, monkeypatch):
+    few = [found(source) for source in ("scaffold:rlm", "-scaffold:rlm", "set.subset:real -scaffold:rlm")]
+    monkeypatch.setattr(filters.conditions, "_MOST_ARMS", 0)
+    assert [found(source) for source in ("scaffold:rlm", "-scaffold:rlm", "set.subset:real -scaffold:rlm")] == few
+    assert all(few)
