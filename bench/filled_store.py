@@ -104,13 +104,13 @@ SELECT id, 0, sha256(('Rollout ' || rollout_id || ' splits the context with llm_
 """
 
 
-def open_store(var_dir: Path, *, rollouts: int) -> tuple[EmbeddedPostgres, str]:
+def open_store(var_dir: Path, *, rollouts: int, name: str = "bench") -> tuple[EmbeddedPostgres, str]:
     """A server with a database of about so many rollouts, and the address of that database, filled once and kept.
 
     The database is empty, without tables, where it is new: `fill` comes after the migrations.
     """
     server = EmbeddedPostgres(var_dir)
-    name = f"bench_{rollouts}"
+    name = f"{name}_{rollouts}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{name}"')

@@ -101,8 +101,10 @@ def without_version(request: HttpRequest) -> None:
 def progress_of(snapshot: Snapshot) -> Progress:
     """How far the experiment is; of a finished one it is known already."""
     if (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any():
-        return aggregates.progress(snapshot.experiment)
-    return snapshot.remembered("progress", lambda: aggregates.progress(snapshot.experiment))
+        return aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
+    return snapshot.remembered(
+        "progress", lambda: aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
+    )
 
 
 def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
 
 import numpy as np
-from django.db.models import Avg, Count, Q, Sum
+from django.db.models import Avg
 from numpy.typing import NDArray
 
 from .. import statistics
 from ..models import Arm, Experiment, Rollout
 from ..models.experiments import Scaffold
 from ..statistics import Interval, Paired, PassRate, Table
-from .counting import BEGUN_AND_ENDED, COMPLETED, Unscored
+from .counting import COMPLETED, Unscored
 from .dimensions import ArmParts, arm_parts
 from .frame import Frame
 from .measures import MEASURES
 from .points import Cell, Cut, LeftOut, bounds, cut, lifts, means
 from .snapshot import Snapshot
+from .tally import Tally
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
     ways = {way: by_arm(snapshot, unscored=way) for way in (unscored, other_way)}
     rewards = means(ways[unscored], MEASURES["reward"])
     parts = arm_parts(snapshot.arms)
-    money = snapshot.remembered("money", lambda: _money(snapshot.experiment))
-    process = snapshot.remembered("process sandbox", lambda: _on_process_sandbox(snapshot.experiment))
+    money = _money(snapshot.tallies())
+    process = {each.arm for each in snapshot.tallies() if each.sandbox_backend == "process"}
     summaries = tuple(
         _arm_summary(
             arm,
@@ -207,25 +208,17 @@ def _arm_summary(
     )
 
 
-def _money(experiment: Experiment) -> dict[int, Money]:
-    """Arm → what all its attempts cost, to the last digit. One query."""
-    rows = (
-        experiment.rollouts()
-        .values("arm")
-        .annotate(
-            last=Sum("cost", default=Decimal(0)),
-            before=Sum("earlier_cost", default=Decimal(0)),
-            priced=Count("id", filter=BEGUN_AND_ENDED & Q(cost__isnull=False)),
-            unpriced=Count("id", filter=BEGUN_AND_ENDED & Q(cost=None)),
+def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
+    """Arm → what all its attempts cost, to the last digit."""
+    found: dict[int, Money] = {}
+    for each in tallies:
+        before = found.get(each.arm, Money())
+        found[each.arm] = Money(
+            before.total + each.cost + each.earlier_cost,
+            before.priced + each.begun - each.unpriced,
+            before.unpriced + each.unpriced,
         )
-    )
-    return {row["arm"]: Money(row["last"] + row["before"], row["priced"], row["unpriced"]) for row in rows}
-
-
-def _on_process_sandbox(experiment: Experiment) -> frozenset[int]:
-    """The arms whose code ran without walls. One query."""
-    found = experiment.rollouts().filter(sandbox_backend="process").order_by()
-    return frozenset(found.values_list("arm", flat=True).distinct())
+    return found
 
 
 def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:

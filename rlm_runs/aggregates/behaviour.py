@@ -8,7 +8,7 @@ for cancelled ones, whatever the switch says: they are about those without a rew
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import statistics
 from ..failure_modes import FAILURE_MODES
-from ..models import Arm, Experiment
+from ..models import Arm, Experiment, Rollout
 from ..models.experiments import Scaffold
 from ..statistics import Interval, Table
 from .counting import COMPLETED, FAILED, Unscored, counted
@@ -25,6 +25,7 @@ from .dimensions import arm_parts
 from .frame import Frame
 from .measures import MEASURES
 from .snapshot import Snapshot
+from .tally import Tally
 
 Values = NDArray[np.float64]
 
@@ -167,7 +168,7 @@ class Behaviour:
 
 
 def behaviour(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Behaviour:
-    """How the arms of an experiment behaved. Two queries beside the snapshot's, and none for the same again."""
+    """How the arms of an experiment behaved. One query beside the snapshot's, and none for the same again."""
     return snapshot.remembered(("behaviour", unscored), lambda: _behaviour(snapshot, unscored))
 
 
@@ -177,8 +178,8 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     arms = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
     uses = {use.name: _means(frame, use.of(frame), arms, is_share=use.is_share) for use in USES}
     times = _times(frame, arms)
-    stops = _counts(snapshot.experiment, F("stop_reason"))
-    modes = _counts(snapshot.experiment, Func(F("failure_modes"), function="unnest"))
+    stops = _stops(snapshot.tallies())
+    modes = _modes(snapshot.experiment)
     with_cells = set(whole["arm"][(whole["cells"] > 0) | ~np.isnan(whole["cell_errors"])].tolist())
     parts = arm_parts(snapshot.arms)
     found = tuple(
@@ -225,12 +226,20 @@ def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
     }
 
 
-def _counts(experiment: Experiment, key: F | Func) -> dict[int, dict[str, int]]:
-    """Arm → key → rollouts that ended with it. One query."""
-    rows = (
-        experiment.rollouts().filter(COMPLETED | FAILED).order_by().values_list("arm", key).annotate(Count("id"))
-    )
+def _stops(tallies: Iterable[Tally]) -> dict[int, dict[str, int]]:
+    """Arm → stop reason → rollouts that ended with it; cancelled ones apart."""
+    found: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for each in tallies:
+        if each.status in (Rollout.Status.COMPLETED, Rollout.Status.FAILED):
+            found[each.arm][each.stop_reason] += each.total
+    return found
+
+
+def _modes(experiment: Experiment) -> dict[int, dict[str, int]]:
+    """Arm → failure mode → rollouts that have it. One query."""
+    mode = Func(F("failure_modes"), function="unnest")
+    rows = experiment.rollouts().filter(COMPLETED | FAILED).order_by().values_list("arm", mode)
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for arm, name, number in rows:
+    for arm, name, number in rows.annotate(Count("id")):
         found[arm][name] = number
     return found

@@ -14,8 +14,6 @@ TOO_LONG = "prompt_too_long"
 
 COMPLETED = Q(status=Rollout.Status.COMPLETED)
 FAILED = Q(status=Rollout.Status.FAILED)
-CANCELLED = Q(status=Rollout.Status.CANCELLED)
-BEGUN_AND_ENDED = Q(status__in=Rollout.FINISHED, started_at__isnull=False)
 
 
 class Unscored(Enum):

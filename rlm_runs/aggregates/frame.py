@@ -79,15 +79,37 @@ class Frame:
 
 def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
     """The rollouts of these arms (their ids), whatever their state, with these measures. One query."""
+    return _read("r.arm_id = ANY(%s)", sorted(set(arms)), measures=measures)
+
+
+def renewed(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
+    """The frame with what ended since it was read: all but those that are unfinished still. One query.
+
+    None where that is not all that happened: rollouts came, went away, or began again.
+    """
+    were = frame["rollout"][frame["outcome"] == Outcome.UNFINISHED]
+    are = np.asarray(unfinished, dtype=np.int64)
+    ended = np.setdiff1d(were, are, assume_unique=True)
+    fresh = _read("r.id = ANY(%s)", ended.tolist(), measures=measures)
+    if len(are) + len(ended) != len(were) or len(fresh) != len(ended):
+        return None
+    places = np.isin(frame["rollout"], ended)  # both are in the order of arm, example and repetition
+    columns = {name: column.copy() for name, column in frame.columns.items()}
+    for name, column in columns.items():
+        column[places] = fresh[name]
+    return Frame(columns)
+
+
+def _read(condition: str, ids: Sequence[int], *, measures: Sequence[Measure]) -> Frame:
     keys = {**_KEYS, "outcome": _OUTCOME}
     selected = [f"({sql})::int8" for sql in keys.values()]
     selected += [f"coalesce(({measure.sql})::float8, 'NaN')" for measure in measures]
     statement = (
         f"SELECT {', '.join(selected)} FROM rlm_runs_rollout r"
-        " WHERE r.arm_id = ANY(%s) ORDER BY r.arm_id, r.example_id, r.repetition"
+        f" WHERE {condition} ORDER BY r.arm_id, r.example_id, r.repetition"
     )
     types = [(name, ">i8") for name in keys] + [(measure.name, ">f8") for measure in measures]
-    return Frame(_columns(_copied(statement, [sorted(set(arms))]), types))
+    return Frame(_columns(_copied(statement, [list(ids)]), types))
 
 
 def example_values(examples: Iterable[int], key: str) -> dict[int, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from django.db.models import Count, Max, Min, Q, Sum
+from django.db.models import Count
 from django.utils import timezone
 
 from ..models import Experiment, Rollout
-from .counting import BEGUN_AND_ENDED, CANCELLED, COMPLETED, FAILED, TOO_LONG
+from .counting import TOO_LONG
+from .tally import Tally, tally
 
 _RECENT = timedelta(seconds=60)
 
@@ -85,60 +85,61 @@ class Progress:
         return hashlib.sha256(repr(counts).encode()).hexdigest()[:16]
 
 
-_NOTHING = Progress()
-
-
 def progress(experiment: Experiment, *, now: datetime | None = None) -> Progress:
-    """How far one experiment is. One query."""
+    """How far one experiment is. Two queries."""
     return progress_by_experiment([experiment], now=now)[experiment.pk]
 
 
 def progress_by_experiment(
     experiments: Sequence[Experiment], *, now: datetime | None = None
 ) -> dict[int, Progress]:
-    """How far each of these is. One query."""
+    """How far each of these is. Two queries."""
+    parts: dict[int, list[Tally]] = {experiment.pk: [] for experiment in experiments}
+    for found in tally(experiments):
+        parts[found.experiment].append(found)
     now = now or timezone.now()
-    rows = (
-        Rollout.objects.filter(experiment__in=experiments)
-        .values("experiment")
-        .annotate(
-            total=Count("id"),
-            arms=Count("arm", distinct=True),
-            completed=Count("id", filter=COMPLETED),
-            too_long_count=Count("id", filter=FAILED & Q(stop_reason=TOO_LONG)),
-            failed=Count("id", filter=FAILED & ~Q(stop_reason=TOO_LONG)),
-            cancelled=Count("id", filter=CANCELLED),
-            running=Count("id", filter=Q(status=Rollout.Status.RUNNING)),
-            last_cost=Sum("cost", default=Decimal(0)),
-            cost_before=Sum("earlier_cost", default=Decimal(0)),
-            judging=Sum("judge_cost", default=Decimal(0)),
-            unpriced=Count("id", filter=BEGUN_AND_ENDED & (Q(cost=None) | Q(judge_cost=None))),
-            recent=Count("id", filter=Q(status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT)),
-            began_at=Min("started_at"),
-            last_ended_at=Max("finished_at"),
-            process_sandbox=Count("id", filter=Q(sandbox_backend="process")),
-        )
+    recent = _recent(experiments, now)
+    return {pk: _progress(tallies, recent=recent.get(pk, 0), now=now) for pk, tallies in parts.items()}
+
+
+def progress_from(tallies: Sequence[Tally], experiment: Experiment) -> Progress:
+    """The same from what was counted already. One query, from an index."""
+    now = timezone.now()
+    return _progress(tallies, recent=_recent([experiment], now).get(experiment.pk, 0), now=now)
+
+
+def _recent(experiments: Sequence[Experiment], now: datetime) -> dict[int, int]:
+    """Experiment → how many rollouts ended of late."""
+    ended = Rollout.objects.filter(
+        experiment__in=experiments, status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT
     )
-    found = {row["experiment"]: _progress(row, now) for row in rows}
-    return {experiment.pk: found.get(experiment.pk, _NOTHING) for experiment in experiments}
+    return dict(ended.order_by().values_list("experiment").annotate(Count("pk")))
 
 
-def _progress(row: Mapping[str, Any], now: datetime) -> Progress:
-    ran_for = (now - row["began_at"]).total_seconds() if row["began_at"] else 0.0
+def _progress(tallies: Sequence[Tally], *, recent: int, now: datetime) -> Progress:
+    def counted(*, status: str, too_long: bool | None = None) -> int:
+        return sum(
+            each.total
+            for each in tallies
+            if each.status == status and too_long in (None, each.stop_reason == TOO_LONG)
+        )
+
+    began_at = min((each.began_at for each in tallies if each.began_at), default=None)
+    ran_for = (now - began_at).total_seconds() if began_at else 0.0
     return Progress(
-        total=row["total"],
-        arms=row["arms"],
-        completed=row["completed"],
-        too_long=row["too_long_count"],
-        failed=row["failed"],
-        cancelled=row["cancelled"],
-        running=row["running"],
-        cost=row["last_cost"] + row["cost_before"],
-        judge_cost=row["judging"],
-        unpriced=row["unpriced"],
-        recent=row["recent"],
+        total=sum(each.total for each in tallies),
+        arms=len({each.arm for each in tallies}),
+        completed=counted(status=Rollout.Status.COMPLETED),
+        too_long=counted(status=Rollout.Status.FAILED, too_long=True),
+        failed=counted(status=Rollout.Status.FAILED, too_long=False),
+        cancelled=counted(status=Rollout.Status.CANCELLED),
+        running=counted(status=Rollout.Status.RUNNING),
+        cost=sum((each.cost + each.earlier_cost for each in tallies), Decimal(0)),
+        judge_cost=sum((each.judge_cost for each in tallies), Decimal(0)),
+        unpriced=sum(each.unknown for each in tallies),
+        recent=recent,
         recent_seconds=min(ran_for, _RECENT.total_seconds()),
-        began_at=row["began_at"],
-        last_ended_at=row["last_ended_at"],
-        process_sandbox=row["process_sandbox"],
+        began_at=began_at,
+        last_ended_at=max((each.ended_at for each in tallies if each.ended_at), default=None),
+        process_sandbox=sum(each.total for each in tallies if each.sandbox_backend == "process"),
     )

@@ -2,7 +2,7 @@
 
 Reading a hundred thousand rollouts takes a part of a second, asking whether one of them changed takes a few
 milliseconds and no row: counts by status and the last end, from an index. So pages ask that, and read again only
-where something did.
+where something did, and then only what ended since: a rollout that ended does not change any more.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock, RLock
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
 from django.db.models import Count, Max
 
-from ..models import Arm, Experiment, Rollout
-from .frame import Frame, example_values, load
+from ..models import Arm, Experiment
+from .frame import Frame, example_values, load, renewed
 from .measures import MEASURES, Measure
 from .metadata import Key, metadata_keys
+from .tally import Tally, tally
 
 T = TypeVar("T")
 
+_EXAMPLES, _METADATA_KEYS, _METADATA = "examples", "metadata keys", "metadata"
 _KEPT = 8
 _KEPT_ROLLOUTS = 1_000_000
 _KEPT_RESULTS = 300
@@ -43,13 +47,26 @@ _USUAL = (
 """The measures of the experiment page and of most figures: read together, since a query of its own costs more."""
 
 
-class Snapshot:
-    """What pages read of one experiment. All of it is read when it is first asked for, and once."""
+@dataclass(frozen=True)
+class State:
+    """What tells whether anything changed. `total` counts the rollouts, `files` names what was imported."""
 
-    def __init__(self, experiment: Experiment, *, version: str) -> None:
+    version: str
+    total: int
+    files: str
+
+
+class Snapshot:
+    """What pages read of one experiment. All of it is read when it is first asked for, and once.
+
+    `before` is an earlier one, whose rollouts need not be read again where they had ended.
+    """
+
+    def __init__(self, experiment: Experiment, *, state: State, before: Snapshot | None = None) -> None:
         self.experiment = experiment
-        self.version = version
+        self.state = state
         self.arms: tuple[Arm, ...] = tuple(experiment.arms.order_by("position"))
+        self._before = before
         self._frame: Frame | None = None
         self._measures: dict[str, Measure] = {name: MEASURES[name] for name in _USUAL}
         self._remembered: dict[Hashable, Any] = {}
@@ -58,26 +75,53 @@ class Snapshot:
     def __len__(self) -> int:
         return 0 if self._frame is None else len(self._frame)
 
+    @property
+    def version(self) -> str:
+        """Another one whenever a rollout begins, ends or goes away, and when files are imported again."""
+        return self.state.version
+
+    @property
+    def latest_read(self) -> Snapshot | None:
+        """This one, where its rollouts were read, or the one before it."""
+        return self if self._frame is not None else self._before
+
     def frame(self, measures: Iterable[Measure] = ()) -> Frame:
         """All rollouts, with at least these measures and those that most pages need."""
         asked = {measure.name: measure for measure in measures}
         with self._lock:
+            if self._frame is None:
+                self._frame, self._before = self._renewed(), None
             if self._frame is None or not asked.keys() <= self._frame.columns.keys():
                 self._measures = {**self._measures, **asked}
                 self._frame = load([arm.pk for arm in self.arms], measures=list(self._measures.values()))
             return self._frame
 
+    def _renewed(self) -> Frame | None:
+        """The frame of the snapshot before, brought up to date; None where that cannot be done."""
+        before = self._before
+        if before is None or before._frame is None:
+            return None
+        if (before.state.total, before.state.files) != (self.state.total, self.state.files):
+            return None
+        frame, measures = before._frame, before._measures  # in this order: measures are told before they are read
+        found = renewed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
+        if found is not None:
+            self._measures = measures
+            known = dict(before._remembered)  # a copy: its readers may be adding to it
+            self._remembered |= {key: known[key] for key in known if _is_of_examples(key)}  # they stay the same
+        return found
+
     def examples(self) -> list[int]:
         """The ids of its examples, ascending."""
-        return self.remembered("examples", lambda: [int(found) for found in np.unique(self.frame()["example"])])
+        return self.remembered(_EXAMPLES, lambda: [int(found) for found in np.unique(self.frame()["example"])])
 
     def metadata_keys(self) -> tuple[Key, ...]:
         """The keys of its examples' metadata by which rollouts can be grouped."""
-        return self.remembered("metadata keys", lambda: metadata_keys(self.examples()))
+        return self.remembered(_METADATA_KEYS, lambda: metadata_keys(self.examples()))
 
     def metadata(self, key: str) -> dict[int, Any]:
         """Example → its metadata under this key."""
-        return self.remembered(("metadata", key), lambda: example_values(self.examples(), key))
+        return self.remembered((_METADATA, key), lambda: example_values(self.examples(), key))
 
     def metrics(self) -> tuple[str, ...]:
         """The names of the numbers that its environments' scoring gives beside the reward."""
@@ -85,7 +129,11 @@ class Snapshot:
 
     def stop_reasons(self) -> tuple[str, ...]:
         """Those that its rollouts have, sorted."""
-        return self.remembered("stop reasons", lambda: _stop_reasons(self.experiment))
+        return tuple(sorted({each.stop_reason for each in self.tallies()} - {""}))
+
+    def tallies(self) -> list[Tally]:
+        """All rollouts, counted and summed by how they stand."""
+        return self.remembered("tallies", lambda: tally([self.experiment]))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` made of this snapshot when it was first asked for under this key.
@@ -107,11 +155,12 @@ _lock = Lock()
 
 def snapshot(experiment: Experiment) -> Snapshot:
     """The experiment as it is now: from before where nothing changed. One query that reads an index."""
-    version = _version(experiment)
+    state = _state(experiment)
     with _lock:
         found = _snapshots.get(experiment.pk)
-        if found is None or found.version != version:
-            found = _snapshots[experiment.pk] = Snapshot(experiment, version=version)
+        if found is None or found.state != state:
+            before = found.latest_read if found is not None else None
+            found = _snapshots[experiment.pk] = Snapshot(experiment, state=state, before=before)
         _snapshots.move_to_end(experiment.pk)
         _forget_oldest()
     return found
@@ -130,12 +179,23 @@ def _forget_oldest() -> None:
         _snapshots.popitem(last=False)
 
 
-def _version(experiment: Experiment) -> str:
-    """Changes whenever a rollout begins, ends or goes away, and when files are imported again."""
+def _state(experiment: Experiment) -> State:
     states = experiment.rollouts().values_list("status").order_by("status")
     counts = list(states.annotate(Count("id"), Max("finished_at")))
-    known = repr((counts, experiment.cancelled_at, experiment.sources))
-    return hashlib.sha256(known.encode()).hexdigest()[:16]
+    files = repr(experiment.sources)
+    known = repr((counts, experiment.cancelled_at, files))
+    version = hashlib.sha256(known.encode()).hexdigest()[:16]
+    return State(version=version, total=sum(count for _, count, _ in counts), files=files)
+
+
+def _unfinished(experiment: Experiment) -> list[int]:
+    """The ids of the rollouts that have not ended: one row, since a hundred thousand rows take their time."""
+    found = experiment.rollouts().unfinished().aggregate(ids=ArrayAgg("pk", default=[]))
+    return list(found["ids"])
+
+
+def _is_of_examples(key: Hashable) -> bool:
+    return key in (_EXAMPLES, _METADATA_KEYS) or (isinstance(key, tuple) and key[0] == _METADATA)
 
 
 def _metrics(arms: Sequence[int]) -> tuple[str, ...]:
@@ -152,8 +212,3 @@ def _metrics(arms: Sequence[int]) -> tuple[str, ...]:
     with connection.cursor() as cursor:
         cursor.execute(statement, [list(arms)])
         return tuple(key for (key,) in cursor.fetchall())
-
-
-def _stop_reasons(experiment: Experiment) -> tuple[str, ...]:
-    found = Rollout.objects.filter(experiment=experiment).exclude(stop_reason="")
-    return tuple(sorted(set(found.order_by().values_list("stop_reason", flat=True).distinct())))

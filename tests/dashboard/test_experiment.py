@@ -65,7 +65,7 @@ def test_before_the_first_reward_it_says_so(reader, queued):
 
 def test_it_polls_while_unfinished_and_stops(reader, queued, played):
     other = make_experiment(name="under way")
-    assert 'hx-trigger="every 2s"' in html(reader, other.get_absolute_url())
+    assert 'hx-trigger="every 1s"' in html(reader, other.get_absolute_url())
     assert "hx-trigger" not in html(reader, played.get_absolute_url())
 
 
@@ -97,7 +97,7 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
         name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
     )
     for experiment in (played, larger):
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(9):
             reader.get(experiment.get_absolute_url())
     with django_assert_num_queries(4):  # session, user, experiment, and whether anything changed
         reader.get(played.get_absolute_url())
