@@ -11,7 +11,7 @@ from typing import Any
 
 from .behaviour_tables import Number, Row, Table
 from .figures.chart import Series
-from .figures.look import PATTERN_WORDS, PATTERNS, colour, frame, pattern, plain
+from .figures.look import PATTERN_WORDS, PATTERNS, colour, filled, frame, pattern, plain
 from .figures.plots import LegendEntry
 
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": "."}
@@ -73,7 +73,7 @@ def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
                 **_heights(rows, place),
                 "name": plain(each.name),
                 "x": [groups.index(row.arm.group) for row in rows],
-                "marker": {"color": colour(each), "pattern": {"shape": pattern(each), "solidity": 0.3}},
+                "marker": {"color": colour(each), "pattern": filled(each)},
             }
         )
     share = {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.5}

@@ -16,7 +16,7 @@ from rlm_runs.aggregates.fronts import FrontPlace
 from rlm_runs.statistics import Interval
 
 from .comparing import NamedArm, shortened
-from .figures.look import SURFACE, plain
+from .figures.look import SURFACE, plain, titled
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
@@ -192,7 +192,7 @@ def _limits(interval: Interval) -> str:
 def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval]) -> dict[str, Any]:
     """A line per arm, A on top; the axis holds all intervals, and 0."""
     names = [plain(arm.name) for arm in arms]
-    axis = {"title": {"text": title, "standoff": 8}, "range": _range(around), **_LINES}
+    axis = titled({"title": {"text": title}, "range": _range(around), **_LINES})
     lines = {
         "type": "category",
         "categoryorder": "array",
@@ -209,7 +209,7 @@ def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval])
 def _front_layout(reward: MeasureRow, price: MeasureRow) -> dict[str, Any]:
     def axis(row: MeasureRow, title: str) -> dict[str, Any]:
         around = [mean for mean in row.means if mean is not None]
-        return {"title": {"text": title, "standoff": 8}, "range": _range(around), **_LINES}
+        return titled({"title": {"text": title}, "range": _range(around), **_LINES})
 
     return {
         **_LAYOUT,
@@ -231,6 +231,7 @@ _LINES: dict[str, Any] = {
     "zerolinecolor": "var(--soft)",
     "fixedrange": True,
     "automargin": True,
+    "ticklabelstandoff": 4,
 }
 _LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 16, "t": 8, "b": 8},

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from html import escape
 
 from rlm_runs.models.texts import unescape
+from rlm_runs.statistics import Interval
 
 DASH = "–"
+_LOPSIDED = 0.75
+"""An interval of which one arm is shorter than this much of the other is told by its limits."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -127,6 +131,19 @@ def measured(number: float, unit: str, *, is_score: bool = False) -> str:
     if is_score:
         return f"{number:.2f}"
     return count(number) if unit == "tokens" else mean(number)
+
+
+def spread(interval: Interval, say: Callable[[float], str]) -> str:
+    """± 0.05, or [0.01, 0.21] where the interval is lopsided: a ± would reach where it does not, and below zero.
+
+    "" where the values say nothing of spread. `say` writes a number as that of the mean is written.
+    """
+    low, high, half_width = interval.low, interval.high, interval.half_width
+    if low is None or high is None or half_width is None:
+        return ""
+    if min(interval.mean - low, high - interval.mean) >= _LOPSIDED * half_width:
+        return f"± {say(half_width)}"
+    return f"[{say(low)}, {say(high)}]"
 
 
 def probability(p: float) -> str:

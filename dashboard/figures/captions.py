@@ -25,7 +25,8 @@ _OTHERWISE = {
 _SHOWN = {
     "bars": "Bars are means, whiskers 95 % intervals.",
     "stack": "Bars are means, from the axis: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
-    "line": "Marks are means of bins, at the mean of what is in them; whiskers are 95 % intervals.",
+    "line": "Marks are means of bins, at the mean of what is in them, the series a little apart; "
+    "whiskers are 95 % intervals.",
     "curve": "Lines are rolling means over neighbouring examples, bands 95 % intervals point by point.",
     "dots": "Each mark is a rollout, those of the series a little apart; the table has the means of bins.",
     "tradeoff": "Marks are means, whiskers 95 % intervals both ways.",

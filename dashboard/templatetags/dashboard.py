@@ -142,15 +142,16 @@ def reward(value: float | None) -> SafeString:
 
 @register.simple_tag
 def interval(found: Any) -> SafeString:
-    """0.14 ± 0.05, its bounds and its method on hover."""
+    """0.14 ± 0.05, or 0.04 [0.01, 0.21] of a lopsided one; its bounds and its method on hover."""
     if found is None:
         return _NONE_SCORED
-    if found.half_width is None:
+    spread = formatting.spread(found, "{:.2f}".format)
+    if not spread:
         return format_html('<span title="{}">{}</span>', found.method, formatting.score(found.mean))
     title = f"{found.mean:.4g}, 95 % interval {found.low:.3g} to {found.high:.3g} ({found.method}), n {found.n}"
     return format_html(
-        '<span title="{}">{} <span class="pm">± {}</span></span>',
-        *(title, f"{found.mean:.2f}", f"{found.half_width:.2f}"),
+        '<span title="{}">{} <span class="pm">{}</span></span>',
+        *(title, f"{found.mean:.2f}", spread),
     )
 
 

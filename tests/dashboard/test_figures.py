@@ -58,7 +58,7 @@ def plotted(*points, **kwargs):
 
 def test_a_bar_per_point_with_its_interval_and_its_colour():
     llm, rlm = plotted(SOME, OTHER)["data"]
-    assert (llm["y"], rlm["y"]) == ([1 / 23], [0.14])
+    assert (llm["y"], rlm["y"]) == ([pytest.approx(1 / 23, rel=1e-5)], [0.14])
     assert rlm["error_y"]["array"][0] == pytest.approx(0.2619 - 0.14, abs=1e-4)
     assert rlm["error_y"]["arrayminus"][0] == pytest.approx(0.14 - 0.0695, abs=1e-4)
     assert (llm["marker"]["color"], rlm["marker"]["color"]) == ("var(--llm)", "var(--rlm)")

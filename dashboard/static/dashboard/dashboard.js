@@ -31,23 +31,28 @@
   // Bars whose names do not fit side by side lie down, one group under the other.
   function laidOut(panel, width) {
     const axis = panel.layout.xaxis;
-    if (axis.type !== "category" || !axis.ticktext.length) return panel;
+    if (!axis.ticktext || !axis.ticktext.length) return panel;
     const longest = Math.max(...axis.ticktext.flatMap((text) => text.split("<br>")).map((line) => line.length));
     const groups = axis.ticktext.length;
     const bars = new Set(panel.data.map((trace) => trace.offsetgroup || trace.name)).size;
     if ((width - 72) / groups >= Math.min(longest * 6.6 + 8, 220) && (width - 72) / groups >= bars * 7) return panel;
-    const names = axis.ticktext.map((text) => (width > 700 ? text.replaceAll("<br>", " · ") : shortened(text, width)));
+    // Names on one line where that leaves most of the width to the bars.
+    const most = width > 700 ? Math.floor(width / 18) : Math.max(14, Math.floor(width / 20));
+    const names = axis.ticktext.map((text) => {
+      const line = text.replaceAll("<br>", " · ");
+      return width > 700 && line.length <= most ? line : shortened(text, most);
+    });
     const lines = Math.max(...names.map((text) => text.split("<br>").length));
     const data = panel.data.map(({ x, y, error_y: error, ...rest }) => ({ ...rest, x: y, y: x, error_x: error, orientation: "h" }));
+    const shapes = (panel.layout.shapes || []).map(({ xref, x0, x1, y0, y1, ...rest }) => ({ ...rest, yref: xref, x0: y0, x1: y1, y0: x0, y1: x1 }));
     const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
     return {
       ...panel, data,
-      layout: { ...panel.layout, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
+      layout: { ...panel.layout, shapes, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
         height: 64 + groups * Math.max(lines * 15 + 8, bars * 14 + 12) },
     };
   }
-  function shortened(text, width) {
-    const most = Math.max(14, Math.floor(width / 20));
+  function shortened(text, most) {
     return text.split("<br>").map((line) => (line.length > most ? `${line.slice(0, most - 1)}…` : line)).join("<br>");
   }
   function placeFor(box, at) {
@@ -81,9 +86,16 @@
     title.textContent = figure.panels.length > 1 ? panel.title : "";
     title.hidden = !title.textContent;
     const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth);
+    for (const trace of data) if (Array.isArray(trace.customdata)) trace.customdata = trace.customdata.map(inLines);
     Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true }).then(() => {
       if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
     });
+  }
+  // The words of a hover, the first line bold: they come as plain lines.
+  function inLines(own) {
+    if (!Array.isArray(own) || !own[1].includes("\n")) return own;
+    const [first, ...rest] = own[1].split("\n");
+    return [own[0], [`<b>${first}</b>`, ...rest].join("<br>")];
   }
   // The rollouts behind a bar or mark: its own filter, or its trace's with the number of its example.
   function openRollouts(point, rollouts) {
