@@ -16,7 +16,7 @@ from rlm_runs.aggregates.fronts import FrontPlace
 from rlm_runs.statistics import Interval
 
 from .comparing import NamedArm, shortened
-from .figures.look import SURFACE, plain, titled
+from .figures.look import OTHER_MARK, SCAFFOLD_MARKS, SURFACE, plain, titled
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
@@ -103,6 +103,7 @@ def _plot(
                 "name": f"{mark.arm.letter} {visible(shortened(mark.arm.title, most=40))}",
                 "colour": mark.colour,
                 "pattern": "",
+                "mark": SCAFFOLD_MARKS.get(mark.arm.arm.scaffold, OTHER_MARK),
             }
             for mark in marks
         ],

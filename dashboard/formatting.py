@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from html import escape
 
@@ -66,6 +66,17 @@ def significant(number: float | None) -> str:
         return f"{number:,.0f}".replace("-", "−")
     text = f"{number:.4g}" if abs(number) >= 1e-4 or number == 0 else f"{number:.1e}"
     return text.replace("-", "−")
+
+
+def alike(numbers: Sequence[float | None]) -> list[str]:
+    """Numbers of one kind to the same decimals, as many as the largest deserves: 0.043, 0.008, 0.210.
+
+    Four digits that count, three below 1, so that limits near 0 do not pretend to be known to the millionth.
+    """
+    largest = max((abs(number) for number in numbers if number is not None), default=0.0)
+    order = math.floor(math.log10(largest)) if largest else 0
+    places = max(0, (3 if largest >= 1 else 2) - order) if largest else 0
+    return [DASH if number is None else f"{number:,.{places}f}".replace("-", "−") for number in numbers]
 
 
 def dollars(cost: Decimal | None) -> str:

@@ -18,6 +18,8 @@ PATTERNS = ("", "/", "x", ".", "-", "+", "\\", "|")
 PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred", "gridded", "striped back", "upright")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _SCAFFOLD_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
+SCAFFOLD_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
+OTHER_MARK = "◆"
 SYMBOLS = (
     "circle",
     "square",
@@ -67,6 +69,13 @@ def symbol(series: Series) -> str:
         return SYMBOLS[series.number % len(SYMBOLS)]
     own = _SCAFFOLD_SYMBOLS.get(series.scaffold, "diamond")
     return own + ("-open" if series.number % 2 else "")
+
+
+def series_mark(series: Series) -> str:
+    """Its mark as a character: a scaffold's own, of others one after the other."""
+    if series.scaffold:
+        return SCAFFOLD_MARKS.get(series.scaffold, OTHER_MARK)
+    return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def plain(name: str) -> str:

@@ -28,6 +28,7 @@ from .look import (
     frame,
     pattern,
     plain,
+    series_mark,
     symbol,
 )
 
@@ -105,15 +106,11 @@ def legend(chart: Chart) -> tuple[LegendEntry, ...]:
     """What colours and patterns stand for, in words where a pattern does."""
     return tuple(
         LegendEntry(
-            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each)
+            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
         )
         for each in chart.series
         if each.name
     )
-
-
-def _mark(series: Series) -> str:
-    return "" if series.scaffold else SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
@@ -124,6 +121,14 @@ def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
         LegendEntry("", value.label, "", mark=SYMBOL_MARKS[at % len(SYMBOL_MARKS)])
         for at, value in enumerate(chart.groups)
     )
+
+
+def shades(chart: Chart) -> tuple[tuple[str, float], ...]:
+    """What the shades of a breakdown stand for, the darkest first, each with how opaque it is; empty for other
+    figures.
+    """
+    points = [point for panel in chart.panels if panel.form == "stack" for point in panel.points]
+    return tuple(zip(dict.fromkeys(point.measure for point in points), _SHADES, strict=False))
 
 
 def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
@@ -203,7 +208,12 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "y": [_rounded(mean - panel.base) for mean in means],
                 "base": panel.base,
                 "error_y": _error(known),
-                "marker": {"color": colour(series), "pattern": filled(series)},
+                # With a line a bar of no height is a stroke in its colour, and no whisker of nobody's.
+                "marker": {
+                    "color": colour(series),
+                    "pattern": filled(series),
+                    "line": {"color": colour(series), "width": 1.5},
+                },
                 "customdata": [_custom(point) for point in known],
                 "hovertemplate": _HOVER,
             }
