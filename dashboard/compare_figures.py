@@ -102,7 +102,6 @@ def _plot(
             {
                 "name": f"{mark.arm.letter} {visible(shortened(mark.arm.title, most=40))}",
                 "colour": mark.colour,
-                "pattern": "",
                 "mark": SCAFFOLD_MARKS.get(mark.arm.arm.scaffold, OTHER_MARK),
             }
             for mark in marks
@@ -164,7 +163,9 @@ def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
     }
     if up:
         letters = [mark.arm.letter for mark in marks]
-        trace |= {"error_y": _spread(up), "text": letters, "textposition": "top right"}
+        # To either side in turn, so that of two marks that lie close both have their letter.
+        sides = [("top right", "bottom left")[at % 2] for at in range(len(marks))]
+        trace |= {"error_y": _spread(up), "text": letters, "textposition": sides}
     return trace
 
 

@@ -146,8 +146,9 @@ def _that_vary(
         return frame
     shown = [value.label for value, is_shown in zip(panels.values, varies, strict=True) if is_shown]
     left = len(varies) - len(shown)
-    only = f"This is {shown[0]} only: " if len(shown) == 1 else ""
-    notes.append(f"{only}{left} more {'panel' if left == 1 else 'panels'} would have one {by.title} each.")
+    only = f"Shown is {shown[0]}; " if len(shown) == 1 else ""
+    panels_left = "1 more panel" if left == 1 else f"{left} more panels"
+    notes.append(f"{only}{panels_left}, in which {by.title} does not vary, would tell nothing of it.")
     return frame.where(np.isin(panels.codes, np.flatnonzero(varies)))
 
 

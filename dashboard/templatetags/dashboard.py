@@ -105,7 +105,7 @@ def mean_exactly(number: float | None, unit: str = "") -> SafeString:
 @register.simple_tag
 def scaffold(key: str, name: str = "") -> SafeString:
     """A scaffold's mark in its colour, with its name."""
-    label = name or (Scaffold(key).label if key in Scaffold.values else key)
+    label = formatting.visible(name or (Scaffold(key).label if key in Scaffold.values else key))
     shown = key if key in SCAFFOLD_MARKS else "other"
     mark = SCAFFOLD_MARKS.get(key, OTHER_MARK)
     return format_html(

@@ -18,6 +18,7 @@ from rlm_runs.aggregates.frame import Outcome
 from rlm_runs.models import Experiment
 
 from .. import figures
+from ..comparing import titled
 from ..figures import Asked, Chart, FigureForm, Spec
 from ..formatting import alike
 from ..sharing import sees_experiment
@@ -181,7 +182,9 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "asked": asked,
         "errors": _errors(form),
         "controls": _controls(snapshot, spec, asked, form),
-        "arms": [(arm, arm.pk in asked.arms) for arm in snapshot.arms],
+        "arms": [
+            (arm, title, arm.pk in asked.arms) for arm, title in zip(snapshot.arms, _titles(snapshot), strict=True)
+        ],
         "rows": [
             {**row, "look": point.series, "numbers": alike((row["mean"], row["low"], row["high"]))}
             for row, point in zip(rows[:_ROWS], chart.points, strict=False)
@@ -206,6 +209,11 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "simulated": chart.simulated,
         **drawn,
     }
+
+
+def _titles(snapshot: Snapshot) -> list[str]:
+    """What each arm is called where one is to be chosen."""
+    return snapshot.remembered("titles", lambda: titled(snapshot.arms))
 
 
 def _errors(form: FigureForm) -> list[str]:
