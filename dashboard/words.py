@@ -14,6 +14,7 @@ from rlm_runs.transcripts import Excerpt, code_of
 from .formatting import plural, probability
 
 _CLEAR = 0.05
+_NAMED = 4
 _SEEN = 0.02
 """A difference that moves by less than this has not moved."""
 
@@ -83,7 +84,17 @@ def in_short(summary: Summary) -> str:
     ]
     found = " and ".join(told) if told else f"none tells an arm from {baseline}"
     beyond = "beyond chance (p < 0.05, corrected for all of them by Holm)"
-    return f"Of {plural(len(made), 'comparison')}, {found} {beyond}."
+    return " ".join([f"Of {plural(len(made), 'comparison')}, {found} {beyond}.", *_named(clear)])
+
+
+def _named(clear: Sequence[Comparison]) -> Iterator[str]:
+    """Which arms are ahead or behind, and where; the first few of each."""
+    for word, is_ahead in (("Ahead", True), ("Behind", False)):
+        found = [each for each in clear if each.paired and (each.paired.mean_difference > 0) == is_ahead]
+        if found:
+            places = [f"{each.name} on {each.group}" for each in found[:_NAMED]]
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield f"{word}: {'; '.join(places)}{more}."
 
 
 def _no_reward(summary: Summary) -> str:

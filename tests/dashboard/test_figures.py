@@ -307,7 +307,10 @@ def test_what_the_articles_bars_hide_is_said_without_a_click():
 
 
 def test_in_short_it_counts_what_is_beyond_chance():
-    assert "1 is ahead of the LLM beyond chance" in words.in_short(compared(paired(9, 0, 41)))
+    ahead = words.in_short(compared(paired(9, 0, 41)))
+    assert "1 is ahead of the LLM beyond chance" in ahead
+    assert ahead.endswith("Ahead: RLM on oolong.")
+    assert words.in_short(compared(paired(0, 9, 41))).endswith("Behind: RLM on oolong.")
     assert "none tells an arm from the LLM" in words.in_short(compared(paired(7, 1, 42)))
     assert words.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(ARM,), comparisons=())) == ""
 
