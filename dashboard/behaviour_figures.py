@@ -11,7 +11,7 @@ from typing import Any
 
 from .behaviour_tables import Number, Row, Table
 from .figures.chart import Series
-from .figures.look import PATTERN_WORDS, PATTERNS, colour, frame, pattern, plain
+from .figures.look import PATTERN_WORDS, PATTERNS, colour, filled, frame, pattern, plain, series_mark
 from .figures.plots import LegendEntry
 
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": "."}
@@ -35,7 +35,8 @@ def use_figure(table: Table) -> dict[str, Any]:
         "title": "Sub-calls, cells and answers",
         "caption": "Means per rollout and shares of rollouts, whiskers 95 % intervals.",
         "legend": [
-            {"name": entry.name, "colour": entry.colour, "pattern": entry.pattern} for entry in legend(table)
+            {"name": entry.name, "colour": entry.colour, "pattern": entry.pattern, "mark": entry.mark}
+            for entry in legend(table)
         ],
         "panels": panels,
     }
@@ -44,7 +45,9 @@ def use_figure(table: Table) -> dict[str, Any]:
 def legend(table: Table) -> tuple[LegendEntry, ...]:
     """What colours and patterns stand for, in the order of the arms."""
     return tuple(
-        LegendEntry(each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each))
+        LegendEntry(
+            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
+        )
         for each in dict.fromkeys(_series(table))
     )
 
@@ -73,7 +76,7 @@ def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
                 **_heights(rows, place),
                 "name": plain(each.name),
                 "x": [groups.index(row.arm.group) for row in rows],
-                "marker": {"color": colour(each), "pattern": {"shape": pattern(each), "solidity": 0.3}},
+                "marker": {"color": colour(each), "pattern": filled(each)},
             }
         )
     share = {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.5}

@@ -15,7 +15,7 @@ from rlm_runs.aggregates.behaviour import PARTS, USES, ArmBehaviour, Behaviour, 
 from rlm_runs.failure_modes import FAILURE_MODES
 from rlm_runs.statistics import Interval, wilson
 
-from .formatting import duration, exact, mean, percent
+from .formatting import duration, exact, mean, percent, spread
 
 NO_REASON = "none given"
 _COUNTED = {
@@ -106,14 +106,14 @@ def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored
     return Number(
         interval=found,
         text=percent(found.mean) if use.is_share else mean(found.mean),
-        more="" if found.half_width is None else f"± {_reach(found.half_width, share=use.is_share)}",
+        more=spread(found, _percent if use.is_share else mean),
         title=title,
         query=_of(arm, _COUNTED[unscored], use.term),
     )
 
 
-def _reach(half_width: float, *, share: bool) -> str:
-    return f"{100 * half_width:.0f}" if share else mean(half_width)
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
 
 
 def _limits(found: Interval, *, share: bool) -> str:
@@ -185,11 +185,10 @@ def _time_numbers(found: Times, query: str) -> Iterator[Number]:
             title=f"{seconds:.2f} s, {percent(share)} of the time, {limits}, n {found.n:,}",
             query=query,
         )
-    reach = found.total.half_width
     yield Number(
         interval=found.total,
         text=duration(found.total.mean),
-        more="" if reach is None else f"± {duration(reach)}",
+        more=spread(found.total, duration),
         title=f"{found.total.mean:.2f} s, {_limits(found.total, share=False)}, n {found.n:,}",
         query=query,
     )

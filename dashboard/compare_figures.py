@@ -16,7 +16,7 @@ from rlm_runs.aggregates.fronts import FrontPlace
 from rlm_runs.statistics import Interval
 
 from .comparing import NamedArm, shortened
-from .figures.look import SURFACE, plain
+from .figures.look import OTHER_MARK, SCAFFOLD_MARKS, SURFACE, plain, titled
 from .formatting import probability, signed, visible
 from .measure_cells import in_unit
 
@@ -102,7 +102,7 @@ def _plot(
             {
                 "name": f"{mark.arm.letter} {visible(shortened(mark.arm.title, most=40))}",
                 "colour": mark.colour,
-                "pattern": "",
+                "mark": SCAFFOLD_MARKS.get(mark.arm.arm.scaffold, OTHER_MARK),
             }
             for mark in marks
         ],
@@ -163,7 +163,9 @@ def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
     }
     if up:
         letters = [mark.arm.letter for mark in marks]
-        trace |= {"error_y": _spread(up), "text": letters, "textposition": "top right"}
+        # To either side in turn, so that of two marks that lie close both have their letter.
+        sides = [("top right", "bottom left")[at % 2] for at in range(len(marks))]
+        trace |= {"error_y": _spread(up), "text": letters, "textposition": sides}
     return trace
 
 
@@ -192,7 +194,7 @@ def _limits(interval: Interval) -> str:
 def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval]) -> dict[str, Any]:
     """A line per arm, A on top; the axis holds all intervals, and 0."""
     names = [plain(arm.name) for arm in arms]
-    axis = {"title": {"text": title, "standoff": 8}, "range": _range(around), **_LINES}
+    axis = titled({"title": {"text": title}, "range": _range(around), **_LINES})
     lines = {
         "type": "category",
         "categoryorder": "array",
@@ -209,7 +211,7 @@ def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval])
 def _front_layout(reward: MeasureRow, price: MeasureRow) -> dict[str, Any]:
     def axis(row: MeasureRow, title: str) -> dict[str, Any]:
         around = [mean for mean in row.means if mean is not None]
-        return {"title": {"text": title, "standoff": 8}, "range": _range(around), **_LINES}
+        return titled({"title": {"text": title}, "range": _range(around), **_LINES})
 
     return {
         **_LAYOUT,
@@ -231,6 +233,7 @@ _LINES: dict[str, Any] = {
     "zerolinecolor": "var(--soft)",
     "fixedrange": True,
     "automargin": True,
+    "ticklabelstandoff": 4,
 }
 _LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 16, "t": 8, "b": 8},

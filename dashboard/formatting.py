@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from html import escape
 
 from rlm_runs.models.texts import unescape
+from rlm_runs.statistics import Interval
 
 DASH = "–"
+_LOPSIDED = 0.75
+"""An interval of which one arm is shorter than this much of the other is told by its limits."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -62,6 +66,17 @@ def significant(number: float | None) -> str:
         return f"{number:,.0f}".replace("-", "−")
     text = f"{number:.4g}" if abs(number) >= 1e-4 or number == 0 else f"{number:.1e}"
     return text.replace("-", "−")
+
+
+def alike(numbers: Sequence[float | None]) -> list[str]:
+    """Numbers of one kind to the same decimals, as many as the largest deserves: 0.043, 0.008, 0.210.
+
+    Four digits that count, three below 1, so that limits near 0 do not pretend to be known to the millionth.
+    """
+    largest = max((abs(number) for number in numbers if number is not None), default=0.0)
+    order = math.floor(math.log10(largest)) if largest else 0
+    places = max(0, (3 if largest >= 1 else 2) - order) if largest else 0
+    return [DASH if number is None else f"{number:,.{places}f}".replace("-", "−") for number in numbers]
 
 
 def dollars(cost: Decimal | None) -> str:
@@ -127,6 +142,19 @@ def measured(number: float, unit: str, *, is_score: bool = False) -> str:
     if is_score:
         return f"{number:.2f}"
     return count(number) if unit == "tokens" else mean(number)
+
+
+def spread(interval: Interval, say: Callable[[float], str]) -> str:
+    """± 0.05, or [0.01, 0.21] where the interval is lopsided: a ± would reach where it does not, and below zero.
+
+    "" where the values say nothing of spread. `say` writes a number as that of the mean is written.
+    """
+    low, high, half_width = interval.low, interval.high, interval.half_width
+    if low is None or high is None or half_width is None:
+        return ""
+    if min(interval.mean - low, high - interval.mean) >= _LOPSIDED * half_width:
+        return f"± {say(half_width)}"
+    return f"[{say(low)}, {say(high)}]"
 
 
 def probability(p: float) -> str:

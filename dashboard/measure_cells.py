@@ -14,7 +14,7 @@ from rlm_runs.aggregates.comparison import MeasureRow, SideBySide
 from rlm_runs.aggregates.measures import Measure
 from rlm_runs.statistics import Interval, Paired
 
-from .formatting import measured, probability
+from .formatting import measured, probability, spread
 
 _CLEAR = 0.05
 _MOST_EXACT = 160
@@ -52,14 +52,14 @@ class MeasureCells:
     def _mean(self, measure: Measure, mean: Interval | None) -> str | SafeString:
         if mean is None:
             return _NOTHING
-        half = "" if mean.half_width is None else f" ± {in_words(mean.half_width, measure)}"
         shown = in_words(mean.mean, measure)
+        reach = spread(mean, lambda number: in_words(number, measure))
         if self.is_brief:
-            return shown + half
+            return f"{shown} {reach}".rstrip()
         limits = "" if mean.low is None or mean.high is None else f", 95 % {mean.low:.4g} to {mean.high:.4g}"
         return format_html(
-            '<span title="{}">{}<span class="pm">{}</span></span>',
-            *(f"{mean.mean:.6g}{limits} ({mean.method}), n {mean.n}", shown, half),
+            '<span title="{}">{} <span class="pm">{}</span></span>',
+            *(f"{mean.mean:.6g}{limits} ({mean.method}), n {mean.n}", shown, reach),
         )
 
     def _difference(self, measure: Measure, pair: Paired | None, adjusted: float | None) -> str | SafeString:

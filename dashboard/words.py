@@ -14,6 +14,7 @@ from rlm_runs.transcripts import Excerpt, code_of
 from .formatting import plural, probability
 
 _CLEAR = 0.05
+_NAMED = 4
 _SEEN = 0.02
 """A difference that moves by less than this has not moved."""
 
@@ -23,6 +24,7 @@ class Verdict:
     """One arm against its baseline: `relation` stands between their names, `evidence` after them.
 
     `otherwise` says what the comparison would be with the switch the other way, `price` what the arm took more.
+    `is_apart` where no example has a reward in both, whatever the switch says.
     """
 
     arm: ArmSummary
@@ -31,6 +33,7 @@ class Verdict:
     baseline_name: str
     relation: str
     is_clear: bool
+    is_apart: bool
     evidence: str
     otherwise: str
     price: str
@@ -38,10 +41,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class GroupVerdicts:
-    """The verdicts on one environment with its settings."""
+    """The verdicts on one environment with its settings; those of which there is nothing to say stand `apart`."""
 
     group: str
     verdicts: tuple[Verdict, ...]
+    apart: tuple[Verdict, ...] = ()
 
 
 def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
@@ -49,15 +53,22 @@ def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
     order = {arm.pk: position for position, arm in enumerate(summary.arms)}
     comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
     groups = [
-        GroupVerdicts(group=group, verdicts=tuple(_verdict(each, summary) for each in found))
+        _of_group(group, [_verdict(each, summary) for each in found])
         for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
     ]
     first = {each.group: order[each.arm.pk] for each in reversed(comparisons)}
     return tuple(sorted(groups, key=lambda found: first[found.group]))
 
 
+def _of_group(group: str, verdicts: Sequence[Verdict]) -> GroupVerdicts:
+    told = tuple(each for each in verdicts if not each.is_apart)
+    return GroupVerdicts(group=group, verdicts=told, apart=tuple(each for each in verdicts if each.is_apart))
+
+
 def in_short(summary: Summary) -> str:
     """How many comparisons say something beyond chance; empty where there are none."""
+    if all(arm.reward is None for arm in summary.arms):
+        return _no_reward(summary)
     made = [each for each in summary.comparisons if each.paired is not None]
     if not made:
         return ""
@@ -66,10 +77,35 @@ def in_short(summary: Summary) -> str:
     baseline = "the LLM" if are_llms else "the first arm of its environment"
     ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
     behind = len(clear) - ahead
-    told = [f"{number} {word} {baseline}" for number, word in ((ahead, "ahead of"), (behind, "behind")) if number]
+    told = [
+        f"{number} {'is' if number == 1 else 'are'} {word} {baseline}"
+        for number, word in ((ahead, "ahead of"), (behind, "behind"))
+        if number
+    ]
     found = " and ".join(told) if told else f"none tells an arm from {baseline}"
     beyond = "beyond chance (p < 0.05, corrected for all of them by Holm)"
-    return f"Of {plural(len(made), 'comparison')}, {found} {beyond}."
+    return " ".join([f"Of {plural(len(made), 'comparison')}, {found} {beyond}.", *_named(clear)])
+
+
+def _named(clear: Sequence[Comparison]) -> Iterator[str]:
+    """Which arms are ahead or behind, and where; the first few of each."""
+    for word, is_ahead in (("Ahead", True), ("Behind", False)):
+        found = [each for each in clear if each.paired and (each.paired.mean_difference > 0) == is_ahead]
+        if found:
+            places = [f"{each.name} on {each.group}" for each in found[:_NAMED]]
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield f"{word}: {'; '.join(places)}{more}."
+
+
+def _no_reward(summary: Summary) -> str:
+    """Why there is nothing to compare yet, or ever."""
+    kinds = {"too_long": "too long", "unjudged": "unjudged", "failed": "failed", "cancelled": "cancelled"}
+    counts = {name: sum(getattr(arm.left_out, name) for arm in summary.arms) for name in (*kinds, "unfinished")}
+    told = [f"{counts[name]:,} {word}" for name, word in kinds.items() if counts[name]]
+    told += [f"{counts['unfinished']:,} to go"] if counts["unfinished"] else []
+    if not told:
+        return ""
+    return f"No rollout has a reward{' yet' if counts['unfinished'] else ''}: {', '.join(told)}."
 
 
 def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
@@ -81,6 +117,7 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         baseline_name=comparison.baseline_name,
         relation=_relation(comparison),
         is_clear=comparison.p is not None and comparison.p < _CLEAR,
+        is_apart=comparison.paired is None and comparison.otherwise is None,
         evidence="; ".join(_evidence(comparison, made=made)),
         otherwise=_otherwise(comparison, summary.unscored),
         price=_price(comparison),

@@ -6,7 +6,7 @@ from .asked import Asked, FigureForm, opening, title
 from .build import chart
 from .captions import caption
 from .chart import Chart
-from .plots import legend, plotted, shapes
+from .plots import legend, plotted, shades, shapes
 from .specs import FIGURES, Entry, Part, Spec, entries
 from .tables import COLUMNS, as_csv, rows
 
@@ -27,6 +27,7 @@ __all__ = [
     "opening",
     "plotted",
     "rows",
+    "shades",
     "shapes",
     "title",
 ]

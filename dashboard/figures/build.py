@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rlm_runs.aggregates import Snapshot, Unscored
 from rlm_runs.aggregates.dimensions import (
+    METADATA,
     Dimension,
     Grouping,
     Level,
@@ -92,8 +93,9 @@ def _slice(snapshot: Snapshot, asked: Asked, notes: list[str]) -> _Sliced:
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
         needed.append(stop_reason(snapshot))
-    frame = _narrowed(snapshot, asked, snapshot.frame(needed))
     by, series, facet = _dimensions(snapshot, asked)
+    frame = _narrowed(snapshot, asked, snapshot.frame(needed))
+    frame = _that_vary(snapshot, asked, frame, by=by, facet=facet, notes=notes)
     by_codes = grouped(snapshot, by, frame=frame, bins=asked.bins)
     series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
     if len(facet_codes.values) > MOST_FACETS:
@@ -128,6 +130,26 @@ def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
         chosen = [at for at, value in enumerate(found.values) if value.label in labels]
         frame = frame.where(np.isin(found.codes, chosen))
     return frame
+
+
+def _that_vary(
+    snapshot: Snapshot, asked: Asked, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
+) -> Frame:
+    """The panels in which the setting varies that the figure is by, where there are such: others tell nothing
+    of it.
+    """
+    if not asked.by.startswith(("set.", METADATA)):
+        return frame
+    panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
+    varies = [len(np.unique(values.codes[panels.codes == at])) > 1 for at in range(len(panels.values))]
+    if all(varies) or not any(varies):
+        return frame
+    shown = [value.label for value, is_shown in zip(panels.values, varies, strict=True) if is_shown]
+    left = len(varies) - len(shown)
+    only = f"Shown is {shown[0]}; " if len(shown) == 1 else ""
+    panels_left = "1 more panel" if left == 1 else f"{left} more panels"
+    notes.append(f"{only}{panels_left}, in which {by.title} does not vary, would tell nothing of it.")
+    return frame.where(np.isin(panels.codes, np.flatnonzero(varies)))
 
 
 def _dimensions(snapshot: Snapshot, asked: Asked) -> tuple[Dimension, Dimension, Dimension]:

@@ -17,6 +17,11 @@ _HOW = {
     Unscored.ZERO: "count as reward 0, with the tokens, seconds and dollars that they took",
     Unscored.COMMON: "are left out, and with each its example in every arm",
 }
+_HOW_ONE = {
+    Unscored.EXCLUDE: "is left out",
+    Unscored.ZERO: "counts as reward 0, with the tokens, seconds and dollars that it took",
+    Unscored.COMMON: "is left out, and with it its example in every arm",
+}
 _OTHERWISE = {
     Unscored.EXCLUDE: "Left out",
     Unscored.ZERO: "Counted as zero",
@@ -25,7 +30,8 @@ _OTHERWISE = {
 _SHOWN = {
     "bars": "Bars are means, whiskers 95 % intervals.",
     "stack": "Bars are means, from the axis: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
-    "line": "Marks are means of bins, at the mean of what is in them; whiskers are 95 % intervals.",
+    "line": "Marks are means of bins, at the mean of what is in them, the series a little apart; "
+    "whiskers are 95 % intervals.",
     "curve": "Lines are rolling means over neighbouring examples, bands 95 % intervals point by point.",
     "dots": "Each mark is a rollout, those of the series a little apart; the table has the means of bins.",
     "tradeoff": "Marks are means, whiskers 95 % intervals both ways.",
@@ -43,10 +49,12 @@ def caption(chart: Chart) -> str:
     if any(point.measure == "main-token efficiency" for point in chart.points):
         words.append("An efficiency is taken on the examples that both have.")
     if counts := unscored_words(chart.left_out):
-        words.append(f"{counts} {_HOW[chart.unscored]}.")
+        how = _HOW_ONE if sum(_unscored(chart.left_out)) == 1 else _HOW
+        words.append(f"{counts} {how[chart.unscored]}.")
     words += effects(chart)
     if others := _others(chart.left_out):
-        words.append(f"{others} count in no way.")
+        one = chart.left_out.cancelled + chart.left_out.unfinished == 1
+        words.append(f"{others} {'counts' if one else 'count'} in no way.")
     unknown = max((point.unknown for point in chart.points), default=0)
     if unknown:
         words.append(f"What is not known (of up to {plural(unknown, 'rollout')} in a point) is left out, too.")
@@ -59,7 +67,11 @@ def caption(chart: Chart) -> str:
 
 def unscored_words(left_out: LeftOut) -> str:
     """27 too long and 2 failed; empty of none."""
-    return _listed([(left_out.too_long, "too long"), (left_out.unjudged, "unjudged"), (left_out.failed, "failed")])
+    return _listed(list(zip(_unscored(left_out), ("too long", "unjudged", "failed"), strict=True)))
+
+
+def _unscored(left_out: LeftOut) -> tuple[int, int, int]:
+    return left_out.too_long, left_out.unjudged, left_out.failed
 
 
 def _others(left_out: LeftOut) -> str:

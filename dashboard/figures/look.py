@@ -18,6 +18,8 @@ PATTERNS = ("", "/", "x", ".", "-", "+", "\\", "|")
 PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred", "gridded", "striped back", "upright")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _SCAFFOLD_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
+SCAFFOLD_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
+OTHER_MARK = "◆"
 SYMBOLS = (
     "circle",
     "square",
@@ -51,6 +53,11 @@ def pattern(series: Series) -> str:
     return PATTERNS[number % len(PATTERNS)]
 
 
+def filled(series: Series) -> dict[str, Any]:
+    """Its pattern in the colour of the page over its own, so that a bar stays one of its scaffold."""
+    return {"shape": pattern(series), "fillmode": "overlay", "fgcolor": "var(--paper)", "solidity": 0.3}
+
+
 def dash(series: Series) -> str:
     """What tells lines of the same colour apart."""
     return _DASHES[series.number % len(_DASHES)]
@@ -62,6 +69,13 @@ def symbol(series: Series) -> str:
         return SYMBOLS[series.number % len(SYMBOLS)]
     own = _SCAFFOLD_SYMBOLS.get(series.scaffold, "diamond")
     return own + ("-open" if series.number % 2 else "")
+
+
+def series_mark(series: Series) -> str:
+    """Its mark as a character: a scaffold's own, of others one after the other."""
+    if series.scaffold:
+        return SCAFFOLD_MARKS.get(series.scaffold, OTHER_MARK)
+    return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def plain(name: str) -> str:
@@ -91,16 +105,17 @@ def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any
         "zerolinecolor": "var(--line-strong)",
         "fixedrange": True,
         "automargin": True,
+        "ticklabelstandoff": 4,
     }
     return {
         "height": height,
         "margin": {"l": 56, "r": 8, "t": 8, "b": 32},
         **SURFACE,
-        "xaxis": _titled({**axis, **x}),
-        "yaxis": _titled({**axis, **y}),
+        "xaxis": titled({**axis, **x}),
+        "yaxis": titled({**axis, **y}),
     }
 
 
-def _titled(axis: dict[str, Any]) -> dict[str, Any]:
+def titled(axis: dict[str, Any]) -> dict[str, Any]:
     """Titles of the size of all other words."""
     return {**axis, "title": {"standoff": 8, **axis.get("title", {}), "font": {"size": 12}}}

@@ -14,7 +14,7 @@ from typing import Any
 
 from rlm_runs.statistics import Interval
 
-from ..formatting import count
+from ..formatting import count, significant
 from .chart import Chart, Panel, Point, Series
 from .look import (
     PATTERN_WORDS,
@@ -24,14 +24,16 @@ from .look import (
     colour,
     dash,
     faint,
+    filled,
     frame,
     pattern,
     plain,
+    series_mark,
     symbol,
 )
 
 MOST_POINTS = 480
-_HEAVIEST = 110_000
+_HEAVIEST = 125_000
 """Bytes of all panels together."""
 _BAR = 0.07
 """The widest a bar may be, of the figure's width."""
@@ -42,6 +44,10 @@ _DECADES = 300
 """A logarithmic axis that is shorter than this has room for 2 and 5 between the powers of ten."""
 _APART = 0.03
 """How far marks of different series stand apart that would hide each other."""
+_BESIDE, _BESIDE_ALL = 0.012, 0.06
+"""How far whiskers of neighbouring series stand apart, and those of all together at most, of the axis."""
+_CROWDED = 16
+"""Marks from which on their whiskers are drawn faintly."""
 _SHADES = (1.0, 0.7, 0.45, 0.22)
 """How opaque the four parts of a token bar are, from the bottom up."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
@@ -100,15 +106,11 @@ def legend(chart: Chart) -> tuple[LegendEntry, ...]:
     """What colours and patterns stand for, in words where a pattern does."""
     return tuple(
         LegendEntry(
-            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), _mark(each)
+            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
         )
         for each in chart.series
         if each.name
     )
-
-
-def _mark(series: Series) -> str:
-    return "" if series.scaffold else SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
@@ -121,6 +123,14 @@ def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
     )
 
 
+def shades(chart: Chart) -> tuple[tuple[str, float], ...]:
+    """What the shades of a breakdown stand for, the darkest first, each with how opaque it is; empty for other
+    figures.
+    """
+    points = [point for panel in chart.panels if panel.form == "stack" for point in panel.points]
+    return tuple(zip(dict.fromkeys(point.measure for point in points), _SHADES, strict=False))
+
+
 def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
     makers = {
         "bars": _bars,
@@ -131,7 +141,14 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         "tradeoff": _tradeoff,
     }
     data, x, y = makers[panel.form](chart, panel)
+    nothing = _nothing(panel)
+    if nothing:
+        y = {**y, "range": [0, 1], "showticklabels": False}
     layout = frame(x=x, y={"title": {"text": panel.y}, **y}, height=height)
+    if nothing:
+        layout["annotations"] = [_words_instead(nothing)]
+    if panel.base:
+        layout["shapes"] = [_line_across(panel.base)]
     if panel.form in ("bars", "stack"):
         series = len({point.series for point in panel.points})
         groups = len({point.group for point in panel.points})
@@ -142,6 +159,33 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
             "bargroupgap": 0.08,
         }
     return {"title": plain(panel.title), "form": panel.form, "data": data, "layout": layout}
+
+
+def _nothing(panel: Panel) -> str:
+    """Why a panel is empty, in words; "" where it is not."""
+    if not panel.points or panel.curves or any(point.value for point in panel.points):
+        return ""
+    if panel.y.endswith("$") and all(point.counted for point in panel.points):
+        return "unpriced: nothing tells what these rollouts cost"
+    reasons = [point.why for point in panel.points if point.why]
+    return max(reasons, key=reasons.count, default="nothing is known")
+
+
+def _words_instead(text: str) -> dict[str, Any]:
+    return {
+        "text": text,
+        "showarrow": False,
+        "font": {"color": "var(--soft)", "size": 14},
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.5,
+        "y": 0.5,
+    }
+
+
+def _line_across(y: float) -> dict[str, Any]:
+    line = {"color": "var(--soft)", "width": 1}
+    return {"type": "line", "layer": "below", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
 
 
 def _by_series(panel: Panel) -> dict[Series, list[Point]]:
@@ -161,10 +205,15 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "type": "bar",
                 "name": plain(series.name),
                 "x": [plain(point.group) for point in known],
-                "y": [mean - panel.base for mean in means],
+                "y": [_rounded(mean - panel.base) for mean in means],
                 "base": panel.base,
                 "error_y": _error(known),
-                "marker": {"color": colour(series), "pattern": {"shape": pattern(series), "solidity": 0.3}},
+                # With a line a bar of no height is a stroke in its colour, and no whisker of nobody's.
+                "marker": {
+                    "color": colour(series),
+                    "pattern": filled(series),
+                    "line": {"color": colour(series), "width": 1.5},
+                },
                 "customdata": [_custom(point) for point in known],
                 "hovertemplate": _HOVER,
             }
@@ -196,12 +245,12 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
                     "name": plain(f"{series.name}: {name}" if series.name else name),
                     "offsetgroup": str(chart.series.index(series)),
                     "x": [plain(point.group) for point in own],
-                    "y": heights,
-                    "base": base,
+                    "y": [_rounded(height) for height in heights],
+                    "base": [_rounded(each) for each in base],
                     "opacity": shade,
                     "marker": {
                         "color": colour(series),
-                        "pattern": {"shape": pattern(series), "solidity": 0.3},
+                        "pattern": filled(series),
                         "line": {"color": "var(--ink)", "width": 0.5},
                     },
                     "customdata": [_custom(point) for point in own],
@@ -212,16 +261,21 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
 
 
 def _line(chart: Chart, panel: Panel) -> Plot:
+    """Means joined by lines, each series a little beside its place, so that whiskers do not hide each other."""
     data: list[dict[str, Any]] = []
-    for series, points in _ordered(chart, panel).items():
+    by_series = _ordered(chart, panel)
+    for at, (series, points) in enumerate(by_series.items()):
         known = [point for point in points if point.value and point.x]
+        steps = at - (len(by_series) - 1) / 2
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": plain(series.name),
-                "x": [point.x.mean for point in known if point.x],
-                "y": [point.value.mean for point in known if point.value],
+                "x": [
+                    _beside(point.x.mean, panel, steps=steps, series=len(by_series)) for point in known if point.x
+                ],
+                "y": [_rounded(point.value.mean) for point in known if point.value],
                 "error_y": _error(known, ink=colour(series)),
                 "line": {"color": colour(series), "width": 2, "dash": dash(series)},
                 "marker": {"color": colour(series), "symbol": symbol(series), "size": 8},
@@ -230,6 +284,14 @@ def _line(chart: Chart, panel: Panel) -> Plot:
             }
         )
     return data, _number_axis(panel), _value_axis(panel)
+
+
+def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
+    """`x`, so many steps beside it: on a logarithmic axis by a factor."""
+    places = [point.x.mean for point in panel.points if point.x]
+    low, high = min(places), max(places)
+    share = steps * min(_BESIDE, _BESIDE_ALL / series)
+    return _rounded(x * (high / low) ** share if panel.log else x + share * (high - low))
 
 
 def _curves(chart: Chart, panel: Panel) -> Plot:
@@ -298,6 +360,7 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
     """A mark per arm with intervals both ways: colour says the series, shape the group."""
     places = {value.label: at for at, value in enumerate(chart.groups)}
     several = len(chart.groups) > 1
+    whiskers = faint if len(panel.points) > _CROWDED else colour
     data: list[dict[str, Any]] = []
     for series, points in _ordered(chart, panel).items():
         known = [point for point in points if point.value and point.x]
@@ -307,10 +370,10 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
                 "type": "scatter",
                 "mode": "markers",
                 "name": plain(series.name),
-                "x": [point.x.mean for point in known if point.x],
-                "y": [point.value.mean for point in known if point.value],
-                "error_y": _error(known, ink=colour(series)),
-                "error_x": _error(known, ink=colour(series), along_x=True),
+                "x": [_rounded(point.x.mean) for point in known if point.x],
+                "y": [_rounded(point.value.mean) for point in known if point.value],
+                "error_y": _error(known, ink=whiskers(series)),
+                "error_x": _error(known, ink=whiskers(series), along_x=True),
                 "marker": {
                     "color": colour(series),
                     "symbol": marks if several else symbol(series),
@@ -338,8 +401,8 @@ def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = 
     return {
         "type": "data",
         "symmetric": False,
-        "array": [above(each) for each in found],
-        "arrayminus": [each.mean - each.low if each and each.low is not None else 0 for each in found],
+        "array": [_rounded(above(each)) for each in found],
+        "arrayminus": [_rounded(each.mean - each.low) if each and each.low is not None else 0 for each in found],
         "color": ink,
         "thickness": 1,
         "width": 4,
@@ -351,23 +414,26 @@ def _custom(point: Point) -> list[str]:
 
 
 def hover(point: Point) -> str:
-    """Exact values, in the few tags that plotly knows."""
-    name = plain(point.series.name)
-    lines = [" on ".join(filter(None, (f"<b>{name}</b>" if name else "", plain(point.group))))]
+    """Exact values, a line each. The page's script makes the first one bold: tags are heavy in a page."""
+    lines = [" on ".join(filter(None, (plain(point.series.name), plain(point.group))))]
     if point.value:
         interval = point.value
-        lines.append(f"{plain(point.measure)} {interval.mean:.6g}, n {interval.n:,} of {point.total:,}")
+        lines.append(f"{plain(point.measure)} {_exact(interval.mean)}, n {interval.n:,} of {point.total:,}")
         if interval.low is not None:
-            upper = "no upper limit" if interval.high is None else f"{interval.high:.4g}"
-            lines.append(f"95 %: {interval.low:.4g} to {upper} ({interval.method})")
+            upper = "no upper limit" if interval.high is None else significant(interval.high)
+            lines.append(f"95 %: {significant(interval.low)} to {upper} ({interval.method})")
         else:
             lines.append(interval.method)
     if point.x and point.x.method != "bin":
-        lines.append(f"at {point.x.mean:,.6g}")
+        lines.append(f"at {_exact(point.x.mean)}")
     if point.paired:
         lines.append(f"better on {point.paired.better}, worse on {point.paired.worse}, p = {point.paired.p:.3g}")
     lines.append(", ".join(left_out_words(point)))
-    return "<br>".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line)
+
+
+def _exact(number: float) -> str:
+    return f"{number:,.2f}" if abs(number) >= 1000 else f"{number:.6g}"
 
 
 def left_out_words(point: Point) -> list[str]:

@@ -25,6 +25,8 @@ from .. import formatting, highlight
 from ..behaviour_tables import Number
 from ..behaviour_tables import Row as BehaviourRow
 from ..comparing import MOST_ARMS
+from ..figures.chart import Series
+from ..figures.look import OTHER_MARK, SCAFFOLD_MARKS, series_mark
 from ..matrix_cells import CellWriter
 from ..measure_cells import MeasureCells
 from ..measure_cells import in_unit as measured_in_unit
@@ -44,8 +46,6 @@ register.filter("score", formatting.score)
 register.filter("metric", formatting.metric)
 register.filter("significant", formatting.significant)
 
-_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
-_OTHER_MARK = "◆"
 _TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the prompt">too long</span>')
 _UNSCORED = mark_safe('<span class="unscored">unscored</span>')
 _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
@@ -58,6 +58,7 @@ _NO_WALLS = mark_safe(
     '<span class="notice-word" title="process sandbox: no walls. The code ran in a plain process of the '
     "worker's machine, without isolation\">no walls</span>"
 )
+_LONGEST_SERIES = 60
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -104,12 +105,25 @@ def mean_exactly(number: float | None, unit: str = "") -> SafeString:
 @register.simple_tag
 def scaffold(key: str, name: str = "") -> SafeString:
     """A scaffold's mark in its colour, with its name."""
-    label = name or (Scaffold(key).label if key in Scaffold.values else key)
-    shown = key if key in _MARKS else "other"
-    mark = _MARKS.get(key, _OTHER_MARK)
+    label = formatting.visible(name or (Scaffold(key).label if key in Scaffold.values else key))
+    shown = key if key in SCAFFOLD_MARKS else "other"
+    mark = SCAFFOLD_MARKS.get(key, OTHER_MARK)
     return format_html(
         '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
         *(shown, mark, label),
+    )
+
+
+@register.simple_tag
+def series(look: Series) -> SafeString:
+    """What has one colour and mark in a figure, with its mark."""
+    name = formatting.visible(look.name)
+    name = name if len(name) <= _LONGEST_SERIES else f"{name[: _LONGEST_SERIES - 1]}…"
+    if look.scaffold:
+        return scaffold(look.scaffold, name)
+    return format_html(
+        '<span class="mark series-{}" aria-hidden="true">{}</span> {}',
+        *(palette(look.number), series_mark(look), name),
     )
 
 
@@ -142,15 +156,16 @@ def reward(value: float | None) -> SafeString:
 
 @register.simple_tag
 def interval(found: Any) -> SafeString:
-    """0.14 ± 0.05, its bounds and its method on hover."""
+    """0.14 ± 0.05, or 0.04 [0.01, 0.21] of a lopsided one; its bounds and its method on hover."""
     if found is None:
         return _NONE_SCORED
-    if found.half_width is None:
+    spread = formatting.spread(found, "{:.2f}".format)
+    if not spread:
         return format_html('<span title="{}">{}</span>', found.method, formatting.score(found.mean))
     title = f"{found.mean:.4g}, 95 % interval {found.low:.3g} to {found.high:.3g} ({found.method}), n {found.n}"
     return format_html(
-        '<span title="{}">{} <span class="pm">± {}</span></span>',
-        *(title, f"{found.mean:.2f}", f"{found.half_width:.2f}"),
+        '<span title="{}">{} <span class="pm">{}</span></span>',
+        *(title, f"{found.mean:.2f}", spread),
     )
 
 
@@ -303,7 +318,7 @@ def table_header(context: template.Context, column: Column, columns: Mapping[str
     other = ("" if falling else "-") if is_sorted else first
     address = query(context, sort=f"{other}{column.key}", after="", before="")
     way = format_html(' aria-sort="{}"', "descending" if falling else "ascending") if is_sorted else ""
-    arrow = (" ↓" if falling else " ↑") if is_sorted else ""
+    arrow = ("\u00a0↓" if falling else "\u00a0↑") if is_sorted else ""
     return format_html(
         '<th scope="col"{}{} title="{}"><a href="{}">{}{}</a></th>',
         *(kind, way, column.help, address, column.header, arrow),

@@ -18,7 +18,9 @@ from rlm_runs.aggregates.frame import Outcome
 from rlm_runs.models import Experiment
 
 from .. import figures
+from ..comparing import titled
 from ..figures import Asked, Chart, FigureForm, Spec
+from ..formatting import alike
 from ..sharing import sees_experiment
 
 _ROWS = 100
@@ -119,11 +121,16 @@ def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
         "caption": caption,
         "legend": legend,
         "shapes": figures.shapes(chart),
+        "shades": figures.shades(chart),
         "figure": {
             "title": chart.title,
             "caption": caption,
             "rollouts": reverse("experiment-rollouts", args=[snapshot.experiment.slug]),
-            "legend": [{"name": each.name, "colour": each.colour, "pattern": each.pattern} for each in legend],
+            "legend": [
+                {"name": each.name, "colour": each.colour, "pattern": each.pattern, "mark": each.mark}
+                for each in legend
+            ],
+            "shades": [{"name": name, "opacity": opacity, "mark": "■"} for name, opacity in figures.shades(chart)],
             "shapes": [{"name": each.name, "mark": each.mark} for each in figures.shapes(chart)],
             "panels": plotted.panels,
         },
@@ -177,8 +184,13 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "asked": asked,
         "errors": _errors(form),
         "controls": _controls(snapshot, spec, asked, form),
-        "arms": [(arm, arm.pk in asked.arms) for arm in snapshot.arms],
-        "rows": rows[:_ROWS],
+        "arms": [
+            (arm, title, arm.pk in asked.arms) for arm, title in zip(snapshot.arms, _titles(snapshot), strict=True)
+        ],
+        "rows": [
+            {**row, "look": point.series, "numbers": alike((row["mean"], row["low"], row["high"]))}
+            for row, point in zip(rows[:_ROWS], chart.points, strict=False)
+        ],
         "more_rows": max(0, len(rows) - _ROWS),
         "has_facets": len({row["panel"] for row in rows}) > 1,
         "has_measures": len({row["measure"] for row in rows}) > 1,
@@ -199,6 +211,11 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "simulated": chart.simulated,
         **drawn,
     }
+
+
+def _titles(snapshot: Snapshot) -> list[str]:
+    """What each arm is called where one is to be chosen."""
+    return snapshot.remembered("titles", lambda: titled(snapshot.arms))
 
 
 def _errors(form: FigureForm) -> list[str]:
@@ -233,7 +250,7 @@ def _is_plain(asked: Asked) -> bool:
 def _controls(snapshot: Snapshot, spec: Spec, asked: Asked, form: FigureForm) -> list[Control]:
     known = dimensions(snapshot)
     named = [(name, each.title) for name, each in known.items()]
-    own = "own measures" if len(spec.parts) > 1 else "own measure"
+    own = "what it is about"
     measures = [part.measure for part in asked.parts] if asked.parts != spec.parts else [""]
     controls = [
         Control("measure", "show", [("", own), *form.measure_choices], measures[0]),

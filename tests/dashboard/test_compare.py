@@ -58,7 +58,7 @@ def test_it_says_in_words_which_is_better(reader, better):
     llm, rlm, tips = better.arms.all()
     page = html(reader, address_of([llm, rlm, tips]))
     for words in (
-        "Which of 3 arms is better, and where?",
+        "Which of 3 arms is best, and where?",
         "better on 3 of 3 examples, worse on 0, the same on 0",
         "+1.00 (95 % ",
         "p = 0.25, exact McNemar",

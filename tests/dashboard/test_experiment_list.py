@@ -22,7 +22,16 @@ def test_an_empty_store_says_what_to_do(reader):
 
 def test_a_row_has_the_experiments_numbers(reader, played):
     page = html(reader)
-    for words in (played.name, "9<span", "1 failed", "1 too long", "unpriced", "simulated model", "no walls", "±"):
+    for words in (
+        played.name,
+        "9<span",
+        "1 failed",
+        "1 too long",
+        "unpriced",
+        "simulated model",
+        "no walls",
+        'class="pm"',
+    ):
         assert words in page, words
 
 

@@ -99,6 +99,24 @@ def test_a_setting_that_nobody_foresaw_has_its_figure(reader):
     assert data(page)["panels"][0]["layout"]["xaxis"]["categoryarray"] == ["none", "0.5"]
 
 
+def test_panels_in_which_a_setting_does_not_vary_are_left_away_and_counted(reader):
+    plans = [
+        Plan("verbatim-copy", scaffold, {"target_length": length, "mean_fragment_length": fragment})
+        for scaffold in ("llm", "rlm")
+        for length, fragment in ((250, 20), (500, 20), (500, 50), (500, 100))
+    ]
+    plans += [Plan("math-python", "llm"), Plan("math-python", "rlm", {}, {"cell_time_limit": 120})]
+    experiment = make(plans)
+    page = html(reader, address(experiment, "target-length"))
+    drawn = data(page)
+    assert [panel["title"] for panel in drawn["panels"]] == [""]
+    assert {trace["name"] for trace in drawn["panels"][0]["data"]} == {"LLM", "RLM"}
+    assert [entry["name"] for entry in drawn["legend"]] == ["LLM", "RLM"]
+    assert "mean_fragment_length 20; 3 more panels, in which target length does not vary," in page
+    everything = data(html(reader, address(experiment, "reward")))
+    assert "does not vary" not in everything["caption"]
+
+
 def test_the_switch_keeps_the_rest_of_the_address(reader, oolong):
     page = html(reader, address(oolong, "subset", "series=model&unscored=zero"))
     links = [unescape(link) for link in re.findall(r'href="([^"]*figures/subset/\?[^"]*)"', page)]

@@ -39,7 +39,7 @@ def chart(*points, form="bars", **panel):
         by="environment",
         groups=groups,
         series=series,
-        panels=(Panel(title="reward", form=form, y="mean reward", points=points, **panel),),
+        panels=(Panel(**{"title": "reward", "form": form, "y": "mean reward", "points": points} | panel),),
         unscored=Unscored.EXCLUDE,
         left_out=LeftOut(too_long=27),
         effects=(
@@ -58,7 +58,7 @@ def plotted(*points, **kwargs):
 
 def test_a_bar_per_point_with_its_interval_and_its_colour():
     llm, rlm = plotted(SOME, OTHER)["data"]
-    assert (llm["y"], rlm["y"]) == ([1 / 23], [0.14])
+    assert (llm["y"], rlm["y"]) == ([pytest.approx(1 / 23, rel=1e-5)], [0.14])
     assert rlm["error_y"]["array"][0] == pytest.approx(0.2619 - 0.14, abs=1e-4)
     assert rlm["error_y"]["arrayminus"][0] == pytest.approx(0.14 - 0.0695, abs=1e-4)
     assert (llm["marker"]["color"], rlm["marker"]["color"]) == ("var(--llm)", "var(--rlm)")
@@ -163,10 +163,49 @@ def test_dots_of_nothing_but_zeros_and_ones_do_not_hide_each_other():
     assert partial["y"] == [0.0, 0.3]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_whiskers_of_series_at_the_same_place_stand_beside_each_other(log):
+    points = [
+        replace(SOME, group=str(x), series=series, x=Interval(x, 5, None, None, "bin"))
+        for series in (LLM, RLM)
+        for x in (100.0, 10_000.0)
+    ]
+    llm, rlm = plotted(*points, form="line", log=log)["data"]
+    for left, right, x in zip(llm["x"], rlm["x"], (100.0, 10_000.0), strict=True):
+        assert left < x < right
+        assert right - left < 0.1 * (x if log else 9_900)
+
+
+def test_an_empty_panel_says_why_in_its_place():
+    waiting = plotted(replace(SOME, value=None, counted=0, why="not run yet"))["layout"]
+    assert waiting["annotations"][0]["text"] == "not run yet"
+    cost = plotted(replace(SOME, value=None, why="not known of 23 rollouts"), y="mean cost, $")["layout"]
+    assert cost["annotations"][0]["text"].startswith("unpriced")
+    assert "annotations" not in plotted(SOME, replace(OTHER, value=None))["layout"]
+
+
+def test_a_bar_of_no_height_is_a_stroke_in_its_colour():
+    (bar,) = plotted(replace(SOME, value=wilson(successes=0, n=9)))["data"]
+    assert bar["y"] == [0.0]
+    assert bar["marker"]["line"] == {"color": "var(--llm)", "width": 1.5}
+
+
+def test_the_shades_of_a_breakdown_have_a_legend():
+    parts = [replace(SOME, measure=name) for name in ("main prompt tokens", "main completion tokens")]
+    assert figures.shades(chart(*parts, form="stack")) == (
+        ("main prompt tokens", 1.0),
+        ("main completion tokens", 0.7),
+    )
+    assert figures.shades(chart(*parts)) == ()
+
+
 def test_the_caption_says_what_is_left_out_and_what_that_does():
     said = caption(chart(SOME, OTHER))
     assert "27 too long are left out." in said
     assert "Counted as zero, the mean reward of LLM would be 0.02 (n 50) instead of 0.0435 (n 23)." in said
+    alone = replace(chart(SOME, OTHER), left_out=LeftOut(failed=1, cancelled=1))
+    assert "1 failed is left out." in caption(alone)
+    assert "1 cancelled counts in no way." in caption(alone)
     zero = replace(chart(SOME, OTHER), unscored=Unscored.ZERO)
     assert "27 too long count as reward 0" in caption(zero)
     assert "Left out, the mean reward of LLM would be 0.0435 (n 23) instead of 0.02 (n 50)." in caption(zero)
@@ -268,9 +307,31 @@ def test_what_the_articles_bars_hide_is_said_without_a_click():
 
 
 def test_in_short_it_counts_what_is_beyond_chance():
-    assert "1 ahead of the LLM beyond chance" in words.in_short(compared(paired(9, 0, 41)))
+    ahead = words.in_short(compared(paired(9, 0, 41)))
+    assert "1 is ahead of the LLM beyond chance" in ahead
+    assert ahead.endswith("Ahead: RLM on oolong.")
+    assert words.in_short(compared(paired(0, 9, 41))).endswith("Behind: RLM on oolong.")
     assert "none tells an arm from the LLM" in words.in_short(compared(paired(7, 1, 42)))
     assert words.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(ARM,), comparisons=())) == ""
+
+
+def test_in_short_it_says_why_nothing_can_be_compared():
+    def without(left_out):
+        arm = replace(ARM, reward=None, scored=0, left_out=left_out)
+        return words.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(arm, arm), comparisons=()))
+
+    assert without(LeftOut(failed=10, too_long=1)) == "No rollout has a reward: 2 too long, 20 failed."
+    assert without(LeftOut(failed=1, unfinished=9)) == "No rollout has a reward yet: 2 failed, 18 to go."
+
+
+def test_arms_of_which_there_is_nothing_to_say_stand_apart():
+    summary = compared(paired(9, 0, 41))
+    (comparison,) = summary.comparisons
+    lonely = replace(comparison, paired=None, p=None, arm=replace(OTHER_ARM, pk=3))
+    arms = (*summary.arms, lonely.arm)
+    (group,) = words.verdicts(replace(summary, arms=arms, comparisons=(comparison, lonely)))
+    assert [len(group.verdicts), len(group.apart)] == [1, 1]
+    assert group.apart[0].arm.pk == 3
 
 
 @pytest.mark.parametrize(

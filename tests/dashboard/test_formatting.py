@@ -6,6 +6,7 @@ import pytest
 
 from dashboard import formatting
 from dashboard.highlight import pieces
+from rlm_runs.statistics import Interval
 
 from .traces import HOSTILE
 
@@ -101,3 +102,31 @@ def test_measures_are_said_in_their_unit():
     assert formatting.measured(0.144, "", is_score=True) == "0.14"
     assert formatting.measured(75_454.3, "tokens") == "75.5k"
     assert formatting.measured(42.16, "s") == "42.2"
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "text"),
+    [
+        (0.45, 0.5, 0.56, "± 0.06"),
+        (0.01, 0.04, 0.21, "[0.01, 0.21]"),
+        (0.49, 1.0, 1.0, "[0.49, 1.00]"),
+        (None, 1.0, None, ""),
+        (0.5, 1.0, None, ""),
+    ],
+)
+def test_a_lopsided_interval_is_told_by_its_limits(low, mean, high, text):
+    assert formatting.spread(Interval(mean, 9, low, high, "Wilson"), "{:.2f}".format) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ((0.0434783, 0.00771723, 0.209887), ["0.043", "0.008", "0.210"]),
+        ((2563.5, 0.0004063, 10_318.2), ["2,564", "0", "10,318"]),
+        ((0.01324, 0.0121, None), ["0.0132", "0.0121", "–"]),
+        ((-0.1, -0.25, 12.5), ["−0.10", "−0.25", "12.50"]),
+        ((0.0, None, None), ["0", "–", "–"]),
+    ],
+)
+def test_numbers_side_by_side_have_the_same_decimals(numbers, texts):
+    assert formatting.alike(numbers) == texts

@@ -103,6 +103,16 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     expect(page.locator(".js-plotly-plot .bars .point").first).to_be_visible()
     keep(page, "experiment")
 
+    # A figure as a file is whole: its title, what its colours stand for, its bars and its caption.
+    page.get_by_role("link", name="Tokens", exact=True).click()
+    expect(page.locator(".js-plotly-plot .bars .point").first).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="SVG").click()
+    svg = download.value.path().read_text()
+    for words in ("<svg", "completion</text>", "RLM+tips", "sub-LLM prompt tokens", "Bars are means"):
+        assert words in svg, words
+    page.go_back()
+
     page.get_by_role("link", name="RLM+tips").first.click()
     expect(page).to_have_url(re.compile("q=arm"))
     keep(page, "rollouts")
@@ -111,6 +121,11 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     expect(page.get_by_text("In[1]").first).to_be_visible()
     expect(page.get_by_text("[Execution time:").first).to_be_visible()
     keep(page, "rollout")
+    for turn in ("#turn-1", "#turn-2"):
+        page.keyboard.press("j")
+        expect(page).to_have_url(re.compile(f"{turn}$"))
+    page.keyboard.press("k")
+    expect(page).to_have_url(re.compile("#turn-1$"))
     assert rollout.sub_calls > 0
     page.locator(".call > summary").first.click()
     page.get_by_role("link", name="this call on a page of its own").first.click()

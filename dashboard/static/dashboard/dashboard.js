@@ -31,23 +31,28 @@
   // Bars whose names do not fit side by side lie down, one group under the other.
   function laidOut(panel, width) {
     const axis = panel.layout.xaxis;
-    if (axis.type !== "category" || !axis.ticktext.length) return panel;
+    if (!axis.ticktext || !axis.ticktext.length) return panel;
     const longest = Math.max(...axis.ticktext.flatMap((text) => text.split("<br>")).map((line) => line.length));
     const groups = axis.ticktext.length;
     const bars = new Set(panel.data.map((trace) => trace.offsetgroup || trace.name)).size;
     if ((width - 72) / groups >= Math.min(longest * 6.6 + 8, 220) && (width - 72) / groups >= bars * 7) return panel;
-    const names = axis.ticktext.map((text) => (width > 700 ? text.replaceAll("<br>", " · ") : shortened(text, width)));
+    // Names on one line where that leaves most of the width to the bars.
+    const most = width > 700 ? Math.floor(width / 18) : Math.max(14, Math.floor(width / 20));
+    const names = axis.ticktext.map((text) => {
+      const line = text.replaceAll("<br>", " · ");
+      return width > 700 && line.length <= most ? line : shortened(text, most);
+    });
     const lines = Math.max(...names.map((text) => text.split("<br>").length));
     const data = panel.data.map(({ x, y, error_y: error, ...rest }) => ({ ...rest, x: y, y: x, error_x: error, orientation: "h" }));
+    const shapes = (panel.layout.shapes || []).map(({ xref, x0, x1, y0, y1, ...rest }) => ({ ...rest, yref: xref, x0: y0, x1: y1, y0: x0, y1: x1 }));
     const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
     return {
       ...panel, data,
-      layout: { ...panel.layout, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
+      layout: { ...panel.layout, shapes, margin: { ...panel.layout.margin, r: 24 }, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
         height: 64 + groups * Math.max(lines * 15 + 8, bars * 14 + 12) },
     };
   }
-  function shortened(text, width) {
-    const most = Math.max(14, Math.floor(width / 20));
+  function shortened(text, most) {
     return text.split("<br>").map((line) => (line.length > most ? `${line.slice(0, most - 1)}…` : line)).join("<br>");
   }
   function placeFor(box, at) {
@@ -81,9 +86,16 @@
     title.textContent = figure.panels.length > 1 ? panel.title : "";
     title.hidden = !title.textContent;
     const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth);
+    for (const trace of data) if (Array.isArray(trace.customdata)) trace.customdata = trace.customdata.map(inLines);
     Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true }).then(() => {
       if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
     });
+  }
+  // The words of a hover, the first line bold: they come as plain lines.
+  function inLines(own) {
+    if (!Array.isArray(own) || !own[1].includes("\n")) return own;
+    const [first, ...rest] = own[1].split("\n");
+    return [own[0], [`<b>${first}</b>`, ...rest].join("<br>")];
   }
   // The rollouts behind a bar or mark: its own filter, or its trace's with the number of its example.
   function openRollouts(point, rollouts) {
@@ -108,19 +120,24 @@
     const style = getComputedStyle(root);
     const figure = themed(JSON.parse(document.getElementById(box.querySelector("[data-figure]").dataset.figure).textContent), style);
     const [ink, soft, paper, font] = ["--ink", "--soft", "--paper", "--sans"].map((name) => style.getPropertyValue(name).trim());
-    const columns = figure.panels.length > 4 ? 3 : Math.min(figure.panels.length, 2);
+    const columns = figure.panels.length > 4 || figure.panels.length === 3 ? 3 : Math.min(figure.panels.length, 2);
     const width = columns === 1 ? 900 : 480;
-    const words = (text, x, y, size, fill, weight) => `<text x="${x}" y="${y}" font-size="${size}" fill="${fill}" font-weight="${weight || 400}">${escaped(text)}</text>`;
-    const parts = [words(figure.title, 16, 32, 18, ink, 600)];
-    let [x, y] = [16, 58];
-    for (const entry of figure.legend) {
-      const name = entry.pattern ? `${entry.name} (${entry.pattern})` : entry.name;
-      const long = 40 + name.length * 7;
-      if (x > 16 && x + long > columns * width) { x = 16; y += 20; }
-      parts.push(`<rect x="${x}" y="${y - 10}" width="12" height="12" fill="${escaped(entry.colour)}"/>`, words(name, x + 18, y, 12, ink));
-      x += long;
+    const words = (text, x, y, size, fill, more = "") => `<text x="${x}" y="${y}" font-size="${size}" fill="${fill}" ${more}>${escaped(text)}</text>`;
+    const lines = (text, size) => text.match(new RegExp(`.{1,${Math.floor((columns * width - 32) / (size * 0.6))}}(\\s|$)`, "g")) || [];
+    const bold = 'font-weight="600"';
+    const parts = [];
+    let [x, y] = [16, 8];
+    for (const line of lines(figure.title, 19)) parts.push(words(line.trim(), 16, y += 24, 18, ink, bold));
+    // Colours, then the shapes of a scatter, then the shades of a breakdown: what there is of them.
+    for (const entries of [figure.legend, figure.shapes || [], figure.shades || []]) {
+      if (entries.length) [x, y] = [16, y + 22];
+      for (const { name, pattern, mark, colour, opacity } of entries) {
+        const text = pattern ? `${name} (${pattern})` : name;
+        if (x > 16 && x + 40 + text.length * 7 > columns * width) [x, y] = [16, y + 20];
+        parts.push(words(mark || "■", x, y, 13, colour ? escaped(colour) : ink, `fill-opacity="${opacity || 1}"`), words(text, x + 18, y, 12, colour ? ink : soft));
+        x += 40 + text.length * 7;
+      }
     }
-    if (figure.shapes.length) parts.push(words(figure.shapes.map((entry) => `${entry.mark} ${entry.name}`).join("    "), 16, y += 20, 12, soft));
     y += 16;
     for (let start = 0; start < figure.panels.length; start += columns) {
       const row = figure.panels.slice(start, start + columns).map((panel) => laidOut(panel, width));
@@ -128,12 +145,12 @@
       for (const [at, panel] of row.entries()) {
         const layout = { ...panel.layout, width, height: panel.layout.height };
         const image = decodeURIComponent((await Plotly.toImage({ data: panel.data, layout }, { format: "svg", width, height: layout.height })).replace(/^data:image\/svg\+xml,/, ""));
-        if (figure.panels.length > 1) parts.push(words(panel.title, at * width + 16, y + 16, 13, ink, 600));
+        if (figure.panels.length > 1) parts.push(words(panel.title, at * width + 16, y + 16, 13, ink, bold));
         parts.push(image.replace(/^<svg /, `<svg x="${at * width}" y="${y + 20}" `));
       }
       y += height + 36;
     }
-    for (const line of figure.caption.match(new RegExp(`.{1,${Math.floor(columns * width / 6.4)}}(\\s|$)`, "g")) || []) {
+    for (const line of lines(figure.caption, 11)) {
       parts.push(words(line.trim(), 16, y, 11, soft));
       y += 16;
     }
@@ -188,7 +205,7 @@
   document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });
   function step(way) {
     const shown = column && column.offsetParent ? column : document.querySelector("[data-column]");
-    const stops = [...(shown || document).querySelectorAll("[data-step]")].filter((stop) => stop.offsetParent !== null);
+    const stops = [...(shown || document).querySelectorAll(".turn[data-step]")].filter((stop) => stop.offsetParent !== null);
     if (!stops.length) return;
     const edge = 72 + (shown && shown.scrollHeight > shown.clientHeight ? Math.max(shown.getBoundingClientRect().top, 0) : 0);
     const tops = stops.map((stop) => stop.getBoundingClientRect().top);
@@ -196,10 +213,9 @@
     if (at < 0) at = way > 0 ? tops.findIndex((top) => top > edge) - 1 : tops.findIndex((top) => top >= edge - 2);
     if (at < -1) at = stops.length - 1;
     const next = stops[Math.min(Math.max(at + way, 0), stops.length - 1)];
-    if (next.matches("tr")) (next.querySelector("a") || next).focus();
-    else next.focus({ preventScroll: true });
-    next.scrollIntoView({ block: next.matches("tr") ? "nearest" : "start" });
-    if (next.id) history.replaceState(null, "", `#${next.id}`);
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "start" });
+    history.replaceState(null, "", `#${next.id}`);
   }
   function rowStep(way) {
     const rows = [...document.querySelectorAll("tr[data-row]")];
@@ -263,7 +279,7 @@
     const outline = document.querySelector("[data-outline]");
     if (!outline || outline.dataset.watched) return;
     const mark = () => {
-      const turns = [...document.querySelectorAll("main [data-step]")];
+      const turns = [...document.querySelectorAll("main .turn[data-step]")];
       const now = turns.filter((turn) => turn.getBoundingClientRect().top <= 96).pop() || turns[0];
       for (const link of document.querySelectorAll("[data-outline] a")) {
         link.toggleAttribute("aria-current", now !== undefined && link.hash === `#${now.id}`);
