@@ -27,7 +27,7 @@ class Unreadable(Exception):
 
 
 _DEEPEST = 100
-"""Levels of a JSON value: what is read here is walked through, stored and shown by functions that call themselves."""
+"""Levels of a JSON value: it is walked through, stored and shown by functions that call themselves."""
 _TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
 
 
