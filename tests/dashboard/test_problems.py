@@ -22,6 +22,7 @@ from .made import Plan, make
         ("/api/filters/complete?at=x", "at must be a whole number from 0"),
         ("/api/compare/?arm={arm}&unscored=x", "unscored must be one of exclude, zero, common"),
         ("/api/experiments/nothing/", "there is no such page, or no such experiment or rollout"),
+        ("/api/filters/complete?experiment=%00", "there is no such page, or no such experiment"),
         ("/api/nothing/", "there is no such page"),
     ],
 )
