@@ -19,6 +19,7 @@ from rlm_runs.models.texts import unescape
 from rlm_runs.statistics import Interval, Paired
 
 from .comparing import Asked, NamedArm
+from .formatting import no_formula, visible
 
 _ROWS = 50
 """Examples on one page of the matrix, or fewer, down to these, so that no more than so many rollouts are on it."""
@@ -232,6 +233,5 @@ def _line(*values: Any) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    plain = unescape(name)
-    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@", "\t", "\r") else plain
+    """A name with nothing hidden in it, which no spreadsheet takes for a formula."""
+    return no_formula(visible(unescape(name)))

@@ -14,6 +14,7 @@ from rlm_runs.statistics import Interval
 DASH = "–"
 _LOPSIDED = 0.75
 """An interval of which one arm is shorter than this much of the other is told by its limits."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -31,6 +32,11 @@ def _picture(found: re.Match[str]) -> str:
     if number < 0x20:
         return chr(0x2400 + number)
     return "␡" if number == 0x7F else f"⟨U+{number:04X}⟩"
+
+
+def no_formula(text: str) -> str:
+    """`text` for a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def count(number: float | None) -> str:

@@ -1,11 +1,17 @@
-"""The Content-Security-Policy of every page: our own scripts only, nothing inline, nothing from elsewhere."""
+"""What holds of every request and response: addresses of a bounded length, and a Content-Security-Policy.
+
+The policy: our own scripts only, nothing inline, nothing from elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+
+from .views.problems import not_understood
 
 _DIRECTIVES = (
     "default-src 'none'",
@@ -21,6 +27,29 @@ _DIRECTIVES = (
 POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors 'none'"])
 EMBEDDABLE_POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors *"])
 """Of the few pages that may stand in a frame of somebody else's page."""
+
+
+MOST_OF_QUERY = 4_000
+"""Bytes of a query string as our own links write it. A page has dozens of links with all of it; gunicorn, as
+`make demo` starts it, reads no longer line either.
+"""
+
+
+def short_addresses(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Refuses query strings that pages could not pass on without outgrowing their size."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        length = len(request.META.get("QUERY_STRING", ""))
+        if length <= MOST_OF_QUERY:
+            length = len(request.GET.urlencode())
+        return get_response(request) if length <= MOST_OF_QUERY else _too_long(request)
+
+    return answer
+
+
+def _too_long(request: HttpRequest) -> HttpResponse:
+    reason = BadRequest(f"The address is too long: behind the ? it may have {MOST_OF_QUERY:,} bytes")
+    return not_understood(request, reason, status=414)
 
 
 def content_security_policy(

@@ -42,6 +42,7 @@ urlpatterns = [
     path("compare/measures.csv", compare.measures_csv, name="compare-measures-csv"),
     path("compare/rollouts/", compare_rollouts.pair, name="compare-rollouts"),
     path("api/compare/", compare.compare_json, name="compare-json"),
+    path("api/compare/rollouts/", compare_rollouts.pair_json, name="compare-rollouts-json"),
     path("rollouts/", rollouts.rollout_list, name="rollouts"),
     path("rollouts.csv", rollouts.rollouts_csv, name="rollouts-csv"),
     path("views/save/", filtering.save_view, name="view-save"),

@@ -5,6 +5,7 @@ All of it is written, or nothing: a file that cannot be read, or was imported al
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Avg, CharField, Count, Q
 
 from .formats.records import ImportedArm, ImportedExample, ImportedRollout, Source, Unreadable, sha256_of
@@ -30,6 +31,8 @@ _LIMITS = {
     if isinstance(column, CharField) and column.max_length and column.name != "sandbox_image"
 }
 """Characters that a column of an arm can hold."""
+_LOCK = 0x524C4D
+"""Of the one import that is under way. Any number that nothing else of this database locks."""
 _SCAFFOLD_ORDER = ("llm", "rlm", "rlm_tips")
 
 
@@ -65,10 +68,21 @@ def import_paths(paths: Sequence[Path], *, name: str = "", environment: str = ""
     """Imports each path as an experiment of its own, called `name` or as the path is.
 
     `environment` is that of tables which do not name theirs. Raises Unreadable or AlreadyImported, and then
-    nothing is written.
+    nothing is written. Imports wait for each other.
     """
-    with transaction.atomic():
-        return [_import_path(path, name=name or _name_of(path), environment=environment) for path in paths]
+    try:
+        with transaction.atomic():
+            _wait_for_other_imports()
+            return [_import_path(path, name=name or _name_of(path), environment=environment) for path in paths]
+    except OSError as error:
+        path = Path(os.fsdecode(error.filename)) if error.filename else paths[0]
+        raise Unreadable(path, error.strerror or str(error)) from error
+
+
+def _wait_for_other_imports() -> None:
+    """Until the end of the transaction there is no other: two would not see each other's files and examples."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _name_of(path: Path) -> str:

@@ -111,6 +111,7 @@ MIDDLEWARE = [
     "dashboard.middleware.content_security_policy",
     "django.middleware.gzip.GZipMiddleware",
     "dashboard.sharing.middleware.shared_links",
+    "dashboard.middleware.short_addresses",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

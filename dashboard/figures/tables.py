@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from ..formatting import no_formula
 from .chart import Chart, Point
 
 COLUMNS = (
@@ -94,5 +95,5 @@ def _cell(value: Any) -> Any:
     """Names are not ours: none of them may be taken for a formula by a spreadsheet."""
     if isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace").decode().replace("\x00", "␀")
-        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        return no_formula(text)
     return repr(value) if isinstance(value, float) else value

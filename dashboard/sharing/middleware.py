@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -27,7 +28,7 @@ from .scope import may_be_framed, shows
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 _ADDRESS = re.compile(r"/s/(?P<token>[^/]*)(?P<rest>/.*)?", re.DOTALL)
-_REFUSED = (400, 403, 404, 405)
+_REFUSED = (400, 403, 404, 405, 414)
 
 
 class LoginOrLinkRequired(LoginRequiredMiddleware):
@@ -71,7 +72,7 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
     try:
         match = resolve(path)
         is_shown = shows(link, match, request.GET)
-    except Resolver404:
+    except (Resolver404, TooManyFieldsSent):
         is_shown = False
     if not is_shown:
         return _nothing(request, link)

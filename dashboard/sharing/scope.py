@@ -111,7 +111,7 @@ _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {
     },
     SharedLink.Kind.COMPARISON: {
         **dict.fromkeys(_COMPARISON, _the_arms),
-        "compare-rollouts": _both_of_the_arms,
+        **dict.fromkeys(("compare-rollouts", "compare-rollouts-json"), _both_of_the_arms),
         **dict.fromkeys(_REPLAY, _rollout_of_the_arms),
     },
     SharedLink.Kind.FIGURE: dict.fromkeys(_FIGURE, _the_figure),

@@ -17,13 +17,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
+from ..formatting import no_formula
 from ..pagination import Page
 from .asked import Problem
 from .columns import Column, Row
 
 CHUNK = 2_000
 """Rows that are in memory at once."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Line:
@@ -50,8 +50,8 @@ def _lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return no_formula(value)
     return "" if value is None else value
 
 

@@ -59,6 +59,8 @@ _NO_WALLS = mark_safe(
     "worker's machine, without isolation\">no walls</span>"
 )
 _LONGEST_SERIES = 60
+_ALL_HEADS = 60_000
+"""Characters that the addresses in the heads of one table may have together."""
 _MARKUP = 10
 """Characters that a mark adds, per piece: half of the pieces are plain."""
 
@@ -110,7 +112,7 @@ def scaffold(key: str, name: str = "") -> SafeString:
     mark = SCAFFOLD_MARKS.get(key, OTHER_MARK)
     return format_html(
         '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
-        *(shown, mark, label),
+        *(shown, mark, stored(label)),
     )
 
 
@@ -308,15 +310,18 @@ def in_process_sandbox(rollout: Rollout) -> bool:
 
 @register.simple_tag(takes_context=True)
 def table_header(context: template.Context, column: Column, columns: Mapping[str, Any]) -> SafeString:
-    """The head of a column; where it sorts, falling first, and the other way from then on."""
+    """The head of a column; where it sorts, falling first, and the other way from then on.
+
+    Where the address is so long that all heads together have no room on the page, they are no links.
+    """
     kind = mark_safe(' class="num"') if column.is_number else ""
-    if column.key not in columns:
-        return format_html('<th scope="col"{} title="{}">{}</th>', kind, column.help, column.header)
     sort = str(context["sort"])
     is_sorted, falling = sort.removeprefix("-") == column.key, sort.startswith("-")
     first = "-" if column.is_number else ""
     other = ("" if falling else "-") if is_sorted else first
     address = query(context, sort=f"{other}{column.key}", after="", before="")
+    if column.key not in columns or len(address) * len(columns) > _ALL_HEADS:
+        return format_html('<th scope="col"{} title="{}">{}</th>', kind, column.help, column.header)
     way = format_html(' aria-sort="{}"', "descending" if falling else "ascending") if is_sorted else ""
     arrow = ("\u00a0↓" if falling else "\u00a0↑") if is_sorted else ""
     return format_html(

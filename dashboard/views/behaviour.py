@@ -18,6 +18,7 @@ from rlm_runs.models import Experiment
 from ..asked import whole_number
 from ..behaviour_figures import legend, time_figure, use_figure
 from ..behaviour_tables import FIELDS, records, tables
+from ..formatting import no_formula
 from ..forms import ExperimentView
 
 _ARMS = 16
@@ -62,7 +63,8 @@ def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-behaviour.csv"'
     writer = csv.DictWriter(response, FIELDS)
     writer.writeheader()
-    writer.writerows(records(tables(found)))
+    for record in records(tables(found)):
+        writer.writerow({name: no_formula(v) if isinstance(v, str) else v for name, v in record.items()})
     return response
 
 

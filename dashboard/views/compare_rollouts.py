@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -27,6 +27,8 @@ from rlm_runs.transcripts import EMPTY, Conversation, Excerpt, Window
 from ..asked import rollout_or_404, whole_number
 from ..comparing import Asked, NamedArm, find, named
 from ..formatting import count, dollars, duration, exact, visible, weight
+from ..tables import exports
+from ..tables.rollouts import ROLLOUTS, rows
 from ..text_diff import Kind, Piece, diff
 from ..words import agreement
 
@@ -69,9 +71,7 @@ class _Side:
 @require_safe
 def pair(request: HttpRequest) -> HttpResponse:
     """The rollouts `a` and `b` next to each other."""
-    rollouts = [_rollout(request, letter) for letter in "ab"]
-    if rollouts[0].pk == rollouts[1].pk:
-        raise BadRequest("a rollout cannot be compared with itself")
+    rollouts = _pair(request)
     walk = _Walk.of(request, rollouts)
     words = transcripts.excerpts(_digests(rollouts), chars=_OUTCOME_CHARS)
     gold = words.get(rollouts[0].example.answer_id, EMPTY)
@@ -91,10 +91,53 @@ def pair(request: HttpRequest) -> HttpResponse:
         "place": walk.place(rollouts),
         "total": len(walk.order),
         "swapped": walk.address(rollouts[1].pk, rollouts[0].pk),
+        "json": replace(walk, view="compare-rollouts-json").address(rollouts[0].pk, rollouts[1].pk),
         "back": reverse("compare") + walk.asked.query(),
         "rollout": rollouts[0],
     }
     return render(request, "dashboard/compare_rollouts.html", context)
+
+
+@require_safe
+def pair_json(request: HttpRequest) -> JsonResponse:
+    """The same as JSON, without the conversations: `trace` of each is where those are."""
+    rollouts = _pair(request)
+    walk = _Walk.of(request, rollouts, view="compare-rollouts-json")
+    words = transcripts.excerpts(_digests(rollouts), chars=_OUTCOME_CHARS)
+    columns = tuple(ROLLOUTS.columns.values())
+    found = {row["pk"]: row for row in rows(Rollout.objects.filter(pk__in=[r.pk for r in rollouts]), columns)}
+    example = rollouts[0].example
+    return JsonResponse(
+        {
+            **{
+                letter: {
+                    "arm": {"id": rollout.arm_id, "title": visible(unescape(walk.arms[rollout.arm_id].title))},
+                    "row": exports.json_row(columns, found[rollout.pk]),
+                    "answer": _excerpt(words.get(rollout.answer_id or "")),
+                    "trace": reverse("api-rollout", args=[rollout.pk]),
+                }
+                for letter, rollout in zip("ab", rollouts, strict=True)
+            },
+            "is_same_example": rollouts[0].example_id == rollouts[1].example_id,
+            "prompt": _excerpt(words.get(example.prompt_id, EMPTY)),
+            "gold": _excerpt(words.get(example.answer_id, EMPTY)),
+            "place": walk.place(rollouts) or None,
+            "examples": len(walk.order),
+            "previous": walk.beside(rollouts, way=-1) or None,
+            "next": walk.beside(rollouts, way=1) or None,
+        }
+    )
+
+
+def _excerpt(found: Excerpt | None) -> dict[str, Any] | None:
+    return None if found is None else {"text": found.text, "chars": found.chars}
+
+
+def _pair(request: HttpRequest) -> list[Rollout]:
+    rollouts = [_rollout(request, letter) for letter in "ab"]
+    if rollouts[0].pk == rollouts[1].pk:
+        raise BadRequest("a rollout cannot be compared with itself")
+    return rollouts
 
 
 def _rollout(request: HttpRequest, name: str) -> Rollout:
@@ -106,27 +149,29 @@ def _rollout(request: HttpRequest, name: str) -> Rollout:
 
 @dataclass(frozen=True)
 class _Walk:
-    """The matrix that one walks along, from example to example. `order` are those that both arms have."""
+    """The matrix that one walks along, from example to example. `order` are those that both arms have, `view` is
+    what is at the addresses.
+    """
 
     asked: Asked
     arms: dict[int, NamedArm]
     matrix: Matrix
     order: list[int]
+    view: str
 
     @classmethod
-    def of(cls, request: HttpRequest, rollouts: Sequence[Rollout]) -> _Walk:
+    def of(cls, request: HttpRequest, rollouts: Sequence[Rollout], *, view: str = "compare-rollouts") -> _Walk:
         """The arms of the address, or those of the two rollouts. Two queries."""
         found = find(request.GET)
         own = {rollout.arm_id: rollout.arm for rollout in rollouts}
-        rows = {arm.arm.pk: arm.arm for arm in found.arms} | own
-        asked = replace(found.asked, arms=tuple(rows))
+        by_id = {arm.arm.pk: arm.arm for arm in found.arms} | own
+        asked = replace(found.asked, arms=tuple(by_id))
         matrix = Matrix.of(load(asked.arms, measures=[MEASURES["reward"]]), asked.arms, unscored=asked.unscored)
         have = matrix.ran[[asked.arms.index(pk) for pk in own]].all(axis=0)
         both = set(matrix.examples[have].tolist())
         order = [pk for pk in matrix.ordered(sort=asked.sort, show=asked.show).tolist() if pk in both]
-        return cls(
-            asked=asked, arms={arm.arm.pk: arm for arm in named([*rows.values()])}, matrix=matrix, order=order
-        )
+        arms = {arm.arm.pk: arm for arm in named([*by_id.values()])}
+        return cls(asked=asked, arms=arms, matrix=matrix, order=order, view=view)
 
     def place(self, rollouts: Sequence[Rollout]) -> int:
         """The number of the present example among those, from 1; 0 where it is none of them."""
@@ -148,7 +193,7 @@ class _Walk:
     def address(self, a: int, b: int) -> str:
         """Of these two rollouts, in the same matrix."""
         pairs = [("a", str(a)), ("b", str(b)), *(pair for pair in self.asked.pairs if pair[0] != "page")]
-        return f"{reverse('compare-rollouts')}?{urlencode(pairs)}"
+        return f"{reverse(self.view)}?{urlencode(pairs)}"
 
 
 def _same_repetition(cell: Cell, repetition: int) -> int:

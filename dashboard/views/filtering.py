@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from rlm_runs import filters
 from rlm_runs.filters.language import MOST_CHARS
 from rlm_runs.models import Experiment, SavedView
+from rlm_runs.models.texts import escape
 
 from ..asked import whole_number
 
@@ -27,7 +28,7 @@ def completions(request: HttpRequest) -> HttpResponse:
     """`q` is what was written, `at` the cursor in it: what the word there may become, as JSON."""
     q = request.GET.get("q", "")[:MOST_CHARS]
     at = whole_number(request, "at", default=len(q), least=0)
-    slug = request.GET.get("experiment", "")
+    slug = escape(request.GET.get("experiment", ""))  # no column can be asked for a NUL
     experiment = get_object_or_404(Experiment.objects.only("pk"), slug=slug) if slug else None
     return JsonResponse(asdict(filters.complete(q, min(at, len(q)), experiment=experiment)))
 

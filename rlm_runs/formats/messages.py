@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..engine.events import Message, Role, ToolCall
-from .records import Malformed
+from .records import Malformed, json_value
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _tool_call(raw: Any, where: str) -> ToolCall:
     """A call: an object, or an object written as a JSON text; with or without its `function` around it."""
     if isinstance(raw, str):
         try:
-            raw = json.loads(raw)
-        except (ValueError, RecursionError) as error:
+            raw = json_value(raw)
+        except ValueError as error:
             raise Malformed(f"{where} is a text that is not valid JSON: {error}") from error
     function = raw.get("function", raw) if isinstance(raw, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,9 @@ class MetricsCsv:
 def is_metrics_csv(path: Path) -> bool:
     """Whether the head of a file is that of a table of metrics."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except (OSError, csv.Error):
         return False
     return bool(_named(names, _MODES) and _reward_column(names))
 
@@ -184,22 +183,34 @@ def _loose_number(text: str) -> float | int | str:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows under the head, each with the line that it ends on. Raises Unreadable."""
-    with path.open("rb") as raw:
-        reader = csv.reader(TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
+    """The rows under the head, each with the line that it ends on. Raises Unreadable.
+
+    Bytes that are not UTF-8 are read as lone surrogates, and looked for in each row: a file is decoded in blocks,
+    and an error of its decoder knows no line.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file)
         try:
             names = [name.strip() for name in next(reader, [])]
+            _check_text(path, names, line=1)
             _check_head(path, names)
             for values in reader:
                 if not values:
                     continue
+                _check_text(path, values, line=reader.line_num)
                 if len(values) != len(names):
                     reason = f"it has {len(values)} fields, and the head {len(names)}"
                     raise Unreadable(path, reason, line=reader.line_num)
                 yield reader.line_num, {n: v.strip() for n, v in zip(names, values, strict=True)}
-        except (csv.Error, UnicodeDecodeError) as error:
-            reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"not valid CSV: {error}"
-            raise Unreadable(path, reason, line=reader.line_num + 1) from error
+        except csv.Error as error:
+            raise Unreadable(path, f"not valid CSV: {error}", line=reader.line_num + 1) from error
+
+
+def _check_text(path: Path, values: Sequence[str], *, line: int) -> None:
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable(path, "not UTF-8 text", line=line) from error
 
 
 def _check_head(path: Path, names: Sequence[str]) -> None:

@@ -26,6 +26,11 @@ class Unreadable(Exception):
         self.reason = reason
 
 
+_DEEPEST = 100
+"""Levels of a JSON value: it is walked through, stored and shown by functions that call themselves."""
+_TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
+
+
 class Malformed(Exception):
     """A row that is not what its format says; whoever reads the file knows the line."""
 
@@ -112,16 +117,36 @@ def json_file(path: Path) -> dict[str, Any]:
         raise Unreadable(path, error.strerror or str(error)) from error
 
 
+def json_value(text: str) -> Any:
+    """What a JSON text says. Raises ValueError where it is none, or nested too deep."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [item for each in level for item in _items(each) if isinstance(item, dict | list)]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _object(path: Path, raw: bytes, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode("utf-8-sig"))
+        value = json_value(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Unreadable(path, f"not UTF-8 text (byte {error.start + 1} of the line)", line=number) from error
     except json.JSONDecodeError as error:
         line = number or error.lineno
         reason = f"not valid JSON: {error.msg} at character {error.colno}"
         raise Unreadable(path, reason, line=line) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Unreadable(path, f"not valid JSON: {error}", line=number) from error
     if not isinstance(value, dict):
         raise Unreadable(path, f"a JSON object is expected, not {type(value).__name__}", line=number)

@@ -35,6 +35,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _source(path: Path, environment: str) -> Source | None:
+    if path.exists() and not path.is_file():  # a pipe or a device: whoever reads it waits
+        return None
     if path.name == RESULTS:
         return VerifiersV0(path)
     if path.suffix.lower() == ".csv" and is_metrics_csv(path):

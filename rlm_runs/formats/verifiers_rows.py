@@ -17,7 +17,7 @@ from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted, T
 from .messages import read_dialogue, read_prompt
 from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
-from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout
+from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, json_value
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
 from .transcript import Transcript, read_transcript, tell
 
@@ -205,8 +205,8 @@ class Row:
         tools = self._info.get("oai_tools") or self._row.get("oai_tools") or self._row.get("tools")
         if isinstance(tools, str):
             try:
-                tools = json.loads(tools)
-            except (ValueError, RecursionError):
+                tools = json_value(tools)
+            except ValueError:
                 return ()
         return tools if isinstance(tools, list) else ()
 
@@ -258,8 +258,8 @@ def _object(value: Any) -> dict[str, Any]:
     """An object, or one that is written as a JSON text; an empty one for anything else."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = json_value(value)
+        except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
 

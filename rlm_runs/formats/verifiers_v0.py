@@ -58,14 +58,15 @@ def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
     """What the metadata say for all rollouts of a run. Raises Malformed."""
     environment = metadata.get("env_id") or metadata.get("env") or _environment_of_folder(path)
     model, arguments = metadata.get("model"), metadata.get("env_args") or {}
-    if not isinstance(environment, str) or not environment:
+    environment = environment.rpartition("/")[2].partition("@")[0] if isinstance(environment, str) else ""
+    if not environment:
         raise Malformed("it names no environment (env_id)")
     if not isinstance(model, str) or not model:
         raise Malformed("it names no model")
     if not isinstance(arguments, Mapping):
         raise Malformed("env_args is not an object")
     return RunSettings(
-        environment=environment.rpartition("/")[2].partition("@")[0].replace("_", "-"),
+        environment=environment.replace("_", "-"),
         model=model,
         arguments=arguments,
         endpoint=metadata["base_url"],

@@ -33,7 +33,10 @@ def addresses(experiment):
         "behaviour-json": reverse("behaviour-json", args=slug),
         **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
         **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
-        "compare-rollouts": f"{reverse('compare-rollouts')}?a={rollout.pk}&b={beside.pk}",
+        **{
+            name: f"{reverse(name)}?a={rollout.pk}&b={beside.pk}"
+            for name in ("compare-rollouts", "compare-rollouts-json")
+        },
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
         "share": reverse("share"),

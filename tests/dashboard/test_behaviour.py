@@ -222,6 +222,16 @@ def test_csv_and_json_say_the_same(reader, varied):
         }
 
 
+def test_no_name_is_a_formula(reader, varied):
+    varied.arms.filter(scaffold="rlm").update(model="=1+1")
+    varied.arms.filter(scaffold="llm").update(model="-2+3")
+    forget()
+    text = reader.get(reverse("behaviour-csv", args=[varied.slug])).content.decode()
+    models = {row["model"] for row in csv.DictReader(io.StringIO(text))}
+    assert {"'=1+1", "'-2+3"} <= models
+    assert not [model for model in models if model.startswith(("=", "-"))]
+
+
 def test_nothing_has_ended(reader, queued):
     page = reader.get(reverse("behaviour", args=[queued.slug])).content.decode()
     assert "No rollout has ended yet" in page

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from dashboard.comparing import LETTERS, MOST_ARMS
 from rlm_runs.aggregates.measures import MEASURES
 from rlm_runs.models import Arm, Rollout
+from rlm_runs.models.texts import storable
 
 from .traces import HOSTILE, make_experiment, play_llm, play_rlm
 
@@ -286,6 +287,14 @@ def test_csv_has_all_of_it(reader, many):
     assert float(second["mean"]) == reward["mean"][1]
     assert float(second["p"]) == reward["against_first"]["p"][1]
     assert not [row["arm"] for row in rows if row["arm"].startswith("=")]
+
+
+def test_csv_of_names_that_no_text_may_hold(reader, better):
+    arms = list(better.arms.all()[:2])
+    Arm.objects.filter(pk=arms[1].pk).update(environment_settings=storable({"k": "\ud800\x00\u202e"}))
+    for name in ("matrix", "measures"):
+        rows = lines(reader, address_of(arms).replace("/compare/", f"/compare/{name}.csv"))
+        assert any("⟨U+D800⟩␀⟨U+202E⟩" in row["arm"] for row in rows), name
 
 
 def test_names_are_escaped(reader, db):

@@ -58,6 +58,28 @@ def test_it_shows_both_head_to_head(reader, two):
     assert len(ids) == len(set(ids))
 
 
+def test_json_has_the_same(reader, two):
+    a, b = of(two, "llm", 1), of(two, "rlm", 1)
+    arms = [a.arm_id, b.arm_id]
+    page = html(reader, pair(a, b, arm=arms))
+    twin = re.search(r'<a class="button" href="([^"]+)">JSON', page)[1].replace("&amp;", "&")
+    said = reader.get(twin).json()
+    assert [said[letter]["row"]["id"] for letter in "ab"] == [a.pk, b.pk]
+    assert [said[letter]["row"]["reward"] for letter in "ab"] == [0.0, 1.0]
+    assert [said[letter]["arm"] for letter in "ab"] == [
+        {"id": arms[0], "title": "LLM"},
+        {"id": arms[1], "title": "RLM"},
+    ]
+    assert said["b"]["answer"] == {"text": "ham", "chars": 3}
+    assert said["gold"]["text"] == "the quick brown fox 1"
+    assert (said["place"], said["examples"], said["is_same_example"], said["previous"]) == (1, 3, True, None)
+    assert said["next"] == "/api" + pair(of(two, "llm", 0), of(two, "rlm", 0), arm=arms)
+    assert reader.get(said["next"]).json()["place"] == 2
+    assert reader.get(said["b"]["trace"]).json()["row"]["id"] == b.pk
+    wrong = reader.get(f"/api/compare/rollouts/?a={a.pk}&b={a.pk}")
+    assert (wrong.status_code, wrong.json()) == (400, {"error": "a rollout cannot be compared with itself"})
+
+
 def test_an_answer_is_marked_where_it_differs_from_the_gold_one(reader, queued):
     a, b = of(queued, "llm"), of(queued, "rlm")
     play_llm(a)
@@ -149,6 +171,7 @@ def test_long_and_hostile_conversations_keep_within_the_limit(reader, queued):
     page = html(reader, pair(a, b))
     assert "<script>alert" not in page
     assert "&amp;from_a=21#a-turn-21" in page
+    assert len(reader.get("/api" + pair(a, b)).content) < 256_000
     second = html(reader, pair(a, b, from_a=21))
     assert 'id="a-turn-21"' in second
     assert 'id="b-turn-1"' in second

@@ -276,6 +276,7 @@ def test_hostile_names_stay_text(reader):
         page = html(reader, where)
         assert "<script>alert" not in page
         assert "<img src=x" not in page
+        assert "\u202e" not in re.sub(r'="[^"]*"|<script.*?</script>', "", page, flags=re.DOTALL)
     taken = snapshot(experiment)
     for dimension in dimensions(taken):
         html(

@@ -19,9 +19,10 @@ EXPERIMENT = {"experiment", "experiment-live"} | LISTS
 BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
 FIGURE = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISON = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
+PAIR = {"compare-rollouts", "compare-rollouts-json"}
 SHOWN = {
     "experiment": EXPERIMENT | BEHAVIOUR | FIGURE | REPLAY,
-    "comparison": COMPARISON | REPLAY | {"compare-rollouts"},
+    "comparison": COMPARISON | PAIR | REPLAY,
     "figure": FIGURE,
     "rollout": REPLAY,
 }
@@ -104,7 +105,8 @@ def every_address(experiment):
     for name in COMPARISON:
         found[name] += f"?{arms_of(experiment)}"
     beside = experiment.rollouts().filter(example=rollout.example, arm__scaffold="rlm_tips").first()
-    found["compare-rollouts"] += f"?a={rollout.pk}&b={beside.pk}&{arms_of(experiment)}"
+    for name in PAIR:
+        found[name] += f"?a={rollout.pk}&b={beside.pk}&{arms_of(experiment)}"
     return found
 
 
@@ -166,6 +168,21 @@ def test_what_is_not_shown_looks_like_what_is_not_there(client, played, other, s
     pages = [there, not_there, no_page, own_without_it, no_slash, badly_asked]
     assert {page.status_code for page in pages} == {404}
     assert len({page.content for page in pages}) == 1
+
+
+def test_no_address_on_the_first_page_is_closed(client, played, share):
+    for kind in SHOWN:
+        link = shared_of(kind, played, share)
+        for address in addresses_on(client.get(home(link)).content.decode(), home(link)):
+            assert client.get(address).status_code in (200, 204, 302), address
+
+
+def test_an_address_that_is_too_long_is_not_shown(client, played, share):
+    link = shared_of("experiment", played, share)
+    for query in ("&".join(["a"] * 1_001), "q=" + "x" * 5_000):
+        response = client.get(f"{home(link)}?{query}")
+        assert (response.status_code, response.headers["Referrer-Policy"]) == (404, "no-referrer")
+        assert "Not part of what was shared" in response.content.decode()
 
 
 def test_dead_links_all_look_the_same(client, played, share):
@@ -479,8 +496,13 @@ def test_a_comparison_stays_among_its_arms(client, played, other, share):
     ours, theirs = a_rollout(played), a_rollout(other)
     plain = played.rollouts().filter(arm=llm).first()
     beside = played.rollouts().filter(arm=second).first()
-    pair = within(link, "/compare/rollouts/")
+    pair, as_json = within(link, "/compare/rollouts/"), within(link, "/api/compare/rollouts/")
     assert client.get(f"{pair}?a={ours.pk}&b={beside.pk}").status_code == 200
+    said = client.get(f"{as_json}?a={ours.pk}&b={beside.pk}").json()
+    assert {said["next"], said["previous"], said["a"]["trace"]} - {None}
+    for address in {said["next"], said["previous"], said["a"]["trace"]} - {None}:
+        assert address.startswith(within(link))
+        assert client.get(address).status_code == 200
     for query in (
         f"a={ours.pk}&b={theirs.pk}",
         f"a={theirs.pk}&b={ours.pk}",
@@ -493,6 +515,7 @@ def test_a_comparison_stays_among_its_arms(client, played, other, share):
         "",
     ):
         assert client.get(f"{pair}?{query}").status_code == 404, query
+        assert client.get(f"{as_json}?{query}").status_code == 404, query
     for rollout in (plain, theirs):
         assert client.get(within(link, rollout.get_absolute_url())).status_code == 404
 

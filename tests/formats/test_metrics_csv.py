@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from rlm_runs.engine import events as e
@@ -110,8 +112,12 @@ def test_a_table_that_cannot_be_read(tmp_path, text, reason):
 
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_bytes(b"mode,reward\nrlm,\xff\n")
-    with pytest.raises(Unreadable, match="not UTF-8"):
+    path.write_bytes(b"mode,reward\nrlm,1\nrlm,\xff\nrlm,1\n")
+    (source,) = find_sources(tmp_path)  # it is not passed over
+    with pytest.raises(Unreadable, match="line 3: not UTF-8"):
+        list(source.rollouts())
+    path.write_bytes(b"mode,reward,\xff\nrlm,1,1\n")
+    with pytest.raises(Unreadable, match="line 1: not UTF-8"):
         list(MetricsCsv(path).rollouts())
 
 
@@ -124,6 +130,9 @@ def test_what_is_found_in_a_folder(tmp_path):
         find_sources(tmp_path / "prices.csv")
     with pytest.raises(Unreadable, match="there is no such file"):
         find_sources(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe.csv")  # nobody writes into it: who opens it waits for ever
+    with pytest.raises(Unreadable, match="it is in no format that can be imported"):
+        find_sources(tmp_path / "pipe.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(Unreadable, match="it holds neither run folders"):
         find_sources(tmp_path / "empty")

@@ -252,6 +252,16 @@ def test_what_stands_beside_the_prompt_opens_the_conversation_too(read):
     assert [m.role for m in of(rollout, e.TrajectoryStarted)[0].opening] == ["system", "user"]
 
 
+def nested(levels):
+    return [nested(levels - 1)] if levels else []
+
+
+def test_texts_that_are_nested_too_deep_are_no_objects(read):
+    deep = json.dumps(nested(900))
+    (rollout,) = read([rlm_row(info=f'{{"kind": {deep}}}', tools=deep)])
+    assert of(rollout, e.TrajectoryStarted)[0].tools == ()
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -272,6 +282,11 @@ def test_what_stands_beside_the_prompt_opens_the_conversation_too(read):
         (json.dumps(rlm_row(reward="good")), "reward is not a number: 'good'"),
         (json.dumps(rlm_row(generation_ms=1e30)), "generation_ms is no time that a rollout can take"),
         ("[" * 100_000, "line 2: not valid JSON"),
+        (json.dumps(rlm_row(tools=nested(900))), "line 2: not valid JSON: it is nested more than 100 levels deep"),
+        (
+            json.dumps(rlm_row(completion=[assistant("", json.dumps({"name": "x", "arguments": nested(900)}))])),
+            "it is nested more than 100 levels deep",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(read, line, reason):
@@ -294,6 +309,8 @@ def test_bytes_that_are_no_text(tmp_path):
         (None, "there is no metadata.json beside it"),
         (metadata(model=None), "metadata.json: it names no model"),
         (metadata(env_args=[]) | {"env_id": ""}, "it names no environment"),
+        (metadata(env_id="owner/@1.0"), "it names no environment"),
+        (metadata(notes=nested(900)), "metadata.json: not valid JSON: it is nested more than 100"),
         (metadata(env_args="x"), "env_args is not an object"),
     ],
 )

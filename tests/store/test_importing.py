@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
 from rlm_runs import importing
 from rlm_runs.engine.environments.base import Example as EngineExample
@@ -147,6 +148,32 @@ def test_what_cannot_be_read_changes_nothing(runs, tmp_path, monkeypatch, last, 
     assert not Rollout.objects.exists()
     assert not Example.objects.exists()
     assert not Text.objects.exists()
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path):
+    folder = write_run(tmp_path / "run", [rlm_row(0)])
+    (folder / "results.jsonl").unlink()
+    (folder / "results.jsonl").symlink_to("results.jsonl")
+    with pytest.raises(CommandError, match=r"nothing was imported: .*results\.jsonl: Too many levels of symbolic"):
+        call_command("import_runs", str(folder))
+    with pytest.raises(Unreadable, match="File name too long"):
+        import_paths([tmp_path / ("x" * 5000)])
+
+
+def test_imports_wait_for_each_other(runs):
+    """So that two at once do not both find that a file is new."""
+    other = connection.copy()
+    with other.cursor() as cursor, connection.cursor() as own:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [importing._LOCK])
+        own.execute("SET LOCAL lock_timeout = '50ms'")
+        try:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                import_paths([runs])
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [importing._LOCK])
+    other.close()
+    assert not Experiment.objects.exists()
+    imported_from(runs)
 
 
 def test_a_run_without_rollouts_is_refused(tmp_path):
