@@ -10,8 +10,11 @@ _NARROW = (
     *("sub_completion_tokens", "cell_errors", "cells_cut", "cells_timed_out", "max_batch", "max_parallel"),
     *("first_answer_turn", "answer_edits"),
 )
-_SORTED = ("status", "stop_reason", "example_position", "turns", "cells", "sub_calls")
-_SUMS = ("main", "sub")
+_SORTED = ("status", "stop_reason", "example_position", "turns", "cells", "sub_calls", "started_at", "finished_at")
+_MAIN, _SUB = (
+    models.F(f"{whose}_prompt_tokens") + models.F(f"{whose}_completion_tokens") for whose in ("main", "sub")
+)
+_SUMS = {"main_tokens": _MAIN, "sub_tokens": _SUB, "tokens": _MAIN + _SUB}
 
 
 class Migration(migrations.Migration):
@@ -57,14 +60,9 @@ class Migration(migrations.Migration):
         ),
         *(
             migrations.AddIndex(
-                model_name="rollout",
-                index=models.Index(
-                    models.F(f"{whose}_prompt_tokens") + models.F(f"{whose}_completion_tokens"),
-                    models.F("id"),
-                    name=f"rollout_{whose}_tokens",
-                ),
+                model_name="rollout", index=models.Index(total, models.F("id"), name=f"rollout_{name}")
             )
-            for whose in _SUMS
+            for name, total in _SUMS.items()
         ),
         # Room in each page for the row's next version, which then needs no new entry in any index.
         migrations.RunSQL(

@@ -274,7 +274,7 @@ class Rollout(models.Model):
             models.Index(fields=["reward", "id"], name="rollout_reward"),
             models.Index(fields=["cost", "id"], name="rollout_cost"),
             models.Index(fields=["seconds", "id"], name="rollout_seconds"),
-            # The same of all, by what the list shows beside these.
+            # The same of all, by what else the list shows, and by when.
             models.Index(fields=["status", "id"], name="rollout_status"),
             models.Index(fields=["stop_reason", "id"], name="rollout_stop_reason"),
             models.Index(fields=["example_position", "id"], name="rollout_example_position"),
@@ -283,6 +283,9 @@ class Rollout(models.Model):
             models.Index(fields=["sub_calls", "id"], name="rollout_sub_calls"),
             models.Index(MAIN_TOKENS, "id", name="rollout_main_tokens"),
             models.Index(SUB_TOKENS, "id", name="rollout_sub_tokens"),
+            models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
+            models.Index(fields=["started_at", "id"], name="rollout_started_at"),
+            models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
             # The filter by how a rollout went wrong.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it
