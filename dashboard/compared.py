@@ -101,17 +101,7 @@ def as_json(found: Compared) -> dict[str, Any]:
         "shared_examples": found.numbers.shared,
         "arms": [_arm(found, at) for at in range(len(found.arms))],
         "measures": [_measure(row) for row in found.numbers.rows],
-        "settings": [
-            {
-                "group": row.group,
-                "name": unescape(row.name),
-                **(
-                    {"values": [*map(unescape, row.values)]} if row.differs else {"value": unescape(row.values[0])}
-                ),
-            }
-            for row in found.settings
-            if row.differs or found.asked.every_setting
-        ],
+        "settings": [_setting(row) for row in found.settings if row.differs or found.asked.every_setting],
         "matrix": {
             "sort": found.asked.sort,
             "show": found.asked.show.value,

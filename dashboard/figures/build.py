@@ -21,9 +21,20 @@ from rlm_runs.aggregates.dimensions import (
     side,
     stop_reason,
 )
-from rlm_runs.aggregates.frame import Frame
+from rlm_runs.aggregates.frame import Frame, Outcome
 from rlm_runs.aggregates.measures import MEASURES, Measure, measure
-from rlm_runs.aggregates.points import Cell, Cut, LeftOut, bounds, cut, efficiencies, lifts, means, plain_means
+from rlm_runs.aggregates.points import (
+    Cell,
+    Cut,
+    LeftOut,
+    Mean,
+    bounds,
+    cut,
+    efficiencies,
+    lifts,
+    means,
+    plain_means,
+)
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.statistics import Interval, holm, rolling_mean
 
@@ -32,7 +43,6 @@ from .asked import Asked
 from .chart import Chart, Curve, Effect, Panel, Point, Series
 from .specs import EFFICIENCY, LIFT, MEAN, STACK, TOKEN_PARTS, TRADEOFF, Part
 
-MOST_FACETS = 12
 MOST_DOTS = 1_200
 _LONGEST_QUERY = 2_000
 _WIDE = 30
@@ -98,12 +108,6 @@ def _slice(snapshot: Snapshot, asked: Asked, notes: list[str]) -> _Sliced:
     frame = _that_vary(snapshot, asked, frame, by=by, facet=facet, notes=notes)
     by_codes = grouped(snapshot, by, frame=frame, bins=asked.bins)
     series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
-    if len(facet_codes.values) > MOST_FACETS:
-        notes.append(
-            f"The first {MOST_FACETS} of {len(facet_codes.values)} panels are shown: narrow it to see others."
-        )
-        kept = np.where(facet_codes.codes < MOST_FACETS, facet_codes.codes, -1)
-        facet_codes = replace(facet_codes, codes=kept, values=facet_codes.values[:MOST_FACETS])
     if "set." not in asked.by and known[asked.by].numeric and asked.form == "bars" and _is_binned(by_codes):
         notes.append(f"{by.title.capitalize()} is put in bins of about equally many rollouts.")
     codes = [facet_codes.codes, by_codes.codes, series_codes.codes]
@@ -235,6 +239,7 @@ def _lift(sliced: _Sliced, part: Part) -> Panel:
     found = lifts(sliced.pieces, shown, baselines=baselines)
     adjusted = holm([np.nan if each is None else each.p for each in found])
     plain = means(sliced.pieces, shown)
+    name = f"lift in {shown.title}"
     points = []
     for at, (cell, base) in enumerate(zip(sliced.pieces.cells, baselines, strict=True)):
         if base == at:
@@ -242,11 +247,10 @@ def _lift(sliced: _Sliced, part: Part) -> Panel:
         paired, own = found[at], plain[at].interval
         other = plain[base].interval if base is not None else None
         why = "" if paired else "there is no LLM to compare with" if base is None else "no example has both"
-        point = _point(sliced, cell, shown.title, paired.difference if paired else None, why=why)
+        point = _point(sliced, cell, name, paired.difference if paired else None, why=why)
         difference = own.mean - other.mean if own and other else None
         p = None if paired is None else float(adjusted[at])
         points.append(replace(point, paired=paired, p=p, plain=difference, unknown=plain[at].unknown))
-    name = f"lift in {shown.title}"
     names = {sliced.series_of(sliced.pieces.cells[base]).name for base in baselines if base is not None}
     baseline = f"{names.pop()}'s" if len(names) == 1 else "its baseline's"
     return Panel(title=name, form="bars", y=f"{_axis(shown)}, less {baseline}", points=tuple(points))
@@ -265,8 +269,9 @@ def _efficiency(sliced: _Sliced, part: Part) -> Panel:
     points = []
     for at, (cell, base) in enumerate(zip(sliced.pieces.cells, baselines, strict=True)):
         other = per_token[base] if base is not None else None
-        why = "" if found[at] else "there is no LLM to compare with" if base is None else "the LLM's reward is 0"
-        plain = (per_token[at] or 0.0) / other if other else None
+        own = per_token[at]
+        plain = own / other if own is not None and other else None
+        why = "" if found[at] else _no_efficiency(rewards, tokens, at=at, base=base)
         point = _point(sliced, cell, "main-token efficiency", found[at], why=why, unknown=tokens[at].unknown)
         points.append(replace(point, plain=plain))
     return Panel(
@@ -276,6 +281,17 @@ def _efficiency(sliced: _Sliced, part: Part) -> Panel:
         points=tuple(points),
         base=1.0,
     )
+
+
+def _no_efficiency(rewards: Sequence[Mean], tokens: Sequence[Mean], *, at: int, base: int | None) -> str:
+    """Why a cell has none; empty where the cell itself says it."""
+    if base is None:
+        return "there is no LLM to compare with"
+    if rewards[at].interval is None or rewards[base].interval is None:
+        return "" if rewards[at].interval is None else "no rollout of the LLM counts"
+    if tokens[at].interval is None or tokens[base].interval is None:
+        return "" if tokens[at].interval is None else "the LLM's tokens are not known"
+    return "no example has both, a reward is below 0, or the LLM's reward or tokens are 0"
 
 
 def _stack(sliced: _Sliced, part: Part) -> Panel:
@@ -293,8 +309,9 @@ def _stack(sliced: _Sliced, part: Part) -> Panel:
 def _tradeoff(sliced: _Sliced, part: Part) -> Panel:
     along = _measure(part)
     rewards, others = means(sliced.pieces, MEASURES["reward"]), means(sliced.pieces, along)
+    name = f"reward against {along.title}"
     points = [
-        replace(_point(sliced, cell, "reward", reward.interval, unknown=other.unknown), x=other.interval)
+        replace(_point(sliced, cell, name, reward.interval, unknown=other.unknown), x=other.interval)
         for cell, reward, other in zip(sliced.pieces.cells, rewards, others, strict=True)
     ]
     known = [point.x.mean for point in points if point.x]
@@ -423,7 +440,10 @@ def _query(sliced: _Sliced, cell: Cell) -> str | None:
     outcome = (
         "outcome:scored,too_long,unjudged,failed" if sliced.asked.unscored is Unscored.ZERO else "outcome:scored"
     )
-    own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, _examples_term(sliced, cell)]
+    examples = _examples_term(sliced, cell)
+    if examples is None:
+        return None
+    own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, examples]
     query = " ".join(dict.fromkeys(term for term in own if term))
     return query if len(query) <= _LONGEST_QUERY else None
 
@@ -443,15 +463,24 @@ def _where_terms(sliced: _Sliced) -> list[str | None]:
     return terms
 
 
-def _examples_term(sliced: _Sliced, cell: Cell) -> str:
-    """Which of the cell's examples all arms finished, where it has others."""
+def _examples_term(sliced: _Sliced, cell: Cell) -> str | None:
+    """Which of the cell's examples all arms finished, where it has others; None where no filter tells them.
+
+    Examples are asked for by their numbers, and every environment counts its own from 1.
+    """
     left = cell.left_out
     scored = cell.total - left.unscored - left.cancelled - left.unfinished
-    if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted or not cell.counted:
+    if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted:
         return ""
     number = next(at for at, each in enumerate(sliced.pieces.cells) if each is cell)
-    frame = sliced.pieces.frame
-    return f"example:{_ranges(np.unique(frame['position'][frame['cell'] == number]) + 1)}"
+    kept, whole = sliced.pieces.frame, sliced.frame
+    mine = kept["cell"] == number
+    places = np.unique(kept["position"][mine])
+    namesakes = np.isin(whole["arm"], cell.arms) & np.isin(whole["position"], places)
+    namesakes &= whole["outcome"] == Outcome.SCORED
+    if not len(places) or not np.isin(whole["example"][namesakes], kept["example"][mine]).all():
+        return None
+    return f"example:{_ranges(places + 1)}"
 
 
 def _ranges(numbers: NDArray[np.int64]) -> str:

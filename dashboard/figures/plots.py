@@ -33,6 +33,8 @@ from .look import (
 )
 
 MOST_POINTS = 480
+MOST_PANELS = 36
+"""Twelve of each of three measures: more are no figure that one can take in."""
 _HEAVIEST = 125_000
 """Bytes of all panels together."""
 _BAR = 0.07
@@ -82,7 +84,7 @@ def plotted(chart: Chart) -> Plotted:
     height = _ALONE if len(chart.panels) == 1 else _AMONG
     panels: list[dict[str, Any]] = []
     weight = shown = 0
-    for panel in chart.panels:
+    for panel in chart.panels[:MOST_PANELS]:
         own = replace(panel, points=panel.points[:MOST_POINTS])
         made = _plotted(chart, own, height=height)
         while not panels and _weight(made) > _HEAVIEST and len(own.points) > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..models import Arm
 from ..models.experiments import Scaffold
-from .differences import differing_settings, in_words
+from .differences import ABSENT, differing_settings, identity, in_words, told_apart
 from .frame import Frame, Outcome
 from .measures import Measure
 from .snapshot import Snapshot
@@ -207,17 +208,11 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
     elif dimension.name.startswith(SETTING):
         value_of = {arm.pk: dimension.by_arm.get(arm.pk, ABSENT) for arm in snapshot.arms}
         codes, raw = _by_value(frame["arm"], value_of)
-        values = [Value(value_in_words(each.value)) for each in raw]
+        words = told_apart(value_of.values(), words=value_in_words)
+        values = [Value(words[identity(each.value)]) for each in raw]
     else:
         codes, values = _as_arms_come(snapshot, dimension, frame=frame)
     return _compact(dimension, codes, values)
-
-
-class _Absent:
-    """What an arm or example has that lacks the key altogether."""
-
-
-ABSENT = _Absent()
 
 
 def _as_arms_come(
@@ -239,15 +234,11 @@ class _Raw:
 
 def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDArray[np.int64], list[_Raw]]:
     """Ids → places among the different values, sorted by type and size."""
-    of_key = {_key(value): value for value in value_of.values()}
+    of_key = {identity(value): value for value in value_of.values()}
     order = sorted(of_key, key=_sort_key)
     place = {key: at for at, key in enumerate(order)}
-    codes = _looked_up(ids, {each: place[_key(value)] for each, value in value_of.items()})
+    codes = _looked_up(ids, {each: place[identity(value)] for each, value in value_of.items()})
     return codes, [_Raw(of_key[key]) for key in order]
-
-
-def _key(value: Any) -> str:
-    return "" if value is ABSENT else json.dumps(value, sort_keys=True, default=str)
 
 
 def _sort_key(key: str) -> tuple[int, float, str]:
@@ -268,9 +259,7 @@ def _natural(text: str) -> str:
 
 
 def value_in_words(value: Any) -> str:
-    """A value as a label."""
-    if value is ABSENT:
-        return "not set"
+    """A value as a label, or the beginning of one."""
     return in_words(value)[:80]
 
 
@@ -294,16 +283,32 @@ def _by_example(
     present = np.unique(frame["example"]).tolist()
     value_of = {each: values.get(each, ABSENT) for each in present}
     codes, found = _by_value(frame["example"], value_of)
-    # The filter language does not tell null from nothing; where there are both, no filter finds either.
-    unknown = sum(any(value is each for value in value_of.values()) for each in (None, ABSENT))
-    return codes, [_with_term(dimension.name, value, one_kind=unknown < 2) for value in found]
+    known = {identity(value): value for value in (*values.values(), *value_of.values())}
+    words = told_apart((*known.values(), ABSENT), words=value_in_words)
+    alike = Counter(sign for value in known.values() for sign in _signs(value))
+    return codes, [
+        Value(
+            words[identity(each.value)],
+            term=_term(dimension.name, each.value)
+            if all(alike[sign] < 2 for sign in _signs(each.value))
+            else None,
+        )
+        for each in found
+    ]
 
 
-def _with_term(name: str, value: _Raw, *, one_kind: bool) -> Value:
-    label = value_in_words(value.value)
-    if value.value is None or value.value is ABSENT:
-        return Value(label, term=f"{named(name)}:none" if one_kind else None)
-    return Value(label, term=_term(name, value.value))
+def _signs(value: Any) -> set[str | float | None]:
+    """All that the filter language knows a value by: no filter tells apart what has one of these in common.
+
+    It does not tell null from nothing, and finds a text that reads as a number with the number, true with 1.
+    """
+    if value is None or value is ABSENT:
+        return {None}
+    if isinstance(value, bool):
+        return {json.dumps(value), float(value)}
+    if isinstance(value, int | float):
+        return {_plain(float(value)), repr(float(value)), float(value)}
+    return {value if isinstance(value, str) else json.dumps(value)}
 
 
 def named(name: str) -> str:
@@ -314,6 +319,8 @@ def named(name: str) -> str:
 
 def _term(name: str, value: Any) -> str:
     """A filter for exactly this value."""
+    if value is None or value is ABSENT:
+        return f"{named(name)}:none"
     if isinstance(value, bool):
         return f"{named(name)}:{'true' if value else 'false'}"
     if isinstance(value, int | float):

@@ -158,15 +158,16 @@ def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> 
 
 def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interval | None]:
     """Mean reward ÷ mean main-model tokens of each cell, relative to that of its baseline, on the examples that
-    both have. None without a baseline, or with one whose reward or tokens are 0, and where rewards are negative.
+    both have. None without a baseline, or with one whose reward or tokens are 0, and where a reward of either is
+    negative.
     """
     rewards = table(pieces, "reward", "main_tokens")
     tokens = table(pieces, "main_tokens", "reward")
     found: list[Interval | None] = [None] * len(pieces.cells)
-    if (rewards.sums < 0).any():
-        return found
-    for base in sorted({each for each in baselines if each is not None}):
-        rows = [at for at, of in enumerate(baselines) if of == base]
+    values, cells = pieces.frame["reward"], pieces.frame["cell"]
+    is_negative = np.bincount(cells[values < 0], minlength=len(pieces.cells)) > 0
+    for base in sorted({each for each in baselines if each is not None and not is_negative[each]}):
+        rows = [at for at, of in enumerate(baselines) if of == base and not is_negative[at]]
         numerators, denominators = (_rows(each, rows) for each in (rewards, tokens))
         ratios = statistics.ratio_intervals(numerators, denominators, baseline=rows.index(base))
         for at, ratio in zip(rows, ratios, strict=True):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlm_runs.aggregates.dimensions import dimensions, grouped, numbers, side, stop_reason
+from rlm_runs.aggregates.dimensions import arm_parts, dimensions, grouped, numbers, side, stop_reason
 from rlm_runs.models import Example, Rollout
 from tests.dashboard.made import Plan, make, snapshot
 
@@ -126,6 +126,35 @@ def test_null_and_nothing_are_told_apart_and_no_filter_can():
     taken = snapshot(make([Plan()], examples=3, metadata=lambda at: [{"k": "a"}, {"k": None}, {}][at]))
     found = grouped(taken, dimensions(taken)["meta.k"], frame=taken.frame()).values
     assert [(value.label, value.term) for value in found] == [("not set", None), ("none", None), ("a", "meta.k:a")]
+
+
+def test_values_that_read_alike_are_told_apart_and_no_filter_that_finds_both_is_given():
+    kinds = [5, 5.0, "5", True, "yes", 1, None, "none", "other"]
+    taken = snapshot(make([Plan()], examples=9, metadata=lambda at: {"k": kinds[at]}))
+    found = grouped(taken, dimensions(taken)["meta.k"], frame=taken.frame())
+    assert [(value.label, value.term) for value in found.values] == [
+        ("none", "meta.k:none"),
+        ("yes", None),
+        ("1", None),
+        ("5", None),
+        ('"5"', None),
+        ('"none"', 'meta.k:"none"'),
+        ("other", "meta.k:other"),
+        ('"yes"', "meta.k:yes"),
+    ]
+    assert np.bincount(found.codes).tolist() == [1, 1, 1, 2, 1, 1, 1, 1]
+
+
+def test_settings_that_read_alike_are_different_arms():
+    values = [None, "none", True, "yes", "x" * 300, "x" * 299 + "y"]
+    taken = snapshot(make([Plan(environment_settings={"k": value}) for value in values], examples=1))
+    assert [parts.environment[1][1] for parts in arm_parts(taken.arms).values()] == [
+        *("none", '"none"', "yes", '"yes"'),
+        *("x" * 300, "x" * 299 + "y"),
+    ]
+    labels = [value.label for value in grouped(taken, dimensions(taken)["set.k"], frame=taken.frame()).values]
+    assert len(set(labels)) == 6
+    assert max(map(len, labels)) < 90
 
 
 def test_nothing_is_read_twice_until_a_rollout_changes(django_assert_num_queries):

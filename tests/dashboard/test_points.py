@@ -299,3 +299,67 @@ def test_by_metadata_the_examples_without_a_value_are_told_apart(experiment):
             if row.example.metadata["kind"] == kind and row.arm.get_scaffold_display() == point.series.name
         ]
         assert point.value.mean == pytest.approx(mean(own), **EXACT)
+
+
+def test_the_parts_of_a_summary_have_names_of_their_own(experiment):
+    points = chart(experiment, "summary").points
+    names = [(point.facet, point.group, point.series, point.measure) for point in points]
+    assert len(set(names)) == len(names) > 0
+
+
+def tokens_by_model(rng, arm, number):
+    """Of the model "untold" the RLM's tokens are not known; of "negative" its rewards are below 0."""
+    reward = -1.0 if (arm.model, arm.scaffold) == ("negative", "rlm") else 0.25 + number % 2
+    tokens = None if (arm.model, arm.scaffold) == ("untold", "rlm") else 100 + number
+    return {"reward": reward, "main_prompt_tokens": tokens, "main_completion_tokens": tokens}
+
+
+def test_an_efficiency_that_is_not_known_is_no_zero_and_spoils_no_other():
+    models = ("good", "negative", "untold")
+    made = make(
+        [Plan(scaffold=scaffold, model=model) for model in models for scaffold in ("llm", "rlm")],
+        row=tokens_by_model,
+    )
+    found = {(point.group, point.series.name): point for point in chart(made, "efficiency").points}
+    good, negative, untold = (found[f"oolong · model {model}", "RLM"] for model in models)
+    assert (good.value.mean, good.plain) == (pytest.approx(1), pytest.approx(1))
+    assert (untold.value, untold.plain, untold.unknown) == (None, None, 8)
+    assert untold.why == "not known of 8 rollouts"
+    assert negative.value is None
+    assert "below 0" in negative.why
+
+
+def test_a_point_of_which_nothing_counts_leads_nowhere():
+    def row(rng, arm, number):
+        return {"reward": None, "stop_reason": "prompt_too_long"} if arm.scaffold == "llm" else {"reward": 1.0}
+
+    made = make([Plan(), Plan(scaffold="rlm")], row=row)
+    refused, scored = chart(made, "reward", unscored="common").points
+    assert (refused.counted, refused.query) == (0, f"arm:{made.arms.first().pk} outcome:scored")
+    assert (scored.counted, scored.query) == (0, None)
+
+
+def test_examples_of_two_environments_that_share_a_number_are_asked_for_by_no_filter():
+    """The first example of one counts in the pool, that of the other does not."""
+
+    def row(rng, arm, number):
+        spoils = arm.environment == "zeta" and arm.scaffold == "llm" and number == 0
+        return {"reward": None, "stop_reason": "prompt_too_long"} if spoils else {"reward": 1.0}
+
+    made = make(
+        [Plan(environment=name, scaffold=scaffold) for name in ("oolong", "zeta") for scaffold in ("llm", "rlm")],
+        row=row,
+    )
+    llms, rlms = chart(made, "reward", unscored="common", by="scaffold", facet="none").points
+    assert (llms.counted, rlms.counted) == (15, 15)
+    assert llms.query.endswith("outcome:scored")
+    assert rlms.query is None
+
+
+def test_the_numbers_have_all_panels_and_the_page_as_many_as_it_can_carry():
+    made = make([Plan(environment_settings={"knob": f"k{at:02}"}) for at in range(50)], examples=2)
+    found = chart(made, "reward", by="scaffold", facet="set.knob")
+    assert [point.facet for point in found.points] == [f"k{at:02}" for at in range(50)]
+    drawn = figures.plotted(found)
+    assert len(drawn.panels) + drawn.left_away == 50
+    assert drawn.left_away > 0
