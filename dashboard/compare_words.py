@@ -101,7 +101,9 @@ def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int, i
     if compared > 1 and adjusted is not None:
         yield f"{probability(adjusted)} after Holm’s correction for {compared} comparisons"
     if paired.effect is not None:
-        yield f"{paired.effect.name} {signed(paired.effect.value)}, {paired.effect.size}"
+        # Of what may be chance, "large" would say more than is known.
+        size = f", {paired.effect.size}" if paired.p < _CLEAR else ""
+        yield f"{paired.effect.name} {signed(paired.effect.value)}{size}"
     if paired.more_examples and paired.p >= _CLEAR:
         yield f"it would take {plural(paired.more_examples, 'more example')} to show a difference of this size"
 

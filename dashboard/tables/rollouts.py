@@ -339,7 +339,7 @@ ROLLOUTS = Table(
     name="rollouts",
     columns={column.key: column for column in _COLUMNS},
     shown=(
-        *("id", "status", "scaffold", "env", "example", "reward", "turns", "cells", "subcalls", "main", "sub"),
+        *("id", "reward", "status", "scaffold", "env", "example", "turns", "cells", "subcalls", "main", "sub"),
         *("cost", "seconds", "stop", "model", "experiment"),
     ),
     sort="-id",

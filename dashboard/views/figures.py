@@ -18,6 +18,7 @@ from rlm_runs.aggregates.frame import Outcome
 from rlm_runs.models import Experiment
 
 from .. import figures
+from ..asked import whole_number
 from ..comparing import titled
 from ..figures import Asked, Chart, FigureForm, Spec
 from ..formatting import alike
@@ -71,13 +72,19 @@ def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
 @require_safe
 def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """The same as JSON: what is asked, in full, and up to 400 rows; `left_off` says how many more there are."""
+    """The same as JSON: what is asked, in full, and up to 400 rows from `start` on; `left_off` says how many more
+    there are, and `next` where.
+    """
     snapshot, spec, form = _found(request, slug, name)
     asked = form.asked()
     if form.errors:
         return JsonResponse({"errors": _errors(form)}, status=400)
+    start = whole_number(request, "start", default=0, least=0)
     chart = figures.chart(snapshot, asked)
-    rows = list(figures.rows(chart))
+    rows = list(figures.rows(chart))[start:]
+    left_off = max(0, len(rows) - _JSON_ROWS)
+    following = request.GET.copy()
+    following["start"] = str(start + _JSON_ROWS)
     return JsonResponse(
         {
             "experiment": slug,
@@ -87,7 +94,8 @@ def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
             "caption": figures.caption(chart),
             "asked": _as_query(asked),
             "version": snapshot.version,
-            "left_off": max(0, len(rows) - _JSON_ROWS),
+            "left_off": left_off,
+            "next": f"{request.path}?{following.urlencode()}" if left_off else None,
             "rows": rows[:_JSON_ROWS],
         }
     )

@@ -71,6 +71,21 @@ def test_every_figure_has_its_page_its_numbers_and_its_files(reader, oolong):
             assert (line["by"], line["series"], line["n"]) == (row["by"], row["series"], str(row["n"]))
 
 
+def test_all_rows_come_as_json_part_by_part(reader, oolong, monkeypatch):
+    whole = reader.get(address(oolong, "summary", route="figure-json")).json()
+    monkeypatch.setattr("dashboard.views.figures._JSON_ROWS", 4)
+    following, rows = address(oolong, "summary", route="figure-json"), []
+    while following:
+        answer = reader.get(following).json()
+        rows += answer["rows"]
+        assert len(rows) + answer["left_off"] == len(whole["rows"])
+        following = answer["next"]
+    assert rows == whole["rows"]
+    assert len(rows) > 8
+    assert whole["next"] is None
+    assert reader.get(address(oolong, "summary", route="figure-json") + "start=x").status_code == 400
+
+
 @pytest.mark.parametrize("name", ["reward", "lift", "efficiency", "tokens", "reward-tokens", "summary"])
 def test_every_figure_by_every_dimension(reader, oolong, name):
     for dimension in dimensions(snapshot(oolong)):
