@@ -218,10 +218,16 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
 def _as_arms_come(
     snapshot: Snapshot, dimension: Dimension, *, frame: Frame
 ) -> tuple[NDArray[np.int64], list[Value]]:
-    """In the order in which the experiment names them, which is its author's."""
-    labels = [str(dimension.by_arm[arm.pk]) for arm in snapshot.arms]
+    """In the order in which the experiment names them, which is its author's; the scaffolds of imported files,
+    which come as their folders are called, in their own.
+    """
+    arms = list(snapshot.arms)
+    if snapshot.experiment.sources and dimension.name in ("variant", "scaffold"):
+        known = Scaffold.values
+        arms.sort(key=lambda arm: known.index(arm.scaffold) if arm.scaffold in known else len(known))
+    labels = [str(dimension.by_arm[arm.pk]) for arm in arms]
     order = list(dict.fromkeys(labels))
-    code_of = {arm.pk: order.index(label) for arm, label in zip(snapshot.arms, labels, strict=True)}
+    code_of = {arm.pk: order.index(label) for arm, label in zip(arms, labels, strict=True)}
     return _looked_up(frame["arm"], code_of), [Value(label) for label in order]
 
 

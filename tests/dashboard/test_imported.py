@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from rlm_runs.aggregates import snapshot
+from rlm_runs.aggregates.dimensions import dimensions, grouped
 from rlm_runs.importing import import_paths
 from rlm_runs.models import Rollout, Trajectory
 from tests.formats.files import csv_row, llm_row, metadata, rlm_row, write_csv, write_run
@@ -29,6 +31,18 @@ def test_the_experiment_says_where_it_is_from(reader, imported):
     assert "imported from 3 files" in page
     assert "riddles/rlm/results.jsonl" in page
     assert "launched" not in page
+
+
+def test_scaffolds_come_in_their_own_order(tmp_path, db):
+    """However folders are called: the first one has no LLM."""
+    write_run(tmp_path / "lab/a", [rlm_row()], metadata(env_id="alpha", env_args={"use_rlm": True}))
+    write_run(tmp_path / "lab/b", [llm_row()], metadata(env_id="beta", env_args={"use_rlm": False}))
+    (found,) = import_paths([tmp_path / "lab"])
+    now = snapshot(found.experiment)
+    assert [arm.scaffold for arm in now.arms] == ["rlm", "llm"]
+    for name in ("variant", "scaffold"):
+        series = grouped(now, dimensions(now)[name], frame=now.frame())
+        assert [value.label for value in series.values] == ["LLM", "RLM"]
 
 
 def test_the_replay_of_an_imported_trace(reader, imported):
