@@ -178,6 +178,48 @@ def test_a_number_leads_to_its_rollouts(varied):
     assert "outcome:scored,too_long,unjudged,failed" in zero["use", arm, "cells"]["rollouts"]
 
 
+@pytest.mark.parametrize("unscored", Unscored)
+def test_a_number_leads_to_as_many_rollouts_as_it_counts(reader, varied, unscored):
+    rlm = varied.arms.get(scaffold="rlm")
+    Rollout.objects.filter(pk=rlm.rollouts.filter(batches__gt=0).first().pk).update(sub_calls=None)
+    forget()
+    followed = 0
+    for record in of(varied, unscored).values():
+        if record["rollouts"] is None:
+            continue
+        address = reverse("api-experiment-rollouts", args=[varied.slug])
+        found = reader.get(address, {"q": record["rollouts"], "limit": 1}).json()["count"]
+        is_share = record["column"].startswith("with_")
+        expected = round(record["value"] * record["n"]) if is_share else record["n"]
+        assert found == (expected if record["count"] is None else record["count"]), record
+        followed += 1
+    assert followed > 60
+
+
+def test_common_examples_are_named(varied):
+    found = of(varied, Unscored.COMMON)
+    arm = varied.arms.get(scaffold="rlm_tips").pk
+    spoilt = {row.example_position for row in varied.rollouts() if row.reward is None}
+    named = ",".join(str(place + 1) for place in range(3) if place not in spoilt)
+    assert spoilt
+    assert re.sub(r"(\d)\.\.(\d)", r"\1,\2", found["use", arm, "cells"]["rollouts"]) == (
+        f"arm:{arm} outcome:scored example:{named} cells:>=0"
+    )
+
+
+def test_where_no_filter_finds_just_those_there_is_no_link(reader, varied):
+    partly = varied.rollouts().get(sub_seconds=None).arm
+    found = of(varied)
+    assert {record["rollouts"] for key, record in found.items() if key[:2] == ("time", partly.pk)} == {None}
+    assert {record["rollouts"] for key, record in found.items() if key[0] == "time"} != {None}
+    page = reader.get(reverse("behaviour", args=[varied.slug])).content.decode()
+    assert "q=None" not in page
+    customdata = [
+        own for trace in time_figure(tables(read(varied))[3])["panels"][0]["data"] for own in trace["customdata"]
+    ]
+    assert "" in {query for query, _ in customdata}
+
+
 def test_a_strange_stop_reason_is_quoted(varied):
     row = varied.rollouts().filter(ENDED).first()
     Rollout.objects.filter(pk=row.pk).update(stop_reason='no "more" time')
@@ -218,7 +260,7 @@ def test_csv_and_json_say_the_same(reader, varied):
     for row, number in zip(rows, found["numbers"], strict=True):
         assert float(row["value"]) == number["value"]
         assert {key: row[key] for key in ("table", "column", "rollouts")} == {
-            key: number[key] for key in ("table", "column", "rollouts")
+            key: number[key] or "" for key in ("table", "column", "rollouts")
         }
 
 
