@@ -358,13 +358,12 @@ def _curves(sliced: _Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterato
         part, x, y = frame.where(own), at[own], frame[shown.name][own]
         if not len(x):
             continue
-        query = _arms_term(sliced.snapshot, np.unique(part["arm"]).tolist())
-        none = np.empty(0)
+        none, no_ids = np.empty(0), np.empty(0, dtype=np.int64)
         if sliced.asked.form == "rolling":
             window = max(2, -(-len(np.unique(part["example"])) // sliced.asked.bins))
             found = rolling_mean(x, y, window=window, clusters=part["example"])
             low, high = (np.clip(each, *bounds(shown, y)) for each in (found.low, found.high))
-            yield Curve(series, found.x, found.mean, low, high, none.astype(np.int64), query)
+            yield Curve(series, found.x, found.mean, low, high, no_ids, no_ids, window=found.window)
             continue
         step = -(-len(x) * len(sliced.look) // MOST_DOTS)
         order = np.argsort(part["position"], kind="stable")[::step]
@@ -375,7 +374,7 @@ def _curves(sliced: _Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterato
             none,
             none,
             part["position"][order] + 1,
-            query,
+            part["rollout"][order],
             left_away=len(x) - len(order),
         )
 
