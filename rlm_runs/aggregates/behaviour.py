@@ -29,6 +29,9 @@ from .tally import Tally
 
 Values = NDArray[np.float64]
 
+ARMS_AT_ONCE = 16
+"""Arms that one response shows, so that it keeps its size: they share the room that their filters have."""
+
 
 @dataclass(frozen=True)
 class Use:
@@ -189,6 +192,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     modes = _modes(snapshot.experiment)
     with_cells = set(whole["arm"][(whole["cells"] > 0) | ~np.isnan(whole["cell_errors"])].tolist())
     parts = arm_parts(snapshot.arms)
+    longest = LONGEST_QUERY // max(min(len(snapshot.arms), ARMS_AT_ONCE), 1)
     found = tuple(
         ArmBehaviour(
             arm=arm,
@@ -196,7 +200,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             series=parts[arm.pk].label(of="scaffold"),
             has_repl=arm.scaffold != Scaffold.LLM or arm.pk in with_cells,
             counted=int((frame["arm"] == arm.pk).sum()),
-            query=_query(arm.pk, unscored, kept=frame, whole=whole),
+            query=_query(arm.pk, unscored, kept=frame, whole=whole, longest=longest),
             ended=sum(stops[arm.pk].values()),
             uses=tuple(uses[use.name].get(arm.pk) for use in USES),
             times=times.get(arm.pk),
@@ -213,8 +217,8 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     return Behaviour(unscored=unscored, arms=found, stop_reasons=reasons, total=len(whole))
 
 
-def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame) -> str | None:
-    """The filter that finds the rollouts of an arm that count."""
+def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
+    """The filter that finds the rollouts of an arm that count; None where it is longer than that."""
     query = f"arm:{arm} {_COUNTED[unscored]}"
     own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
     mine = kept.where(kept["arm"] == arm)
@@ -222,7 +226,7 @@ def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame) -> str | 
         return query
     examples = examples_term(mine, whole=own)
     whole_query = f"{query} {examples}"
-    return whole_query if examples is not None and len(whole_query) <= LONGEST_QUERY else None
+    return whole_query if examples is not None and len(whole_query) <= longest else None
 
 
 def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: bool) -> dict[int, Interval]:

@@ -19,6 +19,7 @@ from rlm_runs.aggregates.snapshot import forget, snapshot
 from rlm_runs.failure_modes import FAILURE_MODES
 from rlm_runs.models import Rollout
 
+from .made import Plan, make
 from .traces import HOSTILE, make_experiment, play_all, play_llm, play_rlm, play_too_long
 
 ENDED = Q(status__in=["completed", "failed"])
@@ -218,6 +219,34 @@ def test_where_no_filter_finds_just_those_there_is_no_link(reader, varied):
         own for trace in time_figure(tables(read(varied))[3])["panels"][0]["data"] for own in trace["customdata"]
     ]
     assert "" in {query for query, _ in customdata}
+
+
+def test_examples_that_fill_no_address_are_no_link(reader, db):
+    def row(rng, arm, number):
+        return {"reward": None if arm.scaffold == "llm" and number % 2 else 1.0, "sub_calls": 1}
+
+    experiment = make([Plan(), Plan(scaffold="rlm")], examples=600, row=row)
+    found = [record for record in of(experiment, Unscored.COMMON).values() if record["table"] == "use"]
+    assert {(record["n"], record["rollouts"]) for record in found} == {(300, None)}
+    page = reader.get(reverse("behaviour", args=[experiment.slug]) + "?unscored=common").content.decode()
+    assert "300" in page
+    assert "q=None" not in page
+
+
+def test_filters_of_many_arms_stay_within_the_bounds(reader, db):
+    def row(rng, arm, number):
+        of_repl = dict.fromkeys(("cells", "cell_errors", "cells_cut", "cells_timed_out", "answer_edits"), 1)
+        of_calls = dict.fromkeys(("sub_calls", "batches", "max_batch", "max_parallel", "first_answer_turn"), 1)
+        times = ("seconds", "model_seconds", "retry_seconds", "cell_seconds", "sub_seconds", "tool_seconds")
+        reward = None if arm.model == "m0" and number % 2 else 1.0
+        return {"reward": reward, **of_repl, **of_calls, **dict.fromkeys(times, 1.0)}
+
+    plans = [Plan(scaffold="rlm", model=f"m{at}") for at in range(16)]
+    for examples, has_links in ((60, True), (600, False)):
+        experiment = make(plans, examples=examples, row=row)
+        response = reader.get(reverse("behaviour", args=[experiment.slug]) + "?unscored=common")
+        assert (b"example%3A1%2C3%2C5" in response.content) == has_links
+        assert len(response.content) < 256_000
 
 
 def test_a_strange_stop_reason_is_quoted(varied):
