@@ -159,10 +159,13 @@ def time_figure(table: Table) -> dict[str, Any]:
 
 
 def _customdata(rows: Sequence[Row], numbers: Sequence[Number], *, part: str = "") -> list[list[str]]:
-    """The filter of the rollouts behind each, and its hover: the arm, the part of its time, the number."""
+    """The filter of the rollouts behind each, "" where there is none, and its hover: the arm, the part of its
+    time, the number.
+    """
     heads = [f"<b>{_cut(row.arm.series)}</b> on {_cut(row.arm.group)}{part and f': {part}'}" for row in rows]
     return [
-        [number.query, f"{head}<br>{plain(number.title)}"] for head, number in zip(heads, numbers, strict=True)
+        [number.query or "", f"{head}<br>{plain(number.title)}"]
+        for head, number in zip(heads, numbers, strict=True)
     ]
 
 

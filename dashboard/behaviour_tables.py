@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_runs.aggregates import Unscored
 from rlm_runs.aggregates.behaviour import PARTS, USES, ArmBehaviour, Behaviour, Times, Use
 from rlm_runs.failure_modes import FAILURE_MODES
 from rlm_runs.statistics import Interval, wilson
@@ -18,13 +17,6 @@ from rlm_runs.statistics import Interval, wilson
 from .formatting import duration, exact, mean, percent, spread
 
 NO_REASON = "none given"
-_COUNTED = {
-    Unscored.EXCLUDE: "outcome:scored",
-    Unscored.COMMON: "outcome:scored",
-    Unscored.ZERO: "outcome:scored,too_long,unjudged,failed",
-}
-"""The rollouts that count, as a filter; that an example is common to all arms no filter can say."""
-
 _ENDED = "status:completed,failed"
 
 
@@ -41,14 +33,15 @@ class Column:
 @dataclass(frozen=True)
 class Number:
     """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, in the words
-    of the filter language. `text` and `more` are what is shown, `title` is all that is known.
+    of the filter language, and is None where no filter does. `text` and `more` are what is shown, `title` is all
+    that is known.
     """
 
     interval: Interval
     text: str
     more: str
     title: str
-    query: str
+    query: str | None
     count: int | None = None
 
     @property
@@ -59,11 +52,13 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm over `n` rollouts, which `query` finds: a number for each column, None where nothing tells."""
+    """One arm over `n` rollouts, which `query` finds, None where no filter does: a number for each column, None
+    where nothing tells.
+    """
 
     arm: ArmBehaviour
     n: int
-    query: str
+    query: str | None
     numbers: tuple[Number | None, ...]
 
 
@@ -90,15 +85,15 @@ def uses(behaviour: Behaviour) -> Table:
             Row(
                 arm,
                 n=arm.counted,
-                query=_of(arm, _COUNTED[behaviour.unscored]),
-                numbers=tuple(_use(arm, *pair, behaviour.unscored) for pair in zip(USES, arm.uses, strict=True)),
+                query=arm.query,
+                numbers=tuple(_use(arm, *pair) for pair in zip(USES, arm.uses, strict=True)),
             )
             for arm in behaviour.with_repl
         ),
     )
 
 
-def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored) -> Number | None:
+def _use(arm: ArmBehaviour, use: Use, found: Interval | None) -> Number | None:
     if found is None:
         return None
     said = f"{100 * found.mean:.1f} %" if use.is_share else exact(found.mean)
@@ -108,7 +103,7 @@ def _use(arm: ArmBehaviour, use: Use, found: Interval | None, unscored: Unscored
         text=percent(found.mean) if use.is_share else mean(found.mean),
         more=spread(found, _percent if use.is_share else mean),
         title=title,
-        query=_of(arm, _COUNTED[unscored], use.term),
+        query=None if arm.query is None else f"{arm.query} {use.term}",
     )
 
 
@@ -169,12 +164,13 @@ def times(behaviour: Behaviour) -> Table:
     rows = []
     for arm in behaviour.arms:
         if arm.times is not None:
-            query = _of(arm, _COUNTED[behaviour.unscored])
+            # That a rollout tells all parts no filter can say.
+            query = arm.query if arm.times.n == arm.counted else None
             rows.append(Row(arm, n=arm.times.n, query=query, numbers=tuple(_time_numbers(arm.times, query))))
     return Table(name="time", columns=columns, rows=tuple(rows))
 
 
-def _time_numbers(found: Times, query: str) -> Iterator[Number]:
+def _time_numbers(found: Times, query: str | None) -> Iterator[Number]:
     for interval in found.parts:
         seconds, share = interval.mean, interval.mean / found.total.mean if found.total.mean else 0.0
         limits = _limits(interval, share=False)
@@ -210,7 +206,7 @@ FIELDS = (
     *("table", "arm", "environment", "scaffold", "model", "settings", "column", "value", "low", "high", "n"),
     *("count", "rollouts"),
 )
-"""Of `records`: what each number is, and the query that finds its rollouts."""
+"""Of `records`: what each number is, and the query that finds its rollouts, where there is one."""
 
 
 def records(found: Sequence[Table]) -> Iterator[dict[str, Any]]:

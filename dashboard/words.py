@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -41,11 +41,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class GroupVerdicts:
-    """The verdicts on one environment with its settings; those of which there is nothing to say stand `apart`."""
+    """The verdicts on one environment with its settings; those of which there is nothing to say stand `apart`, and
+    `why` says what they lack.
+    """
 
     group: str
     verdicts: tuple[Verdict, ...]
     apart: tuple[Verdict, ...] = ()
+    why: str = ""
 
 
 def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
@@ -53,22 +56,24 @@ def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
     order = {arm.pk: position for position, arm in enumerate(summary.arms)}
     comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
     groups = [
-        _of_group(group, [_verdict(each, summary) for each in found])
+        _of_group(group, [_verdict(each, summary) for each in found], summary)
         for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
     ]
     first = {each.group: order[each.arm.pk] for each in reversed(comparisons)}
     return tuple(sorted(groups, key=lambda found: first[found.group]))
 
 
-def _of_group(group: str, verdicts: Sequence[Verdict]) -> GroupVerdicts:
-    told = tuple(each for each in verdicts if not each.is_apart)
-    return GroupVerdicts(group=group, verdicts=told, apart=tuple(each for each in verdicts if each.is_apart))
+def _of_group(group: str, verdicts: Sequence[Verdict], summary: Summary) -> GroupVerdicts:
+    told, apart = (tuple(each for each in verdicts if each.is_apart == is_apart) for is_apart in (False, True))
+    arms = [arm for each in apart for arm in (each.arm, each.baseline)]
+    return GroupVerdicts(group=group, verdicts=told, apart=apart, why=_no_pair(summary, arms))
 
 
 def in_short(summary: Summary) -> str:
     """How many comparisons say something beyond chance; empty where there are none."""
     if all(arm.reward is None for arm in summary.arms):
-        return _no_reward(summary)
+        has_rewards = any(arm.scored for arm in summary.arms)
+        return f"{_no_pair(summary, summary.arms).capitalize()}." if has_rewards else _no_reward(summary)
     made = [each for each in summary.comparisons if each.paired is not None]
     if not made:
         return ""
@@ -118,7 +123,7 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         relation=_relation(comparison),
         is_clear=comparison.p is not None and comparison.p < _CLEAR,
         is_apart=comparison.paired is None and comparison.otherwise is None,
-        evidence="; ".join(_evidence(comparison, made=made)),
+        evidence="; ".join(_evidence(comparison, summary, made=made)),
         otherwise=_otherwise(comparison, summary.unscored),
         price=_price(comparison),
     )
@@ -161,13 +166,20 @@ def _relation(comparison: Comparison) -> str:
     return "beats" if paired.mean_difference > 0 else "falls behind"
 
 
-def _evidence(comparison: Comparison, *, made: int) -> Iterator[str]:
+def _no_pair(summary: Summary, arms: Iterable[ArmSummary]) -> str:
+    """What arms lack that cannot be compared. On common examples any arm may have taken theirs away."""
+    is_common = summary.unscored is Unscored.COMMON
+    lack = "there is no example that all arms finished" if is_common else "no example has a reward in both"
+    is_open = any(arm.left_out.unfinished for arm in (summary.arms if is_common else arms))
+    return f"{lack}{' yet' if is_open else ''}"
+
+
+def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterator[str]:
     arm, baseline, paired = comparison.arm.reward, comparison.baseline.reward, comparison.paired
     if arm is not None and baseline is not None:
         yield f"{arm.mean:.2f} vs {baseline.mean:.2f}"
     if paired is None:
-        is_open = comparison.arm.left_out.unfinished or comparison.baseline.left_out.unfinished
-        yield f"no example has a reward in both{' yet' if is_open else ''}"
+        yield _no_pair(summary, (comparison.arm, comparison.baseline))
         return
     split = f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}"
     yield f"{split}, Δ {_difference(paired)}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlm_runs.aggregates import Snapshot, Unscored
+from rlm_runs.aggregates.counting import LONGEST_QUERY, examples_term
 from rlm_runs.aggregates.dimensions import (
     METADATA,
     Dimension,
@@ -21,7 +22,7 @@ from rlm_runs.aggregates.dimensions import (
     side,
     stop_reason,
 )
-from rlm_runs.aggregates.frame import Frame, Outcome
+from rlm_runs.aggregates.frame import Frame
 from rlm_runs.aggregates.measures import MEASURES, Measure, measure
 from rlm_runs.aggregates.points import (
     Cell,
@@ -44,7 +45,6 @@ from .chart import Chart, Curve, Effect, Panel, Point, Series
 from .specs import EFFICIENCY, LIFT, MEAN, STACK, TOKEN_PARTS, TRADEOFF, Part
 
 MOST_DOTS = 1_200
-_LONGEST_QUERY = 2_000
 _WIDE = 30
 """A numeric axis of which the ends are farther apart than this factor opens logarithmic."""
 
@@ -358,13 +358,12 @@ def _curves(sliced: _Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterato
         part, x, y = frame.where(own), at[own], frame[shown.name][own]
         if not len(x):
             continue
-        query = _arms_term(sliced.snapshot, np.unique(part["arm"]).tolist())
-        none = np.empty(0)
+        none, no_ids = np.empty(0), np.empty(0, dtype=np.int64)
         if sliced.asked.form == "rolling":
             window = max(2, -(-len(np.unique(part["example"])) // sliced.asked.bins))
             found = rolling_mean(x, y, window=window, clusters=part["example"])
             low, high = (np.clip(each, *bounds(shown, y)) for each in (found.low, found.high))
-            yield Curve(series, found.x, found.mean, low, high, none.astype(np.int64), query)
+            yield Curve(series, found.x, found.mean, low, high, no_ids, no_ids, window=found.window)
             continue
         step = -(-len(x) * len(sliced.look) // MOST_DOTS)
         order = np.argsort(part["position"], kind="stable")[::step]
@@ -375,7 +374,7 @@ def _curves(sliced: _Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterato
             none,
             none,
             part["position"][order] + 1,
-            query,
+            part["rollout"][order],
             left_away=len(x) - len(order),
         )
 
@@ -445,7 +444,7 @@ def _query(sliced: _Sliced, cell: Cell) -> str | None:
         return None
     own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, examples]
     query = " ".join(dict.fromkeys(term for term in own if term))
-    return query if len(query) <= _LONGEST_QUERY else None
+    return query if len(query) <= LONGEST_QUERY else None
 
 
 def _arms_term(snapshot: Snapshot, arms: Sequence[int]) -> str:
@@ -464,29 +463,14 @@ def _where_terms(sliced: _Sliced) -> list[str | None]:
 
 
 def _examples_term(sliced: _Sliced, cell: Cell) -> str | None:
-    """Which of the cell's examples all arms finished, where it has others; None where no filter tells them.
-
-    Examples are asked for by their numbers, and every environment counts its own from 1.
-    """
+    """Which of the cell's examples all arms finished, where it has others; None where no filter tells them."""
     left = cell.left_out
     scored = cell.total - left.unscored - left.cancelled - left.unfinished
     if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted:
         return ""
     number = next(at for at, each in enumerate(sliced.pieces.cells) if each is cell)
     kept, whole = sliced.pieces.frame, sliced.frame
-    mine = kept["cell"] == number
-    places = np.unique(kept["position"][mine])
-    namesakes = np.isin(whole["arm"], cell.arms) & np.isin(whole["position"], places)
-    namesakes &= whole["outcome"] == Outcome.SCORED
-    if not len(places) or not np.isin(whole["example"][namesakes], kept["example"][mine]).all():
-        return None
-    return f"example:{_ranges(places + 1)}"
-
-
-def _ranges(numbers: NDArray[np.int64]) -> str:
-    """1..3,5 of ascending numbers."""
-    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
+    return examples_term(kept.where(kept["cell"] == number), whole=whole.where(np.isin(whole["arm"], cell.arms)))
 
 
 def _effects(sliced: _Sliced) -> Iterator[Effect]:

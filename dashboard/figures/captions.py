@@ -32,7 +32,7 @@ _SHOWN = {
     "stack": "Bars are means, from the axis: main prompt, main completion, sub-LLM prompt, sub-LLM completion.",
     "line": "Marks are means of bins, at the mean of what is in them, the series a little apart; "
     "whiskers are 95 % intervals.",
-    "curve": "Lines are rolling means over neighbouring examples, bands 95 % intervals point by point.",
+    "curve": "Lines are rolling means over {window} neighbouring examples, bands 95 % intervals point by point.",
     "dots": "Each mark is a rollout, those of the series a little apart; the table has the means of bins.",
     "tradeoff": "Marks are means, whiskers 95 % intervals both ways.",
 }
@@ -41,7 +41,7 @@ _SHOWN = {
 def caption(chart: Chart) -> str:
     """What is shown, what is left out, and what the figure's own notes are."""
     forms = list(dict.fromkeys(panel.form for panel in chart.panels))
-    words = [_SHOWN[form] for form in forms if form in _SHOWN][:2]
+    words = [_SHOWN[form].format(window=_windows(chart)) for form in forms if form in _SHOWN][:2]
     if not chart.points and chart.groups:
         words.append("No group has a second arm to compare: give the model, or what else differs, the colours.")
     if any(point.paired for point in chart.points):
@@ -63,6 +63,12 @@ def caption(chart: Chart) -> str:
     if away:
         words.append(f"{dots:,} of {dots + away:,} rollouts are drawn, evenly chosen; the table has all.")
     return " ".join([*words, *chart.notes])
+
+
+def _windows(chart: Chart) -> str:
+    """How many examples a rolling mean is over: 10, or 5 to 10 where its curves differ."""
+    found = sorted({curve.window for panel in chart.panels for curve in panel.curves})
+    return " to ".join(f"{each:,}" for each in dict.fromkeys((found[0], found[-1]))) if found else "so many"
 
 
 def unscored_words(left_out: LeftOut) -> str:

@@ -54,7 +54,8 @@ class Point:
 class Curve:
     """Many values of one series along a numeric axis: single ones, or rolling means with their band.
 
-    [values] each; `low` and `high` are empty for single ones, `examples` (numbers from 1) for rolling means.
+    [values] each; `low` and `high` are empty for single ones, `examples` (numbers from 1) and `rollouts` (ids) for
+    rolling means, which are over `window` examples each.
     """
 
     series: Series
@@ -63,8 +64,9 @@ class Curve:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     examples: NDArray[np.int64]
-    query: str
+    rollouts: NDArray[np.int64]
     left_away: int = 0
+    window: int = 0
 
 
 @dataclass(frozen=True)

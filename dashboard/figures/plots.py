@@ -324,7 +324,7 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
 
 
 def _dots(chart: Chart, panel: Panel) -> Plot:
-    """Single rollouts. Their links are made of the trace's filter and the number of the example.
+    """Single rollouts, each with the filter that finds it and the number of its example.
 
     Where all values are 0 or 1, each series stands a little apart from the others.
     """
@@ -348,10 +348,12 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
                     "size": 7,
                     "opacity": 0.5,
                 },
-                "meta": curve.query,
                 "text": values,
-                "customdata": curve.examples.tolist(),
-                "hovertemplate": f"<b>{name}</b>, example %{{customdata}}<br>"
+                "customdata": [
+                    [f"id:{rollout}", str(example)]
+                    for rollout, example in zip(curve.rollouts.tolist(), curve.examples.tolist(), strict=True)
+                ],
+                "hovertemplate": f"<b>{name}</b>, example %{{customdata[1]}}<br>"
                 "%{text} at %{x:,.6~g}<extra></extra>",
             }
         )

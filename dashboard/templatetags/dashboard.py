@@ -204,11 +204,13 @@ def _behaviour(number: Number | None, rollouts: str) -> SafeString:
         return _NOTHING_TELLS
     if number.count == 0:
         return format_html('<span class="soft" title="{}">0</span>', number.title)
+    more = format_html(' <span class="pm">{}</span>', number.more) if number.more else ""
+    if number.query is None:
+        return format_html('<span title="{}">{}{}</span>', number.title, number.text, more)
     return format_html(
         '<a{} href="{}?{}" title="{}">{}{}</a>',
         "" if number.count is None else format_html(' class="share-of" data-step="{}"', number.step),
-        *(rollouts, filter_query(number.query), number.title, number.text),
-        format_html(' <span class="pm">{}</span>', number.more) if number.more else "",
+        *(rollouts, filter_query(number.query), number.title, number.text, more),
     )
 
 

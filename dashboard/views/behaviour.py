@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from rlm_runs.aggregates.behaviour import PARTS, Behaviour, behaviour
+from rlm_runs.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviour, behaviour
 from rlm_runs.aggregates.snapshot import snapshot
 from rlm_runs.models import Experiment
 
@@ -21,16 +21,13 @@ from ..behaviour_tables import FIELDS, records, tables
 from ..formatting import no_formula
 from ..forms import ExperimentView
 
-_ARMS = 16
-"""Arms in one response, so that it keeps its size."""
-
 
 @require_safe
 def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     """What the arms did, why they stopped, how they went wrong, and what took the time."""
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
-    shown = replace(found, arms=found.arms[first - 1 : first - 1 + _ARMS])
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
     use, modes, stops, times = tables(shown)
     rollouts = reverse("experiment-rollouts", args=[slug])
     context: dict[str, Any] = {
@@ -40,8 +37,8 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "arms": shown.arms,
         "first": first,
         "last": first - 1 + len(shown.arms),
-        "before": max(first - _ARMS, 1) if first > 1 else None,
-        "after": first + _ARMS if first + _ARMS <= len(found.arms) else None,
+        "before": max(first - ARMS_AT_ONCE, 1) if first > 1 else None,
+        "after": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
         "rollouts": rollouts,
         "use": use,
         "modes": modes,
@@ -73,7 +70,7 @@ def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
     """The same as JSON, so many arms at a time: `next` is where the others begin."""
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
-    shown = replace(found, arms=found.arms[first - 1 : first - 1 + _ARMS])
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
     return JsonResponse(
         {
             "experiment": experiment.slug,
@@ -81,7 +78,7 @@ def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
             "rollouts": found.total,
             "ended": found.ended,
             "arms": len(found.arms),
-            "next": first + _ARMS if first + _ARMS <= len(found.arms) else None,
+            "next": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
             "numbers": list(records(tables(shown))),
         }
     )

@@ -20,14 +20,17 @@ from ..failure_modes import FAILURE_MODES
 from ..models import Arm, Experiment, Rollout
 from ..models.experiments import Scaffold
 from ..statistics import Interval, Table
-from .counting import COMPLETED, FAILED, Unscored, counted
+from .counting import COMPLETED, FAILED, LONGEST_QUERY, Unscored, counted, examples_term
 from .dimensions import arm_parts
-from .frame import Frame
+from .frame import Frame, Outcome
 from .measures import MEASURES
 from .snapshot import Snapshot
 from .tally import Tally
 
 Values = NDArray[np.float64]
+
+ARMS_AT_ONCE = 16
+"""Arms that one response shows, so that it keeps its size: they share the room that their filters have."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ _WRITERS = "of the rollouts that wrote one"
 USES = (
     Use("with_sub_calls", "rollouts with sub-calls", "subcalls:>0", _any("sub_calls"), is_share=True),
     Use("sub_calls", "sub-calls", "subcalls:>=0", _column("sub_calls")),
-    Use("batch_size", "calls per batch", "batches:>0", _calls_per_batch, about=_CALLERS),
+    Use("batch_size", "calls per batch", "batches:>0 subcalls:>=0", _calls_per_batch, about=_CALLERS),
     Use("max_batch", "largest batch", "maxbatch:>0", _positive("max_batch"), about=_CALLERS),
     Use("max_parallel", "sub-calls at once", "parallel:>0", _positive("max_parallel"), about=_CALLERS),
     Use("cells", "cells", "cells:>=0", _column("cells")),
@@ -111,6 +114,11 @@ PARTS = (
     Part("rest", "rest", "the sandbox’s start, and our own work", _rest),
 )
 
+_COUNTED = {
+    Unscored.EXCLUDE: "outcome:scored",
+    Unscored.COMMON: "outcome:scored",
+    Unscored.ZERO: "outcome:scored,too_long,unjudged,failed",
+}
 _TIMES = ("seconds", "model_seconds", "retry_seconds", "cell_seconds", "sub_seconds", "tool_seconds")
 _COLUMNS = (
     *("reward", "sub_calls", "batches", "max_batch", "max_parallel", "cells", "cell_errors", "cells_cut"),
@@ -130,7 +138,8 @@ class Times:
 @dataclass(frozen=True)
 class ArmBehaviour:
     """One arm. `group` and `series` name it as figures do; `uses` are in the order of USES, None where nothing
-    tells; `stops` and `modes` count rollouts of `ended`; `counted` are those that uses and times are about.
+    tells; `stops` and `modes` count rollouts of `ended`; `counted` are those that uses and times are about, and
+    `query` finds them in the words of the filter language, None where no filter does.
     """
 
     arm: Arm
@@ -138,6 +147,7 @@ class ArmBehaviour:
     series: str
     has_repl: bool
     counted: int
+    query: str | None
     ended: int
     uses: tuple[Interval | None, ...]
     times: Times | None
@@ -182,6 +192,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     modes = _modes(snapshot.experiment)
     with_cells = set(whole["arm"][(whole["cells"] > 0) | ~np.isnan(whole["cell_errors"])].tolist())
     parts = arm_parts(snapshot.arms)
+    longest = LONGEST_QUERY // max(min(len(snapshot.arms), ARMS_AT_ONCE), 1)
     found = tuple(
         ArmBehaviour(
             arm=arm,
@@ -189,6 +200,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             series=parts[arm.pk].label(of="scaffold"),
             has_repl=arm.scaffold != Scaffold.LLM or arm.pk in with_cells,
             counted=int((frame["arm"] == arm.pk).sum()),
+            query=_query(arm.pk, unscored, kept=frame, whole=whole, longest=longest),
             ended=sum(stops[arm.pk].values()),
             uses=tuple(uses[use.name].get(arm.pk) for use in USES),
             times=times.get(arm.pk),
@@ -203,6 +215,18 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             sums[reason] += number
     reasons = tuple(sorted(sums, key=lambda reason: (-sums[reason], reason)))
     return Behaviour(unscored=unscored, arms=found, stop_reasons=reasons, total=len(whole))
+
+
+def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
+    """The filter that finds the rollouts of an arm that count; None where it is longer than that."""
+    query = f"arm:{arm} {_COUNTED[unscored]}"
+    own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
+    mine = kept.where(kept["arm"] == arm)
+    if unscored is not Unscored.COMMON or len(mine) == len(own):
+        return query
+    examples = examples_term(mine, whole=own)
+    whole_query = f"{query} {examples}"
+    return whole_query if examples is not None and len(whole_query) <= longest else None
 
 
 def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: bool) -> dict[int, Interval]:

@@ -6,11 +6,14 @@ from enum import Enum
 
 import numpy as np
 from django.db.models import Q
+from numpy.typing import NDArray
 
 from ..models import Rollout
 from .frame import ENDED_UNSCORED, Frame, Outcome
 
 TOO_LONG = "prompt_too_long"
+LONGEST_QUERY = 2_000
+"""Characters of a filter in an address."""
 
 COMPLETED = Q(status=Rollout.Status.COMPLETED)
 FAILED = Q(status=Rollout.Status.FAILED)
@@ -37,3 +40,22 @@ def counted(frame: Frame, unscored: Unscored) -> Frame:
         return frame.where(~np.isin(frame["example"], frame["example"][~scored]))
     kept = frame.where(scored | np.isin(frame["outcome"], ENDED_UNSCORED))
     return kept.with_column("reward", np.where(kept["outcome"] == Outcome.SCORED, kept["reward"], 0.0))
+
+
+def examples_term(kept: Frame, *, whole: Frame) -> str | None:
+    """The filter for the examples of the rollouts that COMMON keeps, of the arms that `whole` has; None where no
+    filter tells them from others.
+
+    Examples are asked for by their numbers, and every environment counts its own from 1.
+    """
+    places = np.unique(kept["position"])
+    namesakes = np.isin(whole["position"], places) & (whole["outcome"] == Outcome.SCORED)
+    if not len(places) or not np.isin(whole["example"][namesakes], kept["example"]).all():
+        return None
+    return f"example:{_ranges(places + 1)}"
+
+
+def _ranges(numbers: NDArray[np.int64]) -> str:
+    """1..3,5 of ascending numbers."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)

@@ -19,6 +19,7 @@ from rlm_runs.aggregates.snapshot import forget, snapshot
 from rlm_runs.failure_modes import FAILURE_MODES
 from rlm_runs.models import Rollout
 
+from .made import Plan, make
 from .traces import HOSTILE, make_experiment, play_all, play_llm, play_rlm, play_too_long
 
 ENDED = Q(status__in=["completed", "failed"])
@@ -178,6 +179,76 @@ def test_a_number_leads_to_its_rollouts(varied):
     assert "outcome:scored,too_long,unjudged,failed" in zero["use", arm, "cells"]["rollouts"]
 
 
+@pytest.mark.parametrize("unscored", Unscored)
+def test_a_number_leads_to_as_many_rollouts_as_it_counts(reader, varied, unscored):
+    rlm = varied.arms.get(scaffold="rlm")
+    Rollout.objects.filter(pk=rlm.rollouts.filter(batches__gt=0).first().pk).update(sub_calls=None)
+    forget()
+    followed = 0
+    for record in of(varied, unscored).values():
+        if record["rollouts"] is None:
+            continue
+        address = reverse("api-experiment-rollouts", args=[varied.slug])
+        found = reader.get(address, {"q": record["rollouts"], "limit": 1}).json()["count"]
+        is_share = record["column"].startswith("with_")
+        expected = round(record["value"] * record["n"]) if is_share else record["n"]
+        assert found == (expected if record["count"] is None else record["count"]), record
+        followed += 1
+    assert followed > 60
+
+
+def test_common_examples_are_named(varied):
+    found = of(varied, Unscored.COMMON)
+    arm = varied.arms.get(scaffold="rlm_tips").pk
+    spoilt = {row.example_position for row in varied.rollouts() if row.reward is None}
+    named = ",".join(str(place + 1) for place in range(3) if place not in spoilt)
+    assert spoilt
+    assert re.sub(r"(\d)\.\.(\d)", r"\1,\2", found["use", arm, "cells"]["rollouts"]) == (
+        f"arm:{arm} outcome:scored example:{named} cells:>=0"
+    )
+
+
+def test_where_no_filter_finds_just_those_there_is_no_link(reader, varied):
+    partly = varied.rollouts().get(sub_seconds=None).arm
+    found = of(varied)
+    assert {record["rollouts"] for key, record in found.items() if key[:2] == ("time", partly.pk)} == {None}
+    assert {record["rollouts"] for key, record in found.items() if key[0] == "time"} != {None}
+    page = reader.get(reverse("behaviour", args=[varied.slug])).content.decode()
+    assert "q=None" not in page
+    customdata = [
+        own for trace in time_figure(tables(read(varied))[3])["panels"][0]["data"] for own in trace["customdata"]
+    ]
+    assert "" in {query for query, _ in customdata}
+
+
+def test_examples_that_fill_no_address_are_no_link(reader, db):
+    def row(rng, arm, number):
+        return {"reward": None if arm.scaffold == "llm" and number % 2 else 1.0, "sub_calls": 1}
+
+    experiment = make([Plan(), Plan(scaffold="rlm")], examples=600, row=row)
+    found = [record for record in of(experiment, Unscored.COMMON).values() if record["table"] == "use"]
+    assert {(record["n"], record["rollouts"]) for record in found} == {(300, None)}
+    page = reader.get(reverse("behaviour", args=[experiment.slug]) + "?unscored=common").content.decode()
+    assert "300" in page
+    assert "q=None" not in page
+
+
+def test_filters_of_many_arms_stay_within_the_bounds(reader, db):
+    def row(rng, arm, number):
+        of_repl = dict.fromkeys(("cells", "cell_errors", "cells_cut", "cells_timed_out", "answer_edits"), 1)
+        of_calls = dict.fromkeys(("sub_calls", "batches", "max_batch", "max_parallel", "first_answer_turn"), 1)
+        times = ("seconds", "model_seconds", "retry_seconds", "cell_seconds", "sub_seconds", "tool_seconds")
+        reward = None if arm.model == "m0" and number % 2 else 1.0
+        return {"reward": reward, **of_repl, **of_calls, **dict.fromkeys(times, 1.0)}
+
+    plans = [Plan(scaffold="rlm", model=f"m{at}") for at in range(16)]
+    for examples, has_links in ((60, True), (600, False)):
+        experiment = make(plans, examples=examples, row=row)
+        response = reader.get(reverse("behaviour", args=[experiment.slug]) + "?unscored=common")
+        assert (b"example%3A1%2C3%2C5" in response.content) == has_links
+        assert len(response.content) < 256_000
+
+
 def test_a_strange_stop_reason_is_quoted(varied):
     row = varied.rollouts().filter(ENDED).first()
     Rollout.objects.filter(pk=row.pk).update(stop_reason='no "more" time')
@@ -218,7 +289,7 @@ def test_csv_and_json_say_the_same(reader, varied):
     for row, number in zip(rows, found["numbers"], strict=True):
         assert float(row["value"]) == number["value"]
         assert {key: row[key] for key in ("table", "column", "rollouts")} == {
-            key: number[key] for key in ("table", "column", "rollouts")
+            key: number[key] or "" for key in ("table", "column", "rollouts")
         }
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 
+from rlm_runs.aggregates import forget
 from rlm_runs.models import Rollout
 
 from .made import Plan, make
@@ -61,6 +62,25 @@ def test_before_the_first_reward_it_says_so(reader, queued):
     assert "no example has a reward in both yet" in page
     assert "waiting for a worker" in page
     assert "none scored" in page
+
+
+def test_what_a_third_arm_took_away_is_not_called_unrewarded(reader, db):
+    """On common examples two arms with rewards may have nothing left, and that is what the page says."""
+
+    def row(rng, arm, number):
+        return {"reward": None, "status": "failed"} if arm.scaffold == "rlm_tips" else {"reward": 1.0}
+
+    experiment = make([Plan(), Plan(scaffold="rlm"), Plan(scaffold="rlm_tips")], examples=3, row=row)
+    page = html(reader, f"{experiment.get_absolute_url()}?unscored=common")
+    assert page.count("There is no example that all arms finished.") == 1  # in short
+    assert page.count("(there is no example that all arms finished)") == 2  # of RLM, and of RLM+tips
+    assert not re.search("[Nn]o (rollout|example) has a reward", page)
+    open_page = html(reader, experiment.get_absolute_url())
+    assert "better on 0 of 3 examples" in open_page
+    assert "(no example has a reward in both)" in open_page
+    Rollout.objects.filter(arm__scaffold="rlm_tips", example_position=0).update(status="queued")
+    forget()
+    assert "that all arms finished yet" in html(reader, f"{experiment.get_absolute_url()}?unscored=common")
 
 
 def test_it_polls_while_unfinished_and_stops(reader, queued, played):

@@ -153,12 +153,12 @@ def test_long_names_take_room_from_points():
 def test_dots_of_nothing_but_zeros_and_ones_do_not_hide_each_other():
     def dots(series, y):
         none = np.empty(0)
-        return Curve(series, np.array([1.0, 2.0]), np.array(y), none, none, np.array([1, 2]), "arm:1")
+        return Curve(series, np.array([1.0, 2.0]), np.array(y), none, none, np.array([1, 2]), np.array([7, 9]))
 
     first, second = plotted(form="dots", curves=(dots(LLM, [0.0, 1.0]), dots(RLM, [0.0, 1.0])))["data"]
     assert first["y"] != second["y"]
     assert first["text"] == second["text"] == [0.0, 1.0]
-    assert (first["meta"], first["customdata"]) == ("arm:1", [1, 2])
+    assert first["customdata"] == [["id:7", "1"], ["id:9", "2"]]
     partial, _ = plotted(form="dots", curves=(dots(LLM, [0.0, 0.3]), dots(RLM, [0.0, 1.0])))["data"]
     assert partial["y"] == [0.0, 0.3]
 

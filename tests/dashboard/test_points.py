@@ -195,6 +195,7 @@ def test_bins_hold_what_lies_in_them(experiment, unscored):
 
 def test_a_rolling_mean_is_over_neighbouring_examples(experiment):
     found = chart(experiment, "context-length", form="rolling", bins=4)
+    windows = []
     rows = rows_of(experiment, Unscored.EXCLUDE)
     for curve in found.panels[0].curves:
         by_example = defaultdict(list)
@@ -203,11 +204,15 @@ def test_a_rolling_mean_is_over_neighbouring_examples(experiment):
                 by_example[row.example_id].append((row.example.metadata["context_length"], row.reward))
         examples = sorted((pairs[0][0], mean([reward for _, reward in pairs])) for pairs in by_example.values())
         window = -(-len(examples) // 4)
+        windows.append(window)
+        assert curve.window == window
         assert len(curve.y) == len(examples) - window + 1
         assert curve.y.max() <= 1
         # Subsets share their lengths, so that which of two equal neighbours comes first is open.
         whole = mean([reward for _, reward in examples])
         assert abs(float(curve.y.mean()) - whole) < 0.2
+    said = " to ".join(map(str, sorted({min(windows), max(windows)})))
+    assert f"rolling means over {said} neighbouring examples" in figures.caption(found)
 
 
 def test_the_filter_of_common_examples_names_them(experiment):
@@ -229,9 +234,10 @@ def test_points_are_the_rollouts(experiment):
     rows = rows_of(experiment, Unscored.EXCLUDE)
     for curve in found.panels[0].curves:
         own = [row for row in rows if row.arm.get_scaffold_display() == curve.series.name]
-        seen = sorted(zip(curve.x.tolist(), curve.y.tolist(), curve.examples.tolist(), strict=True))
-        assert seen == sorted(
-            (float(row.example.metadata["context_length"]), row.reward, row.example_position + 1) for row in own
+        places = (curve.x.tolist(), curve.y.tolist(), curve.examples.tolist(), curve.rollouts.tolist())
+        assert sorted(zip(*places, strict=True)) == sorted(
+            (float(row.example.metadata["context_length"]), row.reward, row.example_position + 1, row.pk)
+            for row in own
         )
 
 

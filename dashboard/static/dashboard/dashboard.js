@@ -97,10 +97,9 @@
     const [first, ...rest] = own[1].split("\n");
     return [own[0], [`<b>${first}</b>`, ...rest].join("<br>")];
   }
-  // The rollouts behind a bar or mark: its own filter, or its trace's with the number of its example.
+  // The rollouts behind a bar or mark, by its own filter.
   function openRollouts(point, rollouts) {
-    const own = point.customdata;
-    const query = Array.isArray(own) ? own[0] : [point.data.meta, `example:${own}`].filter(Boolean).join(" ");
+    const query = point.customdata && point.customdata[0];
     if (!query || !rollouts) return;
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
