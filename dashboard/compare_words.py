@@ -54,9 +54,8 @@ def sentences(
             baseline=arms[0],
             relation=_relation(row.against[at], row.adjusted[at]),
             is_clear=_is_clear(row.adjusted[at]),
-            evidence=tuple(
-                _evidence(row.against[at], row.adjusted[at], compared=compared, in_common=in_common[at])
-            ),
+            evidence=tuple(_evidence(row.against[at], row.adjusted[at], compared=compared))
+            or (_why_not(found.unscored, in_common[at]),),
             otherwise=_otherwise(other, at),
         )
         for at in range(1, len(arms))
@@ -88,9 +87,16 @@ def _relation(paired: Paired | None, adjusted: float | None) -> str:
     return "is better than" if paired.mean_difference > 0 else "is worse than"
 
 
-def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int, in_common: int) -> Iterator[str]:
+def _why_not(unscored: Unscored, in_common: int) -> str:
+    if not in_common:
+        return "they have no example in common"
+    if unscored is Unscored.COMMON:
+        return "there is no example that all arms finished"
+    return "no example has a reward in both"
+
+
+def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int) -> Iterator[str]:
     if paired is None:
-        yield "no example has a reward in both" if in_common else "they have no example in common"
         return
     yield (
         f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}, "

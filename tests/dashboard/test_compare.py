@@ -70,6 +70,9 @@ def test_it_says_in_words_which_is_better(reader, better):
     ):
         assert words in page, words
     assert "comparisons" not in page  # one alone needs no correction
+    common = html(reader, address_of([llm, rlm, tips], "unscored=common"))
+    assert common.count("there is no example that all arms finished") == 2
+    assert "no example has a reward in both" not in common
 
 
 def test_figures_hold_the_numbers_of_the_page(reader, better):
