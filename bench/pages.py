@@ -66,9 +66,15 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
         "by reward": {"sort": "-reward"},
         "by cost, rising": {"sort": "cost"},
         "by time": {"sort": "-seconds"},
+        "by environment": {"sort": "env"},
+        "by turns": {"sort": "-turns"},
+        "by largest batch, no index": {"sort": "-maxbatch"},
         "env:oolong scaffold:rlm reward:<1 subcalls:>10": {"q": "env:oolong scaffold:rlm reward:<1 subcalls:>10"},
         "failure:wrong_answer by cost": {"q": "failure:wrong_answer", "sort": "-cost"},
         "stop:prompt_too_long": {"q": "stop:prompt_too_long"},
+        "timeouts:>0, none, no index": {"q": "timeouts:>0"},
+        "set.subset:real": {"q": "set.subset:real"},
+        "metric.exact_match:<0.001": {"q": "metric.exact_match:<0.001"},
     }
     for words, query in queries.items():
         yield Page(f"rollouts, {words}", f"/rollouts/?{urlencode(query)}", 50, FIFTY.format(where="true"))
@@ -76,6 +82,12 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
     yield Page(
         "rollouts of large by reward",
         f"/experiments/{large}/rollouts/?sort=-reward",
+        50,
+        FIFTY.format(where=where),
+    )
+    yield Page(
+        "rollouts of large by retries, no index",
+        f"/experiments/{large}/rollouts/?sort=-retries",
         50,
         FIFTY.format(where=where),
     )
