@@ -69,8 +69,8 @@ def _otherwise(other: SideBySide, at: int) -> str:
         return ""
     counted = "counted as zero" if other.unscored is Unscored.ZERO else "left out"
     return (
-        f"With the {lacking:,} that ended without a reward {counted}: better on {pair.better} of "
-        f"{plural(pair.n, 'example')}, worse on {pair.worse}; {signed(pair.mean_difference)}; "
+        f"With the {lacking:,} that ended without a reward {counted}: better on {pair.better:,} of "
+        f"{plural(pair.n, 'example')}, worse on {pair.worse:,}; {signed(pair.mean_difference)}; "
         f"{probability(pair.p)}"
     )
 
@@ -99,8 +99,8 @@ def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int) -
     if paired is None:
         return
     yield (
-        f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}, "
-        f"the same on {paired.equal}"
+        f"better on {paired.better:,} of {plural(paired.n, 'example')}, worse on {paired.worse:,}, "
+        f"the same on {paired.equal:,}"
     )
     yield f"{signed(paired.mean_difference)}{limits(paired.difference)}"
     yield f"{probability(paired.p)}, {paired.test}"

@@ -50,6 +50,11 @@ def count(number: float | None) -> str:
     return f"{number:,.0f}"
 
 
+def whole(number: int) -> str:
+    """1,234,567: to the last one."""
+    return f"{number:,}"
+
+
 def mean(number: float | None) -> str:
     """A mean of counts: one decimal while it is small."""
     if number is None:

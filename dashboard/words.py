@@ -181,7 +181,7 @@ def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterato
     if paired is None:
         yield _no_pair(summary, (comparison.arm, comparison.baseline))
         return
-    split = f"better on {paired.better} of {plural(paired.n, 'example')}, worse on {paired.worse}"
+    split = f"better on {paired.better:,} of {plural(paired.n, 'example')}, worse on {paired.worse:,}"
     yield f"{split}, Δ {_difference(paired)}"
     corrected = f", {probability(comparison.p)} after Holm" if comparison.p is not None and made > 1 else ""
     yield f"{probability(paired.p)} ({paired.test}){corrected}"
@@ -209,12 +209,12 @@ def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
         return ""
     sides = ((comparison.name, comparison.arm), (comparison.baseline_name, comparison.baseline))
     counts = [
-        f"{getattr(arm.left_out, name)} of {who} {word}"
+        f"{getattr(arm.left_out, name):,} of {who} {word}"
         for who, arm in sides
         for name, word in (("too_long", "too long"), ("unjudged", "unjudged"), ("failed", "failed"))
         if getattr(arm.left_out, name)
     ]
-    split = f"better on {found.better}, worse on {found.worse}, Δ {_difference(found)}, {probability(found.p)}"
+    split = f"better on {found.better:,}, worse on {found.worse:,}, Δ {_difference(found)}, {probability(found.p)}"
     if unscored is Unscored.ZERO:
         return f"On the {plural(found.n, 'example')} that both finished ({', '.join(counts)}): {split}."
     return f"With {', '.join(counts)} counted as zero, on {plural(found.n, 'example')}: {split}."

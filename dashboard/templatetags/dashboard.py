@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 register = template.Library()
 
 register.filter("count", formatting.count)
+register.filter("whole", formatting.whole)
 register.filter("mean", formatting.mean)
 register.filter("dollars", formatting.dollars)
 register.filter("duration", formatting.duration)

@@ -3,7 +3,7 @@
 import json
 import re
 
-from rlm_runs.aggregates import forget
+from rlm_runs.aggregates import Progress, forget
 from rlm_runs.models import Rollout
 
 from .made import Plan, make
@@ -181,3 +181,12 @@ def test_repetitions_have_their_pass_rates(reader, db):
         assert words in page, words
     once = make([Plan(), Plan(scaffold="rlm")], examples=6, row=row)
     assert "pass@1" not in html(reader, once.get_absolute_url())
+
+
+def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):
+    """Rounded, a page of a hundred thousand would stand still for minutes."""
+    progress = Progress(total=100_000, completed=50_035, running=12, failed=1_200)
+    monkeypatch.setattr("dashboard.views.experiments.progress_of", lambda snapshot: progress)
+    told = html(reader, queued.get_absolute_url())
+    assert "51,235 / 100,000 rollouts" in " ".join(told.split())
+    assert "48,753 queued" in told
