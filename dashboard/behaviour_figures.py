@@ -11,8 +11,8 @@ from typing import Any
 
 from .behaviour_tables import Number, Row, Table
 from .figures.chart import Series
+from .figures.legends import LegendEntry
 from .figures.look import PATTERN_WORDS, PATTERNS, colour, filled, frame, pattern, plain, series_mark
-from .figures.plots import LegendEntry
 
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": "."}
 _SMALL = 200

@@ -6,7 +6,8 @@ from .asked import Asked, FigureForm, opening, title
 from .build import chart
 from .captions import caption
 from .chart import Chart
-from .plots import legend, plotted, shades, shapes
+from .legends import legend, shades, shapes
+from .plots import plotted
 from .specs import FIGURES, Entry, Part, Spec, entries
 from .tables import COLUMNS, as_csv, rows
 

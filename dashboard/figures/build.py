@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlm_runs.aggregates import Snapshot, Unscored
-from rlm_runs.aggregates.counting import LONGEST_QUERY, examples_term
-from rlm_runs.aggregates.dimensions import (
-    METADATA,
-    Dimension,
-    Grouping,
-    Level,
-    dimensions,
-    grouped,
-    numbers,
-    residual,
-    side,
-    stop_reason,
-)
-from rlm_runs.aggregates.frame import Frame
+from rlm_runs.aggregates.dimensions import dimensions, numbers
 from rlm_runs.aggregates.measures import MEASURES, Measure, measure
 from rlm_runs.aggregates.points import (
     Cell,
-    Cut,
     LeftOut,
     Mean,
     bounds,
@@ -41,7 +27,9 @@ from rlm_runs.statistics import Interval, holm, rolling_mean
 
 from . import asked as asking
 from .asked import Asked
-from .chart import Chart, Curve, Effect, Panel, Point, Series
+from .chart import Chart, Curve, Effect, Panel, Point
+from .links import query_of
+from .slices import Sliced, of_facet, sliced_by
 from .specs import EFFICIENCY, LIFT, MEAN, STACK, TOKEN_PARTS, TRADEOFF, Part
 
 MOST_DOTS = 1_200
@@ -54,33 +42,10 @@ def chart(snapshot: Snapshot, asked: Asked) -> Chart:
     return snapshot.remembered(("chart", asked), lambda: _chart(snapshot, asked))
 
 
-@dataclass(frozen=True, eq=False)
-class _Sliced:
-    """The rollouts that a figure is about, cut by facet, group and series."""
-
-    snapshot: Snapshot
-    asked: Asked
-    frame: Frame
-    facets: Grouping
-    groups: Grouping
-    series: Grouping
-    pieces: Cut
-    look: tuple[Series, ...]
-
-    def facet_of(self, cell: Cell) -> str:
-        return self.facets.values[cell.place[0]].label
-
-    def group_of(self, cell: Cell) -> str:
-        return self.groups.values[cell.place[1]].label
-
-    def series_of(self, cell: Cell) -> Series:
-        return self.look[cell.place[2]]
-
-
 def _chart(snapshot: Snapshot, asked: Asked) -> Chart:
     notes: list[str] = []
-    sliced = _slice(snapshot, asked, notes)
-    facets = [replace(sliced, pieces=_of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
+    sliced = sliced_by(snapshot, asked, notes)
+    facets = [replace(sliced, pieces=of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
     panels = [_panel(own, part, at) for at, own in enumerate(facets) for part in asked.parts]
     known = dimensions(snapshot)
     totals = np.array([list(vars(cell.left_out).values()) for cell in sliced.pieces.cells], dtype=np.int64)
@@ -98,117 +63,13 @@ def _chart(snapshot: Snapshot, asked: Asked) -> Chart:
     )
 
 
-def _slice(snapshot: Snapshot, asked: Asked, notes: list[str]) -> _Sliced:
-    known = dimensions(snapshot)
-    needed = list(asked.measures)
-    if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
-        needed.append(stop_reason(snapshot))
-    by, series, facet = _dimensions(snapshot, asked)
-    frame = _narrowed(snapshot, asked, snapshot.frame(needed))
-    frame = _that_vary(snapshot, asked, frame, by=by, facet=facet, notes=notes)
-    by_codes = grouped(snapshot, by, frame=frame, bins=asked.bins)
-    series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
-    if "set." not in asked.by and known[asked.by].numeric and asked.form == "bars" and _is_binned(by_codes):
-        notes.append(f"{by.title.capitalize()} is put in bins of about equally many rollouts.")
-    codes = [facet_codes.codes, by_codes.codes, series_codes.codes]
-    pieces = cut(frame, codes, unscored=asked.unscored)
-    pooled = max((len(cell.arms) for cell in pieces.cells), default=1)
-    if pooled > 1:
-        notes.append(f"Up to {pooled} arms are put together in one point.")
-    look = _look(snapshot, series, series_codes, pieces)
-    return _Sliced(snapshot, asked, frame, facet_codes, by_codes, series_codes, pieces, look)
-
-
-def _is_binned(found: Grouping) -> bool:
-    return any(value.low is not None for value in found.values)
-
-
-def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
-    """The rollouts of the arms and values that are asked for."""
-    if asked.arms:
-        frame = frame.where(np.isin(frame["arm"], asked.arms))
-    known = dimensions(snapshot)
-    for name in dict.fromkeys(name for name, _ in asked.where):
-        found = grouped(snapshot, known[name], frame=frame, bins=asked.bins)
-        labels = {value for other, value in asked.where if other == name}
-        chosen = [at for at, value in enumerate(found.values) if value.label in labels]
-        frame = frame.where(np.isin(found.codes, chosen))
-    return frame
-
-
-def _that_vary(
-    snapshot: Snapshot, asked: Asked, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
-) -> Frame:
-    """The panels in which the setting varies that the figure is by, where there are such: others tell nothing
-    of it.
-    """
-    if not asked.by.startswith(("set.", METADATA)):
-        return frame
-    panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
-    varies = [len(np.unique(values.codes[panels.codes == at])) > 1 for at in range(len(panels.values))]
-    if all(varies) or not any(varies):
-        return frame
-    shown = [value.label for value, is_shown in zip(panels.values, varies, strict=True) if is_shown]
-    left = len(varies) - len(shown)
-    only = f"Shown is {shown[0]}; " if len(shown) == 1 else ""
-    panels_left = "1 more panel" if left == 1 else f"{left} more panels"
-    notes.append(f"{only}{panels_left}, in which {by.title} does not vary, would tell nothing of it.")
-    return frame.where(np.isin(panels.codes, np.flatnonzero(varies)))
-
-
-def _dimensions(snapshot: Snapshot, asked: Asked) -> tuple[Dimension, Dimension, Dimension]:
-    """Along the axis, by colour, and by panel. What the axis tells is told by nothing else again."""
-    known = dimensions(snapshot)
-    by = known[asked.by]
-    everything = Dimension("none", "", Level.ARM, by_arm={arm.pk: "" for arm in snapshot.arms})
-    if asked.series == "none":
-        series = everything
-    elif asked.series in ("group", "variant"):
-        series = side(snapshot, asked.series, told=by.parts)
-    else:
-        series = known[asked.series]
-    told = by.parts | series.parts
-    if asked.facet == "none":
-        return by, series, everything
-    if asked.facet == "rest":
-        return by, series, residual(snapshot, told=told)
-    if asked.facet in ("group", "variant"):
-        return by, series, side(snapshot, asked.facet, told=told)
-    return by, series, known[asked.facet]
-
-
-def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
-    """A scaffold's colour where the series tell scaffolds apart, else one after the other."""
-    scaffolds = {arm.pk: arm.scaffold for arm in snapshot.arms}
-    by_scaffold = "scaffold" in dimension.parts
-    look: list[Series] = []
-    for at, value in enumerate(found.values):
-        of_arms = {scaffolds[arm] for cell in pieces.cells if cell.place[2] == at for arm in cell.arms}
-        scaffold = of_arms.pop() if by_scaffold and len(of_arms) == 1 else ""
-        look.append(Series(value.label, scaffold, sum(each.scaffold == scaffold for each in look)))
-    return tuple(look)
-
-
-def _panel(sliced: _Sliced, part: Part, facet: int) -> Panel:
+def _panel(sliced: Sliced, part: Part, facet: int) -> Panel:
     """One part of the figure for one value of the facet."""
     makers = {LIFT: _lift, STACK: _stack, EFFICIENCY: _efficiency, TRADEOFF: _tradeoff, MEAN: _mean}
     panel = makers[part.kind](sliced, part)
     words = [sliced.facets.values[facet].label] if len(sliced.facets.values) > 1 else []
     words += [panel.title] if len(sliced.asked.parts) > 1 else []
     return replace(panel, title=" · ".join(words))
-
-
-def _of_facet(sliced: _Sliced, facet: int) -> Cut:
-    """The cells of one panel, numbered anew."""
-    pieces = sliced.pieces
-    if len(sliced.facets.values) == 1:
-        return pieces
-    own = [at for at, cell in enumerate(pieces.cells) if cell.place[0] == facet]
-    number = np.full(max(len(pieces.cells), 1), -1, dtype=np.int64)
-    number[own] = np.arange(len(own))
-    cells = number[pieces.frame["cell"]]
-    frame = pieces.frame.with_column("cell", cells).where(cells >= 0)
-    return Cut(cells=tuple(pieces.cells[at] for at in own), frame=frame, unscored=pieces.unscored)
 
 
 def _measure(part: Part) -> Measure:
@@ -222,7 +83,7 @@ def _axis(shown: Measure) -> str:
     return shown.title if shown.unit in shown.title else shown.axis
 
 
-def _mean(sliced: _Sliced, part: Part) -> Panel:
+def _mean(sliced: Sliced, part: Part) -> Panel:
     shown = _measure(part)
     found = means(sliced.pieces, shown)
     points = [
@@ -233,7 +94,7 @@ def _mean(sliced: _Sliced, part: Part) -> Panel:
     return panel if sliced.asked.form == "bars" else _along(sliced, panel, shown)
 
 
-def _lift(sliced: _Sliced, part: Part) -> Panel:
+def _lift(sliced: Sliced, part: Part) -> Panel:
     shown = _measure(part)
     baselines = _baselines(sliced)
     found = lifts(sliced.pieces, shown, baselines=baselines)
@@ -256,7 +117,7 @@ def _lift(sliced: _Sliced, part: Part) -> Panel:
     return Panel(title=name, form="bars", y=f"{_axis(shown)}, less {baseline}", points=tuple(points))
 
 
-def _efficiency(sliced: _Sliced, part: Part) -> Panel:
+def _efficiency(sliced: Sliced, part: Part) -> Panel:
     baselines = _baselines(sliced)
     found = efficiencies(sliced.pieces, baselines=baselines)
     rewards, tokens = (means(sliced.pieces, MEASURES[name]) for name in ("reward", "main_tokens"))
@@ -294,7 +155,7 @@ def _no_efficiency(rewards: Sequence[Mean], tokens: Sequence[Mean], *, at: int, 
     return "no example has both, a reward is below 0, or the LLM's reward or tokens are 0"
 
 
-def _stack(sliced: _Sliced, part: Part) -> Panel:
+def _stack(sliced: Sliced, part: Part) -> Panel:
     points = []
     for name in TOKEN_PARTS:
         shown = MEASURES[name]
@@ -306,7 +167,7 @@ def _stack(sliced: _Sliced, part: Part) -> Panel:
     return Panel(title="tokens", form="stack", y="mean tokens per rollout", points=tuple(points))
 
 
-def _tradeoff(sliced: _Sliced, part: Part) -> Panel:
+def _tradeoff(sliced: Sliced, part: Part) -> Panel:
     along = _measure(part)
     rewards, others = means(sliced.pieces, MEASURES["reward"]), means(sliced.pieces, along)
     name = f"reward against {along.title}"
@@ -325,7 +186,7 @@ def _tradeoff(sliced: _Sliced, part: Part) -> Panel:
     )
 
 
-def _along(sliced: _Sliced, panel: Panel, shown: Measure) -> Panel:
+def _along(sliced: Sliced, panel: Panel, shown: Measure) -> Panel:
     """The same means at their places along a numeric axis; single values and rolling means beside them."""
     dimension = sliced.groups.dimension
     at = numbers(sliced.snapshot, dimension, frame=sliced.pieces.frame)
@@ -349,7 +210,7 @@ def _along(sliced: _Sliced, panel: Panel, shown: Measure) -> Panel:
     )
 
 
-def _curves(sliced: _Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterator[Curve]:
+def _curves(sliced: Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterator[Curve]:
     frame = sliced.pieces.frame
     places = np.array([cell.place[2] for cell in sliced.pieces.cells], dtype=np.int64)
     for number, series in enumerate(sliced.look):
@@ -385,7 +246,7 @@ def _is_log(asked: Asked, values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > _WIDE
 
 
-def _baselines(sliced: _Sliced) -> list[int | None]:
+def _baselines(sliced: Sliced) -> list[int | None]:
     """Of each cell the number of the LLM's cell at the same place.
 
     A setting of the scaffold may have no LLM at most of its values: then the panel's only LLM is that of all.
@@ -400,13 +261,13 @@ def _baselines(sliced: _Sliced) -> list[int | None]:
     return [by_group.get(cell.place[1], alone) for cell in cells]
 
 
-def _is_of_scaffold(sliced: _Sliced) -> bool:
+def _is_of_scaffold(sliced: Sliced) -> bool:
     name = sliced.groups.dimension.name.removeprefix("set.")
     return any(name in arm.scaffold_settings for arm in sliced.snapshot.arms)
 
 
 def _point(
-    sliced: _Sliced, cell: Cell, name: str, value: Interval | None, *, unknown: int = 0, why: str = ""
+    sliced: Sliced, cell: Cell, name: str, value: Interval | None, *, unknown: int = 0, why: str = ""
 ) -> Point:
     return Point(
         facet=sliced.facet_of(cell),
@@ -418,7 +279,7 @@ def _point(
         counted=cell.counted,
         unknown=unknown,
         left_out=cell.left_out,
-        query=_query(sliced, cell),
+        query=query_of(sliced, cell),
         why=why if value is None and why else _why(cell, unknown) if value is None else "",
     )
 
@@ -429,51 +290,7 @@ def _why(cell: Cell, unknown: int) -> str:
     return f"not known of {unknown} rollouts" if unknown else ""
 
 
-def _query(sliced: _Sliced, cell: Cell) -> str | None:
-    """The filter that finds the rollouts of a cell that count."""
-    groupings = (sliced.facets, sliced.groups, sliced.series)
-    terms = [grouping.values[place].term for grouping, place in zip(groupings, cell.place, strict=True)]
-    narrowing = [] if not sliced.asked.where else _where_terms(sliced)
-    if None in terms or None in narrowing:
-        return None
-    outcome = (
-        "outcome:scored,too_long,unjudged,failed" if sliced.asked.unscored is Unscored.ZERO else "outcome:scored"
-    )
-    examples = _examples_term(sliced, cell)
-    if examples is None:
-        return None
-    own = [_arms_term(sliced.snapshot, cell.arms), *narrowing, *terms, outcome, examples]
-    query = " ".join(dict.fromkeys(term for term in own if term))
-    return query if len(query) <= LONGEST_QUERY else None
-
-
-def _arms_term(snapshot: Snapshot, arms: Sequence[int]) -> str:
-    return "" if len(arms) == len(snapshot.arms) else f"arm:{','.join(map(str, arms))}"
-
-
-def _where_terms(sliced: _Sliced) -> list[str | None]:
-    known = dimensions(sliced.snapshot)
-    frame = sliced.frame
-    terms: list[str | None] = []
-    for name in dict.fromkeys(name for name, _ in sliced.asked.where):
-        found = grouped(sliced.snapshot, known[name], frame=frame, bins=sliced.asked.bins)
-        if known[name].level is not Level.ARM:
-            terms += [found.values[0].term] if len(found.values) == 1 else [None]
-    return terms
-
-
-def _examples_term(sliced: _Sliced, cell: Cell) -> str | None:
-    """Which of the cell's examples all arms finished, where it has others; None where no filter tells them."""
-    left = cell.left_out
-    scored = cell.total - left.unscored - left.cancelled - left.unfinished
-    if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted:
-        return ""
-    number = next(at for at, each in enumerate(sliced.pieces.cells) if each is cell)
-    kept, whole = sliced.pieces.frame, sliced.frame
-    return examples_term(kept.where(kept["cell"] == number), whole=whole.where(np.isin(whole["arm"], cell.arms)))
-
-
-def _effects(sliced: _Sliced) -> Iterator[Effect]:
+def _effects(sliced: Sliced) -> Iterator[Effect]:
     """What each state of the switch makes of the first measure, cell by cell, where it makes a difference."""
     part = sliced.asked.parts[0]
     shown = _measure(part) if part.kind in (MEAN, STACK) else MEASURES["reward"]

@@ -15,22 +15,10 @@ from typing import Any
 from rlm_runs.statistics import Interval
 
 from ..formatting import count, significant
+from .axes import categories, number_axis, value_axis
 from .chart import Chart, Panel, Point, Series
-from .look import (
-    PATTERN_WORDS,
-    PATTERNS,
-    SYMBOL_MARKS,
-    SYMBOLS,
-    colour,
-    dash,
-    faint,
-    filled,
-    frame,
-    pattern,
-    plain,
-    series_mark,
-    symbol,
-)
+from .legends import SHADES
+from .look import SYMBOLS, colour, dash, faint, filled, frame, plain, symbol
 
 MOST_POINTS = 480
 MOST_PANELS = 36
@@ -40,33 +28,16 @@ _HEAVIEST = 125_000
 _BAR = 0.07
 """The widest a bar may be, of the figure's width."""
 _ALONE, _AMONG = 320, 260
-_LOW = 0.5
-"""Rewards that stay below this have an axis of their own; others one from 0 to 1, so that figures compare."""
-_DECADES = 300
-"""A logarithmic axis that is shorter than this has room for 2 and 5 between the powers of ten."""
 _APART = 0.03
 """How far marks of different series stand apart that would hide each other."""
 _BESIDE, _BESIDE_ALL = 0.012, 0.06
 """How far whiskers of neighbouring series stand apart, and those of all together at most, of the axis."""
 _CROWDED = 16
 """Marks from which on their whiskers are drawn faintly."""
-_SHADES = (1.0, 0.7, 0.45, 0.22)
-"""How opaque the four parts of a token bar are, from the bottom up."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
 """Traces, the axis along, and the axis up."""
 
 _HOVER = "%{customdata[1]}<extra></extra>"
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """One colour and pattern, or one shape, of the figure."""
-
-    scaffold: str
-    name: str
-    pattern: str
-    colour: str = ""
-    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,35 +73,6 @@ def _weight(panel: dict[str, Any]) -> int:
     """Bytes of a panel in a page, where each angle and ampersand is six."""
     text = json.dumps(panel)
     return len(text) + 5 * sum(map(text.count, "<>&"))
-
-
-def legend(chart: Chart) -> tuple[LegendEntry, ...]:
-    """What colours and patterns stand for, in words where a pattern does."""
-    return tuple(
-        LegendEntry(
-            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
-        )
-        for each in chart.series
-        if each.name
-    )
-
-
-def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
-    """What the shapes of a scatter of means stand for; empty for other figures."""
-    if not any(panel.form == "tradeoff" for panel in chart.panels) or len(chart.groups) < 2:
-        return ()
-    return tuple(
-        LegendEntry("", value.label, "", mark=SYMBOL_MARKS[at % len(SYMBOL_MARKS)])
-        for at, value in enumerate(chart.groups)
-    )
-
-
-def shades(chart: Chart) -> tuple[tuple[str, float], ...]:
-    """What the shades of a breakdown stand for, the darkest first, each with how opaque it is; empty for other
-    figures.
-    """
-    points = [point for panel in chart.panels if panel.form == "stack" for point in panel.points]
-    return tuple(zip(dict.fromkeys(point.measure for point in points), _SHADES, strict=False))
 
 
 def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
@@ -220,7 +162,7 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, _categories(chart, panel), _value_axis(panel)
+    return data, categories(chart, panel), value_axis(panel)
 
 
 def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
@@ -235,7 +177,7 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
     parts = list(dict.fromkeys(point.measure for point in panel.points))
     for series, points in _ordered(chart, panel).items():
         tops: dict[str, float] = {}
-        for shade, name in zip(_SHADES, parts, strict=False):
+        for shade, name in zip(SHADES, parts, strict=False):
             own = [point for point in points if point.measure == name and point.value]
             heights = [point.value.mean for point in own if point.value]
             base = [tops.get(point.group, 0.0) for point in own]
@@ -259,7 +201,7 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
                     "hovertemplate": _HOVER,
                 }
             )
-    return data, _categories(chart, panel), {"rangemode": "tozero", "exponentformat": "SI"}
+    return data, categories(chart, panel), {"rangemode": "tozero", "exponentformat": "SI"}
 
 
 def _line(chart: Chart, panel: Panel) -> Plot:
@@ -285,7 +227,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, _number_axis(panel), _value_axis(panel)
+    return data, number_axis(panel), value_axis(panel)
 
 
 def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
@@ -320,7 +262,7 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": f"<b>{name}</b><br>%{{y:.4~g}} around %{{x:,.4~g}}<extra></extra>",
             }
         )
-    return data, _number_axis(panel), _value_axis(panel)
+    return data, number_axis(panel), value_axis(panel)
 
 
 def _dots(chart: Chart, panel: Panel) -> Plot:
@@ -357,7 +299,7 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
                 "%{text} at %{x:,.6~g}<extra></extra>",
             }
         )
-    return data, _number_axis(panel), _value_axis(panel)
+    return data, number_axis(panel), value_axis(panel)
 
 
 def _tradeoff(chart: Chart, panel: Panel) -> Plot:
@@ -389,7 +331,7 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, {**_number_axis(panel), "rangemode": "tozero"}, _value_axis(panel)
+    return data, {**number_axis(panel), "rangemode": "tozero"}, value_axis(panel)
 
 
 def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = False) -> dict[str, Any]:
@@ -446,63 +388,6 @@ def left_out_words(point: Point) -> list[str]:
         f"{count(number)} {name.replace('_', ' ')}" for name, number in vars(point.left_out).items() if number
     ]
     return [*words, f"{count(point.unknown)} not known"] if point.unknown else words
-
-
-def _categories(chart: Chart, panel: Panel) -> dict[str, Any]:
-    """The range is said, so that groups stand in their places before they have a bar."""
-    present = {point.group for point in panel.points}
-    groups = [value.label for value in chart.groups if value.label in present]
-    counts: dict[str, set[int]] = {group: set() for group in groups}
-    for point in panel.points:
-        counts[point.group].add(point.value.n if point.value else 0)
-    return {
-        "type": "category",
-        "showgrid": False,
-        "categoryorder": "array",
-        "categoryarray": [plain(group) for group in groups],
-        "range": [-0.5, len(groups) - 0.5],
-        "tickmode": "array",
-        # By name, not by number: plotly would take the place 1 for the category "1".
-        "tickvals": [plain(group) for group in groups],
-        "ticktext": [f"{plain(group).replace(' · ', '<br>')}<br>{_n(counts[group])}" for group in groups],
-        "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by)},
-    }
-
-
-def _n(counts: set[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"n {low:,}" if low == high else f"n {low:,} to {high:,}"
-
-
-def _number_axis(panel: Panel) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title": {"text": plain(panel.x)}, "exponentformat": "SI", "nticks": 8}
-    if not panel.log:
-        return axis
-    places = [point.x.mean for point in panel.points if point.x and point.x.mean > 0]
-    few_decades = not places or max(places) / min(places) < _DECADES
-    return {**axis, "type": "log", "dtick": "D2" if few_decades else 1}
-
-
-def _value_axis(panel: Panel) -> dict[str, Any]:
-    """From 0 for what starts there; rewards from 0 to 1."""
-    limits = [
-        limit
-        for point in panel.points
-        if point.value
-        for limit in (point.value.low, point.value.mean, point.value.high)
-        if limit is not None
-    ]
-    dots = [each for curve in panel.curves for each in (float(curve.y.min()), float(curve.y.max()))]
-    top = max([*limits, *dots], default=1.0)
-    if panel.y.endswith("reward") and min([*limits, *dots], default=0.0) >= 0 and _LOW < top <= 1:
-        return {
-            "range": [-0.1 if panel.form == "dots" else 0, 1.1 if panel.form == "dots" else 1.04],
-            "tickformat": ".1f",
-            "dtick": 0.2,
-        }
-    if any(point.value and point.value.low is not None and point.value.high is None for point in panel.points):
-        return {"range": [min(0.0, *limits), 1.25 * max(limits)], "exponentformat": "SI"}
-    return {"rangemode": "tozero", "exponentformat": "SI"}
 
 
 def _rounded(number: float) -> float:

@@ -20,7 +20,7 @@ from ..failure_modes import FAILURE_MODES
 from ..models import Arm, Experiment, Rollout
 from ..models.experiments import Scaffold
 from ..statistics import Interval, Table
-from .counting import COMPLETED, FAILED, LONGEST_QUERY, Unscored, counted, examples_term
+from .counting import COMPLETED, FAILED, LONGEST_QUERY, Unscored, counted, examples_term, outcomes_term
 from .dimensions import arm_parts
 from .frame import Frame, Outcome
 from .measures import MEASURES
@@ -114,11 +114,6 @@ PARTS = (
     Part("rest", "rest", "the sandbox’s start, and our own work", _rest),
 )
 
-_COUNTED = {
-    Unscored.EXCLUDE: "outcome:scored",
-    Unscored.COMMON: "outcome:scored",
-    Unscored.ZERO: "outcome:scored,too_long,unjudged,failed",
-}
 _TIMES = ("seconds", "model_seconds", "retry_seconds", "cell_seconds", "sub_seconds", "tool_seconds")
 _COLUMNS = (
     *("reward", "sub_calls", "batches", "max_batch", "max_parallel", "cells", "cell_errors", "cells_cut"),
@@ -219,7 +214,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
 
 def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
     """The filter that finds the rollouts of an arm that count; None where it is longer than that."""
-    query = f"arm:{arm} {_COUNTED[unscored]}"
+    query = f"arm:{arm} {outcomes_term(unscored)}"
     own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
     mine = kept.where(kept["arm"] == arm)
     if unscored is not Unscored.COMMON or len(mine) == len(own):

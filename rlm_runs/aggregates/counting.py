@@ -42,6 +42,11 @@ def counted(frame: Frame, unscored: Unscored) -> Frame:
     return kept.with_column("reward", np.where(kept["outcome"] == Outcome.SCORED, kept["reward"], 0.0))
 
 
+def outcomes_term(unscored: Unscored) -> str:
+    """The filter for the outcomes that count. Which examples COMMON leaves is told by `examples_term`."""
+    return "outcome:scored,too_long,unjudged,failed" if unscored is Unscored.ZERO else "outcome:scored"
+
+
 def examples_term(kept: Frame, *, whole: Frame) -> str | None:
     """The filter for the examples of the rollouts that COMMON keeps, of the arms that `whole` has; None where no
     filter tells them from others.
