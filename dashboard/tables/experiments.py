@@ -125,6 +125,18 @@ def _launched(row: Row) -> str | SafeString:
     return format_html('{} <span class="sub">{}</span>', when, who.get_username()) if who else when
 
 
+def _counted(key: str, *, help: str) -> Column:
+    """A count of the progress, of that name."""
+    return Column(
+        key,
+        key,
+        lambda row: getattr(row["progress"], key),
+        lambda row: str(getattr(row["progress"], key)),
+        help=help,
+        is_number=True,
+    )
+
+
 EXPERIMENTS = Table(
     name="experiments",
     columns={
@@ -145,14 +157,7 @@ EXPERIMENTS = Table(
                 lambda row: row["experiment"].slug,
                 help="as in its address, and as experiment: asks for it",
             ),
-            Column(
-                "arms",
-                "arms",
-                lambda row: row["progress"].arms,
-                lambda row: str(row["progress"].arms),
-                help="environments × scaffolds × models × settings",
-                is_number=True,
-            ),
+            _counted("arms", help="environments × scaffolds × models × settings"),
             Column(
                 "rollouts",
                 "rollouts",
@@ -162,14 +167,7 @@ EXPERIMENTS = Table(
                 is_number=True,
             ),
             Column("done", "progress", lambda row: row["progress"].done, _progress, help="how far it is"),
-            Column(
-                "failed",
-                "failed",
-                lambda row: row["progress"].failed,
-                lambda row: str(row["progress"].failed),
-                help="rollouts that failed, those with a prompt that was too long apart",
-                is_number=True,
-            ),
+            _counted("failed", help="rollouts that failed, those with a prompt that was too long apart"),
             Column(
                 "best",
                 "best arm, mean reward",

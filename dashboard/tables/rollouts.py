@@ -83,19 +83,24 @@ def _has_ended(row: Row) -> bool:
 
 
 def _number(
-    key: str, header: str, field: str, show: cells.Show, *, help: str, unit: str = "", **more: Any
+    key: str,
+    header: str,
+    field: str,
+    show: cells.Show,
+    *,
+    help: str,
+    parse: Callable[[str], Any] = integer,
+    **more: Any,
 ) -> Column:
     """A number that a rollout has once it has ended. `show` has it, None where it is not known."""
-    order = more.pop("order", None) or Order(field, integer, nullable=True)
     return Column(
         key,
         header,
         lambda row: row[field] if _has_ended(row) else None,
         lambda row: show(row[field]) if _has_ended(row) else cells.NOT_YET,
         needs=(field,),
-        unit=unit,
         help=help,
-        order=order,
+        order=Order(field, parse, nullable=True),
         is_number=True,
         **more,
     )
@@ -198,7 +203,7 @@ _COLUMNS: Sequence[Column] = (
         "reward",
         reward,
         help="reward; unscored where none was given",
-        order=Order("reward", float, nullable=True),
+        parse=float,
     ),
     _count("turns", "turns", "turns", help="turns of the root"),
     _count("cells", "cells", "cells", help="REPL cells"),
@@ -221,7 +226,7 @@ _COLUMNS: Sequence[Column] = (
         cells.dollars,
         help="cost; unpriced where a call has no known price",
         unit="$",
-        order=Order("cost", decimal, nullable=True),
+        parse=decimal,
     ),
     _number(
         "judgecost",
@@ -230,7 +235,7 @@ _COLUMNS: Sequence[Column] = (
         cells.dollars,
         help="cost of judging, apart from the cost",
         unit="$",
-        order=Order("judge_cost", decimal, nullable=True),
+        parse=decimal,
     ),
     _number(
         "seconds",
@@ -239,7 +244,7 @@ _COLUMNS: Sequence[Column] = (
         cells.duration,
         help="from start to end, without scoring",
         unit="s",
-        order=Order("seconds", float, nullable=True),
+        parse=float,
     ),
     _count("errors", "errors", "cell_errors", help="cells that ended in an error"),
     _count("cuts", "cuts", "cells_cut", help="cells of which the model saw a part only"),
