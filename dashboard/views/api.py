@@ -20,6 +20,7 @@ from rlm_runs.transcripts import Excerpt
 from ..asked import rollout_or_404
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
+from .figures import progress_of
 
 _MOST_TURNS = 150
 _MOST_CHARS = 16_000
@@ -33,7 +34,8 @@ _MOST_OF_ERROR = 300
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """An experiment, how far it is, and its arms with their numbers."""
     found = get_object_or_404(Experiment.objects.defer("spec"), slug=slug)
-    progress = aggregates.progress(found)
+    snapshot = aggregates.snapshot(found)
+    progress = progress_of(snapshot)
     answer = {
         "slug": found.slug,
         "name": unescape(found.name),
@@ -42,7 +44,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "cancelled_at": found.cancelled_at,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
-        "arms": [asdict(arm) for arm in aggregates.summary(aggregates.snapshot(found)).arms],
+        "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],
         "rollouts": reverse("api-experiment-rollouts", args=[found.slug]),
     }
     return JsonResponse(_plain(answer))

@@ -110,11 +110,12 @@ def without_version(request: HttpRequest) -> None:
 
 def progress_of(snapshot: Snapshot) -> Progress:
     """How far the experiment is; of a finished one it is known already."""
-    if (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any():
+
+    def now() -> Progress:
         return aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
-    return snapshot.remembered(
-        "progress", lambda: aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
-    )
+
+    is_running = (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any()
+    return now() if is_running else snapshot.remembered("progress", now)
 
 
 def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
