@@ -8,6 +8,9 @@ thousand have a short trace, so that there are words to search.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -15,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from rlm_runs.embedded import EmbeddedPostgres
 
+VAR = Path(__file__).resolve().parent.parent / "var/bench"
 TRACED = 100_000
 ARMS, EXAMPLES = 15, 50
 
@@ -104,20 +108,33 @@ SELECT id, 0, sha256(('Rollout ' || rollout_id || ' splits the context with llm_
 """
 
 
-def open_store(var_dir: Path, *, rollouts: int, name: str = "bench") -> tuple[EmbeddedPostgres, str]:
-    """A server with a database of about so many rollouts, and the address of that database, filled once and kept.
+@contextmanager
+def served(*, rollouts: int, name: str = "bench") -> Iterator[str]:
+    """The address of a store of about so many rollouts, filled once and kept, while Django is set up for it."""
+    server = EmbeddedPostgres(VAR)
+    address = make_conninfo(server.url, dbname=f"{name}_{rollouts}")
+    _create(server.url, f"{name}_{rollouts}")
+    os.environ |= {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "rlm_runs.settings", "LOG_LEVEL": "ERROR"}
 
-    The database is empty, without tables, where it is new: `fill` comes after the migrations.
-    """
-    server = EmbeddedPostgres(var_dir)
-    name = f"{name}_{rollouts}"
-    with psycopg.connect(server.url, autocommit=True) as connection:
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    _fill(address, rollouts=rollouts)
+    try:
+        yield address
+    finally:
+        server.stop()
+
+
+def _create(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{name}"')
-    return server, make_conninfo(server.url, dbname=name)
 
 
-def fill(address: str, *, rollouts: int) -> None:
+def _fill(address: str, *, rollouts: int) -> None:
     """Fills a migrated database, unless it is filled already."""
     with psycopg.connect(address, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM rlm_runs_rollout LIMIT 1").fetchone():

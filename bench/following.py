@@ -10,23 +10,20 @@ least SQL that would tell the same: counts and means by arm.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from bench.filled_store import fill, open_store
+from bench.filled_store import served
 from bench.pages import milliseconds, percentile95, reader
 from bench.report import Figure, show
 
 if TYPE_CHECKING:
     from django.test import Client
 
-VAR = Path(__file__).resolve().parent.parent / "var/bench"
 SLUG = "bench-2"
 ENDING = 40
 BY_ARM = "SELECT arm_id, status, count(*), avg(reward) FROM rlm_runs_rollout WHERE experiment_id = 2 GROUP BY 1, 2"
@@ -75,34 +72,21 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
     store = options.rollouts * 3  # the large experiment has a third of it
-    server, address = open_store(VAR, rollouts=store, name="following")
-    os.environ |= {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "rlm_runs.settings", "LOG_LEVEL": "ERROR"}
-
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
-    fill(address, rollouts=store)
-    client = reader()
-    try:
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(QUEUE)
-            connection.execute("VACUUM ANALYZE rlm_runs_rollout")
-            floor = statistics.median(
-                milliseconds(lambda: connection.execute(BY_ARM).fetchall()) for _ in range(5)
+    with (
+        served(rollouts=store, name="following") as address,
+        psycopg.connect(address, autocommit=True) as connection,
+    ):
+        client = reader()
+        connection.execute(QUEUE)
+        connection.execute("VACUUM ANALYZE rlm_runs_rollout")
+        floor = statistics.median(milliseconds(lambda: connection.execute(BY_ARM).fetchall()) for _ in range(5))
+        for name, page in (("experiment", "live/"), ("figure reward", "figures/reward/live/")):
+            changed, unchanged = following(
+                f"/experiments/{SLUG}/{page}", client=client, connection=connection, changes=options.changes
             )
-            for name, page in (("experiment", "live/"), ("figure reward", "figures/reward/live/")):
-                changed, unchanged = following(
-                    f"/experiments/{SLUG}/{page}", client=client, connection=connection, changes=options.changes
-                )
-                for what, values in (("some ended", changed), ("nothing changed", unchanged)):
-                    figure = Figure(
-                        f"{name}, {what}", percentile95(values), "ms", "counts and means by arm", floor
-                    )
-                    show(figure, as_json=options.json)
-    finally:
-        server.stop()
+            for what, values in (("some ended", changed), ("nothing changed", unchanged)):
+                figure = Figure(f"{name}, {what}", percentile95(values), "ms", "counts and means by arm", floor)
+                show(figure, as_json=options.json)
 
 
 if __name__ == "__main__":

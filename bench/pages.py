@@ -10,25 +10,22 @@ count and a mean of them, or fifty of them. `large` is the experiment that holds
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import psycopg
 
-from bench.filled_store import fill, open_store
+from bench.filled_store import served
 from bench.report import Figure, show
 
 if TYPE_CHECKING:
     from django.test import Client
 
 MOST_BYTES = 256_000
-VAR = Path(__file__).resolve().parent.parent / "var/bench"
 SUM = "SELECT count(*), avg(reward) FROM rlm_runs_rollout r JOIN rlm_runs_arm a ON a.id = r.arm_id WHERE {where}"
 FIFTY = "SELECT * FROM rlm_runs_rollout r WHERE {where} ORDER BY id DESC LIMIT 50"
 
@@ -142,25 +139,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40, help="warm requests per page")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
-    server, address = open_store(VAR, rollouts=options.rollouts)
-    os.environ |= {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "rlm_runs.settings", "LOG_LEVEL": "ERROR"}
-
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
-    fill(address, rollouts=options.rollouts)
-    client = reader()
-    try:
-        with psycopg.connect(address, autocommit=True) as connection:
-            for page in pages(connection):
-                figure, size = measure(page, client=client, connection=connection, requests=options.requests)
-                over = "" if figure.value <= page.limit and size <= MOST_BYTES else "  OVER"
-                named = figure if options.json else replace(figure, name=f"{figure.name}{over}")
-                show(named, as_json=options.json, limit=page.limit, bytes=size)
-    finally:
-        server.stop()
+    with served(rollouts=options.rollouts) as address, psycopg.connect(address, autocommit=True) as connection:
+        client = reader()
+        for page in pages(connection):
+            figure, size = measure(page, client=client, connection=connection, requests=options.requests)
+            over = "" if figure.value <= page.limit and size <= MOST_BYTES else "  OVER"
+            named = figure if options.json else replace(figure, name=f"{figure.name}{over}")
+            show(named, as_json=options.json, limit=page.limit, bytes=size)
 
 
 if __name__ == "__main__":
