@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.report import Figure, show
-from rlm_runs.statistics import (
+from rlm_runs.analysis.statistics import (
     RESAMPLES,
     Table,
     binned,
@@ -35,7 +35,7 @@ from rlm_runs.statistics import (
     resampling,
     rolling_mean,
 )
-from rlm_runs.statistics import paired as paired_module
+from rlm_runs.analysis.statistics import paired as paired_module
 
 ARMS, EXAMPLES = 12, 500
 Floats = NDArray[np.float64]

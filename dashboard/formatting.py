@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from html import escape
 
+from rlm_runs.analysis.statistics import Interval
 from rlm_runs.models.texts import unescape
-from rlm_runs.statistics import Interval
 
 DASH = "–"
 _LOPSIDED = 0.75

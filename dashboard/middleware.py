@@ -11,7 +11,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from .views.problems import not_understood
+from .error_pages import not_understood
 
 _DIRECTIVES = (
     "default-src 'none'",

@@ -30,13 +30,13 @@ def _sweep_at_start(**_: object) -> None:
 
 @worker_shutting_down.connect
 def _give_rollouts_back(**_: object) -> None:
-    from .claims import interrupt_all
+    from .execution.leases import interrupt_all
 
     interrupt_all()
 
 
 @worker_shutdown.connect
 def _close_sandboxes(**_: object) -> None:
-    from .sandboxes import close
+    from .execution.sandboxes import close
 
     close()

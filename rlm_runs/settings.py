@@ -133,7 +133,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "dashboard.sharing.surroundings",
+                "dashboard.permissions.surroundings",
             ],
             "loaders": [
                 (

@@ -3,5 +3,5 @@
 from django.urls import include, path
 
 urlpatterns = [path("", include("dashboard.urls"))]
-handler400 = "dashboard.views.problems.not_understood"
-handler404 = "dashboard.views.problems.not_found"
+handler400 = "dashboard.error_pages.not_understood"
+handler404 = "dashboard.error_pages.not_found"

@@ -22,7 +22,7 @@ from django.utils.cache import patch_cache_control
 from rlm_runs.models import SharedLink
 
 from ..middleware import EMBEDDABLE_POLICY
-from . import share_of
+from ..permissions import share_of
 from .scope import may_be_framed, shows
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -97,7 +97,7 @@ def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
     """One answer to all that a link does not show, and one to all that is no link: they tell nothing more."""
     request.share = link  # type: ignore[attr-defined]  # no view comes after this
     context = {"home": home(link) if link else ""}
-    return render(request, "dashboard/shared_nothing.html", context, status=404)
+    return render(request, "dashboard/sharing/nothing_shared.html", context, status=404)
 
 
 def _unlisted(response: HttpResponseBase) -> HttpResponseBase:

@@ -13,10 +13,10 @@ from typing import Any
 from django.http import QueryDict
 from django.urls import ResolverMatch, resolve
 
-from rlm_runs.aggregates import snapshot
+from rlm_runs.analysis.aggregates import snapshot
 from rlm_runs.models import Rollout, SharedLink
 
-from ..figures import FIGURES, FigureForm, opening
+from ..charts import FIGURES, FigureForm, opening
 
 Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
 """Whether a link shows a view: the link, the parts of the path, the query string."""

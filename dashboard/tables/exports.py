@@ -19,8 +19,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 
 from ..formatting import no_formula
 from ..pagination import Page
-from .asked import Problem
 from .columns import Column, Row
+from .query import Problem
 
 CHUNK = 2_000
 """Rows that are in memory at once."""

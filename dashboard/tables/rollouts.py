@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from rlm_runs.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
+from rlm_runs.analysis.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
 from rlm_runs.models import Arm, Rollout
 from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet, Scaffold
 
@@ -21,8 +21,8 @@ from ..pagination import Column as Order
 from ..pagination import Page, Steps, decimal, integer, keyset_page, moment, words
 from ..templatetags.dashboard import notices, reward, scaffold, status_mark
 from . import cells
-from .asked import Asked
 from .columns import Column, Row, Table
+from .query import Asked
 
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"

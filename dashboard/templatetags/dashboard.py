@@ -15,24 +15,25 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
-from rlm_runs.aggregates.comparison import MeasureRow
-from rlm_runs.aggregates.matrix import Row
-from rlm_runs.aggregates.measures import Measure
-from rlm_runs.failure_modes import FAILURE_MODES, FailureMode
+from rlm_runs.analysis.aggregates.comparison import MeasureRow
+from rlm_runs.analysis.aggregates.matrix import Row
+from rlm_runs.analysis.aggregates.measures import Measure
+from rlm_runs.analysis.failure_modes import FAILURE_MODES, FailureMode
 from rlm_runs.models import Rollout
 from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
-from .. import formatting, highlight
-from ..behaviour_tables import Number
-from ..behaviour_tables import Row as BehaviourRow
-from ..comparing import MOST_ARMS
-from ..figures.chart import Series
-from ..figures.look import OTHER_MARK, SCAFFOLD_MARKS, series_mark
-from ..matrix_cells import CellWriter
-from ..measure_cells import MeasureCells
-from ..measure_cells import in_unit as measured_in_unit
-from ..measure_cells import in_words as measured_in_words
+from .. import formatting
+from ..behaviour.tables import Number
+from ..behaviour.tables import Row as BehaviourRow
+from ..charts.numbers import Series
+from ..charts.style import OTHER_MARK, SCAFFOLD_MARKS, series_mark
+from ..compare.matrix_cells import CellWriter
+from ..compare.measure_cells import MeasureCells
+from ..compare.measure_cells import in_unit as measured_in_unit
+from ..compare.measure_cells import in_words as measured_in_words
+from ..comparison_query import MOST_ARMS
+from ..replay import highlight
 from ..text_diff import Kind, Piece
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
+from .cancellation import Control
 from .clients.base import Clients
-from .control import Control
 from .conversation import Ended
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped

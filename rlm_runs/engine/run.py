@@ -18,8 +18,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from .budget import Budget
+from .cancellation import Control
 from .clients.base import ModelClient
-from .control import Control
 from .events import Event, Usage
 
 T = TypeVar("T")

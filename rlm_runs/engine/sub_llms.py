@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from sandbox.contract import Batch, SandboxError
 
+from .cancellation import Control
 from .clients.gate import Gate, GatedClient
-from .control import Control
 from .conversation import Conversation, Ended
 from .errors import RolloutFailure
 from .events import Message

@@ -3,9 +3,9 @@
 import pytest
 from django.contrib.auth.models import User
 
-from rlm_runs import aggregates
+from rlm_runs.analysis import aggregates
 
-from .traces import make_experiment, play_all
+from ..factories.traces import make_experiment, play_all
 
 
 @pytest.fixture(autouse=True)

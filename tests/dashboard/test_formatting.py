@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 
 from dashboard import formatting
-from dashboard.highlight import pieces
-from rlm_runs.statistics import Interval
+from dashboard.replay.highlight import pieces
+from rlm_runs.analysis.statistics import Interval
 
-from .traces import HOSTILE
+from ..factories.traces import HOSTILE
 
 
 @pytest.mark.parametrize(

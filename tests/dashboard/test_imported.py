@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from rlm_runs.aggregates import snapshot
-from rlm_runs.aggregates.dimensions import dimensions, grouped
-from rlm_runs.importing import import_paths
+from rlm_runs.analysis.aggregates import snapshot
+from rlm_runs.analysis.aggregates.dimensions import dimensions, grouped
+from rlm_runs.experiments.importer import import_paths
 from rlm_runs.models import Rollout, Trajectory
 from tests.formats.files import csv_row, llm_row, metadata, rlm_row, write_csv, write_run
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from dashboard.middleware import MOST_OF_QUERY
 from dashboard.tables.rollouts import ROLLOUTS
 
-from .made import Plan, make
+from ..factories.rollout_rows import Plan, make
 
 
 @pytest.mark.parametrize(

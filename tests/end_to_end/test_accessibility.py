@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from rlm_runs.models import Rollout
-from tests.dashboard.traces import make_experiment, play_all
+
+from ..factories.traces import make_experiment, play_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

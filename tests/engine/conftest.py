@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.text_tools import TextToolsClient
-from rlm_runs.engine.control import Control
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan, run_rollout
 from rlm_runs.engine.scaffolds.settings import RlmSettings

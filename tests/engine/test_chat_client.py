@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
-from rlm_runs.engine.control import Control
 from rlm_runs.engine.errors import BadCompletion, ModelFailure, PromptTooLong, Stopped
 from tests.scripted_server import Reply, ScriptedServer, completion, error_body
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.control import Control
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.gate import Gate
 from rlm_runs.engine.clients.request_shape import RequestShape
-from rlm_runs.engine.control import Control
 from rlm_runs.engine.errors import Stopped
 from tests.scripted_server import Reply, ScriptedServer, completion, error_body
 

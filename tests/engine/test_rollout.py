@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.control import Control
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Example, Settings
 from rlm_runs.engine.errors import Stopped
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings, RlmTipsSettings

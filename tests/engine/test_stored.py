@@ -8,15 +8,16 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
+from rlm_runs.analysis.transcripts import prompt_of
 from rlm_runs.engine.clients.text_tools import as_text
 from rlm_runs.engine.environments.base import Settings, Tool
 from rlm_runs.engine.scaffolds.settings import RlmSettings
+from rlm_runs.execution.recorder import Recorder
 from rlm_runs.models import Execution, Rollout, Trajectory, Turn
-from rlm_runs.recorder import Recorder
-from rlm_runs.transcripts import prompt_of
 from tests.engine.riddle import Riddle, is_sub
 from tests.scripted_server import cell, completion
-from tests.store.conftest import arm, experiment, make_rollout, rollout  # noqa: F401
+
+from ..execution.conftest import arm, experiment, make_rollout, rollout  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 

@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine import events as e
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.clients.base import Completion
 from rlm_runs.engine.clients.fences import Called, blocks, call_of, written
 from rlm_runs.engine.clients.text_tools import TextToolsClient, as_text
-from rlm_runs.engine.control import Control
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.repl import repl_tool
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings

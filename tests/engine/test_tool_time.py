@@ -10,7 +10,7 @@ import pytest
 
 from rlm_runs.engine import events as e
 from rlm_runs.engine import time_limit
-from rlm_runs.engine.control import Control
+from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Settings, Tool
 from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
 from tests.engine.riddle import DONE, Riddle, ended, of, steps

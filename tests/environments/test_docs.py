@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rlm_runs.engine.environments.own import from_folder
+from rlm_runs.engine.environments.custom import from_folder
 from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.settings import SETTINGS
-from rlm_runs.spec import Sampling, resolve
+from rlm_runs.experiments.spec import Sampling, resolve
 
 PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
 

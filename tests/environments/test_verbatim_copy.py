@@ -37,7 +37,7 @@ def test_there_is_no_input_data():
 
 def test_fragments_break_words_up_and_without_them_the_text_is_whole():
     def known(text):
-        from rlm_runs.engine.environments.words import WORDS
+        from rlm_runs.engine.environments.vocabulary import WORDS
 
         return statistics.mean(word in WORDS for word in text.split()[1:-1])
 

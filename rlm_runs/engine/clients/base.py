@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..control import Control
+from ..cancellation import Control
 from ..events import ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]

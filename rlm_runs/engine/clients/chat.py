@@ -17,7 +17,7 @@ from typing import Any
 
 import openai
 
-from ..control import Control
+from ..cancellation import Control
 from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
 from .base import Completion, Messages, ToolSchemas
 from .gate import Gate

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..control import Control
+from ..cancellation import Control
 from .base import Completion, Messages, ModelClient, ToolSchemas
 
 _LOOK_AT_CONTROL = 0.2

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..control import Control
+from ..cancellation import Control
 from ..events import ToolCall
 from .base import Completion, Messages, ModelClient, ToolSchemas
 from .fences import Called, blocks, call_of, written

@@ -15,9 +15,9 @@ from .deepdive_graph import graph
 from .deepdive_questions import question
 from .hub import sample_hub
 from .judging import judge_prompt
+from .local_files import Row, read_rows, sample
 from .oolong_scoring import contains_answer, exact_match
 from .page_cuts import OPEN_DESCRIPTION, OPEN_SCHEMA, SEARCH_DESCRIPTION, SEARCH_SCHEMA
-from .rows import Row, read_rows, sample
 from .web_tools import WebTools, check_means
 
 PROMPT = """\

@@ -20,7 +20,7 @@ from .deepdive_vocabulary import (
     TITLE_LAST,
     Relation,
 )
-from .words import NAMES
+from .vocabulary import NAMES
 
 SITE = "https://atlas.example"
 """No name under `.example` can ever be a real host."""

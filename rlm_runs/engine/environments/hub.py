@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .base import DataError
-from .rows import Row, sample
+from .local_files import Row, sample
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from . import math_reasoning_gym
 from .base import Environment, Example, Score, Settings
 from .boxed import last_boxed
 from .hub import usable_of_hub
+from .local_files import Row, read_rows, sample
 from .math_generated import KINDS, Problem, problem
 from .math_grader import SHARED
-from .rows import Row, read_rows, sample
 
 OWN_QUESTIONS = Path(__file__).parent / "data" / "math_questions.jsonl"
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from .base import Environment, Example, Score, Settings
-from .words import NAMES, PLACES, WORDS
+from .vocabulary import NAMES, PLACES, WORDS
 
 NeedleType = Literal["word", "numeric"]
 

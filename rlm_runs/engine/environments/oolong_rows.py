@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from .base import Example
 from .hub import sample_hub
+from .local_files import Row, read_rows, sample
 from .oolong_scoring import final_answer, official_score
-from .rows import Row, read_rows, sample
 
 SPLIT = "test"
 INSTEAD = 'Set `subset` to "generated", which needs no network, or to "local" with a file as `path`.'

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Environment
+from .custom import add_own
 from .deepdive import DeepDive
 from .math_python import MathPython
 from .needle_in_haystack import NeedleInHaystack
 from .oolong import Oolong
-from .own import add_own
 from .verbatim_copy import VerbatimCopy
 
 REGISTRY: dict[str, type[Environment[Any]]] = {

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from .base import Environment, Example, Score, Settings
 from .boxed import unboxed
-from .words import NAMES, PLACES, WORDS
+from .vocabulary import NAMES, PLACES, WORDS
 
 ContentType = Literal["words", "json", "csv", "codes", "mixed", "all"]
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sandbox.contract import Sandbox
 
-from ..control import Control
+from ..cancellation import Control
 from ..conversation import Conversation, Ended
 from ..environments.base import Environment, Example, Settings
 from ..run import Run

@@ -15,8 +15,8 @@ from typing import Any
 
 from sandbox.contract import Answer, Sandbox
 
+from ..cancellation import Control
 from ..clients.base import Completion
-from ..control import Control
 from ..conversation import Conversation, Ended
 from ..environments.base import Tool
 from ..errors import BudgetSpent

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from rlm_runs.failure_modes import FAILURE_MODES
+from rlm_runs.analysis.failure_modes import FAILURE_MODES
 
 # Independent of sums.roll_up on purpose: two ways to the same number.
 _PARTS = """

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from rlm_runs.experiments.importer import AlreadyImported, ArmSummary, Imported, import_paths
 from rlm_runs.formats.records import Unreadable
-from rlm_runs.importing import AlreadyImported, ArmSummary, Imported, import_paths
 
 
 class Command(BaseCommand):

@@ -14,10 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from rlm_runs.endpoints import ModelChoice
-from rlm_runs.estimate import ArmEstimate, Estimate, estimate
-from rlm_runs.launch import launch
-from rlm_runs.spec import Plan, PlannedArm, SpecError, offline, resolve
+from rlm_runs.execution.endpoints import ModelChoice
+from rlm_runs.experiments.estimate import ArmEstimate, Estimate, estimate
+from rlm_runs.experiments.launch import launch
+from rlm_runs.experiments.spec import Plan, PlannedArm, SpecError, offline, resolve
 
 PRESETS = settings.BASE_DIR / "specs/presets"
 

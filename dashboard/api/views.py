@@ -1,0 +1,166 @@
+"""The JSON twins of the pages on one thing: an experiment with its arms, a rollout with its trace."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from rlm_runs.analysis import aggregates, transcripts
+from rlm_runs.analysis.transcripts import Excerpt
+from rlm_runs.models import Execution, Experiment, Rollout, Trajectory, Turn
+from rlm_runs.models.texts import unescape
+
+from ..charts.page import progress_of
+from ..query_params import rollout_or_404
+from ..tables import exports
+from ..tables.rollouts import ROLLOUTS, rows
+
+_MOST_TURNS = 150
+_MOST_CHARS = 16_000
+"""Of all texts together; each is cut to its share."""
+_LONGEST = 2_000
+"""Characters of one string."""
+_MOST_OF_ERROR = 300
+
+
+@require_safe
+def experiment(request: HttpRequest, slug: str) -> HttpResponse:
+    """An experiment, how far it is, and its arms with their numbers."""
+    found = get_object_or_404(Experiment.objects.defer("spec"), slug=slug)
+    snapshot = aggregates.snapshot(found)
+    progress = progress_of(snapshot)
+    answer = {
+        "slug": found.slug,
+        "name": unescape(found.name),
+        "description": unescape(found.description),
+        "created_at": found.created_at,
+        "cancelled_at": found.cancelled_at,
+        "sources": found.sources,
+        "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
+        "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],
+        "rollouts": reverse("api-experiment-rollouts", args=[found.slug]),
+    }
+    return JsonResponse(_plain(answer))
+
+
+@require_safe
+def rollout(request: HttpRequest, pk: int) -> HttpResponse:
+    """A rollout's row, its metrics, and the tree of its last attempt: texts are cut, and say how long they are.
+
+    The tree is flat: a sub-LLM's trajectory names the execution that called it as its `parent`.
+    """
+    row = rollout_or_404(pk)
+    columns = tuple(ROLLOUTS.columns.values())
+    found = rows(Rollout.objects.filter(pk=pk), columns).get()
+    answer = {
+        "row": exports.json_row(columns, found),
+        "metrics": row.metrics,
+        "metadata": row.example.metadata,
+        "attempt": row.attempt,
+        **_tree(row),
+    }
+    return JsonResponse(_plain(answer))
+
+
+def _tree(rollout: Rollout) -> dict[str, Any]:
+    """The first turns of the attempt, in the order of the conversations, in four queries."""
+    turns = list(
+        Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt)
+        .defer("usage")
+        .order_by("trajectory", "index")[: _MOST_TURNS + 1]
+    )
+    kept = turns[:_MOST_TURNS]
+    executions = list(
+        Execution.objects.filter(turn__in=[turn.pk for turn in kept])
+        .defer("variables")
+        .order_by("turn", "position")
+    )
+    trajectories = rollout.attempt_trajectories().defer("tools").order_by("pk")[:_MOST_TURNS]
+    texts = _texts(trajectories, kept, executions)
+    steps, moves = defaultdict(list), defaultdict(list)
+    for execution in executions:
+        steps[execution.turn_id].append(_execution(execution, texts))
+    for turn in kept:
+        moves[turn.trajectory_id].append(_turn(turn, texts) | {"executions": steps[turn.pk]})
+    return {
+        "trajectories": [_trajectory(found, texts) | {"turns": moves[found.pk]} for found in trajectories],
+        "is_cut": len(turns) > _MOST_TURNS or len(trajectories) == _MOST_TURNS,
+    }
+
+
+def _texts(
+    trajectories: Iterable[Trajectory], turns: Iterable[Turn], executions: Iterable[Execution]
+) -> Mapping[str, Excerpt]:
+    digests = [message["text"] for found in trajectories for message in found.opening]
+    digests += [found.answer_id for found in trajectories]
+    for turn in turns:
+        digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
+    for execution in executions:
+        digests += [execution.arguments_id, execution.shown_id, execution.answer_id]
+    known = [digest for digest in digests if digest]  # with each time that it is shown
+    return transcripts.excerpts(known, chars=min(_LONGEST, _MOST_CHARS // max(len(known), 1)))
+
+
+def _text(digest: str | None, texts: Mapping[str, Excerpt]) -> dict[str, Any] | None:
+    if digest is None:
+        return None
+    excerpt = texts.get(digest, transcripts.EMPTY)
+    return {"text": excerpt.text, "chars": excerpt.chars}
+
+
+def _trajectory(found: Trajectory, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
+    fields = ("kind", "batch", "position", "depth", "model", "started_at", "finished_at", "stop_reason", "summary")
+    return {
+        "id": found.pk,
+        "parent": found.parent_id,
+        **_fields(found, fields),
+        "error": unescape(found.error)[:_MOST_OF_ERROR],
+        "opening": [
+            {"role": message["role"], **(_text(message["text"], texts) or {})} for message in found.opening
+        ],
+        "answer": _text(found.answer_id, texts),
+    }
+
+
+def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
+    tokens = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+    return {
+        "number": found.index + 1,
+        **_fields(found, (*tokens, "cost", "seconds", "ended_at", "finish_reason", "retries")),
+        "error": unescape(found.error)[:_MOST_OF_ERROR],
+        "content": _text(found.content_id, texts),
+        "reasoning": _text(found.reasoning_id, texts),
+        "reply": _text(found.reply_id, texts),
+    }
+
+
+def _execution(found: Execution, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
+    told = ("kind", "name", "seconds", "output_chars", "truncated", "timed_out", "state_lost", "finished", "ready")
+    return {
+        "id": found.pk,
+        **_fields(found, told),
+        "error": unescape(": ".join(filter(None, (found.error_type, found.error_message))))[:_MOST_OF_ERROR],
+        "arguments": _text(found.arguments_id, texts),
+        "shown": _text(found.shown_id, texts),
+        "answer": _text(found.answer_id, texts),
+    }
+
+
+def _fields(found: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no way to say becomes what it has; no string is without an end."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value[:_LONGEST] if isinstance(value, str) else exports.json_value(value)

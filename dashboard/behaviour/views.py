@@ -1,0 +1,90 @@
+"""How each arm used the RLM: the page, its numbers as CSV, and its JSON twin."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from rlm_runs.analysis.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviour, behaviour
+from rlm_runs.analysis.aggregates.snapshot import snapshot
+from rlm_runs.models import Experiment
+
+from ..experiments.forms import ExperimentView
+from ..formatting import no_formula
+from ..query_params import whole_number
+from .plots import legend, time_figure, use_figure
+from .tables import FIELDS, records, tables
+
+
+@require_safe
+def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the arms did, why they stopped, how they went wrong, and what took the time."""
+    experiment, found = _found(request, slug)
+    first = whole_number(request, "from", default=1)
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
+    use, modes, stops, times = tables(shown)
+    rollouts = reverse("experiment-rollouts", args=[slug])
+    context: dict[str, Any] = {
+        "section": "experiments",
+        "experiment": experiment,
+        "behaviour": found,
+        "arms": shown.arms,
+        "first": first,
+        "last": first - 1 + len(shown.arms),
+        "before": max(first - ARMS_AT_ONCE, 1) if first > 1 else None,
+        "after": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
+        "rollouts": rollouts,
+        "use": use,
+        "modes": modes,
+        "stops": stops,
+        "times": times,
+        "use_figure": use_figure(use) | {"rollouts": rollouts},
+        "legend": legend(use),
+        "time_figure": time_figure(times) | {"rollouts": rollouts},
+        "parts": PARTS,
+    }
+    return render(request, "dashboard/behaviour/page.html", context)
+
+
+@require_safe
+def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every number of the page, a line each."""
+    _, found = _found(request, slug)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{slug}-behaviour.csv"'
+    writer = csv.DictWriter(response, FIELDS)
+    writer.writeheader()
+    for record in records(tables(found)):
+        writer.writerow({name: no_formula(v) if isinstance(v, str) else v for name, v in record.items()})
+    return response
+
+
+@require_safe
+def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
+    """The same as JSON, so many arms at a time: `next` is where the others begin."""
+    experiment, found = _found(request, slug)
+    first = whole_number(request, "from", default=1)
+    shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
+    return JsonResponse(
+        {
+            "experiment": experiment.slug,
+            "unscored": found.unscored.value,
+            "rollouts": found.total,
+            "ended": found.ended,
+            "arms": len(found.arms),
+            "next": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
+            "numbers": list(records(tables(shown))),
+        }
+    )
+
+
+def _found(request: HttpRequest, slug: str) -> tuple[Experiment, Behaviour]:
+    experiment = get_object_or_404(Experiment, slug=slug)
+    unscored = ExperimentView(request.GET).chosen()
+    return experiment, behaviour(snapshot(experiment), unscored=unscored)

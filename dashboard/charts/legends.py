@@ -1,0 +1,51 @@
+"""What the colours, patterns, shapes and shades of a figure stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .numbers import Chart
+from .style import PATTERN_WORDS, PATTERNS, SYMBOL_MARKS, colour, pattern, series_mark
+
+SHADES = (1.0, 0.7, 0.45, 0.22)
+"""How opaque the four parts of a token bar are, from the bottom up."""
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One colour and pattern, or one shape, of the figure."""
+
+    scaffold: str
+    name: str
+    pattern: str
+    colour: str = ""
+    mark: str = ""
+
+
+def legend(chart: Chart) -> tuple[LegendEntry, ...]:
+    """What colours and patterns stand for, in words where a pattern does."""
+    return tuple(
+        LegendEntry(
+            each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
+        )
+        for each in chart.series
+        if each.name
+    )
+
+
+def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
+    """What the shapes of a scatter of means stand for; empty for other figures."""
+    if not any(panel.form == "tradeoff" for panel in chart.panels) or len(chart.groups) < 2:
+        return ()
+    return tuple(
+        LegendEntry("", value.label, "", mark=SYMBOL_MARKS[at % len(SYMBOL_MARKS)])
+        for at, value in enumerate(chart.groups)
+    )
+
+
+def shades(chart: Chart) -> tuple[tuple[str, float], ...]:
+    """What the shades of a breakdown stand for, the darkest first, each with how opaque it is; empty for other
+    figures.
+    """
+    points = [point for panel in chart.panels if panel.form == "stack" for point in panel.points]
+    return tuple(zip(dict.fromkeys(point.measure for point in points), SHADES, strict=False))

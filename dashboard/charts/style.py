@@ -1,0 +1,121 @@
+"""Colours, marks and frames of figures.
+
+Colours are written as CSS custom properties (`var(--…)`); the page's script puts in what the theme makes of
+them, so that a figure follows light and dark without being made again. Colour is never alone: bars of one colour
+differ by pattern, marks by shape, lines by dash.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..formatting import visible
+from .numbers import Series
+
+_COLOURED = ("llm", "rlm", "rlm_tips")
+_PALETTE = 6
+PATTERNS = ("", "/", "x", ".", "-", "+", "\\", "|")
+PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred", "gridded", "striped back", "upright")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_SCAFFOLD_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
+SCAFFOLD_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
+OTHER_MARK = "◆"
+SYMBOLS = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "x",
+    "star",
+    "triangle-down",
+    "pentagon",
+    "hexagram",
+)
+SYMBOL_MARKS = ("●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬟", "✶")
+
+
+def colour(series: Series) -> str:
+    """Of a scaffold its own, of another series the next of the palette."""
+    if series.scaffold:
+        return f"var(--{series.scaffold if series.scaffold in _COLOURED else 'other'})"
+    return f"var(--series-{series.number % _PALETTE + 1})"
+
+
+def faint(series: Series) -> str:
+    """Its colour, for what lies behind."""
+    return colour(series).replace("var(", "faint(")
+
+
+def pattern(series: Series) -> str:
+    """What tells bars of the same colour apart."""
+    number = series.number if series.scaffold else series.number // _PALETTE
+    return PATTERNS[number % len(PATTERNS)]
+
+
+def filled(series: Series) -> dict[str, Any]:
+    """Its pattern in the colour of the page over its own, so that a bar stays one of its scaffold."""
+    return {"shape": pattern(series), "fillmode": "overlay", "fgcolor": "var(--paper)", "solidity": 0.3}
+
+
+def dash(series: Series) -> str:
+    """What tells lines of the same colour apart."""
+    return _DASHES[series.number % len(_DASHES)]
+
+
+def symbol(series: Series) -> str:
+    """The mark of a scaffold, open from its second series on; of others one after the other."""
+    if not series.scaffold:
+        return SYMBOLS[series.number % len(SYMBOLS)]
+    own = _SCAFFOLD_SYMBOLS.get(series.scaffold, "diamond")
+    return own + ("-open" if series.number % 2 else "")
+
+
+def series_mark(series: Series) -> str:
+    """Its mark as a character: a scaffold's own, of others one after the other."""
+    if series.scaffold:
+        return SCAFFOLD_MARKS.get(series.scaffold, OTHER_MARK)
+    return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
+
+
+def plain(name: str) -> str:
+    """A name without what plotly would take for markup; names are not ours."""
+    return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
+
+
+SURFACE: dict[str, Any] = {
+    "showlegend": False,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
+    "hoverlabel": {
+        "align": "left",
+        "bgcolor": "var(--raised)",
+        "bordercolor": "var(--line-strong)",
+        "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
+    },
+}
+"""What every figure has of the page that it stands on."""
+
+
+def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:
+    """The layout that all figures share."""
+    axis = {
+        "gridcolor": "var(--line)",
+        "zerolinecolor": "var(--line-strong)",
+        "fixedrange": True,
+        "automargin": True,
+        "ticklabelstandoff": 4,
+    }
+    return {
+        "height": height,
+        "margin": {"l": 56, "r": 8, "t": 8, "b": 32},
+        **SURFACE,
+        "xaxis": titled({**axis, **x}),
+        "yaxis": titled({**axis, **y}),
+    }
+
+
+def titled(axis: dict[str, Any]) -> dict[str, Any]:
+    """Titles of the size of all other words."""
+    return {**axis, "title": {"standoff": 8, **axis.get("title", {}), "font": {"size": 12}}}

@@ -1,0 +1,298 @@
+"""Any arms of any experiments side by side: the page, its JSON, its CSV, and the prompts in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from rlm_runs.analysis.aggregates import Unscored
+from rlm_runs.analysis.aggregates.arm_settings import SettingRow
+from rlm_runs.analysis.aggregates.matrix import DISAGREEMENT, EXAMPLE, Row, Show
+from rlm_runs.analysis.aggregates.measures import MEASURES
+from rlm_runs.analysis.stored_prompts import Opening, openings
+from rlm_runs.analysis.transcripts import EMPTY
+
+from .. import text_diff
+from ..comparison_query import MOST_ARMS, PRICES, Asked, find, titled
+from ..formatting import plural
+from ..permissions import share_of
+from . import arm_picker, data, plots, wording
+from .data import Compared
+from .matrix_cells import CellWriter
+from .measure_cells import MeasureCells
+
+_SHOWN = {
+    Show.ALL: ("all", "every example that any of the arms has"),
+    Show.DIFFER: ("only disagreements", "not all counted rewards are the same"),
+    Show.A: ("A wins", "more reward for A than for B"),
+    Show.B: ("B wins", "more reward for B than for A"),
+    Show.WRONG: ("all wrong", "no counted reward is above 0"),
+    Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
+}
+_UNSCORED = {
+    Unscored.EXCLUDE: "leave out",
+    Unscored.ZERO: "count as zero",
+    Unscored.COMMON: "only examples that all arms finished",
+}
+
+
+@require_safe
+def compare(request: HttpRequest) -> HttpResponse:
+    """Which of these arms is better, on which examples, and what sets them apart."""
+    found = find(request.GET)
+    is_picking = len(found.arms) < 2 or any(key == "pick" or key.startswith("find-") for key in request.GET)
+    # Whoever reads through a link sees these arms, also where some of them are gone, and no others.
+    picker = arm_picker.PickerForm(request.GET) if is_picking and share_of(request) is None else None
+    context: dict[str, Any] = {
+        "section": "compare",
+        "asked": found.asked,
+        "missing": found.missing,
+        "dropped": found.dropped,
+        "most": MOST_ARMS,
+        "picker": picker,
+        "groups": _groups(picker, found.asked) if picker else (),
+        "pick": f"{found.asked.query()}&pick=1#pick",
+    }
+    if found.arms:
+        context |= _context(Compared.of(found.asked, found.arms), has_lists=share_of(request) is None)
+    return render(request, "dashboard/compare/page.html", context)
+
+
+@require_safe
+def compare_json(request: HttpRequest) -> HttpResponse:
+    """The same numbers as JSON, with the page of the matrix that was asked for."""
+    return JsonResponse(data.as_json(_compared(request)))
+
+
+@require_safe
+def matrix_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The matrix as CSV, a line per rollout."""
+    return _csv(request, data.matrix_csv, name="matrix")
+
+
+@require_safe
+def measures_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The table of measures as CSV, a line per measure and arm."""
+    return _csv(request, data.measures_csv, name="measures")
+
+
+@require_safe
+def prompts(request: HttpRequest) -> HttpResponse:
+    """In what the stored prompts of A and B differ. A fragment for htmx, a page for everybody else."""
+    found = find(request.GET)
+    if len(found.arms) < 2:
+        raise Http404("prompts are compared of two arms")
+    stored = openings([arm.arm.pk for arm in found.arms[:2]])
+    first, second = (stored.get(arm.arm.pk) for arm in found.arms[:2])
+    context = {
+        "section": "compare",
+        "sides": [
+            {"arm": arm, "opening": opening} for arm, opening in zip(found.arms, (first, second), strict=False)
+        ],
+        "is_same_example": first and second and first.example == second.example,
+        "roles": _roles(first, second) if first and second else (),
+        "back": reverse("compare") + found.asked.query(),
+    }
+    template = "_compare_prompts" if request.htmx else "compare_prompts"  # type: ignore[attr-defined]
+    return render(request, f"dashboard/{template}.html", context)
+
+
+def _compared(request: HttpRequest) -> Compared:
+    found = find(request.GET)
+    if not found.arms:
+        raise Http404("no arm is named")
+    return Compared.of(found.asked, found.arms)
+
+
+def _csv(request: HttpRequest, lines: Callable[[Compared], Iterator[str]], *, name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(lines(_compared(request)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="compare-{name}.csv"'
+    return response
+
+
+def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
+    """Without lists of rollouts, figures and cells lead to none."""
+    asked, numbers = found.asked, found.numbers
+    (rows, total), size = found.page(), found.page_size
+    settings = found.settings
+    pages = max(1, -(-total // size))
+    return {
+        "swapped": asked.query(arms=asked.swapped) if len(asked.arms) > 1 else "",
+        "arms": found.arms,
+        "numbers": numbers,
+        "measure_writer": MeasureCells.of(numbers),
+        "sentences": wording.sentences(numbers, found.otherwise, found.arms, in_common=found.in_common),
+        "left_out": wording.left_out(numbers, found.arms),
+        "how_counted": wording.how_counted(asked.unscored),
+        "unscored_links": [
+            (words, asked.query(unscored=choice), choice is asked.unscored) for choice, words in _UNSCORED.items()
+        ],
+        "settings": _by_group(settings, every=asked.every_setting or len(found.arms) == 1),
+        "settings_link": asked.query(every_setting=not asked.every_setting),
+        "settings_same": sum(not row.differs for row in settings),
+        "figures": _figures(found, rollouts=reverse("rollouts") if has_lists else ""),
+        "front": _front(found),
+        "prices": [(MEASURES[name].title, asked.query(price=name), name == asked.price) for name in PRICES],
+        "price": MEASURES[asked.price],
+        "shows": [
+            (*words, int(found.matrix.shown(show).sum()), asked.query(show=show), show is asked.show)
+            for show, words in _SHOWN.items()
+            if len(found.arms) > 1 or show in (Show.ALL, Show.WRONG, Show.UNSCORED)
+        ],
+        "heads": _heads(found),
+        "rows": [_MatrixRow.of(row, found) for row in rows],
+        "writer": CellWriter.of(rows, asked.arms, has_lists=has_lists),
+        "total": total,
+        "first": (asked.page - 1) * size + 1,
+        "last": (asked.page - 1) * size + len(rows),
+        "earlier": asked.query(page=asked.page - 1) if 1 < asked.page <= pages else "",
+        "later": asked.query(page=asked.page + 1) if asked.page < pages else "",
+        "environments": len({arm.arm.environment for arm in found.arms}),
+        "query": asked.query(page=asked.page),
+        "measures_link": asked.query(every_measure=not asked.every_measure),
+        "by_disagreement": asked.query(sort=DISAGREEMENT),
+        "first_page": asked.query(),
+    }
+
+
+@dataclass(frozen=True)
+class _MatrixRow:
+    """An example of the matrix, with the address of its two replays, "" where there are no two."""
+
+    row: Row
+    environment: str
+    pair: str
+
+    @classmethod
+    def of(cls, row: Row, found: Compared) -> _MatrixRow:
+        firsts = [cell.repetitions[0].rollout for cell in row.cells if cell.repetitions]
+        rest = [pair for pair in found.asked.pairs if pair[0] != "page"]
+        query = urlencode([("a", firsts[0]), ("b", firsts[1]), *rest]) if len(firsts) > 1 else ""
+        return cls(
+            row=row,
+            environment=found.arms[row.owner].arm.environment,
+            pair=f"{reverse('compare-rollouts')}?{query}" if query else "",
+        )
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A column of the matrix that sorts it."""
+
+    label: str
+    title: str
+    query: str
+    way: str
+
+
+def _heads(found: Compared) -> list[_Head]:
+    asked = found.asked
+    heads = [
+        _Head("example", "by number", asked.query(sort=EXAMPLE), "ascending" if asked.sort == EXAMPLE else "")
+    ]
+    for arm in found.arms:
+        falling, rising = f"-{arm.arm.pk}", str(arm.arm.pk)
+        heads.append(
+            _Head(
+                label=arm.name,
+                title=arm.title,
+                query=asked.query(sort=rising if asked.sort == falling else falling),
+                way={falling: "descending", rising: "ascending"}.get(asked.sort, ""),
+            )
+        )
+    return heads
+
+
+def _figures(found: Compared, *, rollouts: str) -> dict[str, plots.Plot]:
+    """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
+    plots = {
+        "rewards": plots.rewards(found.numbers, found.arms),
+        "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
+    }
+    if any(pair is not None for pair in found.numbers.reward.against):
+        plots["differences"] = plots.differences(found.numbers, found.arms)
+    return {name: plot | {"rollouts": rollouts} for name, plot in plots.items()}
+
+
+def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, list[SettingRow]]]:
+    shown = [row for row in rows if every or row.differs]
+    return [(group, list(members)) for group, members in groupby(shown, key=lambda row: row.group)]
+
+
+def _front(found: Compared) -> list[dict[str, Any]]:
+    """The table of the front: arm, reward and price with intervals, and how often it is on it."""
+    price = next(row for row in found.numbers.rows if row.measure.name == found.asked.price)
+    arms = zip(found.arms, found.numbers.reward.means, price.means, price.unknown, found.places, strict=True)
+    return [
+        {
+            "arm": arm,
+            "reward": reward,
+            "price": cost,
+            "unknown": unknown,
+            "is_on": place.is_on,
+            "percent": None if place.share is None else round(100 * place.share),
+        }
+        for arm, reward, cost, unknown, place in arms
+    ]
+
+
+def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]:
+    """What the picker found, each arm and each lot of arms with the address that adds it."""
+    room = MOST_ARMS - len(asked.arms)
+    return [
+        {
+            "experiment": group.experiment,
+            "count": len(group.ids),
+            "all": _adding(asked, group.ids, room=room),
+            "environments": [
+                {
+                    "name": part.environment,
+                    "count": len(part.ids),
+                    "all": _adding(asked, part.ids, room=room),
+                    "arms": [
+                        (arm, title, "" if arm.model in title else arm.model, _adding(asked, [arm.pk], room=room))
+                        for arm, title in zip(part.arms, titled(part.arms), strict=True)
+                    ],
+                }
+                for part in group.environments
+            ],
+        }
+        for group in arm_picker.found(picker, without=asked.arms)
+    ]
+
+
+def _adding(asked: Asked, ids: tuple[int, ...] | list[int], *, room: int) -> str:
+    """The address with these, too; "" where there is no room for all that are not in it yet."""
+    fresh = [pk for pk in ids if pk not in asked.arms]
+    return asked.query(arms=asked.adding(fresh)) if 0 < len(fresh) <= room else ""
+
+
+def _roles(first: Opening, second: Opening) -> list[dict[str, Any]]:
+    """What each role said in one and in the other, and the diff."""
+    found = []
+    for role in dict.fromkeys([*first.said, *second.said]):
+        one, other = first.said.get(role, EMPTY), second.said.get(role, EMPTY)
+        is_same = one.text == other.text and one.chars == other.chars
+        pieces = text_diff.diff(one.text, other.text)
+        found.append(
+            {
+                "role": role,
+                "first": one,
+                "second": other,
+                "is_same": is_same,
+                "pieces": list(text_diff.shortened(pieces, in_words=_skipped)),
+            }
+        )
+    return found
+
+
+def _skipped(chars: int) -> str:
+    return f" ⋯ {plural(chars, 'character')} the same ⋯ "

@@ -1,0 +1,83 @@
+"""Query strings, validated: each filter form turns what stands in the URL into a narrower QuerySet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from django import forms
+from django.db.models import Q, QuerySet
+
+from rlm_runs.analysis.aggregates import ArmSummary, Unscored
+from rlm_runs.models import Experiment, Rollout
+
+ANY = ("", "any")
+
+
+class ExperimentFilters(forms.Form):
+    """Of the list of experiments."""
+
+    STATES = (ANY, ("running", "running"), ("finished", "finished"), ("cancelled", "cancelled"))
+
+    q = forms.CharField(required=False, max_length=200)
+    status = forms.ChoiceField(required=False, choices=STATES)
+
+    def narrow(self, experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
+        """The experiments that the filters leave."""
+        if q := self.cleaned_data["q"]:
+            experiments = experiments.filter(
+                Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)
+            )
+        unfinished = Rollout.objects.unfinished().values("experiment")
+        match self.cleaned_data["status"]:
+            case "running":
+                return experiments.filter(pk__in=unfinished, cancelled_at=None)
+            case "finished":
+                return experiments.exclude(pk__in=unfinished).filter(cancelled_at=None)
+            case "cancelled":
+                return experiments.filter(cancelled_at__isnull=False)
+        return experiments
+
+
+def _sort_choices(*columns: str) -> list[tuple[str, str]]:
+    return [(way + column, column) for column in columns for way in ("", "-")]
+
+
+class ExperimentView(forms.Form):
+    """What the experiment page may be asked for."""
+
+    SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
+        "n": lambda arm: arm.scored,
+        "reward": lambda arm: arm.reward.mean if arm.reward else None,
+        "prompt": lambda arm: arm.means.get("main_prompt_tokens"),
+        "completion": lambda arm: arm.means.get("main_completion_tokens"),
+        "sub": lambda arm: arm.means.get("sub_tokens"),
+        "calls": lambda arm: arm.means.get("sub_calls"),
+        "turns": lambda arm: arm.means.get("turns"),
+        "seconds": lambda arm: arm.means.get("seconds"),
+        "cost": lambda arm: arm.means.get("cost"),
+        "total": lambda arm: float(arm.money.total),
+    }
+
+    unscored = forms.ChoiceField(required=False, choices=[(choice.value, choice.value) for choice in Unscored])
+    sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
+
+    def chosen(self) -> Unscored:
+        """The switch of the page; what is not understood is the default."""
+        self.full_clean()
+        return Unscored(self.cleaned_data.get("unscored") or Unscored.EXCLUDE.value)
+
+    def sorted_by(self) -> str:
+        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
+        self.full_clean()
+        return str(self.cleaned_data.get("sort") or "")
+
+    def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+        """The arms as they are asked for; those without a value last."""
+        sort = self.sorted_by()
+        if not sort:
+            return list(arms)
+        key = self.SORTS[sort.removeprefix("-")]
+        known = [arm for arm in arms if key(arm) is not None]
+        unknown = [arm for arm in arms if key(arm) is None]
+        return sorted(known, key=lambda arm: key(arm) or 0.0, reverse=sort.startswith("-")) + unknown

@@ -1,0 +1,239 @@
+"""What the numbers say, in words: never more than the test allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
+from rlm_runs.analysis.statistics import Paired
+from rlm_runs.analysis.transcripts import Excerpt, code_of
+
+from ..formatting import plural, probability
+
+_CLEAR = 0.05
+_NAMED = 4
+_SEEN = 0.02
+"""A difference that moves by less than this has not moved."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One arm against its baseline: `relation` stands between their names, `evidence` after them.
+
+    `otherwise` says what the comparison would be with the switch the other way, `price` what the arm took more.
+    `is_apart` where no example has a reward in both, whatever the switch says.
+    """
+
+    arm: ArmSummary
+    baseline: ArmSummary
+    name: str
+    baseline_name: str
+    relation: str
+    is_clear: bool
+    is_apart: bool
+    evidence: str
+    otherwise: str
+    price: str
+
+
+@dataclass(frozen=True)
+class GroupVerdicts:
+    """The verdicts on one environment with its settings; those of which there is nothing to say stand `apart`, and
+    `why` says what they lack.
+    """
+
+    group: str
+    verdicts: tuple[Verdict, ...]
+    apart: tuple[Verdict, ...] = ()
+    why: str = ""
+
+
+def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
+    """All comparisons of an experiment, by environment."""
+    order = {arm.pk: position for position, arm in enumerate(summary.arms)}
+    comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
+    groups = [
+        _of_group(group, [_verdict(each, summary) for each in found], summary)
+        for group, found in groupby(comparisons, key=lambda comparison: comparison.group)
+    ]
+    first = {each.group: order[each.arm.pk] for each in reversed(comparisons)}
+    return tuple(sorted(groups, key=lambda found: first[found.group]))
+
+
+def _of_group(group: str, verdicts: Sequence[Verdict], summary: Summary) -> GroupVerdicts:
+    told, apart = (tuple(each for each in verdicts if each.is_apart == is_apart) for is_apart in (False, True))
+    arms = [arm for each in apart for arm in (each.arm, each.baseline)]
+    return GroupVerdicts(group=group, verdicts=told, apart=apart, why=_no_pair(summary, arms))
+
+
+def in_short(summary: Summary) -> str:
+    """How many comparisons say something beyond chance; empty where there are none."""
+    if all(arm.reward is None for arm in summary.arms):
+        has_rewards = any(arm.scored for arm in summary.arms)
+        return f"{_no_pair(summary, summary.arms).capitalize()}." if has_rewards else _no_reward(summary)
+    made = [each for each in summary.comparisons if each.paired is not None]
+    if not made:
+        return ""
+    clear = [each for each in made if each.p is not None and each.p < _CLEAR and each.paired]
+    are_llms = all(each.baseline.scaffold == "llm" != each.arm.scaffold for each in made)
+    baseline = "the LLM" if are_llms else "the first arm of its environment"
+    ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
+    behind = len(clear) - ahead
+    told = [
+        f"{number} {'is' if number == 1 else 'are'} {word} {baseline}"
+        for number, word in ((ahead, "ahead of"), (behind, "behind"))
+        if number
+    ]
+    found = " and ".join(told) if told else f"none tells an arm from {baseline}"
+    beyond = "beyond chance (p < 0.05, corrected for all of them by Holm)"
+    return " ".join([f"Of {plural(len(made), 'comparison')}, {found} {beyond}.", *_named(clear)])
+
+
+def _named(clear: Sequence[Comparison]) -> Iterator[str]:
+    """Which arms are ahead or behind, and where; the first few of each."""
+    for word, is_ahead in (("Ahead", True), ("Behind", False)):
+        found = [each for each in clear if each.paired and (each.paired.mean_difference > 0) == is_ahead]
+        if found:
+            places = [f"{each.name} on {each.group}" for each in found[:_NAMED]]
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield f"{word}: {'; '.join(places)}{more}."
+
+
+def _no_reward(summary: Summary) -> str:
+    """Why there is nothing to compare yet, or ever."""
+    kinds = {"too_long": "too long", "unjudged": "unjudged", "failed": "failed", "cancelled": "cancelled"}
+    counts = {name: sum(getattr(arm.left_out, name) for arm in summary.arms) for name in (*kinds, "unfinished")}
+    told = [f"{counts[name]:,} {word}" for name, word in kinds.items() if counts[name]]
+    told += [f"{counts['unfinished']:,} to go"] if counts["unfinished"] else []
+    if not told:
+        return ""
+    return f"No rollout has a reward{' yet' if counts['unfinished'] else ''}: {', '.join(told)}."
+
+
+def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
+    made = sum(each.paired is not None for each in summary.comparisons)
+    return Verdict(
+        arm=comparison.arm,
+        baseline=comparison.baseline,
+        name=comparison.name,
+        baseline_name=comparison.baseline_name,
+        relation=_relation(comparison),
+        is_clear=comparison.p is not None and comparison.p < _CLEAR,
+        is_apart=comparison.paired is None and comparison.otherwise is None,
+        evidence="; ".join(_evidence(comparison, summary, made=made)),
+        otherwise=_otherwise(comparison, summary.unscored),
+        price=_price(comparison),
+    )
+
+
+def agreement(given: Excerpt, gold: Excerpt) -> str:
+    """How the answer given stands to the gold answer, to the character; "" where a part of either is not here."""
+    if given.text == gold.text and not given.is_cut and not gold.is_cut:
+        return "the same as the gold answer"
+    pairs = enumerate(zip(given.text, gold.text, strict=False), start=1)
+    place = next((at for at, (one, other) in pairs if one != other), min(len(given.text), len(gold.text)) + 1)
+    if place > min(len(given.text), len(gold.text)) and (given.is_cut or gold.is_cut):
+        return ""
+    return f"first differs from the gold answer at character {place:,}"
+
+
+def prompt_in_words(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The messages of a prompt one after the other, each under its number and role."""
+    return "\n\n".join(
+        f"━━━ {number} · {message['role']} ━━━\n" + "\n".join(_message_parts(message))
+        for number, message in enumerate(messages, start=1)
+    )
+
+
+def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:
+    if message["content"]:
+        yield message["content"]
+    for call in message.get("tool_calls", ()):
+        arguments = call["function"]["arguments"]
+        code, _ = code_of(Excerpt(text=arguments, chars=len(arguments)))
+        yield f"▸ {call['function']['name']} ({call['id']})\n{code.text}"
+
+
+def _relation(comparison: Comparison) -> str:
+    paired = comparison.paired
+    if paired is None or comparison.p is None:
+        return "cannot be compared with"
+    if comparison.p >= _CLEAR:
+        return "is not clearly different from"
+    return "beats" if paired.mean_difference > 0 else "falls behind"
+
+
+def _no_pair(summary: Summary, arms: Iterable[ArmSummary]) -> str:
+    """What arms lack that cannot be compared. On common examples any arm may have taken theirs away."""
+    is_common = summary.unscored is Unscored.COMMON
+    lack = "there is no example that all arms finished" if is_common else "no example has a reward in both"
+    is_open = any(arm.left_out.unfinished for arm in (summary.arms if is_common else arms))
+    return f"{lack}{' yet' if is_open else ''}"
+
+
+def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterator[str]:
+    arm, baseline, paired = comparison.arm.reward, comparison.baseline.reward, comparison.paired
+    if arm is not None and baseline is not None:
+        yield f"{arm.mean:.2f} vs {baseline.mean:.2f}"
+    if paired is None:
+        yield _no_pair(summary, (comparison.arm, comparison.baseline))
+        return
+    split = f"better on {paired.better:,} of {plural(paired.n, 'example')}, worse on {paired.worse:,}"
+    yield f"{split}, Δ {_difference(paired)}"
+    corrected = f", {probability(comparison.p)} after Holm" if comparison.p is not None and made > 1 else ""
+    yield f"{probability(paired.p)} ({paired.test}){corrected}"
+    if paired.p >= _CLEAR and paired.more_examples:
+        yield f"≈ {paired.more_examples:,} more examples would show a difference of this size"
+
+
+def _difference(paired: Paired) -> str:
+    """+0.12 [0.00, +0.23]."""
+    found = paired.difference
+    if found.low is None or found.high is None:
+        return _signed(found.mean)
+    return f"{_signed(found.mean)} [{_signed(found.low)}, {_signed(found.high)}]"
+
+
+def _signed(number: float) -> str:
+    text = f"{number:+.2f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.00" else text
+
+
+def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
+    """What leaving out, or counting, makes of it: where they disagree, that is the finding."""
+    found, paired = comparison.otherwise, comparison.paired
+    if found is None or (paired is not None and not _disagree(paired, found)):
+        return ""
+    sides = ((comparison.name, comparison.arm), (comparison.baseline_name, comparison.baseline))
+    counts = [
+        f"{getattr(arm.left_out, name):,} of {who} {word}"
+        for who, arm in sides
+        for name, word in (("too_long", "too long"), ("unjudged", "unjudged"), ("failed", "failed"))
+        if getattr(arm.left_out, name)
+    ]
+    split = f"better on {found.better:,}, worse on {found.worse:,}, Δ {_difference(found)}, {probability(found.p)}"
+    if unscored is Unscored.ZERO:
+        return f"On the {plural(found.n, 'example')} that both finished ({', '.join(counts)}): {split}."
+    return f"With {', '.join(counts)} counted as zero, on {plural(found.n, 'example')}: {split}."
+
+
+def _disagree(one: Paired, other: Paired) -> bool:
+    """Whether two ways of counting say different things, beyond what is rounded away."""
+    moves = abs(one.mean_difference - other.mean_difference) >= _SEEN
+    return moves or (one.p < _CLEAR) != (other.p < _CLEAR)
+
+
+_PRICES = (("tokens", "tokens"), ("cost", "dollars"), ("seconds", "time"))
+
+
+def _price(comparison: Comparison) -> str:
+    """What it took of each, as a multiple of what the LLM took on the same examples."""
+    told = [f"{_times(comparison.prices[name])} the {word}" for name, word in _PRICES if name in comparison.prices]
+    return f"at {', '.join(told)}" if told else ""
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} ×" if ratio >= 9.95 else f"{ratio:.1f} ×" if ratio >= 0.095 else f"{ratio:.2g} ×"

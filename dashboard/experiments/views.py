@@ -1,0 +1,166 @@
+"""Experiments: the list, one experiment, its live part, and cancelling it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from rlm_runs.analysis import aggregates
+from rlm_runs.analysis.aggregates import Snapshot, Unscored
+from rlm_runs.execution import leases
+from rlm_runs.models import Experiment
+
+from .. import charts
+from ..charts.page import gallery, progress_of, shown, without_version
+from ..pagination import BadCursor, Page, in_order, keyset_page
+from ..query_params import whole_number
+from ..tables import exports
+from ..tables.query import Asked, Problem, asked
+from . import verdicts
+from .forms import ExperimentFilters, ExperimentView
+from .table import EXPERIMENTS, rows_of
+
+_KEPT = ("q", "status", "sort")
+_PAGE = 25
+_MOST_OF_API = 100
+
+
+@require_safe
+def experiment_list(request: HttpRequest) -> HttpResponse:
+    """All experiments, newest first."""
+    filters = ExperimentFilters(request.GET)
+    wanted = asked(request.GET, EXPERIMENTS)
+    page = _page(filters, wanted, size=_PAGE)
+    query = urlencode({name: value for name in _KEPT if (value := request.GET.get(name))})
+    context = {
+        "section": "experiments",
+        "filters": filters,
+        "asked": wanted,
+        "sort": wanted.sort,
+        "page": page,
+        "rows": rows_of(page.rows),
+        "csv": f"{reverse('experiments-csv')}?{query}",
+        "json": f"{reverse('api-experiments')}?{query}",
+        "is_empty": not page.rows and not Experiment.objects.exists(),
+    }
+    return render(request, "dashboard/experiments/list.html", context)
+
+
+@require_safe
+def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """All of them, as a stream: so many at a time are summed up."""
+    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    if problem := _problem(filters, wanted):
+        return exports.problem_response(problem)
+    parts = in_order(_found(filters), columns=wanted.orders, sort=wanted.sort)
+    rows = (row for part in exports.batched(exports.streamed(parts), _PAGE) for row in rows_of(part))
+    return exports.csv_response(tuple(EXPERIMENTS.columns.values()), rows, name="experiments")
+
+
+@require_safe
+def experiments_json(request: HttpRequest) -> HttpResponse:
+    """A page of them, with the addresses of the next one and the one before."""
+    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    page = _page(filters, wanted, size=whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API))
+    if problem := _problem(filters, wanted):
+        return exports.problem_response(problem)
+    return exports.json_page(request, tuple(EXPERIMENTS.columns.values()), page, rows_of(page.rows))
+
+
+def _found(filters: ExperimentFilters) -> QuerySet[Experiment]:
+    return filters.narrow(Experiment.objects.select_related("created_by").defer("spec", "sources")).annotate(
+        simulated_arms=Count("arms", filter=Q(arms__simulated=True))
+    )
+
+
+def _page(filters: ExperimentFilters, wanted: Asked, *, size: int) -> Page[Experiment]:
+    nothing: Page[Experiment] = Page(rows=(), before="", after="")
+    if _problem(filters, wanted):
+        return nothing
+    after, before = wanted.after, wanted.before
+    try:
+        return keyset_page(
+            _found(filters), columns=wanted.orders, sort=wanted.sort, after=after, before=before, size=size
+        )
+    except BadCursor:
+        filters.add_error(None, "This page of the list does not exist. Start at the first one.")
+        return nothing
+
+
+def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
+    """What is wrong with what is asked; the page says it of the form."""
+    if wanted.problem and filters.is_valid():
+        filters.add_error(None, wanted.problem.message)
+    if filters.is_valid():
+        return None
+    if wanted.problem:
+        return wanted.problem
+    name, errors = next(iter(filters.errors.items()))
+    return Problem(str(errors[0]), parameter=name.replace("__all__", "after"))
+
+
+@require_safe
+def experiment(request: HttpRequest, slug: str) -> HttpResponse:
+    """Which scaffold wins where, and at what price."""
+    found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
+    return render(request, "dashboard/experiments/detail.html", _context(request, found))
+
+
+@require_safe
+def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
+    """What changed on the experiment's page since `version`; 204 where nothing did."""
+    found = get_object_or_404(Experiment, slug=slug)
+    if aggregates.snapshot(found).version == request.GET.get("version"):
+        return HttpResponse(status=204)
+    without_version(request)
+    return render(request, "dashboard/experiments/live.html", _context(request, found))
+
+
+@require_POST
+def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
+    """Cancels what has not ended."""
+    found = get_object_or_404(Experiment, slug=slug)
+    leases.cancel_experiment(found)
+    return redirect(found)
+
+
+def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
+    asked = ExperimentView(request.GET)
+    unscored = asked.chosen()
+    snapshot = aggregates.snapshot(experiment)
+    summary = aggregates.summary(snapshot, unscored=unscored)
+    return {
+        "experiment": experiment,
+        "version": snapshot.version,
+        "progress": progress_of(snapshot),
+        "summary": summary,
+        "arms": asked.in_order(summary.arms),
+        "sort": asked.sorted_by(),
+        "in_short": verdicts.in_short(summary),
+        "verdicts": verdicts.verdicts(summary),
+        "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
+        "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
+        "has_models": len({arm.model for arm in summary.arms}) > 1,
+        "section": "experiments",
+        "simulated": any(arm.simulated for arm in summary.arms),
+        **_headline(snapshot, unscored),
+    }
+
+
+def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
+    spec = charts.FIGURES["reward"]
+    opens = charts.opening(spec, snapshot)
+    assert opens is not None, "every experiment has arms to plot by"
+    chart = charts.chart(snapshot, replace(opens, unscored=unscored))
+    return {
+        **shown(snapshot, chart),
+        "gallery": gallery(snapshot, unscored),
+        "address": snapshot.experiment.get_absolute_url(),
+    }

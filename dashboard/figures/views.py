@@ -1,0 +1,301 @@
+"""The page of one figure, its live part, and the same as CSV and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from rlm_runs.analysis import aggregates
+from rlm_runs.analysis.aggregates import Progress, Snapshot, Unscored
+from rlm_runs.analysis.aggregates.dimensions import Level, dimensions, grouped
+from rlm_runs.analysis.aggregates.frame import Outcome
+from rlm_runs.models import Experiment
+
+from .. import charts
+from ..charts import Asked, Chart, FigureForm, Spec
+from ..comparison_query import titled
+from ..formatting import alike
+from ..permissions import sees_experiment
+from ..query_params import whole_number
+
+_ROWS = 100
+"""Rows of the table under a figure; its CSV has all."""
+_JSON_ROWS = 400
+_NARROWING = 60
+_COMPARED = 12
+"""Arms that the link to the comparison takes along: as many as one can look at side by side."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One choice of a figure's sentence: `before` is the word before it."""
+
+    name: str
+    before: str
+    choices: list[tuple[str, str]]
+    value: str
+
+
+@require_safe
+def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """One figure: what it shows, its numbers, and what they count."""
+    return render(request, "dashboard/figures/page.html", _context(request, *_found(request, slug, name)))
+
+
+@require_safe
+def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """What changed on a figure's page since `version`; 204 where nothing did."""
+    snapshot, spec, form = _found(request, slug, name)
+    if snapshot.version == request.GET.get("version"):
+        return HttpResponse(status=204)
+    without_version(request)
+    return render(request, "dashboard/figures/live.html", _context(request, snapshot, spec, form))
+
+
+@require_safe
+def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """All numbers of the figure, a line per point."""
+    snapshot, _, form = _found(request, slug, name)
+    asked = form.asked()
+    if form.errors:
+        return HttpResponse("\n".join(_errors(form)), status=400, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(charts.as_csv(charts.chart(snapshot, asked)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{slug}-{name}.csv"'
+    return response
+
+
+@require_safe
+def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """The same as JSON: what is asked, in full, and up to 400 rows from `start` on; `left_off` says how many more
+    there are, and `next` where.
+    """
+    snapshot, spec, form = _found(request, slug, name)
+    asked = form.asked()
+    if form.errors:
+        return JsonResponse({"errors": _errors(form)}, status=400)
+    start = whole_number(request, "start", default=0, least=0)
+    chart = charts.chart(snapshot, asked)
+    rows = list(charts.rows(chart))[start:]
+    left_off = max(0, len(rows) - _JSON_ROWS)
+    following = request.GET.copy()
+    following["start"] = str(start + _JSON_ROWS)
+    return JsonResponse(
+        {
+            "experiment": slug,
+            "figure": spec.name,
+            "title": chart.title,
+            "question": spec.question,
+            "caption": charts.caption(chart),
+            "asked": _as_query(asked),
+            "version": snapshot.version,
+            "left_off": left_off,
+            "next": f"{request.path}?{following.urlencode()}" if left_off else None,
+            "rows": rows[:_JSON_ROWS],
+        }
+    )
+
+
+def without_version(request: HttpRequest) -> None:
+    """Takes the version of a live request out of the query string that the page's links are made of."""
+    query = request.GET.copy()
+    query.pop("version", None)
+    request.GET = query  # type: ignore[assignment]  # a mutable one reads the same
+
+
+def progress_of(snapshot: Snapshot) -> Progress:
+    """How far the experiment is; of a finished one it is known already."""
+
+    def now() -> Progress:
+        return aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
+
+    is_running = (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any()
+    return now() if is_running else snapshot.remembered("progress", now)
+
+
+def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
+    """What the templates need to draw a figure."""
+    legend, plotted = charts.legend(chart), charts.plotted(chart)
+    words = [charts.caption(chart)]
+    if plotted.left_away:
+        words.append(f"{plotted.left_away:,} more points have no room here: narrow the figure, or take the CSV.")
+    caption = " ".join(words)
+    return {
+        "chart": chart,
+        "caption": caption,
+        "legend": legend,
+        "shapes": charts.shapes(chart),
+        "shades": charts.shades(chart),
+        "figure": {
+            "title": chart.title,
+            "caption": caption,
+            "rollouts": reverse("experiment-rollouts", args=[snapshot.experiment.slug]),
+            "legend": [
+                {"name": each.name, "colour": each.colour, "pattern": each.pattern, "mark": each.mark}
+                for each in legend
+            ],
+            "shades": [{"name": name, "opacity": opacity, "mark": "■"} for name, opacity in charts.shades(chart)],
+            "shapes": [{"name": each.name, "mark": each.mark} for each in charts.shapes(chart)],
+            "panels": plotted.panels,
+        },
+    }
+
+
+def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[str, Any]:
+    """Links to all figures that the experiment has, with the switch as it is."""
+    plain, by_setting = charts.entries(dimensions(snapshot))
+    kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
+
+    def link(entry: charts.Entry) -> dict[str, Any]:
+        address = reverse("figure", args=[snapshot.experiment.slug, entry.spec.name])
+        query = urlencode({**({"by": entry.by} if entry.by else {}), **kept})
+        is_here = entry.spec.name == name and not entry.by
+        return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
+
+    arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
+    return {
+        "plain": [link(entry) for entry in plain],
+        "by_setting": [link(entry) for entry in by_setting],
+        "compared": urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else "",
+    }
+
+
+def _found(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, FigureForm]:
+    experiment = get_object_or_404(Experiment, slug=slug)
+    spec = charts.FIGURES.get(name)
+    if spec is None:
+        raise Http404(f"There is no figure named {name}.")
+    snapshot = aggregates.snapshot(experiment)
+    opens = charts.opening(spec, snapshot)
+    if opens is None:
+        raise Http404("This experiment has nothing that this figure is about.")
+    return snapshot, spec, FigureForm(request.GET, snapshot=snapshot, opens=opens)
+
+
+def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureForm) -> dict[str, Any]:
+    asked = form.asked()
+    chart = charts.chart(snapshot, asked)
+    rows = list(charts.rows(chart))
+    experiment = snapshot.experiment
+    query = urlencode(_as_query(asked), doseq=True)
+    drawn = shown(snapshot, chart)
+    if not sees_experiment(request):
+        drawn["figure"]["rollouts"] = ""
+    return {
+        "section": "experiments",
+        "experiment": experiment,
+        "spec": spec,
+        "asked": asked,
+        "errors": _errors(form),
+        "controls": _controls(snapshot, spec, asked, form),
+        "arms": [
+            (arm, title, arm.pk in asked.arms) for arm, title in zip(snapshot.arms, _titles(snapshot), strict=True)
+        ],
+        "rows": [
+            {**row, "look": point.series, "numbers": alike((row["mean"], row["low"], row["high"]))}
+            for row, point in zip(rows[:_ROWS], chart.points, strict=False)
+        ],
+        "more_rows": max(0, len(rows) - _ROWS),
+        "has_facets": len({row["panel"] for row in rows}) > 1,
+        "has_measures": len({row["measure"] for row in rows}) > 1,
+        "has_tests": any(row["p"] is not None for row in rows),
+        "has_plain": any(row["plain"] is not None for row in rows),
+        "has_x": any(row["x"] is not None for row in rows),
+        "version": snapshot.version,
+        "progress": progress_of(snapshot),
+        "unscored": asked.unscored,
+        "address": reverse("figure", args=[experiment.slug, spec.name]),
+        "permanent": f"{reverse('figure', args=[experiment.slug, spec.name])}?{query}",
+        "csv": f"{reverse('figure-csv', args=[experiment.slug, spec.name])}?{query}",
+        "json": f"{reverse('figure-json', args=[experiment.slug, spec.name])}?{query}",
+        "embed": request.GET.get("embed") == "1",
+        "absolute": request.build_absolute_uri(reverse("figure", args=[experiment.slug, spec.name])),
+        "query_in_full": query,
+        "gallery": gallery(snapshot, asked.unscored, name=spec.name),
+        "simulated": chart.simulated,
+        **drawn,
+    }
+
+
+def _titles(snapshot: Snapshot) -> list[str]:
+    """What each arm is called where one is to be chosen."""
+    return snapshot.remembered("titles", lambda: titled(snapshot.arms))
+
+
+def _errors(form: FigureForm) -> list[str]:
+    return [
+        f"{name}: {message}" if name != "__all__" else str(message)
+        for name, messages in form.errors.items()
+        for message in messages
+    ]
+
+
+def _as_query(asked: Asked) -> dict[str, Any]:
+    """The whole state of a figure, so that its address says the same when defaults change."""
+    return {
+        "measure": [part.measure for part in asked.parts] if _is_plain(asked) else [],
+        "by": asked.by,
+        "series": asked.series,
+        "facet": asked.facet,
+        "form": asked.form,
+        "unscored": asked.unscored.value,
+        "bins": asked.bins,
+        **({"scale": asked.scale} if asked.scale else {}),
+        "arm": list(asked.arms),
+        "where": [f"{name}:{value}" for name, value in asked.where],
+    }
+
+
+def _is_plain(asked: Asked) -> bool:
+    """Whether its measures can be named, as those of a breakdown or ratio cannot."""
+    return {part.kind for part in asked.parts} in ({"mean"}, {"lift"}, {"tradeoff"})
+
+
+def _controls(snapshot: Snapshot, spec: Spec, asked: Asked, form: FigureForm) -> list[Control]:
+    known = dimensions(snapshot)
+    named = [(name, each.title) for name, each in known.items()]
+    own = "what it is about"
+    measures = [part.measure for part in asked.parts] if asked.parts != spec.parts else [""]
+    controls = [
+        Control("measure", "show", [("", own), *form.measure_choices], measures[0]),
+        Control("by", "by", named, asked.by),
+        Control("series", "colours by", [*named, ("none", "nothing")], asked.series),
+        Control("facet", "panels by", [("rest", "what else differs"), ("none", "nothing"), *named], asked.facet),
+    ]
+    if known[asked.by].numeric:
+        controls.append(Control("form", "as", list(form.FORMS), asked.form))
+    if known[asked.by].level is Level.EXAMPLE and known[asked.by].numeric:
+        controls.append(Control("bins", "in", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins)))
+    if asked.form != "bars" or any(part.kind == "tradeoff" for part in asked.parts):
+        controls.append(Control("scale", "on a", [("", "fitting axis"), *form.SCALES], asked.scale))
+    narrowing = _narrowing(snapshot)
+    if narrowing:
+        controls.append(Control("where", "only", [("", "everything"), *narrowing], _first_where(asked)))
+    return controls
+
+
+def _first_where(asked: Asked) -> str:
+    return ":".join(asked.where[0]) if asked.where else ""
+
+
+def _narrowing(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Values of dimensions to which a figure can be narrowed."""
+    return snapshot.remembered("narrowing", lambda: _values(snapshot)[:_NARROWING])
+
+
+def _values(snapshot: Snapshot) -> list[tuple[str, str]]:
+    frame = snapshot.frame()
+    found = []
+    for name, dimension in dimensions(snapshot).items():
+        is_number = dimension.numeric and dimension.level is Level.EXAMPLE
+        if is_number or name in ("group", "variant", "outcome", "stop", "rep"):
+            continue
+        values = grouped(snapshot, dimension, frame=frame).values
+        is_choice = len(values) > 1
+        found += [(f"{name}:{value.label}", f"{dimension.title} {value.label}") for value in values if is_choice]
+    return found

@@ -1,0 +1,350 @@
+"""The launch form as data: what may be chosen, what was, and the spec that says the same.
+
+Every setting of an environment or a scaffold, and every parameter of sampling, is an input made from its pydantic
+field. Several values separated by commas make one entry each, so an ablation is typed where its default stands.
+`launch` judges the spec; its problems come back to the inputs that they are about.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from typing import Any
+
+from django.http import QueryDict
+from pydantic.fields import FieldInfo
+
+from rlm_runs.engine.environments.registry import REGISTRY
+from rlm_runs.engine.scaffolds.settings import SETTINGS
+from rlm_runs.execution.endpoints import ModelChoice, model_choices
+from rlm_runs.experiments.launch import Problem
+from rlm_runs.experiments.spec import Sampling
+from rlm_runs.models.experiments import Scaffold
+
+_ABOUT_SCAFFOLDS = {
+    "llm": "The model alone, with the environment's own tools.",
+    "rlm": "The model drives a Python REPL and calls sub-LLMs from it.",
+    "rlm_tips": "The same, with the environment's tips in its prompt.",
+}
+_DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
+_SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+_SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
+_INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
+
+
+_LONG = 10_000
+"""Characters from which on a text may be so long that it gets more than one line to be written in."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One input: a setting of an environment or a scaffold, or a parameter of sampling."""
+
+    input_name: str
+    name: str
+    description: str
+    default: str
+    choices: tuple[str, ...]
+    value: str
+    problems: tuple[str, ...]
+    is_long: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One box that may be ticked, with its settings."""
+
+    kind: str
+    name: str
+    title: str
+    description: str
+    chosen: bool
+    settings: tuple[Setting, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its settings should be seen without asking."""
+        return any(setting.value or setting.problems for setting in self.settings)
+
+
+@dataclass(frozen=True)
+class EndpointChoices:
+    """The models of one endpoint; `missing` says what has to be set before they can be used."""
+
+    title: str
+    simulated: bool
+    missing: str
+    models: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class LaunchPage:
+    """All that the template shows."""
+
+    values: Mapping[str, str]
+    environments: tuple[Choice, ...]
+    scaffolds: tuple[Choice, ...]
+    endpoints: tuple[EndpointChoices, ...]
+    sampling: tuple[Setting, ...]
+    problems: Mapping[str, tuple[str, ...]]
+    toml: str
+
+    @property
+    def more_is_open(self) -> bool:
+        """Whether what is seldom changed should be seen without asking."""
+        return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
+            setting.value or setting.problems for setting in self.sampling
+        )
+
+
+def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
+    """The form with what was given, and each problem at its input; those with no input stand under ""."""
+    placed = _placed(data, problems)
+    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
+    return LaunchPage(
+        values=values,
+        environments=tuple(
+            _choice(
+                "environments",
+                name,
+                found.title,
+                found.description,
+                found.settings_type.model_fields,
+                data,
+                placed,
+            )
+            for name, found in REGISTRY.items()
+        ),
+        scaffolds=tuple(
+            _choice(
+                "scaffolds", name, Scaffold(name).label, _ABOUT_SCAFFOLDS[name], found.model_fields, data, placed
+            )
+            for name, found in SETTINGS.items()
+        ),
+        endpoints=tuple(_endpoints(data, placed)),
+        sampling=tuple(_sampling(data, placed)),
+        problems=placed,
+        toml=as_toml(spec_of(data)),
+    )
+
+
+def _choice(
+    kind: str,
+    name: str,
+    title: str,
+    description: str,
+    fields: Mapping[str, FieldInfo],
+    data: QueryDict,
+    placed: Mapping[str, tuple[str, ...]],
+) -> Choice:
+    return Choice(
+        kind=kind,
+        name=name,
+        title=title,
+        description=description,
+        chosen=name in data.getlist(kind),
+        settings=tuple(
+            _setting(f"{kind}.{name}.{key}", key, field, data, placed) for key, field in fields.items()
+        ),
+        problems=placed.get(f"{kind}.{name}", ()),
+    )
+
+
+def _setting(
+    input_name: str, name: str, field: FieldInfo, data: QueryDict, placed: Mapping[str, tuple[str, ...]]
+) -> Setting:
+    return Setting(
+        input_name=input_name,
+        name=name,
+        description=field.description or "",
+        default=_written(field.default) if field.default != {} else "none",
+        choices=tuple(_choices(field.annotation)),
+        value=data.get(input_name, ""),
+        problems=placed.get(input_name, ()),
+        is_long=any(getattr(bound, "max_length", 0) >= _LONG for bound in field.metadata),
+    )
+
+
+def _sampling(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
+    for key, field in _SAMPLING.items():
+        yield replace(_setting(f"sampling.{key}", key, field, data, placed), default="not sent")
+
+
+def _endpoints(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[EndpointChoices]:
+    for endpoint, choices in groupby(model_choices(), key=lambda choice: choice.endpoint):
+        yield EndpointChoices(
+            title=endpoint.title,
+            simulated=endpoint.simulated,
+            missing=endpoint.missing,
+            models=tuple(_model(choice, data, placed) for choice in choices),
+        )
+
+
+def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Choice:
+    return Choice(
+        kind="models",
+        name=choice.name,
+        title=choice.name,
+        description=choice.endpoint.title,
+        chosen=choice.name in data.getlist("models"),
+        settings=(),
+        problems=placed.get(f"models.{choice.name}", ()),
+    )
+
+
+def starting_data() -> QueryDict:
+    """What the form opens with: the demo's scaffolds, and the first model that can be reached."""
+    data = QueryDict(mutable=True)
+    data.update(_DEFAULTS)
+    data.setlist("scaffolds", list(SETTINGS))
+    reachable = next((choice.name for choice in model_choices() if not choice.endpoint.missing), None)
+    data.setlist("models", [reachable] if reachable else [])
+    return data
+
+
+def spec_of(data: QueryDict) -> dict[str, Any]:
+    """The spec that the form says. Nothing is judged here."""
+    spec: dict[str, Any] = {
+        name: _number_or_text(text) if name in _DEFAULTS else text
+        for name in _SIMPLE
+        if (text := str(data.get(name, "")).strip())
+    }
+    sampling = {key: values[0] for key, values in _sampling_values(data).items() if len(values) == 1}
+    if sampling:
+        spec["sampling"] = sampling
+    return spec | {
+        "models": [entry for _, entry in _entries("models", data)],
+        "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
+        "environments": [entry for _, entry in _entries("environments", data)],
+    }
+
+
+def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
+    """The chosen names with their entries of the spec: one for each combination of the values given."""
+    for name in data.getlist(kind):
+        given = _given(kind, name, data)
+        for combination in product(*given.values()):
+            settings = dict(zip(given, combination, strict=True))
+            yield name, {"name": name, **settings} if settings else name
+
+
+def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
+    """What is given for one of the chosen names: setting → its values."""
+    if kind == "models":  # a parameter of sampling that has one value is the experiment's
+        return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
+    fields: Mapping[str, FieldInfo] = {}
+    if kind == "environments" and name in REGISTRY:
+        fields = REGISTRY[name].settings_type.model_fields
+    elif kind == "scaffolds" and name in SETTINGS:
+        fields = SETTINGS[name].model_fields
+    return {
+        key: list(_values(field, text))
+        for key, field in fields.items()
+        if (text := str(data.get(f"{kind}.{name}.{key}", "")).strip())
+    }
+
+
+def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
+    """The parameters of sampling that are given, each with its values."""
+    parts = {
+        key: [part.strip() for part in str(data.get(f"sampling.{key}", "")).split(",") if part.strip()]
+        for key in _SAMPLING
+    }
+    return {key: [_number_or_text(part) for part in given] for key, given in parts.items() if given}
+
+
+def _values(field: FieldInfo, text: str) -> Iterator[Any]:
+    """What stands in an input, as the field's kind of value. Only plain text may hold a comma."""
+    if _is_text(field.annotation):
+        yield text
+        return
+    if typing.get_origin(field.annotation) is dict:  # a list of names, all of them one value
+        yield [name.strip() for name in text.split(",") if name.strip()]
+        return
+    for part in filter(None, map(str.strip, text.split(","))):
+        is_none = part.lower() == "none" and type(None) in typing.get_args(field.annotation)
+        yield None if is_none else _number_or_text({"yes": "true", "no": "false"}.get(part.lower(), part))
+
+
+def _number_or_text(text: str) -> Any:
+    """`500` → 500, `true` → True, anything else as it stands."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) and abs(value) < float("inf") else text
+
+
+def _is_text(annotation: Any) -> bool:
+    return annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _choices(annotation: Any) -> Iterable[str]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return map(_written, typing.get_args(annotation))
+    if annotation is bool:
+        return ("yes", "no")
+    return ()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+    """Input → its problems. `environments[1].path` goes to the input of the entry that was the second."""
+    placed: dict[str, list[str]] = {}
+    for problem in problems:
+        placed.setdefault(_place(data, problem.field), []).append(problem.message)
+    return {place: tuple(dict.fromkeys(messages)) for place, messages in placed.items()}
+
+
+def _place(data: QueryDict, field: str) -> str:
+    found = _INDEXED.fullmatch(field)
+    if found is None:
+        known = (*_SIMPLE, "models", "scaffolds", "environments", *(f"sampling.{key}" for key in _SAMPLING))
+        return field if field in known else ""
+    kind, index, setting = found[1], int(found[2]), found[3]
+    names = [name for name, _ in _entries(kind, data)]
+    if kind == "models" and setting in _SAMPLING:
+        return f"sampling.{setting}"
+    if index >= len(names):
+        return kind
+    return f"{kind}.{names[index]}" + (f".{setting}" if setting and setting != "name" else "")
+
+
+def as_toml(spec: Mapping[str, Any]) -> str:
+    """A spec as `manage.py launch` reads it."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in spec.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if value is None:
+        return '"none"'  # TOML has no null
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        long = any(isinstance(item, Mapping) for item in value)
+        parts = [_toml(item) for item in value]
+        return "[\n  " + ",\n  ".join(parts) + ",\n]" if long else f"[{', '.join(parts)}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -1,0 +1,39 @@
+"""The launch form, and the spec that says the same."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from rlm_runs.experiments.launch import Problem, SpecError, launch
+
+from .form import as_toml, page, spec_of, starting_data
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def launch_form(request: HttpRequest) -> HttpResponse:
+    """Launches what the form says; a GET opens it, filled with what its query string gives."""
+    if request.method != "POST":
+        return _form(request, request.GET or starting_data())
+    user = request.user
+    assert isinstance(user, User)
+    try:
+        experiment = launch(spec_of(request.POST), user=user, data_dir=settings.RLM_DATA_DIR)
+    except SpecError as error:
+        return _form(request, request.POST, error.problems)
+    return redirect(experiment)
+
+
+@require_safe
+def launch_spec(request: HttpRequest) -> HttpResponse:
+    """The spec of a form as it stands, for the panel beside it."""
+    return render(request, "dashboard/launch/_spec.html", {"toml": as_toml(spec_of(request.GET))})
+
+
+def _form(request: HttpRequest, data: QueryDict, problems: tuple[Problem, ...] = ()) -> HttpResponse:
+    form = page(data, problems)
+    context = {"form": form, "problem_count": sum(map(len, form.problems.values()))}
+    return render(request, "dashboard/launch/form.html", context, status=422 if problems else 200)

@@ -1,0 +1,158 @@
+"""One rollout: its page, what changed on it, and its sub-LLM calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+from django_htmx.http import HttpResponseClientRefresh
+
+from rlm_runs.analysis import transcripts
+from rlm_runs.analysis.transcripts import Conversation, Excerpt, Window
+from rlm_runs.models import Execution, Rollout, Trajectory
+
+from ..experiments.verdicts import agreement
+from ..formatting import weight
+from ..permissions import sees_experiment
+from ..query_params import rollout_or_404, whole_number
+from .neighbours import neighbours
+
+_ROWS = 100
+"""Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""
+_ROWS_OF_BATCH = 200
+"""Sub-LLM calls in one response about a batch."""
+_OUTCOME_CHARS = 3_000
+
+
+@require_safe
+def rollout(request: HttpRequest, pk: int) -> HttpResponse:
+    """The whole trace of one rollout, as a tree."""
+    found = rollout_or_404(pk)
+    attempt = whole_number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
+    root = transcripts.root_of(found, attempt=attempt)
+    version = _version(found, root)  # before the reading: what comes meanwhile is asked for again, not missed
+    conversation = _conversation(request, root)
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
+    context = {
+        **_trace_context(found, conversation),
+        "version": version,
+        "judges": transcripts.judges_of(found, attempt=attempt),
+        "attempt": attempt,
+        "attempts": range(1, found.attempt + 1),
+        "neighbours": neighbours(found) if sees_experiment(request) else None,
+        "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
+        **_answers(found, excerpts),
+        "input_data": excerpts.get(found.example.input_data_id or ""),
+    }
+    return render(request, "dashboard/replay/rollout.html", context)
+
+
+@require_safe
+def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
+    """What changed on a rollout's page since `version`: its last known turn and what follows. 204 for nothing."""
+    found = rollout_or_404(pk)
+    known = whole_number(request, "turns", default=0, least=0)
+    root = transcripts.root_of(found, attempt=found.attempt)
+    version = _version(found, root)
+    if version == request.GET.get("version"):
+        return HttpResponse(status=204)
+    conversation = _conversation(request, root)
+    context = _trace_context(found, conversation) | {"version": version}
+    is_same_attempt = request.GET.get("attempt") == str(found.attempt)
+    if not is_same_attempt or (conversation and "turns" not in request.GET):
+        return HttpResponseClientRefresh()  # the page has no place for these turns
+    excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
+    moves = conversation.moves if conversation else ()
+    context |= {
+        "attempt": found.attempt,
+        "judges": transcripts.judges_of(found, attempt=found.attempt),
+        **_answers(found, excerpts),
+        "known": [move for move in moves if move.number == known],
+        "fresh": [move for move in moves if move.number > known],
+    }
+    return render(request, "dashboard/replay/live.html", context)
+
+
+@require_safe
+def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
+    """One sub-LLM call: a conversation like the root's. A fragment for htmx, a page for everybody else."""
+    row = get_object_or_404(
+        Trajectory.objects.select_related(
+            "parent__turn__trajectory", "rollout__arm__experiment", "rollout__example"
+        ),
+        pk=trajectory,
+        rollout=pk,
+    )
+    context = {
+        **_trace_context(row.rollout, _conversation(request, row)),
+        "call": row,
+        "prefix": f"call-{row.pk}-",
+    }
+    template = "dashboard/replay/_call.html" if request.htmx else "dashboard/replay/call.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@require_safe
+def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpResponse:
+    """The rows of one batch from `first` on."""
+    row = get_object_or_404(Execution, pk=execution, turn__trajectory__rollout=pk)
+    calls = transcripts.batch_of(row, number)
+    first = whole_number(request, "first", default=0, least=0)
+    context = {
+        "rollout": get_object_or_404(Rollout, pk=pk),
+        "calls": calls[first : first + _ROWS_OF_BATCH],
+        "execution": row,
+        "number": number,
+        "next": first + _ROWS_OF_BATCH if len(calls) > first + _ROWS_OF_BATCH else None,
+        "total": len(calls),
+    }
+    template = "dashboard/replay/_batch_rows.html" if request.htmx else "dashboard/replay/batch.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+def _conversation(request: HttpRequest, trajectory: Trajectory | None) -> Conversation | None:
+    if trajectory is None:
+        return None
+    return transcripts.read(trajectory, Window(first=whole_number(request, "from", default=1), weigh=weight))
+
+
+def _version(rollout: Rollout, root: Trajectory | None) -> str:
+    return f"{rollout.status}-{rollout.attempt}-{transcripts.version_of(root) if root else ''}"
+
+
+def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[str, Any]:
+    return {
+        "rollout": rollout,
+        "conversation": conversation,
+        "prefix": "",
+        "open_batches": _open_batches(conversation),
+        "output_limit": rollout.arm.scaffold_settings.get("output_limit", 8192),
+        "is_live": rollout.status in (Rollout.Status.QUEUED, Rollout.Status.RUNNING),
+    }
+
+
+def _open_batches(conversation: Conversation | None) -> set[str]:
+    """The keys of the batches whose calls the page carries: the first ones, as far as they fit."""
+    left = _ROWS
+    found = set()
+    moves = conversation.moves if conversation else ()
+    for batch in (batch for move in moves for step in move.steps for batch in step.batches):
+        if len(batch.calls) <= left:
+            found.add(batch.key)
+            left -= len(batch.calls)
+    return found
+
+
+def _answers(rollout: Rollout, excerpts: Mapping[str, Excerpt]) -> dict[str, Any]:
+    gold = excerpts.get(rollout.example.answer_id, transcripts.EMPTY)
+    given = excerpts.get(rollout.answer_id or "")
+    return {"gold": gold, "given": given, "agreement": agreement(given, gold) if given and given.chars else ""}
+
+
+def _outcome_digests(rollout: Rollout) -> list[str]:
+    example = rollout.example
+    found = [rollout.answer_id, example.answer_id, example.prompt_id, example.input_data_id]
+    return [digest for digest in found if digest]

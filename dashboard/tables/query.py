@@ -1,0 +1,180 @@
+"""What an address asks of a table: `q`, `sort`, `columns` and the place of the page. The address is the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import QueryDict
+from django.utils.http import urlencode
+
+from rlm_runs.analysis import filters, search
+from rlm_runs.analysis.filters import FilterError, Query
+from rlm_runs.analysis.search import Matches
+
+from ..pagination import Column as Order
+from .columns import Column, Table, orders
+
+_MOST_COLUMNS = 60
+_LONGEST_CURSOR = 400
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What cannot be answered, and what can. `start` and `end` are a place in `parameter`."""
+
+    message: str
+    parameter: str = "q"
+    start: int = 0
+    end: int = 0
+    allowed: tuple[str, ...] = ()
+    suggestion: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As the API says it."""
+        said: dict[str, Any] = {"error": self.message, "parameter": self.parameter, "allowed": self.allowed}
+        if self.parameter == "q":
+            said["position"] = [self.start, self.end]
+        return said | ({"suggestion": self.suggestion} if self.suggestion else {})
+
+
+TOO_SLOW = Problem(f"This search took longer than {search.SECONDS} s. Add a rarer word, or narrow it by a key.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked. `condition` and the rest hold where there is no `problem`; then they are the defaults."""
+
+    table: Table
+    q: str
+    query: Query
+    condition: Q
+    sort: str
+    columns: tuple[Column, ...]
+    after: str
+    before: str
+    matches: Mapping[str, Matches]
+    problem: Problem | None
+
+    @property
+    def sorting(self) -> Column:
+        """The column that sorts."""
+        column = self.table.column(self.sort.removeprefix("-"))
+        assert column is not None
+        return column
+
+    @property
+    def needed(self) -> tuple[Column, ...]:
+        """The columns, and that which sorts."""
+        return (*self.columns, self.sorting)
+
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """What the table can be sorted by as it stands."""
+        return orders(self.needed)
+
+    @property
+    def kept(self) -> str:
+        """The query string that shows the same again, from its first page on."""
+        keys = ",".join(column.key for column in self.columns)
+        parts = {
+            "q": self.q,
+            "sort": "" if self.sort == self.table.sort else self.sort,
+            "columns": "" if keys == ",".join(self.table.shown) else keys,
+        }
+        return urlencode({name: value for name, value in parts.items() if value})
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """What is searched for and stands almost everywhere."""
+        return tuple(said for said, found in self.matches.items() if found.is_common)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is filtered at all."""
+        return bool(self.q.strip())
+
+
+def asked(given: QueryDict, table: Table) -> Asked:
+    """What a query string asks. What it says wrongly is the `problem`, the first one of them."""
+    problems: list[Problem] = []
+    columns = _columns(given, table, problems)
+    sort = _sort(given, table, problems)
+    q = given.get("q", "")
+    matches: dict[str, Matches] = {}
+    query, condition = _condition(q, problems, matches) if table.has_filters else (Query(q), Q())
+    return Asked(
+        table=table,
+        q=q,
+        query=query,
+        condition=condition,
+        sort=sort,
+        columns=columns,
+        after=given.get("after", "")[:_LONGEST_CURSOR],
+        before=given.get("before", "")[:_LONGEST_CURSOR],
+        matches=matches,
+        problem=problems[0] if problems else None,
+    )
+
+
+def _condition(q: str, problems: list[Problem], matches: dict[str, Matches]) -> tuple[Query, Q]:
+    """The query and what it means; `matches` is filled with what its words were found in."""
+    query = Query(q)
+
+    def find(said: str) -> Matches:
+        matches[said] = search.find(said)
+        return matches[said]
+
+    try:
+        query = filters.parse(q)
+        with search.bounded() if query.searches else nullcontext():
+            return query, filters.condition(query, find=find)
+    except search.TooSlow:
+        problems.insert(0, TOO_SLOW)
+        return query, Q()
+    except FilterError as error:
+        problems.insert(
+            0,
+            Problem(
+                str(error),
+                start=error.start,
+                end=error.end,
+                allowed=error.allowed,
+                suggestion=error.suggestion,
+            ),
+        )
+        return query, Q()
+
+
+def _columns(given: QueryDict, table: Table, problems: list[Problem]) -> tuple[Column, ...]:
+    default = tuple(table.columns[key] for key in table.shown)
+    keys = [key.strip() for part in given.getlist("columns") for key in part.split(",") if key.strip()]
+    if len(keys) > _MOST_COLUMNS:
+        problems.append(Problem(f"at most {_MOST_COLUMNS} columns at once", parameter="columns"))
+        return default
+    found = []
+    for key in dict.fromkeys(keys):
+        column = table.column(key)
+        if column is None:
+            problems.append(_no_column(key, table, "columns", tuple(table.columns)))
+            return default
+        found.append(column)
+    return tuple(found) or default
+
+
+def _sort(given: QueryDict, table: Table, problems: list[Problem]) -> str:
+    sort = given.get("sort", "") or table.sort
+    column = table.column(sort.removeprefix("-"))
+    if column is None or column.order is None:
+        allowed = tuple(key for key, found in table.columns.items() if found.order)
+        problems.append(_no_column(sort, table, "sort", allowed))
+        return table.sort
+    return sort
+
+
+def _no_column(key: str, table: Table, parameter: str, allowed: tuple[str, ...]) -> Problem:
+    doing = "to sort by" if parameter == "sort" else "of that name"
+    return Problem(f"{table.name} have no column {doing}: “{key[:60]}”", parameter=parameter, allowed=allowed)

@@ -1,0 +1,91 @@
+"""In which settings arms differ: what tells them apart in tables, figures and words."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from rlm_runs.models import Arm
+
+
+class _Absent:
+    """What an arm or example has that lacks the key altogether."""
+
+
+ABSENT = _Absent()
+
+
+def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], ...]]:
+    """Arm → the settings, in words, in which arms of the same environment or scaffold differ.
+
+    Model, sub-model and sampling are compared over all arms.
+    """
+    sides: list[tuple[Callable[[Arm], dict[str, Any]], Callable[[Arm], str]]] = [
+        (attrgetter("environment_settings"), attrgetter("environment")),
+        (attrgetter("scaffold_settings"), attrgetter("scaffold")),
+        (_model_settings, lambda arm: ""),
+    ]
+    found: dict[int, list[tuple[str, str]]] = {arm.pk: [] for arm in arms}
+    for settings_of, peers_of in sides:
+        values: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        for arm in arms:
+            for key in {key for peer in arms if peers_of(peer) == peers_of(arm) for key in settings_of(peer)}:
+                values[peers_of(arm), key].append(settings_of(arm).get(key))
+        words = {place: told_apart(seen) for place, seen in values.items()}
+        for arm in arms:
+            own = {key: told for (peers, key), told in words.items() if peers == peers_of(arm) and len(told) > 1}
+            found[arm.pk] += [(key, own[key][identity(settings_of(arm).get(key))]) for key in sorted(own)]
+    return {pk: tuple(pairs) for pk, pairs in found.items()}
+
+
+def _model_settings(arm: Arm) -> dict[str, Any]:
+    others = {"sub-model": arm.sub_model, "judge": arm.judge_model}
+    same = ("", arm.model)
+    return {"model": arm.model, **arm.sampling} | {
+        role: "the same" if model in same else model for role, model in others.items()
+    }
+
+
+def in_words(value: Any) -> str:
+    """A setting as a reader sees it."""
+    if value is ABSENT:
+        return "not set"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(_whole(value))
+
+
+def identity(value: Any) -> str:
+    """The same text for the same value, "" for what is absent: 5 is 5.0, and neither is "5"."""
+    if value is ABSENT:
+        return ""
+    return json.dumps(_whole(value), sort_keys=True, default=str)
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as a whole number, all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def told_apart(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
+    """The identity of each value → its words, of which no two are the same.
+
+    Of values that read alike (none and "none", yes and "yes"), texts stand in quotes; what still reads alike, as
+    long texts of which only the beginning is said, is numbered.
+    """
+    by_identity = {identity(value): value for value in values}
+    read = {key: words(value) for key, value in by_identity.items()}
+    alike = Counter(read.values())
+    seen: Counter[str] = Counter()
+    found = {}
+    for key in sorted(read):
+        is_quoted = alike[read[key]] > 1 and isinstance(by_identity[key], str)
+        label = f'"{read[key]}"' if is_quoted else read[key]
+        seen[label] += 1
+        found[key] = label if seen[label] == 1 else f"{label} ({seen[label]})"
+    return found

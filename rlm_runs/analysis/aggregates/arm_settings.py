@@ -1,0 +1,67 @@
+"""All that arms were told to do, setting by setting beside each other, and in which of these they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlm_runs.models import Arm
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """One setting of all arms, in words and in their order; ABSENT where an arm has none such."""
+
+    group: str
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether not all arms have the same."""
+        return len(set(self.values)) > 1
+
+
+def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
+    """Every setting that any of the arms has. The arms must have their experiment with them: no query."""
+    told = [dict(_settings(arm)) for arm in arms]
+    order = {key: None for settings in told for key in settings}
+    groups = list(dict.fromkeys(group for group, _ in order))
+    return tuple(
+        SettingRow(
+            group=group,
+            name=name,
+            values=tuple(
+                _in_words(settings[group, name]) if (group, name) in settings else ABSENT for settings in told
+            ),
+        )
+        for group, name in sorted(order, key=lambda key: groups.index(key[0]))
+    )
+
+
+def _settings(arm: Arm) -> Iterator[tuple[tuple[str, str], Any]]:
+    yield ("environment", "name"), arm.environment
+    yield from ((("environment", key), value) for key, value in sorted(arm.environment_settings.items()))
+    yield ("scaffold", "name"), arm.get_scaffold_display()
+    yield from ((("scaffold", key), value) for key, value in sorted(arm.scaffold_settings.items()))
+    yield ("model", "model"), arm.model
+    yield ("model", "sub-model"), arm.sub_model
+    yield ("model", "judge"), arm.judge_model or "none"
+    yield ("model", "endpoint"), arm.endpoint
+    yield from ((("sampling", key), value) for key, value in sorted(arm.sampling.items()))
+    yield ("run", "sandbox image"), arm.sandbox_image or "none"
+    yield ("run", "code version"), arm.experiment.code_version or "not recorded"
+    yield ("run", "experiment"), arm.experiment.name
+    yield ("run", "seed"), arm.experiment.seed
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,367 @@
+"""The arms of an experiment in numbers, the comparisons between them, and the best of each experiment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import cast
+
+import numpy as np
+from django.db.models import Avg
+from numpy.typing import NDArray
+
+from rlm_runs.models import Arm, Experiment, Rollout
+from rlm_runs.models.experiments import Scaffold
+
+from .. import statistics
+from ..statistics import Interval, Paired, PassRate, Table
+from .dimensions import ArmParts, arm_parts
+from .frame import Frame
+from .measures import MEASURES
+from .points import (
+    Cell,
+    Cut,
+    LeftOut,
+    bounds,
+    cut,
+    lifts,
+    means,
+)
+from .snapshot import Snapshot
+from .tallies import Tally
+from .unscored import COMPLETED, Unscored
+
+
+@dataclass(frozen=True)
+class Money:
+    """What an arm cost, all attempts together; `unpriced` counts the rollouts of which that is not known."""
+
+    total: Decimal = Decimal(0)
+    priced: int = 0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm and what its rollouts came to. All means are over the rollouts that count, as the switch says.
+
+    `differs` are the settings in which it differs from other arms; `group` what it shares with those that it
+    competes with, `series` what sets it apart from them. A mean is None where no rollout has such a number.
+    """
+
+    pk: int
+    position: int
+    environment: str
+    scaffold: str
+    scaffold_name: str
+    model: str
+    simulated: bool
+    process_sandbox: bool
+    differs: tuple[tuple[str, str], ...]
+    group: str
+    series: str
+    total: int
+    scored: int
+    counted: int
+    left_out: LeftOut
+    reward: Interval | None
+    means: Mapping[str, float | None]
+    cost: Decimal | None
+    money: Money
+
+    @property
+    def name(self) -> str:
+        """Its scaffold, and all settings in which it differs from others."""
+        return " · ".join([self.scaffold_name, *(f"{key} {value}" for key, value in self.differs)])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against the LLM arm of its group, on the examples that both have a reward for.
+
+    Where no group has both, it is against the first arm of its environment; names then say all that differs.
+    `p` is corrected for all comparisons of the experiment (Holm). `otherwise` is the same comparison with the
+    switch the other way: unscored rollouts as zero where they are left out, and left out where they are zero;
+    None where neither arm has any. `prices` are by how much more of each the arm took, on the same examples.
+    """
+
+    group: str
+    arm: ArmSummary
+    baseline: ArmSummary
+    name: str
+    baseline_name: str
+    paired: Paired | None
+    p: float | None
+    otherwise: Paired | None
+    prices: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that the experiment page says in numbers."""
+
+    unscored: Unscored
+    arms: tuple[ArmSummary, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What has no reward, of all arms together."""
+        names = LeftOut.__dataclass_fields__
+        return LeftOut(**{name: sum(getattr(arm.left_out, name) for arm in self.arms) for name in names})
+
+
+def summary(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Summary:
+    """Arms and comparisons of one experiment. Two queries, however many arms and rollouts, and none again."""
+    return snapshot.remembered(("summary", unscored), lambda: _summary(snapshot, unscored))
+
+
+def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
+    other_way = Unscored.EXCLUDE if unscored is Unscored.ZERO else Unscored.ZERO
+    ways = {way: by_arm(snapshot, unscored=way) for way in (unscored, other_way)}
+    rewards = means(ways[unscored], MEASURES["reward"])
+    parts = arm_parts(snapshot.arms)
+    money = _money(snapshot.tallies())
+    process = {each.arm for each in snapshot.tallies() if each.sandbox_backend == "process"}
+    summaries = tuple(
+        _arm_summary(
+            arm,
+            cell=ways[unscored].cells[at],
+            parts=parts[arm.pk],
+            reward=rewards[at].interval,
+            means=_means_of(ways[unscored], at),
+            money=money.get(arm.pk, Money()),
+            process_sandbox=arm.pk in process,
+        )
+        for at, arm in enumerate(snapshot.arms)
+    )
+    return Summary(unscored=unscored, arms=summaries, comparisons=_comparisons(summaries, ways))
+
+
+def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
+    """One cell per arm, in the order of the arms; one that has no rollouts has an empty cell."""
+    frame = snapshot.frame()
+    order = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
+    by_pk = np.argsort(order)
+    codes = by_pk[np.searchsorted(order[by_pk], frame["arm"])]
+    found = cut(frame, [codes], unscored=unscored)
+    numbers = np.array([cell.place[0] for cell in found.cells], dtype=np.int64)
+    numbered = found.frame.with_column("cell", numbers[found.frame["cell"]])
+    cells = {cell.place[0]: cell for cell in found.cells}
+    whole = tuple(cells.get(at) or _empty(at, arm) for at, arm in enumerate(snapshot.arms))
+    return Cut(cells=whole, frame=numbered, unscored=unscored)
+
+
+def _empty(at: int, arm: Arm) -> Cell:
+    return Cell(place=(at,), arms=(arm.pk,), total=0, counted=0, left_out=LeftOut())
+
+
+_MEANS = (
+    "main_prompt_tokens",
+    "main_completion_tokens",
+    "main_tokens",
+    "sub_prompt_tokens",
+    "sub_completion_tokens",
+    "sub_tokens",
+    "sub_calls",
+    "turns",
+    "seconds",
+    "cost",
+)
+
+
+def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
+    """The plain means of a cell, of what is known."""
+    own = pieces.frame["cell"] == at
+    found: dict[str, float | None] = {}
+    for name in _MEANS:
+        values = pieces.frame[name][own]
+        known = values[~np.isnan(values)]
+        found[name] = float(known.mean()) if len(known) else None
+    return found
+
+
+def _arm_summary(
+    arm: Arm,
+    *,
+    cell: Cell,
+    parts: ArmParts,
+    reward: Interval | None,
+    means: Mapping[str, float | None],
+    money: Money,
+    process_sandbox: bool,
+) -> ArmSummary:
+    cost = means.get("cost")
+    return ArmSummary(
+        pk=arm.pk,
+        position=arm.position,
+        environment=arm.environment,
+        scaffold=arm.scaffold,
+        scaffold_name=parts.scaffold[0][1],
+        model=arm.model,
+        simulated=arm.simulated,
+        process_sandbox=process_sandbox,
+        differs=(*parts.environment[1:], *parts.scaffold[1:]),
+        group=parts.label(of="environment"),
+        series=parts.label(of="scaffold"),
+        total=cell.total,
+        scored=cell.total - cell.left_out.unscored - cell.left_out.cancelled - cell.left_out.unfinished,
+        counted=cell.counted,
+        left_out=cell.left_out,
+        reward=reward,
+        means=means,
+        cost=None if cost is None else Decimal(repr(cost)),
+        money=money,
+    )
+
+
+def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
+    """Arm → what all its attempts cost, to the last digit."""
+    found: dict[int, Money] = {}
+    for each in tallies:
+        before = found.get(each.arm, Money())
+        found[each.arm] = Money(
+            before.total + each.cost + each.earlier_cost,
+            before.priced + each.begun - each.unpriced,
+            before.unpriced + each.unpriced,
+        )
+    return found
+
+
+def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:
+    """Each arm against its baseline; with the switch as it is, then not."""
+    asked = next(iter(ways.values()))
+    baselines, are_llms = _baselines(arms)
+    found, otherwise = (lifts(way, MEASURES["reward"], baselines=baselines) for way in ways.values())
+    adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
+    comparisons = []
+    for at, base in enumerate(baselines):
+        if base is None:
+            continue
+        has_unscored = arms[at].left_out.unscored or arms[base].left_out.unscored
+        comparisons.append(
+            Comparison(
+                group=arms[at].group if are_llms else arms[at].environment,
+                arm=arms[at],
+                baseline=arms[base],
+                name=arms[at].series if are_llms else arms[at].name,
+                baseline_name=arms[base].series if are_llms else arms[base].name,
+                paired=found[at],
+                p=None if found[at] is None else float(adjusted[at]),
+                otherwise=otherwise[at] if has_unscored else None,
+                prices=_prices(asked.frame, at, base),
+            )
+        )
+    return tuple(comparisons)
+
+
+def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
+    """Of each arm the place of the one that it is compared with, None of that itself; and whether these are LLMs.
+
+    An experiment of one scaffold compares something else, models say: then the first arm of each environment is
+    what the others are compared with.
+    """
+    llms: dict[str, int] = {}
+    for at, arm in enumerate(arms):
+        if arm.scaffold == Scaffold.LLM:
+            llms.setdefault(arm.group, at)
+    found = [None if arm.scaffold == Scaffold.LLM else llms.get(arm.group) for arm in arms]
+    if any(base is not None for base in found):
+        return found, True
+    first: dict[str, int] = {}
+    for at, arm in enumerate(arms):
+        first.setdefault(arm.environment, at)
+    return [first[arm.environment] if first[arm.environment] != at else None for at, arm in enumerate(arms)], False
+
+
+def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
+    """How many times as much of each the arm took as its baseline, on the examples that both have."""
+    own, others = frame["cell"] == at, frame["cell"] == base
+    common = np.isin(frame["example"], np.intersect1d(frame["example"][own], frame["example"][others]))
+    found = {}
+    for name in ("cost", "tokens", "seconds"):
+        values = frame["main_tokens"] + frame["sub_tokens"] if name == "tokens" else frame[name]
+        mine, theirs = _known_mean(values[own & common]), _known_mean(values[others & common])
+        if mine is not None and theirs:
+            found[name] = mine / theirs
+    return found
+
+
+def _known_mean(values: NDArray[np.float64]) -> float | None:
+    """None of nothing, and where one of the values is not known."""
+    return float(values.mean()) if len(values) and not np.isnan(values).any() else None
+
+
+@dataclass(frozen=True)
+class ArmPassRates:
+    """Of an arm with repetitions: pass@k and pass^k for some k. A success is a reward of 1."""
+
+    arm: ArmSummary
+    at_least_one: tuple[PassRate, ...]
+    all_of_them: tuple[PassRate, ...]
+
+
+def pass_rates(snapshot: Snapshot, *, unscored: Unscored) -> tuple[ArmPassRates, ...]:
+    """Of all arms, where examples have several repetitions; empty where none has."""
+    return snapshot.remembered(("pass rates", unscored), lambda: _pass_rates(snapshot, unscored))
+
+
+def _pass_rates(snapshot: Snapshot, unscored: Unscored) -> tuple[ArmPassRates, ...]:
+    most = int(snapshot.frame()["repetition"].max(initial=0)) + 1
+    if most < 2:
+        return ()
+    frame = by_arm(snapshot, unscored=unscored).frame
+    ks = sorted({k for k in (1, 2, 4, 8, 16) if k < most} | {most})
+    arms = summary(snapshot, unscored=unscored).arms
+    rewards = Table.of(
+        frame["reward"] >= 1, examples=frame["example"], arms=frame["cell"], arm_ids=range(len(arms))
+    )
+    shares = [
+        [estimate(rewards.sums, rewards.counts, k=k) for k in ks]
+        for estimate in (statistics.pass_at_k, statistics.pass_hat_k)
+    ]
+    rates = [[_rates(each, rewards, k=k) for k, each in zip(ks, found, strict=True)] for found in shares]
+    return tuple(
+        ArmPassRates(arm, tuple(each[at] for each in rates[0]), tuple(each[at] for each in rates[1]))
+        for at, arm in enumerate(arms)
+    )
+
+
+def _rates(shares: NDArray[np.float64], rewards: Table, *, k: int) -> list[PassRate]:
+    """The mean of each row of [arms, examples] over the examples that have k attempts."""
+    rows, columns = np.nonzero(~np.isnan(shares))
+    table = Table.of(shares[rows, columns], examples=columns, arms=rows, arm_ids=range(len(shares)))
+    intervals = statistics.mean_intervals(table, bounds=(0.0, 1.0))
+    short = (rewards.present & (rewards.counts < k)).sum(axis=1)
+    return [PassRate(k, interval, int(number)) for interval, number in zip(intervals, short, strict=True)]
+
+
+@dataclass(frozen=True)
+class BestArm:
+    """The arm of an experiment with the highest mean reward among its scored rollouts."""
+
+    arm: Arm
+    reward: Interval
+
+
+def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
+    """Experiment → its best arm, for a page of the list. Three queries, and rows of the best arms only."""
+    scored = Rollout.objects.filter(COMPLETED, reward__isnull=False, experiment__in=experiments)
+    averages = scored.values_list("experiment", "arm").annotate(mean=Avg("reward")).order_by("mean", "-arm")
+    best = {experiment: arm for experiment, arm, _ in averages}  # the last one wins: the highest mean
+    arms = Arm.objects.in_bulk(best.values())
+    rewards: dict[int, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
+    of_best = scored.filter(arm__in=best.values()).order_by("arm", "example_id", "repetition")
+    for arm, example, reward in of_best.values_list("arm_id", "example_id", "reward"):
+        rewards[arm][0].append(cast("float", reward))
+        rewards[arm][1].append(example)
+    found = {}
+    for experiment, arm in best.items():
+        values, examples = rewards[arm]
+        limits = bounds(MEASURES["reward"], np.array(values))
+        interval = statistics.mean_interval(values, clusters=examples, bounds=limits)
+        if interval is not None:
+            found[experiment] = BestArm(arm=arms[arm], reward=interval)
+    return found

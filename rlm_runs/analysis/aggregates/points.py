@@ -1,0 +1,189 @@
+"""The numbers of a figure: rollouts cut up by up to three dimensions, and what each piece comes to.
+
+Pure: frames and groupings in, intervals and tests out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import statistics
+from ..statistics import Interval, Paired, Table
+from .frame import Frame, Outcome
+from .measures import Measure
+from .unscored import Unscored, counted
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Rollouts that ended without a reward, by why, and those that did not end, whatever they count as."""
+
+    too_long: int = 0
+    unjudged: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    unfinished: int = 0
+
+    @property
+    def unscored(self) -> int:
+        """Those that the switch is about."""
+        return self.too_long + self.unjudged + self.failed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece: its place along each dimension, the arms in it, and how many of its rollouts count."""
+
+    place: tuple[int, ...]
+    arms: tuple[int, ...]
+    total: int
+    counted: int
+    left_out: LeftOut
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A frame cut into cells. `frame` has the rollouts that count, and `cell` their number in `cells`."""
+
+    cells: tuple[Cell, ...]
+    frame: Frame
+    unscored: Unscored
+
+
+def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
+    """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
+    codes = np.stack(dimensions)
+    inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
+    if not inside.all():
+        frame, codes = frame.where(inside), codes[:, inside]
+    cell_of, places = _numbered(codes)
+    number = places.shape[1]
+    numbered = frame.with_column("cell", cell_of)
+    kept = counted(numbered, unscored)
+    counts = np.bincount(kept["cell"], minlength=number)
+    outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
+    arms = np.unique(frame["arm"])
+    of_arms = _crossed(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
+    cells = tuple(
+        Cell(
+            place=tuple(places[:, at].tolist()),
+            arms=tuple(arms[of_arms[at] > 0].tolist()),
+            total=int(outcomes[at].sum()),
+            counted=int(counts[at]),
+            left_out=LeftOut(*outcomes[at, 1:].tolist()),
+        )
+        for at in range(number)
+    )
+    return Cut(cells=cells, frame=kept, unscored=unscored)
+
+
+def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[dimensions, rollouts] → the number of each rollout's cell, [rollouts], and the places of the cells that
+    there are, [dimensions, cells], in ascending order.
+    """
+    sizes = [int(each.max(initial=0)) + 1 for each in codes]
+    flat = np.ravel_multi_index(list(codes), sizes) if codes.shape[1] else np.empty(0, dtype=np.int64)
+    used, cell_of = np.unique(flat, return_inverse=True)
+    places = np.stack(np.unravel_index(used, sizes)).astype(np.int64)
+    return cell_of.astype(np.int64), places
+
+
+def _crossed(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
+    """How many rollouts are in each row and column: [height, width]."""
+    return np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A measure over the rollouts of a cell; `unknown` counts those that count and have no such number."""
+
+    interval: Interval | None
+    unknown: int
+
+
+def means(pieces: Cut, measure: Measure) -> list[Mean]:
+    """The mean of a measure in each cell, with its interval clustered by example."""
+    values = pieces.frame[measure.name]
+    unknown = np.bincount(pieces.frame["cell"][np.isnan(values)], minlength=len(pieces.cells))
+    found = statistics.mean_intervals(
+        table(pieces, measure.name), bounds=bounds(measure, values), proportion=is_share(measure)
+    )
+    return [Mean(interval, int(number)) for interval, number in zip(found, unknown, strict=True)]
+
+
+def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]:
+    """The mean of a measure in each cell and of how many rollouts it is, without an interval; None of none."""
+    values, cells = pieces.frame[measure.name], pieces.frame["cell"]
+    known = ~np.isnan(values)
+    counts = np.bincount(cells[known], minlength=len(pieces.cells)).tolist()
+    sums = np.bincount(cells[known], weights=values[known], minlength=len(pieces.cells)).tolist()
+    return [(total / number, number) if number else None for total, number in zip(sums, counts, strict=True)]
+
+
+def table(pieces: Cut, *names: str) -> Table:
+    """The first measure by cell and example, of the rollouts that have all that are named."""
+    columns = [pieces.frame[name] for name in names]
+    known = ~np.isnan(np.stack(columns)).any(axis=0)
+    return Table.of(
+        columns[0][known],
+        examples=pieces.frame["example"][known],
+        arms=pieces.frame["cell"][known],
+        arm_ids=np.arange(len(pieces.cells)),
+    )
+
+
+def is_share(measure: Measure) -> bool:
+    """Whether its 0 and 1 are no and yes, and no counts."""
+    return measure.name == "reward" or measure.name.startswith("metric.")
+
+
+def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]:
+    """Between what its mean can lie: what is counted is not negative, and rewards from 0 to 1 stay there."""
+    known = values[~np.isnan(values)]
+    if len(known) and known.min() < 0:
+        return -np.inf, np.inf
+    return 0.0, 1.0 if is_share(measure) and len(known) and known.max() <= 1 else np.inf
+
+
+def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> list[Paired | None]:
+    """Each cell against its baseline's cell, paired by example; None for the baselines, and without one."""
+    pairs = [(base, at) for at, base in enumerate(baselines) if base is not None and base != at]
+    found = iter(statistics.compare_arms(table(pieces, measure.name), pairs=pairs)) if pairs else iter(())
+    return [next(found) if base is not None and base != at else None for at, base in enumerate(baselines)]
+
+
+def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interval | None]:
+    """Mean reward ÷ mean main-model tokens of each cell, relative to that of its baseline, on the examples that
+    both have. None without a baseline, or with one whose reward or tokens are 0, and where a reward of either is
+    negative.
+    """
+    rewards = table(pieces, "reward", "main_tokens")
+    tokens = table(pieces, "main_tokens", "reward")
+    found: list[Interval | None] = [None] * len(pieces.cells)
+    values, cells = pieces.frame["reward"], pieces.frame["cell"]
+    is_negative = np.bincount(cells[values < 0], minlength=len(pieces.cells)) > 0
+    for base in sorted({each for each in baselines if each is not None and not is_negative[each]}):
+        rows = [at for at, of in enumerate(baselines) if of == base and not is_negative[at]]
+        numerators, denominators = (_rows(each, rows) for each in (rewards, tokens))
+        ratios = statistics.ratio_intervals(numerators, denominators, baseline=rows.index(base))
+        for at, ratio in zip(rows, ratios, strict=True):
+            found[at] = ratio
+    return found
+
+
+def _rows(whole: Table, rows: Sequence[int]) -> Table:
+    """Some rows of a table, with the examples that they have."""
+    chosen = list(rows)
+    some = Table(
+        sums=whole.sums[chosen],
+        counts=whole.counts[chosen],
+        arms=whole.arms[chosen],
+        examples=whole.examples,
+        zero_one=whole.zero_one[chosen],
+    )
+    used: NDArray[np.bool_] = np.any(some.present, axis=0)
+    return some.only(used)

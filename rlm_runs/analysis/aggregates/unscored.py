@@ -1,0 +1,67 @@
+"""Which rollouts count, and as what: a rollout without a reward is never silently a zero."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+from django.db.models import Q
+from numpy.typing import NDArray
+
+from rlm_runs.models import Rollout
+
+from .frame import ENDED_UNSCORED, Frame, Outcome
+
+TOO_LONG = "prompt_too_long"
+LONGEST_QUERY = 2_000
+"""Characters of a filter in an address."""
+
+COMPLETED = Q(status=Rollout.Status.COMPLETED)
+FAILED = Q(status=Rollout.Status.FAILED)
+
+
+class Unscored(Enum):
+    """What a rollout that ended without a reward counts as; cancelled and unfinished ones count in no way.
+
+    EXCLUDE leaves it out. ZERO counts it as reward 0, with the tokens, seconds and dollars that it took. COMMON
+    leaves out its example in every arm: what is left are examples that all arms which have them finished.
+    """
+
+    EXCLUDE = "exclude"
+    ZERO = "zero"
+    COMMON = "common"
+
+
+def counted(frame: Frame, unscored: Unscored) -> Frame:
+    """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
+    scored = frame["outcome"] == Outcome.SCORED
+    if unscored is Unscored.EXCLUDE:
+        return frame.where(scored)
+    if unscored is Unscored.COMMON:
+        return frame.where(~np.isin(frame["example"], frame["example"][~scored]))
+    kept = frame.where(scored | np.isin(frame["outcome"], ENDED_UNSCORED))
+    return kept.with_column("reward", np.where(kept["outcome"] == Outcome.SCORED, kept["reward"], 0.0))
+
+
+def outcomes_term(unscored: Unscored) -> str:
+    """The filter for the outcomes that count. Which examples COMMON leaves is told by `examples_term`."""
+    return "outcome:scored,too_long,unjudged,failed" if unscored is Unscored.ZERO else "outcome:scored"
+
+
+def examples_term(kept: Frame, *, whole: Frame) -> str | None:
+    """The filter for the examples of the rollouts that COMMON keeps, of the arms that `whole` has; None where no
+    filter tells them from others.
+
+    Examples are asked for by their numbers, and every environment counts its own from 1.
+    """
+    places = np.unique(kept["position"])
+    namesakes = np.isin(whole["position"], places) & (whole["outcome"] == Outcome.SCORED)
+    if not len(places) or not np.isin(whole["example"][namesakes], kept["example"]).all():
+        return None
+    return f"example:{_ranges(places + 1)}"
+
+
+def _ranges(numbers: NDArray[np.int64]) -> str:
+    """1..3,5 of ascending numbers."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)

@@ -1,0 +1,221 @@
+"""Terms → a condition on rollouts.
+
+A term and its negation share no rollout and leave none out: what is not known fulfils no comparison, and so
+fulfils each negated one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from django.db.models import BooleanField, Q
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import (
+    Exact,
+    GreaterThan,
+    GreaterThanOrEqual,
+    IsNull,
+    LessThan,
+    LessThanOrEqual,
+    Regex,
+)
+
+from rlm_runs.models import Arm, Rollout
+from rlm_runs.models.texts import escape
+
+from .. import search
+from .keys import (
+    KEYS,
+    KINDS,
+    SETTINGS,
+    Key,
+    Kind,
+    json_number,
+    json_text,
+    key_named,
+)
+from .language import FilterError, Number, Query, Term, Value
+
+Find = Callable[[str], search.Matches]
+NONE = "none"
+"""Written for what is not known."""
+_LARGEST = Decimal(2**62)
+_MOST_ARMS = 2_000
+"""Looked up by their ids; more than these are left to the database."""
+_NOTHING = Q(pk__in=[])
+_UNSCORED = Q(status__in=["completed", "failed"], reward=None)
+_TOLD_APART = ("prompt_too_long", "unjudged")
+
+OUTCOMES: Mapping[str, Q] = {
+    "scored": Q(status__in=["completed", "failed"], reward__isnull=False),
+    "too_long": _UNSCORED & Q(stop_reason="prompt_too_long"),
+    "unjudged": _UNSCORED & Q(stop_reason="unjudged"),
+    "failed": _UNSCORED & ~Q(stop_reason__in=_TOLD_APART),
+    "cancelled": Q(status=Rollout.Status.CANCELLED),
+    "unfinished": Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING]),
+}
+"""As `aggregates.frame.Outcome` tells them apart."""
+
+
+def condition(query: Query, *, find: Find = search.find) -> Q:
+    """What a rollout must be like. Raises FilterError where a key or a number is not understood.
+
+    `find` looks up what has no key, two queries a phrase; what is said of arms is one query. Nothing else is asked
+    of the database.
+    """
+    words = [term for term in query.terms if not term.key]
+    if len(words) > search.MOST_WORDS:
+        raise FilterError(
+            f"at most {search.MOST_WORDS} words are searched for at once; a phrase in quotes is one",
+            start=words[search.MOST_WORDS].start,
+            end=words[search.MOST_WORDS].end,
+        )
+    of_arms = [term for term in query.terms if term.key and key_of(query, term).of_arm]
+    others = [_condition(query, term, find) for term in query.terms if term not in of_arms]
+    if of_arms:
+        others.append(_of_arms(reduce(and_, (_condition(query, term, find) for term in of_arms))))
+    return reduce(and_, others, Q())
+
+
+def _of_arms(found: Q) -> Q:
+    """The rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an index, and
+    let the database know how many those are.
+    """
+    arms = Arm.objects.filter(found).order_by().values("pk")
+    ids = [arm["pk"] for arm in arms[: _MOST_ARMS + 1]]
+    return Q(arm__in=ids if len(ids) <= _MOST_ARMS else arms)
+
+
+def _condition(query: Query, term: Term, find: Find) -> Q:
+    if not term.key:
+        found = _with_words(term, find)
+    else:
+        key = key_of(query, term)
+        found = reduce(or_, (_alternative(query, key, value) for value in term.values))
+    return ~Q(Coalesce(found, False, output_field=BooleanField())) if term.is_negated else found
+
+
+def _with_words(term: Term, find: Find) -> Q:
+    try:
+        return find(term.values[0].text).condition()
+    except search.NotSearchable as error:
+        raise FilterError(str(error), start=term.start, end=term.end) from error
+
+
+def key_of(query: Query, term: Term) -> Key:
+    """The key of a term. Raises FilterError with what there is, and what was perhaps meant."""
+    key = key_named(term.key)
+    if key is not None:
+        return key
+    alike = difflib.get_close_matches(term.key.lower(), KEYS, n=1, cutoff=0.6)
+    suggestion = query.text[: term.key_start] + alike[0] + query.text[term.key_end :] if alike else ""
+    raise FilterError(
+        f"there is no key “{term.key}”; words with a colon are searched for in quotes",
+        start=term.key_start,
+        end=term.key_end,
+        allowed=[*KEYS, *(f"{family}.…" for family in KINDS)],
+        suggestion=suggestion,
+    )
+
+
+def _alternative(query: Query, key: Key, value: Value) -> Q:
+    if key.family:
+        return _in_json(key, value)
+    if key.is_numeric:
+        return _numeric(key, value)
+    if key.kind is Kind.OUTCOME:
+        return OUTCOMES.get(value.text, _NOTHING)
+    if key.kind is Kind.MODES:
+        return Q(failure_modes=[]) if _is_none(value) else Q(failure_modes__contains=[escape(value.text)])
+    assert isinstance(key.column, str)
+    if value.pattern is not None:
+        return Q(**{f"{key.column}__regex": _regex(value.pattern)})
+    return Q(**{key.column: "" if _is_none(value) else escape(value.text)})
+
+
+def _is_none(value: Value) -> bool:
+    return value.text == NONE and not value.is_quoted
+
+
+def _regex(pattern: str) -> str:
+    return "^" + ".*".join(re.escape(escape(part)) for part in pattern.split("*")) + "$"
+
+
+def _numeric(key: Key, value: Value) -> Q:
+    if _is_none(value):
+        return Q(IsNull(key.expression, True))
+    if value.number is None:
+        raise FilterError(
+            f"“{value.text}” is not a number, and {key.name} is one",
+            start=value.start,
+            end=value.end,
+            allowed=[key.kind.value],
+        )
+    if key.kind is Kind.WHOLE:
+        return _whole(key, value.number)
+    return _compared(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)
+
+
+def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
+    """What is not known fulfils no comparison."""
+    limits = [
+        (Exact, number.least if number.least == number.most else None),
+        (GreaterThanOrEqual, number.least),
+        (LessThanOrEqual, number.most),
+        (GreaterThan, number.above),
+        (LessThan, number.below),
+    ]
+    if limits[0][1] is not None:
+        limits = limits[:1]
+    tests = [Q(lookup(expression, as_stored(limit))) for lookup, limit in limits if limit is not None]
+    return reduce(and_, tests)
+
+
+def _whole(key: Key, number: Number) -> Q:
+    """A comparison with whole numbers, within what the database can hold, without changing what it means."""
+    least = _up(number.least, key.first) if number.least is not None else None
+    most = _down(number.most, key.first) if number.most is not None else None
+    above = _down(number.above, key.first) if number.above is not None else None
+    below = _up(number.below, key.first) if number.below is not None else None
+    if least is not None and most is not None and least > most:
+        return _NOTHING
+    return _compared(key.expression, Number(least, most, above, below), int)
+
+
+def _up(limit: Decimal, first: int) -> Decimal:
+    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.ceil(limit) - first)
+
+
+def _down(limit: Decimal, first: int) -> Decimal:
+    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.floor(limit) - first)
+
+
+def _held(limit: Decimal) -> Decimal:
+    return max(-_LARGEST, min(_LARGEST, limit))
+
+
+def _in_json(key: Key, value: Value) -> Q:
+    """What stands in a JSON column, compared as a number where both are numbers, and as text."""
+    columns = SETTINGS if key.of_arm else (str(key.column),)
+    texts = [json_text(column, key.name) for column in columns]
+    if _is_none(value):
+        return reduce(and_, (Q(IsNull(text, True)) for text in texts))
+    found = []
+    if not value.is_comparison:
+        for text in texts:
+            lookup = (
+                Regex(text, _regex(value.pattern))
+                if value.pattern is not None
+                else Exact(text, escape(value.text))
+            )
+            found.append(Q(lookup))
+    if value.number is not None:
+        found += [_compared(json_number(column, key.name), value.number, float) for column in columns]
+    return reduce(or_, found)

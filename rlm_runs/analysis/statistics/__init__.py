@@ -1,0 +1,60 @@
+"""How surely: intervals, paired comparisons, corrections, plans. Functions of numbers; none knows the store.
+
+Values come as flat arrays with the example of each, or, for many arms at once, as a `Table`. All random draws
+have fixed seeds: a page shows the same numbers at each load. Docstrings say which method is used when, and why.
+"""
+
+from .by_example import Table
+from .intervals import Bounds, Interval, mean_interval, mean_intervals, wilson
+from .multiplicity import holm
+from .paired import (
+    Effect,
+    Paired,
+    bonett_price,
+    compare_arms,
+    compare_paired,
+    compare_to,
+    mcnemar,
+    sign_flip,
+)
+from .pareto import front_shares, pareto_front
+from .pass_at_k import PassRate, pass_at_k, pass_hat_k, pass_rate
+from .planning import examples_for_binary, examples_for_means
+from .ratios import ratio_interval, ratio_intervals
+from .resampling import RESAMPLES, student_t
+from .trends import Bin, Binning, Rolling, binned, rolling_mean
+
+__all__ = [
+    "RESAMPLES",
+    "Bin",
+    "Binning",
+    "Bounds",
+    "Effect",
+    "Interval",
+    "Paired",
+    "PassRate",
+    "Rolling",
+    "Table",
+    "binned",
+    "bonett_price",
+    "compare_arms",
+    "compare_paired",
+    "compare_to",
+    "examples_for_binary",
+    "examples_for_means",
+    "front_shares",
+    "holm",
+    "mcnemar",
+    "mean_interval",
+    "mean_intervals",
+    "pareto_front",
+    "pass_at_k",
+    "pass_hat_k",
+    "pass_rate",
+    "ratio_interval",
+    "ratio_intervals",
+    "rolling_mean",
+    "sign_flip",
+    "student_t",
+    "wilson",
+]

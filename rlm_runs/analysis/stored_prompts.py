@@ -1,0 +1,72 @@
+"""The prompts that arms sent, as they were stored: the opening of one root conversation of each, on one example.
+
+Not rebuilt from code, which may have changed since: what stands in the trajectory is what the model got.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Case, Count, F, Value, When
+
+from ..models import Trajectory
+from .transcripts import EMPTY, Excerpt, excerpts
+
+_CHARS = 12_000
+"""Of each prompt; those that carry their input data are far longer."""
+_BETWEEN = "\n\n"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What opened a conversation: role → the beginning of what was said in it."""
+
+    arm: int
+    rollout: int
+    example: int
+    said: Mapping[str, Excerpt]
+
+
+def openings(arms: Sequence[int]) -> dict[int, Opening]:
+    """Arm (its id) → how its conversation began on the example that most of these arms have a conversation of.
+
+    Of an arm that has none of it, another example's; an arm without conversations is missing. Three queries.
+    """
+    roots = Trajectory.objects.filter(
+        kind=Trajectory.Kind.ROOT, rollout__arm__in=arms, attempt=F("rollout__attempt")
+    ).exclude(opening=[])
+    example = (
+        roots.values("rollout__example")
+        .annotate(arms=Count("rollout__arm", distinct=True))
+        .order_by("-arms", "rollout__example")
+        .values_list("rollout__example", flat=True)
+        .first()
+    )
+    is_other = Case(When(rollout__example=example, then=Value(0)), default=Value(1))
+    rows = list(
+        roots.annotate(is_other=is_other)
+        .order_by("rollout__arm", "is_other", "rollout__example", "rollout__repetition")
+        .distinct("rollout__arm")
+        .values_list("rollout__arm", "rollout", "rollout__example", "opening")
+    )
+    words = excerpts((message["text"] for *_, opening in rows for message in opening), chars=_CHARS)
+    return {
+        arm: Opening(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
+        for arm, rollout, on, opening in rows
+    }
+
+
+def _by_role(opening: Iterable[Mapping[str, str]], words: Mapping[str, Excerpt]) -> dict[str, Excerpt]:
+    """The messages of each role, one after the other."""
+    said: dict[str, list[Excerpt]] = defaultdict(list)
+    for message in opening:
+        said[message["role"]].append(words.get(message["text"], EMPTY))
+    return {
+        role: Excerpt(
+            text=_BETWEEN.join(part.text for part in parts),
+            chars=sum(part.chars for part in parts) + len(_BETWEEN) * (len(parts) - 1),
+        )
+        for role, parts in said.items()
+    }

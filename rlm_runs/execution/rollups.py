@@ -1,0 +1,322 @@
+"""The columns of a rollout that are computed from its trace when it ends: sums, times, and how it used its REPL.
+
+A fixed number of queries, and no text: an answer is compared by its digest. What the trace cannot tell is None: a
+rollout without a REPL has no cells that went wrong, and tokens that no call reported are not zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
+from django.db.models.functions import Left
+
+from ..analysis.failure_modes import LIMITS, Facts, failure_modes
+from ..engine.events import ReportedSums, RolloutEnded
+from ..models import Arm, Execution, Rollout, Trajectory, Turn
+from ..models.experiments import Scaffold
+from ..models.texts import digest
+
+_NO_ANSWER = digest("")
+_ERROR_CHARS = 500
+"""Characters of an error's message by which two errors are the same."""
+_NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
+"""What an imported transcript cannot tell: its turns and sub-calls have no numbers of their own."""
+
+_PARTS = ("prompt", "cached", "completion", "reasoning")
+_TOKENS = [f"{side}_{part}_tokens" for side in ("main", "sub") for part in _PARTS]
+
+
+def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None) -> dict[str, Any]:
+    """The columns of the rollout's row over an attempt. Judges are metered apart and not in them.
+
+    `ended` is how the attempt ended, None where it was cut off. Where it brings reported sums, these stand in
+    place of those of the rows, and what neither tells is None.
+    """
+    steps = _root_steps(rollout, attempt=attempt)
+    calls = _sub_calls(rollout, attempt=attempt)
+    sums = _turn_sums(rollout, attempt=attempt)
+    sums |= _execution_sums(rollout, attempt=attempt)
+    sums |= _times(steps, calls)
+    sums["sub_calls"] = len(calls)
+    sums["batches"] = len({(call.parent, call.batch) for call in calls})
+    sums |= _repl_use(steps, calls, rollout.arm)
+    reported = ended.reported if ended else None
+    if reported is not None:
+        sums = _as_reported(sums, reported, has_transcript=sums["turns"] > 0)
+    sums["reported"] = reported is not None
+    sums["failure_modes"] = failure_modes(_facts(rollout.arm, steps, sums, ended))
+    return sums
+
+
+def depth_of(arm: Arm) -> int:
+    """Levels of sub-LLMs below the root of an arm: none without an RLM, 1 where its settings do not say."""
+    if not is_rlm(arm):
+        return 0
+    depth = arm.scaffold_settings.get("depth")
+    return depth if isinstance(depth, int) else 1
+
+
+def is_rlm(arm: Arm) -> bool:
+    """Whether its root works in a REPL with an `answer`."""
+    return arm.scaffold in (Scaffold.RLM, Scaffold.RLM_TIPS)
+
+
+@dataclass(frozen=True)
+class _RootStep:
+    """A cell or a tool call of the root. `turn` counts from 0; `answer` is a digest, None where there is none."""
+
+    turn: int
+    kind: str
+    seconds: float | None
+    error: str
+    cut: bool
+    timed_out: bool
+    answer: str | None
+    ready: bool
+
+    @property
+    def is_cell(self) -> bool:
+        return self.kind == Execution.Kind.CELL
+
+
+def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
+    rows = (
+        Execution.objects.filter(
+            turn__trajectory__rollout=rollout,
+            turn__trajectory__attempt=attempt,
+            turn__trajectory__kind=Trajectory.Kind.ROOT,
+        )
+        .order_by("turn__index", "position")
+        .values_list(
+            *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
+            *("truncated", "timed_out", "answer_id", "ready"),
+        )
+    )
+    return [
+        _RootStep(turn, kind, seconds, f"{name}: {message}" if name else "", cut, timed_out, answer, bool(ready))
+        for turn, kind, seconds, name, message, cut, timed_out, answer, ready in rows
+    ]
+
+
+@dataclass(frozen=True)
+class _SubCall:
+    """A sub-LLM, and the cell that called it. `ended` is None where it was cut off, or has a summary only."""
+
+    parent: int
+    batch: int
+    depth: int
+    started: datetime
+    ended: datetime | None
+    cell_started: datetime
+    cell_seconds: float | None
+    is_summary: bool
+
+
+def _sub_calls(rollout: Rollout, *, attempt: int) -> list[_SubCall]:
+    rows = (
+        rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.SUB)
+        .annotate(is_summary=ExpressionWrapper(Q(summary__isnull=False), output_field=BooleanField()))
+        .values_list(
+            *("parent_id", "batch", "depth", "started_at", "finished_at"),
+            *("parent__started_at", "parent__seconds", "is_summary"),
+        )
+    )
+    return [_SubCall(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A model call. `came_back` is false where it ended in an error."""
+
+    kind: str
+    attempt: int
+    came_back: bool
+    seconds: float
+    retries: int
+    retry_seconds: float
+    cost: Decimal | None
+    tokens: Mapping[str, int | None]
+
+
+def _model_calls(rollout: Rollout) -> list[_Call]:
+    """Those of all attempts. Read as rows: for SQL to sum them costs more than a rollout has calls."""
+    rows = (
+        Turn.objects.filter(trajectory__rollout=rollout)
+        .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
+        .values_list(
+            *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
+            *("cost", *(f"{part}_tokens" for part in _PARTS)),
+        )
+    )
+    return [
+        _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
+        for kind, attempt, came_back, seconds, retries, waited, cost, *tokens in rows
+    ]
+
+
+def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
+    calls = _model_calls(rollout)
+    of_attempt = [call for call in calls if call.attempt == attempt]
+    unjudged = [call for call in of_attempt if call.kind != Trajectory.Kind.JUDGE]
+    earlier = [call for call in calls if call.attempt < attempt and call.kind != Trajectory.Kind.JUDGE]
+    root = [call for call in of_attempt if call.kind == Trajectory.Kind.ROOT]
+    subs = [call for call in of_attempt if call.kind == Trajectory.Kind.SUB]
+    return {
+        "turns": sum(call.came_back for call in root),
+        "sub_turns": sum(call.came_back for call in subs),
+        "retries": sum(call.retries for call in unjudged),
+        "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
+        "retry_seconds": sum(call.retry_seconds for call in root),
+        **{f"main_{part}_tokens": _tokens(root, part) for part in _PARTS},
+        **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
+        "cost": _dollars(unjudged),
+        "earlier_cost": _dollars(earlier),
+        "judge_cost": _dollars(call for call in of_attempt if call.kind == Trajectory.Kind.JUDGE),
+    }
+
+
+def _tokens(calls: Sequence[_Call], part: str) -> int | None:
+    """The sum of what was reported; None where calls came back and none of them reported any."""
+    reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
+    return sum(reported) if reported or not any(call.came_back for call in calls) else None
+
+
+def _dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum; None where one of the calls has no known price, 0 where there was no call."""
+    costs = [call.cost for call in calls]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
+    """Cells and tool calls at every depth."""
+    rows = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
+    counts = dict(rows.order_by().values_list("kind").annotate(Count("id")))
+    return {"cells": counts.get("cell", 0), "tool_calls": counts.get("tool", 0)}
+
+
+def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, float | None]:
+    """Seconds of the root's cells and tool calls, and of the cells' time that in which sub-LLMs ran."""
+    return {
+        "cell_seconds": _known_sum(step.seconds for step in steps if step.is_cell),
+        "tool_seconds": _known_sum(step.seconds for step in steps if not step.is_cell),
+        "sub_seconds": _covered_seconds(span for call in calls if (span := _span_in_cell(call))),
+    }
+
+
+def _known_sum(seconds: Iterable[float | None]) -> float | None:
+    """The sum of those that are known; None where there are some and none of them is."""
+    found = list(seconds)
+    known = [value for value in found if value is not None]
+    return sum(known) if known or not found else None
+
+
+def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
+    """From when to when the root's cell had this call under way; None for calls of other cells than the root's."""
+    if call.depth != 1 or call.is_summary or call.cell_seconds is None:
+        return None
+    cell_ended = call.cell_started + timedelta(seconds=call.cell_seconds)
+    start = max(call.started, call.cell_started)
+    end = min(call.ended or cell_ended, cell_ended)
+    return (start, end) if start < end else None
+
+
+def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
+    """The length of the union of the spans."""
+    covered, until = timedelta(), None
+    for start, end in sorted(spans):
+        fresh = start if until is None else max(start, until)
+        covered += max(end - fresh, timedelta())
+        until = end if until is None else max(end, until)
+    return covered.total_seconds()
+
+
+def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -> dict[str, int | None]:
+    """How the root used its REPL; None where it had none, or no sub-LLMs to call."""
+    cells = [step for step in steps if step.is_cell]
+    has_repl, may_call = bool(cells) or is_rlm(arm), depth_of(arm) > 0
+    own = [call for call in calls if call.depth == 1]
+    batches = Counter((call.parent, call.batch) for call in own)
+    first, edits = _answer_changes(cells)
+    return {
+        "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
+        "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
+        "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "max_batch": max(batches.values(), default=0) if may_call else None,
+        "max_parallel": _most_at_once(own) if may_call else None,
+        "first_answer_turn": first,
+        "answer_edits": edits,
+    }
+
+
+def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]:
+    """The turn, from 1, that first wrote the answer, and how often it was changed after; None where none did."""
+    known = [cell for cell in cells if cell.answer is not None]
+    begun = next((number for number, cell in enumerate(known) if cell.answer != _NO_ANSWER), None)
+    if begun is None:
+        return None, None
+    edits = sum(one.answer != other.answer for one, other in pairwise(known[begun:]))
+    return known[begun].turn + 1, edits
+
+
+def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
+    """The most calls under way at one time; None where an import does not tell when they were."""
+    if any(call.is_summary for call in calls):
+        return None
+    changes = [(call.started, 1) for call in calls]
+    changes += [(call.ended, -1) for call in calls if call.ended is not None]
+    most = now = 0
+    for _, change in sorted(changes):  # at the same instant, who ends goes before who starts
+        now += change
+        most = max(most, now)
+    return most
+
+
+def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcript: bool) -> dict[str, Any]:
+    """The file's sums, where it says them; else those of its transcript, as far as that tells."""
+    told = {name: value for name, value in asdict(reported).items() if name != "seconds"}
+    unknown = {*_NOT_IN_A_TRANSCRIPT, *_TOKENS, "cost"}
+    of_rows = {name: None if name in unknown or not has_transcript else sums[name] for name in sums}
+    found = of_rows | {name: value for name, value in told.items() if value is not None}
+    if found["sub_calls"] == 0:  # who was not called used no tokens
+        of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
+        found |= {column: found[column] or 0 for column in of_subs}
+    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+
+
+def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:
+    cells = [step for step in steps if step.is_cell]
+    stop_reason = ended.stop_reason if ended else ""
+    reward = ended.reward if ended else None
+    return Facts(
+        is_rlm=is_rlm(arm),
+        may_call=depth_of(arm) > 0,
+        stop_reason=stop_reason,
+        ran_to_end=reward is not None or stop_reason in ("unjudged", "scoring_error"),
+        reward=reward,
+        submitted=_submitted(arm, steps, sums, ended),
+        sub_calls=sums["sub_calls"],
+        errors=[cell.error for cell in cells],
+        cuts=[cell.cut for cell in cells],
+    )
+
+
+def _submitted(
+    arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
+) -> bool | None:
+    """Whether an answer was declared final; None where there is no transcript that tells."""
+    if ended is None:
+        return False
+    if sums["reported"] and sums["cells"] is None:
+        return None
+    if is_rlm(arm):
+        return ended.stop_reason == "answer_ready" or any(step.ready for step in steps)
+    # A plain model that may take no more turns is made to answer; one whose tokens or time are over is not.
+    return ended.answer is not None and (ended.stop_reason == "max_turns" or ended.stop_reason not in LIMITS)

@@ -1,0 +1,141 @@
+"""What a worker does with one rollout id: claims the row, makes the engine's plan of it, runs and records it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+
+from sandbox.contract import Backend
+
+from ..engine.clients.base import Clients, ModelClient
+from ..engine.clients.chat import ChatClient
+from ..engine.clients.gate import Gate
+from ..engine.clients.request_shape import RequestShape
+from ..engine.clients.text_tools import TextToolsClient
+from ..engine.environments.base import Example as EngineExample
+from ..engine.environments.registry import REGISTRY
+from ..engine.errors import Stopped
+from ..engine.events import RolloutEnded
+from ..engine.rollout import RolloutPlan, run_rollout
+from ..engine.run import now
+from ..engine.scaffolds.settings import SETTINGS
+from ..models import Rollout, Text
+from . import leases, sandboxes
+from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .pricing import PriceList
+from .recorder import ClaimLost, Recorder
+
+logger = logging.getLogger(__name__)
+
+
+def run_claimed(rollout_id: int) -> None:
+    """Claims a rollout and runs it to its end; does nothing where another worker has it."""
+    rollout = leases.claim(rollout_id)
+    if rollout is None:
+        return
+    recorder = Recorder(rollout)
+    with leases.Lease(rollout) as control:
+        try:
+            means = _means_for(rollout)
+        except Exception as error:
+            # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+            logger.exception("rollout %s cannot be begun", rollout_id)
+            recorder.record(_not_begun(error))
+            return
+        try:
+            run_rollout(
+                means.plan,
+                clients=means.clients,
+                backend=means.backend,
+                record=recorder.record,
+                control=control,
+                price=means.prices.cost,
+                price_version=means.prices.version,
+            )
+        except Stopped:
+            leases.give_back(rollout)
+        except ClaimLost:
+            logger.info("rollout %s was taken over", rollout_id)
+
+
+@dataclass(frozen=True)
+class _Means:
+    plan: RolloutPlan
+    clients: Clients
+    backend: Backend
+    prices: PriceList
+
+
+def _means_for(rollout: Rollout) -> _Means:
+    plan = plan_of(rollout)
+    for model in map(_model, plan.coders):
+        if refusal := sandboxes.refusal(model=model.name, simulated=model.simulated):
+            raise PermissionError(refusal)
+    clients = Clients(
+        main=_client(_model(plan.model)),
+        sub=_client(_model(plan.sub_model)),
+        judge=_client(_model(plan.judge_model or plan.model)),
+    )
+    return _Means(plan, clients, sandboxes.backend(), prices())
+
+
+def _not_begun(error: Exception) -> RolloutEnded:
+    return RolloutEnded(
+        at=now(), stop_reason="not_begun", answer="", boundary="internal", error=f"{type(error).__name__}: {error}"
+    )
+
+
+def plan_of(rollout: Rollout) -> RolloutPlan:
+    """The engine's view of a rollout: its arm's settings and its example."""
+    arm = rollout.arm
+    environment_type = REGISTRY[arm.environment]
+    model, sub_model = find_model(arm.model), find_model(arm.sub_model)
+    return RolloutPlan(
+        environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
+        example=_example_of(rollout),
+        scaffold_settings=SETTINGS[arm.scaffold](**arm.scaffold_settings),
+        model=arm.model,
+        sub_model=arm.sub_model,
+        judge_model=arm.judge_model,
+        window=model.window if model else None,
+        sub_window=sub_model.window if sub_model else None,
+        sampling=arm.sampling,
+    )
+
+
+def _example_of(rollout: Rollout) -> EngineExample:
+    row = rollout.example
+    texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
+    return EngineExample(
+        prompt=texts[row.prompt_id],
+        answer=texts[row.answer_id],
+        metadata=row.metadata,
+        input_data=None if row.input_data_id is None else texts[row.input_data_id],
+    )
+
+
+def _model(name: str) -> ModelChoice:
+    model = find_model(name)
+    if model is None:
+        raise LookupError(f"model {name!r} is no longer in the endpoints file")
+    return model
+
+
+@cache
+def _client(model: ModelChoice) -> ModelClient:
+    """One client per model and process: its connections are shared by all rollouts."""
+    calls = model.calls
+    client = ChatClient(
+        base_url=model.endpoint.url,
+        api_key=model.endpoint.key,
+        shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
+    )
+    return TextToolsClient(client) if calls.tools == "text" else client
+
+
+@cache
+def _gate(rate: ServedModel | Endpoint) -> Gate:
+    """One gate per model and one per endpoint, for all rollouts of this process."""
+    return Gate(concurrency=rate.concurrency, per_minute=rate.requests_per_minute)

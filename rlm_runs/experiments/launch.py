@@ -1,0 +1,204 @@
+"""Spec → validated → arms, examples, rollouts; messages on commit. All of it is written, or nothing.
+
+experiment = launch(tomllib.loads(text), user=request.user)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from sandbox.contract import SandboxError
+
+from ..engine.environments.base import EnvironmentFault
+from ..engine.environments.base import Example as EngineExample
+from ..execution import leases, sandboxes
+from ..models import Arm, Example, Experiment, Rollout, Text
+from ..models.texts import storable
+from .code_version import code_version
+from .identity import content_hash, example_hash, free_slug
+from .spec import Plan, PlannedArm, Problem, SpecError, resolve
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+__all__ = ["Problem", "SpecError", "launch"]
+
+
+def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path | None = None) -> Experiment:
+    """Launches an experiment. Raises SpecError, and then nothing is written.
+
+    With `data_dir`, files that the spec names must be in that folder: the spec is from somebody who may not read
+    any other file of this machine.
+    """
+    plan = resolve(raw)
+    if data_dir is not None:
+        _check_paths(plan, data_dir)
+    examples = _load_examples(plan)
+    images = _prepare_sandboxes(plan)
+    with transaction.atomic():
+        experiment = _create_experiment(plan, user=user)
+        arms = _create_arms(plan, experiment, images=images)
+        rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
+        rollouts = _create_rollouts(plan, arms, rows)
+        ids = [rollout.pk for rollout in rollouts]
+        transaction.on_commit(lambda: leases.enqueue(ids))
+    return experiment
+
+
+def _check_paths(plan: Plan, data_dir: Path) -> None:
+    problems = []
+    for index, environment in enumerate(plan.environments):
+        path = getattr(environment.settings, "path", "")
+        if path and not Path(path).resolve().is_relative_to(data_dir.resolve()):
+            message = f"must be a file in the data folder {data_dir} (of RLM_DATA_DIR), not {path!r}"
+            problems.append(Problem(f"environments[{index}].path", message))
+    if problems:
+        raise SpecError(problems)
+
+
+Images = Mapping[tuple[str, ...], str]
+"""Packages → what code is run in, as `Backend.prepare` names it."""
+
+
+def _prepare_sandboxes(plan: Plan) -> Images:
+    """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
+    problems = []
+    coders = {model.name: model for arm in plan.arms for model in arm.coders}
+    for name, model in coders.items():
+        if refusal := sandboxes.refusal(model=name, simulated=model.simulated):
+            problems.append(Problem(_field_of(name, plan), refusal))
+    needed = {(arm.environment_index, arm.packages) for arm in plan.arms if arm.needs_sandbox}
+    images = {}
+    for index, packages in sorted(needed):
+        try:
+            images[packages] = sandboxes.backend().prepare(packages)
+        except SandboxError as error:
+            problems.append(Problem(f"environments[{index}]", f"its sandbox cannot be made: {error}"))
+    if problems:
+        raise SpecError(problems)
+    return images
+
+
+def _field_of(model: str, plan: Plan) -> str:
+    """Where the spec names a model."""
+    for index, entry in enumerate(plan.spec.models):
+        if entry.name == model:
+            return f"models[{index}]"
+        if entry.sub_model == model:
+            return f"models[{index}].sub_model"
+    return "sub_model"
+
+
+def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
+    """The examples of each environment entry, the same for all its arms."""
+    loaded, problems = [], []
+    for index, environment in enumerate(plan.environments):
+        try:
+            loaded.append(environment.load(n=plan.spec.examples, seed=plan.spec.seed))
+        except EnvironmentFault as error:
+            problems.append(Problem(f"environments[{index}]", str(error)))
+    if problems:
+        raise SpecError(problems)
+    return loaded
+
+
+def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
+    spec = plan.spec
+    return Experiment.objects.create(
+        slug=free_slug(spec.name),
+        name=storable(spec.name),
+        description=storable(spec.description),
+        spec=storable(spec.written()),
+        seed=spec.seed,
+        code_version=code_version(),
+        created_by=user,
+    )
+
+
+def _create_arms(plan: Plan, experiment: Experiment, *, images: Images) -> list[Arm]:
+    return Arm.objects.bulk_create(
+        Arm(
+            experiment=experiment,
+            position=position,
+            simulated=arm.model.simulated,
+            sandbox_image=images[arm.packages] if arm.needs_sandbox else "",
+            **arm_columns(arm),
+        )
+        for position, arm in enumerate(plan.arms)
+    )
+
+
+def arm_columns(arm: PlannedArm) -> dict[str, Any]:
+    """An arm's settings, every default written out, and their hash."""
+    named = {
+        "environment": arm.environment.name,
+        "environment_settings": arm.environment.settings.model_dump(mode="json"),
+        "scaffold": arm.scaffold,
+        "scaffold_settings": arm.scaffold_settings.model_dump(mode="json"),
+        "model": arm.model.name,
+        "sub_model": arm.sub_model.name,
+        "judge_model": arm.judge_model.name,
+        "endpoint": arm.model.endpoint.name,
+        "sampling": arm.sampling.given,
+    }
+    return named | {"settings_hash": content_hash(named)}
+
+
+def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
+    """The rows of the examples, in their order; those that other experiments have used are theirs, too."""
+    prompts = Text.objects.keep(example.prompt for example in examples)
+    answers = Text.objects.keep(example.answer for example in examples)
+    inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
+    seen: Counter[tuple[str, str, str | None]] = Counter()
+    rows = []
+    for example, prompt, answer in zip(examples, prompts, answers, strict=True):
+        input_data = None if example.input_data is None else next(inputs)
+        seen[prompt, answer, input_data] += 1
+        content = example_hash(
+            environment,
+            prompt=prompt,
+            answer=answer,
+            input_data=input_data,
+            occurrence=seen[prompt, answer, input_data],
+        )
+        rows.append(
+            Example(
+                environment=environment,
+                prompt_id=prompt,
+                answer_id=answer,
+                input_data_id=input_data,
+                metadata=storable(dict(example.metadata)),
+                content_hash=content,
+            )
+        )
+    Example.objects.bulk_create(rows, ignore_conflicts=True)
+    kept = {
+        row.content_hash: row for row in Example.objects.filter(content_hash__in=[r.content_hash for r in rows])
+    }
+    return [kept[row.content_hash] for row in rows]
+
+
+def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[Example]]) -> list[Rollout]:
+    """Ordered by repetition and example, then arm: at any moment the arms have seen the same examples."""
+    now = timezone.now()
+    most = max(len(loaded) for loaded in examples)
+    rows = [
+        Rollout(
+            arm=arm,
+            example=examples[planned.environment_index][position],
+            example_position=position,
+            repetition=repetition,
+            requeue_at=now,
+        )
+        for repetition in range(plan.spec.repetitions)
+        for position in range(most)
+        for arm, planned in zip(arms, plan.arms, strict=True)
+        if position < len(examples[planned.environment_index])
+    ]
+    return Rollout.objects.bulk_create(rows, batch_size=2000)

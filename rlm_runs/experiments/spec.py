@@ -1,0 +1,405 @@
+"""An experiment as its author writes it, checked whole before anything is written.
+
+    name = "oolong by scaffold"
+    examples = 50
+    seed = 7
+    models = ["gpt-5-mini", { name = "gpt-4.1-mini", temperature = 0.2 }]
+    scaffolds = ["llm", "rlm", { name = "rlm_tips", cell_time_limit = 300 }]
+    environments = ["verbatim-copy", { name = "oolong", labels = true }]
+
+The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
+name and its settings; those of a model are its sampling, which goes before the experiment's, its sub-model and its
+judge. Every problem is found at once, each with the field it is in and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from ..engine.environments.base import Environment, Settings
+from ..engine.environments.registry import REGISTRY
+from ..engine.scaffolds.settings import SETTINGS, RlmSettings, RlmTipsSettings, ScaffoldSettings
+from ..execution.endpoints import ModelChoice, model_choices
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one field; `field` is like `environments[1].target_length`, "" for the whole."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class SpecError(ValueError):
+    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Entry(BaseModel):
+    """A name with settings; written as the bare name where there are none."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What stands beside the name."""
+        return dict(self.model_extra or {})
+
+
+class Sampling(BaseModel):
+    """Sampling parameters, sent with every model call as they are; what is not given is not sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="From 0 to 2.")
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, description="Part of the probability that tokens are drawn from."
+    )
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens of a completion, at most.")
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, description="The same, by the name that OpenAI's newer models know it by."
+    )
+    reasoning_effort: str | None = Field(
+        default=None, description="How long the model thinks, in its server's words, such as low or high."
+    )
+    extra_body: dict[str, Any] | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters that are sent."""
+        values = {name: getattr(self, name) for name in Sampling.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def before(self, other: Sampling) -> Sampling:
+        """These parameters, and the other's where these say nothing; those of `extra_body` likewise."""
+        merged = {**other.given, **self.given}
+        if "extra_body" in merged:
+            merged["extra_body"] = {**(other.extra_body or {}), **(self.extra_body or {})}
+        return Sampling(**merged)
+
+
+class ModelEntry(Sampling):
+    """A model, with what holds for it alone: its sampling goes before the experiment's, name by name."""
+
+    name: str
+    sub_model: str | None = None
+    judge_model: str | None = None
+
+
+class ExperimentSpec(BaseModel):
+    """The spec's own fields; what the entries name is checked by `resolve`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str = ""
+    examples: int = Field(ge=1, le=100_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    repetitions: int = Field(default=1, ge=1, le=1000)
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    sub_model: str | None = None
+    judge_model: str | None = None
+    scaffolds: tuple[Entry, ...] = Field(min_length=1)
+    environments: tuple[Entry, ...] = Field(min_length=1)
+    sampling: Sampling = Sampling()
+
+    @field_validator("models", "scaffolds", "environments", mode="before")
+    @classmethod
+    def _names_as_entries(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("name")
+    @classmethod
+    def _name_says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be blank")
+        return value.strip()
+
+    def written(self) -> dict[str, Any]:
+        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
+        entries = {
+            "scaffolds": [_written(entry.model_dump(mode="json")) for entry in self.scaffolds],
+            "environments": [_written(entry.model_dump(mode="json")) for entry in self.environments],
+        }
+        return {**fields, "models": models, **entries}
+
+
+def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
+    """A bare name where there is nothing beside it."""
+    if len(entry) == 1:
+        return str(entry["name"])
+    return {name: "none" if value is None else value for name, value in entry.items()}
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """One arm of the cross product; `environment_index` is that of its entry in the spec."""
+
+    environment_index: int
+    environment: Environment[Settings]
+    scaffold: str
+    scaffold_settings: ScaffoldSettings
+    model: ModelChoice
+    sub_model: ModelChoice
+    judge_model: ModelChoice
+    sampling: Sampling
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether it runs code."""
+        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+
+    @property
+    def coders(self) -> tuple[ModelChoice, ...]:
+        """The models whose code it runs: the root's, and the sub-model's where sub-LLMs have REPLs, too."""
+        if not self.needs_sandbox:
+            return ()
+        settings = self.scaffold_settings
+        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
+        return (self.model, self.sub_model) if recursive else (self.model,)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """pip requirements of its sandbox."""
+        return self.scaffold_settings.all_packages(self.environment.packages)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec that can be launched, with what its names stand for."""
+
+    spec: ExperimentSpec
+    environments: tuple[Environment[Settings], ...]
+    arms: tuple[PlannedArm, ...]
+
+
+def resolve(raw: Mapping[str, Any]) -> Plan:
+    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    try:
+        spec = ExperimentSpec.model_validate(dict(raw))
+    except ValidationError as error:
+        raise SpecError(_problems_of(error, allowed=ExperimentSpec.model_fields)) from error
+    problems: list[Problem] = []
+    models = list(_models(spec, problems))
+    environments = [
+        _environment(entry, field=f"environments[{index}]", problems=problems)
+        for index, entry in enumerate(spec.environments)
+    ]
+    scaffolds = [
+        _scaffold(entry, field=f"scaffolds[{index}]", problems=problems)
+        for index, entry in enumerate(spec.scaffolds)
+    ]
+    if not problems:
+        _check_tips(environments, scaffolds, problems)
+    if not problems:
+        _check_twins("models", map(_model_key, models), problems)
+        _check_twins("scaffolds", scaffolds, problems)
+        _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
+    if problems:
+        raise SpecError(problems)
+    arms = tuple(
+        PlannedArm(
+            environment_index=index,
+            environment=environment,
+            scaffold=name,
+            scaffold_settings=settings,
+            model=model.model,
+            sub_model=model.sub_model,
+            judge_model=model.judge_model,
+            sampling=model.sampling,
+        )
+        for index, environment in enumerate(environments)
+        if environment is not None
+        for name, settings in scaffolds
+        if settings is not None
+        for model in models
+    )
+    return Plan(
+        spec=spec,
+        environments=tuple(environment for environment in environments if environment is not None),
+        arms=arms,
+    )
+
+
+def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same spec on generated data, which need no network. What becomes the same is there once.
+
+    Raises SpecError where the spec cannot be read.
+    """
+    entries: list[dict[str, Any]] = []
+    for environment in resolve(raw).environments:
+        settings = type(environment).offline(environment.settings.model_dump(exclude_unset=True))
+        entry = {"name": environment.name, **settings}
+        if entry not in entries:
+            entries.append(entry)
+    return {**raw, "environments": entries}
+
+
+@dataclass(frozen=True)
+class _PlannedModel:
+    model: ModelChoice
+    sub_model: ModelChoice
+    judge_model: ModelChoice
+    sampling: Sampling
+
+
+def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
+    """Each entry of `models`; a role that neither it nor the spec names is played by the model itself."""
+    sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
+    judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
+    for index, entry in enumerate(spec.models):
+        field = f"models[{index}]"
+        model = _model(entry.name, field=field, problems=problems)
+        own_sub = _model_or_none(entry.sub_model, field=f"{field}.sub_model", problems=problems)
+        own_judge = _model_or_none(entry.judge_model, field=f"{field}.judge_model", problems=problems)
+        if model is not None:
+            yield _PlannedModel(
+                model=model,
+                sub_model=own_sub or sub_model or model,
+                judge_model=own_judge or judge_model or model,
+                sampling=entry.before(spec.sampling),
+            )
+
+
+def _model_or_none(name: str | None, *, field: str, problems: list[Problem]) -> ModelChoice | None:
+    return None if name is None else _model(name, field=field, problems=problems)
+
+
+def _model_key(one: _PlannedModel) -> list[Any]:
+    return [one.model.name, one.sub_model.name, one.judge_model.name, one.sampling]
+
+
+def _model(name: str, *, field: str, problems: list[Problem]) -> ModelChoice | None:
+    choices = {choice.name: choice for choice in model_choices()}
+    model = choices.get(name)
+    if model is None:
+        hint = "; add others to endpoints.toml, or to RLM_EXTRA_MODELS"
+        problems.append(Problem(field, _unknown("model", name, choices) + hint))
+    elif model.endpoint.missing:
+        problems.append(Problem(field, f"{name} cannot be reached: {model.endpoint.missing}"))
+    return model
+
+
+def _environment(entry: Entry, *, field: str, problems: list[Problem]) -> Environment[Settings] | None:
+    environment_type = REGISTRY.get(entry.name)
+    if environment_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("environment", entry.name, REGISTRY)))
+        return None
+    settings = _settings(environment_type.settings_type, entry, field=field, problems=problems)
+    return None if settings is None else environment_type(settings)
+
+
+def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> tuple[str, ScaffoldSettings | None]:
+    settings_type = SETTINGS.get(entry.name)
+    if settings_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SETTINGS)))
+        return entry.name, None
+    return entry.name, _settings(settings_type, entry, field=field, problems=problems)
+
+
+def _settings(
+    settings_type: type[SettingsT], entry: Entry, *, field: str, problems: list[Problem]
+) -> SettingsT | None:
+    try:
+        return settings_type.model_validate(entry.settings)
+    except ValidationError as error:
+        problems += _problems_of(error, prefix=field, allowed=settings_type.model_fields)
+        return None
+
+
+def _check_tips(
+    environments: Sequence[Environment[Settings] | None],
+    scaffolds: Sequence[tuple[str, ScaffoldSettings | None]],
+    problems: list[Problem],
+) -> None:
+    for index, (_, settings) in enumerate(scaffolds):
+        if not isinstance(settings, RlmTipsSettings):
+            continue
+        for environment in filter(None, environments):
+            if not environment.tips:
+                problems.append(Problem(f"scaffolds[{index}]", f"{environment.name} has no tips"))
+            elif settings.tips and settings.tips not in environment.tips:
+                message = _unknown(f"tips of {environment.name}", settings.tips, environment.tips)
+                problems.append(Problem(f"scaffolds[{index}].tips", message))
+
+
+def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
+    """Two entries that come to the same would make arms that are there twice."""
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        twin = seen.setdefault(json.dumps(entry, default=_as_json, sort_keys=True), index)
+        if twin != index:
+            problems.append(Problem(f"{kind}[{index}]", f"makes the same arms as entry {twin + 1} of {kind}"))
+
+
+def _as_json(settings: BaseModel) -> Any:
+    return settings.model_dump(mode="json")
+
+
+def _unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown {what} {name!r}{guess}; allowed: {', '.join(names)}"
+
+
+def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: str = "") -> list[Problem]:
+    return [
+        Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
+        for detail in error.errors(include_url=False)
+        # A list whose only entry is wrong counts as empty, too: the entry's own problem says it better.
+        if not (detail["type"] == "too_short" and detail["input"])
+    ]
+
+
+def _path(location: tuple[int | str, ...], *, prefix: str) -> str:
+    path = prefix
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any]) -> str:
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        *within, name = detail["loc"]
+        table = _TABLES.get(str(within[0])) if within else None
+        if table or not within:
+            return _unknown("setting", str(name), table.model_fields if table else allowed)
+    if kind in _IN_OUR_WORDS:
+        return _IN_OUR_WORDS[kind]
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
+
+
+_TABLES: dict[str, type[BaseModel]] = {"sampling": Sampling, "models": ModelEntry}
+"""The fields of a spec that are tables with settings of their own."""
+
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "model_type": "must be a name, or a table with a name and settings",
+}
+"""What pydantic says of its own types, as it reads to somebody who writes TOML."""

@@ -1,0 +1,191 @@
+"""One experiment: which scaffold wins where, and how far it is."""
+
+import json
+import re
+
+from rlm_runs.analysis.aggregates import Progress, forget
+from rlm_runs.models import Rollout
+from tests.factories.rollout_rows import Plan, make
+from tests.factories.traces import make_experiment, play_llm, play_rlm
+
+
+def html(reader, address):
+    response = reader.get(address)
+    assert response.status_code == 200, address
+    return response.content.decode()
+
+
+def test_it_says_all_that_an_arm_came_to(reader, played):
+    page = html(reader, played.get_absolute_url())
+    for words in (
+        "Which scaffold wins where?",
+        "1 too long",
+        "1 failed",
+        "simulated model",
+        "process sandbox: no walls",
+        "unpriced",
+        "over the scored rollouts only",
+        f"/experiments/{played.slug}/rollouts/?q=arm%3A",
+    ):
+        assert words in page, words
+
+
+def test_the_figure_comes_as_data(reader, played):
+    page = html(reader, played.get_absolute_url())
+    found = re.search(r'<script id="figure-json" type="application/json">(.*?)</script>', page, re.DOTALL)
+    figure = json.loads(found[1])
+    assert [trace["name"] for trace in figure["panels"][0]["data"]] == ["LLM", "RLM", "RLM+tips"]
+
+
+def test_the_switch_is_in_the_url_and_in_words(reader, played):
+    page = html(reader, f"{played.get_absolute_url()}?unscored=zero")
+    assert "failed and too long with a reward of zero" in page
+    assert "count as reward 0" in page
+    common = html(reader, f"{played.get_absolute_url()}?unscored=common")
+    assert "over the examples that all arms finished" in common
+    assert html(reader, f"{played.get_absolute_url()}?unscored=nonsense").count("are left out")
+
+
+def test_words_compare_with_the_llm(reader, queued):
+    for rollout in queued.rollouts().select_related("arm", "example"):
+        play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
+        play(rollout, reward=float(rollout.arm.scaffold != "llm"))
+    page = html(reader, queued.get_absolute_url())
+    assert "better on 3 of 3 examples, worse on 0, Δ +1.00" in page
+    assert "p = 0.25 (exact McNemar), p = 0.50 after Holm" in page
+    assert "not clearly different from" in page
+
+
+def test_before_the_first_reward_it_says_so(reader, queued):
+    page = html(reader, queued.get_absolute_url())
+    assert "no example has a reward in both yet" in page
+    assert "waiting for a worker" in page
+    assert "none scored" in page
+
+
+def test_what_a_third_arm_took_away_is_not_called_unrewarded(reader, db):
+    """On common examples two arms with rewards may have nothing left, and that is what the page says."""
+
+    def row(rng, arm, number):
+        return {"reward": None, "status": "failed"} if arm.scaffold == "rlm_tips" else {"reward": 1.0}
+
+    experiment = make([Plan(), Plan(scaffold="rlm"), Plan(scaffold="rlm_tips")], examples=3, row=row)
+    page = html(reader, f"{experiment.get_absolute_url()}?unscored=common")
+    assert page.count("There is no example that all arms finished.") == 1  # in short
+    assert page.count("(there is no example that all arms finished)") == 2  # of RLM, and of RLM+tips
+    assert not re.search("[Nn]o (rollout|example) has a reward", page)
+    open_page = html(reader, experiment.get_absolute_url())
+    assert "better on 0 of 3 examples" in open_page
+    assert "(no example has a reward in both)" in open_page
+    Rollout.objects.filter(arm__scaffold="rlm_tips", example_position=0).update(status="queued")
+    forget()
+    assert "that all arms finished yet" in html(reader, f"{experiment.get_absolute_url()}?unscored=common")
+
+
+def test_it_polls_while_unfinished_and_stops(reader, queued, played):
+    other = make_experiment(name="under way")
+    assert 'hx-trigger="every 1s"' in html(reader, other.get_absolute_url())
+    assert "hx-trigger" not in html(reader, played.get_absolute_url())
+
+
+def test_nothing_is_sent_while_nothing_changed(reader, queued):
+    page = html(reader, queued.get_absolute_url())
+    address = re.search(r'hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+    assert reader.get(address).status_code == 204
+    play_llm(queued.rollouts().filter(arm__scaffold="llm").first())
+    changed = reader.get(address)
+    assert changed.status_code == 200
+    fragment = changed.content.decode()
+    assert "1 / 9 rollouts" in fragment
+    assert 'id="arms" aria-labelledby="arms-title" hx-swap-oob="true"' in fragment
+    assert "<html" not in fragment
+
+
+def test_it_is_cancelled_by_a_post_only(reader, queued):
+    address = f"{queued.get_absolute_url()}cancel/"
+    assert reader.get(address).status_code == 405
+    assert reader.post(address).url == queued.get_absolute_url()
+    assert set(queued.rollouts().values_list("status", flat=True)) == {"cancelled"}
+    page = html(reader, queued.get_absolute_url())
+    assert "9 cancelled" in page
+    assert "/cancel/" not in page
+
+
+def test_queries_do_not_grow(reader, played, django_assert_num_queries):
+    larger = make_experiment(
+        name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
+    )
+    for experiment in (played, larger):
+        with django_assert_num_queries(9):
+            reader.get(experiment.get_absolute_url())
+    with django_assert_num_queries(4):  # session, user, experiment, and whether anything changed
+        reader.get(played.get_absolute_url())
+
+
+def test_what_users_wrote_is_escaped(reader, db):
+    experiment = make_experiment(
+        name="<script>alert(1)</script>",
+        description="</script><img src=x>",
+        environments=[("oolong", {"path": "</script><script>alert(2)</script>"}), ("oolong", {"path": "b"})],
+    )
+    play_llm(experiment.rollouts().filter(arm__scaffold="llm").first())
+    page = html(reader, experiment.get_absolute_url())
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+def test_a_running_rollout_is_not_called_unpriced(reader, queued):
+    rollout = queued.rollouts().first()
+    Rollout.objects.filter(pk=rollout.pk).update(status="running")
+    assert "unpriced" not in html(reader, queued.get_absolute_url())
+
+
+def test_arms_sort_by_any_column_and_those_without_a_value_come_last(reader, played):
+    def order(query):
+        page = html(reader, f"{played.get_absolute_url()}?{query}")
+        return re.findall(r'q=arm%3A\d+"><span class="scaffold scaffold-(\w+)"', page)
+
+    assert order("") == ["llm", "rlm", "rlm_tips"]
+    assert order("sort=calls")[0] == "llm"
+    assert order("sort=-calls")[-1] == "llm"
+    assert order("sort=nonsense") == ["llm", "rlm", "rlm_tips"]
+
+
+def test_the_insight_of_oolong_real_stands_on_the_page(reader, db):
+    """Where the API refuses what the RLM solves, leaving out and counting as zero disagree: both are said."""
+
+    def row(rng, arm, number):
+        if arm.scaffold == "llm" and number >= 23:
+            return {"status": "failed", "stop_reason": "prompt_too_long"}
+        solved = number in ({0} if arm.scaffold == "llm" else {1, 30, 31, 32, 33, 34, 35})
+        return {"reward": float(solved)}
+
+    experiment = make([Plan(scaffold="llm"), Plan(scaffold="rlm")], examples=50, row=row)
+    page = html(reader, experiment.get_absolute_url())
+    assert "better on 1 of 23 examples, worse on 1, Δ 0.00" in page
+    assert "With 27 of LLM too long counted as zero, on 50 examples: better on 7, worse on 1, Δ +0.12" in page
+    assert "27 too long are left out. Counted as zero, the mean reward of LLM would be 0.02 (n 50)" in page
+    zero = html(reader, f"{experiment.get_absolute_url()}?unscored=zero")
+    assert "p = 0.070 (exact McNemar)" in zero
+    assert "On the 23 examples that both finished (27 of LLM too long): better on 1, worse on 1, Δ 0.00" in zero
+
+
+def test_repetitions_have_their_pass_rates(reader, db):
+    def row(rng, arm, number):
+        return {"reward": float(rng.random() < 0.5)}
+
+    experiment = make([Plan(), Plan(scaffold="rlm")], examples=6, repetitions=4, row=row)
+    page = html(reader, experiment.get_absolute_url())
+    for words in ("pass@1", "pass@2", "pass@4", "pass^2", "pass^4"):
+        assert words in page, words
+    once = make([Plan(), Plan(scaffold="rlm")], examples=6, row=row)
+    assert "pass@1" not in html(reader, once.get_absolute_url())
+
+
+def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):
+    """Rounded, a page of a hundred thousand would stand still for minutes."""
+    progress = Progress(total=100_000, completed=50_035, running=12, failed=1_200)
+    monkeypatch.setattr("dashboard.experiments.views.progress_of", lambda snapshot: progress)
+    told = html(reader, queued.get_absolute_url())
+    assert "51,235 / 100,000 rollouts" in " ".join(told.split())
+    assert "48,753 queued" in told

@@ -1,0 +1,80 @@
+"""The list of experiments."""
+
+from django.utils import timezone
+
+from rlm_runs.models import Experiment
+from tests.factories.traces import make_experiment
+
+
+def html(reader, address="/"):
+    response = reader.get(address)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_an_empty_store_says_what_to_do(reader):
+    page = html(reader)
+    assert "make demo" in page
+    assert "python manage.py launch specs/demo.toml" in page
+    assert "/launch/" in page
+
+
+def test_a_row_has_the_experiments_numbers(reader, played):
+    page = html(reader)
+    for words in (
+        played.name,
+        "9<span",
+        "1 failed",
+        "1 too long",
+        "unpriced",
+        "simulated model",
+        "no walls",
+        'class="pm"',
+    ):
+        assert words in page, words
+
+
+def test_it_filters_by_name_and_state(reader, played):
+    running = make_experiment(name="under way")
+    cancelled = make_experiment(name="called off")
+    Experiment.objects.filter(pk=cancelled.pk).update(cancelled_at=timezone.now())
+    for query, expected in [
+        ("q=WAY", {running}),
+        ("status=running", {running}),
+        ("status=finished", {played}),
+        ("status=cancelled", {cancelled}),
+        ("q=nothing-like-it", set()),
+    ]:
+        page = html(reader, f"/?{query}")
+        shown = {found for found in (played, running, cancelled) if f"/experiments/{found.slug}/" in page}
+        assert shown == expected, query
+    assert "No experiment is like that" in html(reader, "/?q=nothing-like-it")
+
+
+def test_bad_filters_are_said(reader, played):
+    assert "Select a valid choice" in html(reader, "/?status=sideways")
+    assert "does not exist" in html(reader, "/?after=nonsense")
+
+
+def test_pages_follow_each_other(reader):
+    for number in range(30):
+        make_experiment(name=f"number {number}", examples=1, scaffolds=("llm",))
+    first = reader.get("/").context["page"]
+    second = reader.get(f"/?after={first.after}").context["page"]
+    assert [len(first.rows), len(second.rows)] == [25, 5]
+    assert not second.after
+    back = reader.get(f"/?before={second.before}").context["page"]
+    assert back.rows == first.rows
+    assert not back.before
+
+
+def test_queries_do_not_grow_with_experiments(reader, played, django_assert_max_num_queries):
+    for number in range(20):
+        make_experiment(name=f"number {number}", examples=1)
+    with django_assert_max_num_queries(9):
+        reader.get("/")
+
+
+def test_a_name_is_never_markup(reader, db):
+    make_experiment(name="<script>alert(1)</script>")
+    assert "<script>alert" not in html(reader)
