@@ -122,6 +122,10 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
+_PAGE_TAGS = {
+    file.parent.name: f"dashboard.{file.parent.name}.tags" for file in BASE_DIR.glob("dashboard/*/tags.py")
+}
+"""Template tags of a page, loaded by the page's name."""
 ROOT_URLCONF = "rlm_runs.urls"
 WSGI_APPLICATION = "rlm_runs.wsgi.application"
 TEMPLATES = [
@@ -135,6 +139,11 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.permissions.surroundings",
             ],
+            # Tags that belong to one page stand in its folder.
+            "libraries": {
+                file.parent.name: f"dashboard.{file.parent.name}.tags"
+                for file in BASE_DIR.glob("dashboard/*/tags.py")
+            },
             "loaders": [
                 (
                     "django.template.loaders.cached.Loader",

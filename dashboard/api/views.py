@@ -17,7 +17,6 @@ from rlm_runs.analysis.transcripts import Excerpt
 from rlm_runs.models import Execution, Experiment, Rollout, Trajectory, Turn
 from rlm_runs.models.texts import unescape
 
-from ..charts.page import progress_of
 from ..query_params import rollout_or_404
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
@@ -35,7 +34,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """An experiment, how far it is, and its arms with their numbers."""
     found = get_object_or_404(Experiment.objects.defer("spec"), slug=slug)
     snapshot = aggregates.snapshot(found)
-    progress = progress_of(snapshot)
+    progress = aggregates.snapshot_progress(snapshot)
     answer = {
         "slug": found.slug,
         "name": unescape(found.name),

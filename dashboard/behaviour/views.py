@@ -15,9 +15,9 @@ from rlm_runs.analysis.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviou
 from rlm_runs.analysis.aggregates.snapshot import snapshot
 from rlm_runs.models import Experiment
 
-from ..experiments.forms import ExperimentView
 from ..formatting import no_formula
 from ..query_params import whole_number
+from ..unscored import UnscoredForm
 from .plots import legend, time_figure, use_figure
 from .tables import FIELDS, records, tables
 
@@ -86,5 +86,5 @@ def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
 
 def _found(request: HttpRequest, slug: str) -> tuple[Experiment, Behaviour]:
     experiment = get_object_or_404(Experiment, slug=slug)
-    unscored = ExperimentView(request.GET).chosen()
+    unscored = UnscoredForm(request.GET).chosen()
     return experiment, behaviour(snapshot(experiment), unscored=unscored)

@@ -13,9 +13,9 @@ from django.db.models import Q, QuerySet
 from rlm_runs.models import Arm, Experiment
 from rlm_runs.models.experiments import Scaffold
 
-from ..experiments.forms import ANY
-
 _MOST = 60
+
+ANY = ("", "any")
 
 
 class PickerForm(forms.Form):

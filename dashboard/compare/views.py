@@ -101,8 +101,8 @@ def prompts(request: HttpRequest) -> HttpResponse:
         "roles": _roles(first, second) if first and second else (),
         "back": reverse("compare") + found.asked.query(),
     }
-    template = "_compare_prompts" if request.htmx else "compare_prompts"  # type: ignore[attr-defined]
-    return render(request, f"dashboard/{template}.html", context)
+    template = "_prompts" if request.htmx else "prompts"  # type: ignore[attr-defined]
+    return render(request, f"dashboard/compare/{template}.html", context)
 
 
 def _compared(request: HttpRequest) -> Compared:
@@ -213,13 +213,13 @@ def _heads(found: Compared) -> list[_Head]:
 
 def _figures(found: Compared, *, rollouts: str) -> dict[str, plots.Plot]:
     """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
-    plots = {
+    drawn = {
         "rewards": plots.rewards(found.numbers, found.arms),
         "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
     }
     if any(pair is not None for pair in found.numbers.reward.against):
-        plots["differences"] = plots.differences(found.numbers, found.arms)
-    return {name: plot | {"rollouts": rollouts} for name, plot in plots.items()}
+        drawn["differences"] = plots.differences(found.numbers, found.arms)
+    return {name: plot | {"rollouts": rollouts} for name, plot in drawn.items()}
 
 
 def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, list[SettingRow]]]:

@@ -8,8 +8,10 @@ from typing import ClassVar
 from django import forms
 from django.db.models import Q, QuerySet
 
-from rlm_runs.analysis.aggregates import ArmSummary, Unscored
+from rlm_runs.analysis.aggregates import ArmSummary
 from rlm_runs.models import Experiment, Rollout
+
+from ..unscored import UnscoredForm
 
 ANY = ("", "any")
 
@@ -43,7 +45,7 @@ def _sort_choices(*columns: str) -> list[tuple[str, str]]:
     return [(way + column, column) for column in columns for way in ("", "-")]
 
 
-class ExperimentView(forms.Form):
+class ExperimentView(UnscoredForm):
     """What the experiment page may be asked for."""
 
     SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
@@ -59,13 +61,7 @@ class ExperimentView(forms.Form):
         "total": lambda arm: float(arm.money.total),
     }
 
-    unscored = forms.ChoiceField(required=False, choices=[(choice.value, choice.value) for choice in Unscored])
     sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
-
-    def chosen(self) -> Unscored:
-        """The switch of the page; what is not understood is the default."""
-        self.full_clean()
-        return Unscored(self.cleaned_data.get("unscored") or Unscored.EXCLUDE.value)
 
     def sorted_by(self) -> str:
         """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.analysis.statistics import Paired
-from rlm_runs.analysis.transcripts import Excerpt, code_of
 
 from ..formatting import plural, probability
 
@@ -127,34 +125,6 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         otherwise=_otherwise(comparison, summary.unscored),
         price=_price(comparison),
     )
-
-
-def agreement(given: Excerpt, gold: Excerpt) -> str:
-    """How the answer given stands to the gold answer, to the character; "" where a part of either is not here."""
-    if given.text == gold.text and not given.is_cut and not gold.is_cut:
-        return "the same as the gold answer"
-    pairs = enumerate(zip(given.text, gold.text, strict=False), start=1)
-    place = next((at for at, (one, other) in pairs if one != other), min(len(given.text), len(gold.text)) + 1)
-    if place > min(len(given.text), len(gold.text)) and (given.is_cut or gold.is_cut):
-        return ""
-    return f"first differs from the gold answer at character {place:,}"
-
-
-def prompt_in_words(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The messages of a prompt one after the other, each under its number and role."""
-    return "\n\n".join(
-        f"━━━ {number} · {message['role']} ━━━\n" + "\n".join(_message_parts(message))
-        for number, message in enumerate(messages, start=1)
-    )
-
-
-def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:
-    if message["content"]:
-        yield message["content"]
-    for call in message.get("tool_calls", ()):
-        arguments = call["function"]["arguments"]
-        code, _ = code_of(Excerpt(text=arguments, chars=len(arguments)))
-        yield f"▸ {call['function']['name']} ({call['id']})\n{code.text}"
 
 
 def _relation(comparison: Comparison) -> str:

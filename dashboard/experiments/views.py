@@ -18,7 +18,7 @@ from rlm_runs.execution import leases
 from rlm_runs.models import Experiment
 
 from .. import charts
-from ..charts.page import gallery, progress_of, shown, without_version
+from ..charts.page import figure_context, gallery, without_version
 from ..pagination import BadCursor, Page, in_order, keyset_page
 from ..query_params import whole_number
 from ..tables import exports
@@ -139,7 +139,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "version": snapshot.version,
-        "progress": progress_of(snapshot),
+        "progress": aggregates.snapshot_progress(snapshot),
         "summary": summary,
         "arms": asked.in_order(summary.arms),
         "sort": asked.sorted_by(),
@@ -160,7 +160,7 @@ def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
     assert opens is not None, "every experiment has arms to plot by"
     chart = charts.chart(snapshot, replace(opens, unscored=unscored))
     return {
-        **shown(snapshot, chart),
+        **figure_context(snapshot, chart),
         "gallery": gallery(snapshot, unscored),
         "address": snapshot.experiment.get_absolute_url(),
     }

@@ -12,13 +12,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import aggregates
-from rlm_runs.analysis.aggregates import Progress, Snapshot, Unscored
+from rlm_runs.analysis.aggregates import Snapshot
 from rlm_runs.analysis.aggregates.dimensions import Level, dimensions, grouped
-from rlm_runs.analysis.aggregates.frame import Outcome
 from rlm_runs.models import Experiment
 
 from .. import charts
-from ..charts import Asked, Chart, FigureForm, Spec
+from ..charts import Asked, FigureForm, Spec
+from ..charts.page import figure_context, gallery, without_version
 from ..comparison_query import titled
 from ..formatting import alike
 from ..permissions import sees_experiment
@@ -28,8 +28,6 @@ _ROWS = 100
 """Rows of the table under a figure; its CSV has all."""
 _JSON_ROWS = 400
 _NARROWING = 60
-_COMPARED = 12
-"""Arms that the link to the comparison takes along: as many as one can look at side by side."""
 
 
 @dataclass(frozen=True)
@@ -101,70 +99,6 @@ def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     )
 
 
-def without_version(request: HttpRequest) -> None:
-    """Takes the version of a live request out of the query string that the page's links are made of."""
-    query = request.GET.copy()
-    query.pop("version", None)
-    request.GET = query  # type: ignore[assignment]  # a mutable one reads the same
-
-
-def progress_of(snapshot: Snapshot) -> Progress:
-    """How far the experiment is; of a finished one it is known already."""
-
-    def now() -> Progress:
-        return aggregates.progress_from(snapshot.tallies(), snapshot.experiment)
-
-    is_running = (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any()
-    return now() if is_running else snapshot.remembered("progress", now)
-
-
-def shown(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
-    """What the templates need to draw a figure."""
-    legend, plotted = charts.legend(chart), charts.plotted(chart)
-    words = [charts.caption(chart)]
-    if plotted.left_away:
-        words.append(f"{plotted.left_away:,} more points have no room here: narrow the figure, or take the CSV.")
-    caption = " ".join(words)
-    return {
-        "chart": chart,
-        "caption": caption,
-        "legend": legend,
-        "shapes": charts.shapes(chart),
-        "shades": charts.shades(chart),
-        "figure": {
-            "title": chart.title,
-            "caption": caption,
-            "rollouts": reverse("experiment-rollouts", args=[snapshot.experiment.slug]),
-            "legend": [
-                {"name": each.name, "colour": each.colour, "pattern": each.pattern, "mark": each.mark}
-                for each in legend
-            ],
-            "shades": [{"name": name, "opacity": opacity, "mark": "■"} for name, opacity in charts.shades(chart)],
-            "shapes": [{"name": each.name, "mark": each.mark} for each in charts.shapes(chart)],
-            "panels": plotted.panels,
-        },
-    }
-
-
-def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[str, Any]:
-    """Links to all figures that the experiment has, with the switch as it is."""
-    plain, by_setting = charts.entries(dimensions(snapshot))
-    kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
-
-    def link(entry: charts.Entry) -> dict[str, Any]:
-        address = reverse("figure", args=[snapshot.experiment.slug, entry.spec.name])
-        query = urlencode({**({"by": entry.by} if entry.by else {}), **kept})
-        is_here = entry.spec.name == name and not entry.by
-        return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
-
-    arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
-    return {
-        "plain": [link(entry) for entry in plain],
-        "by_setting": [link(entry) for entry in by_setting],
-        "compared": urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else "",
-    }
-
-
 def _found(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, FigureForm]:
     experiment = get_object_or_404(Experiment, slug=slug)
     spec = charts.FIGURES.get(name)
@@ -183,7 +117,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
     rows = list(charts.rows(chart))
     experiment = snapshot.experiment
     query = urlencode(_as_query(asked), doseq=True)
-    drawn = shown(snapshot, chart)
+    drawn = figure_context(snapshot, chart)
     if not sees_experiment(request):
         drawn["figure"]["rollouts"] = ""
     return {
@@ -207,7 +141,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "has_plain": any(row["plain"] is not None for row in rows),
         "has_x": any(row["x"] is not None for row in rows),
         "version": snapshot.version,
-        "progress": progress_of(snapshot),
+        "progress": aggregates.snapshot_progress(snapshot),
         "unscored": asked.unscored,
         "address": reverse("figure", args=[experiment.slug, spec.name]),
         "permanent": f"{reverse('figure', args=[experiment.slug, spec.name])}?{query}",

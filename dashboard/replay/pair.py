@@ -25,12 +25,12 @@ from rlm_runs.models import Rollout
 from rlm_runs.models.texts import unescape
 
 from ..comparison_query import Asked, NamedArm, find, named
-from ..experiments.verdicts import agreement
 from ..formatting import count, dollars, duration, exact, visible, weight
 from ..query_params import rollout_or_404, whole_number
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
 from ..text_diff import Kind, Piece, diff
+from .wording import agreement
 
 _TURNS = 20
 _WEIGHT = 50_000

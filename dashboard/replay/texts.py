@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 from rlm_runs.analysis import transcripts
 from rlm_runs.models import Execution, Rollout, Text, Trajectory, Turn
 
-from ..experiments.verdicts import prompt_in_words
 from ..formatting import weight
 from ..query_params import rollout_or_404, whole_number
+from .wording import prompt_in_words
 
 _PIECE = 150_000
 """Bytes of one text in one response."""

@@ -14,11 +14,11 @@ from rlm_runs.analysis import transcripts
 from rlm_runs.analysis.transcripts import Conversation, Excerpt, Window
 from rlm_runs.models import Execution, Rollout, Trajectory
 
-from ..experiments.verdicts import agreement
 from ..formatting import weight
 from ..permissions import sees_experiment
 from ..query_params import rollout_or_404, whole_number
 from .neighbours import neighbours
+from .wording import agreement
 
 _ROWS = 100
 """Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""

@@ -31,7 +31,7 @@ from ..embedded import EmbeddedPostgres
 if TYPE_CHECKING:
     from ..models import Experiment
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(os.environ.get("RLM_VAR_DIR", BASE_DIR / "var"))
 LOG_DIR = VAR_DIR / "log"
 LOGIN = "demo"
@@ -344,7 +344,3 @@ def _free_port(first: int) -> int:
 def _shown(path: Path) -> str:
     """A path as it is best read: relative to the checkout where it is in it."""
     return str(path.relative_to(BASE_DIR)) if path.is_relative_to(BASE_DIR) else str(path)
-
-
-if __name__ == "__main__":
-    main()

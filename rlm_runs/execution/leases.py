@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import DurationField, ExpressionWrapper, F, QuerySet, Value
@@ -21,7 +22,6 @@ from django.db.models.functions import Least, Now, Power
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from ..celery import app
 from ..engine.cancellation import Control
 from ..models import Experiment, Rollout
 from .rollups import roll_up
@@ -165,7 +165,7 @@ def enqueue(rollout_ids: Sequence[int]) -> None:
     queued.update(requeue_at=Now() + wait, enqueued=F("enqueued") + 1)
     try:
         for rollout_id in queued.order_by("id").values_list("pk", flat=True).iterator():
-            app.send_task(RUN_ROLLOUT, [rollout_id])
+            current_app.send_task(RUN_ROLLOUT, [rollout_id])
     except OperationalError:
         logger.warning("the broker does not answer; the sweep will send again what could not be sent")
 

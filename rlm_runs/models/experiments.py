@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.urls import reverse
 
 from .texts import Sha256Field, Text
-
-if TYPE_CHECKING:
-    from .traces import Trajectory
 
 
 class Scaffold(models.TextChoices):
@@ -308,6 +305,10 @@ class Rollout(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("rollout", args=[self.pk])
 
+    def attempt_trajectories(self) -> models.QuerySet[Any]:
+        """The trajectories of the last attempt."""
+        return self.trajectories.filter(attempt=self.attempt)
+
     @property
     def too_long(self) -> bool:
         """Whether the API refused the prompt as longer than the model's window."""
@@ -322,10 +323,6 @@ class Rollout(models.Model):
     def sub_tokens(self) -> int | None:
         """Prompt and completion tokens of all sub-LLMs; None where they are not known."""
         return _sum(self.sub_prompt_tokens, self.sub_completion_tokens)
-
-    def attempt_trajectories(self) -> QuerySet[Trajectory]:
-        """The trajectories of the last attempt."""
-        return self.trajectories.filter(attempt=self.attempt)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

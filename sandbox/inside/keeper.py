@@ -24,7 +24,22 @@ from .wire import Frame, Splitter, WireError, enclose, encode, parse, pieces
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
-    from .supervisor import Supervisor
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from .config import Config
+
+    class Supervisor(Protocol):
+        """What a keeper asks of the supervisor that has it."""
+
+        config: Config
+
+        def tell(self, *frames: Frame) -> None: ...
+        def watch(self, fd: int, callback: Callable[[], None], *, events: int = ...) -> None: ...
+        def unwatch(self, fd: int) -> None: ...
+        def hold_host(self, hold: bool) -> None: ...
+        def other_repls(self, keeper: Keeper) -> set[int]: ...
+
 
 _CHUNK = 65536
 _FLUSH_SECONDS = 0.02

@@ -5,11 +5,8 @@ from __future__ import annotations
 import itertools
 
 from .claims import MAX_BATCH_CHARS, MAX_BATCH_PROMPTS
+from .line import Interrupts, Line
 from .wire import PIECE_CHARS, Frame, pieces
-
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
-if TYPE_CHECKING:
-    from .repl import Interrupts, Line
 
 
 class LlmBatch:

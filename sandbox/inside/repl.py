@@ -11,134 +11,36 @@ import _thread
 import builtins
 import io
 import os
-import select
 import signal
 import socket
 import sys
 import types
-from collections import deque
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 
 # By their names, as a cell may replace them where they come from.
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from io import FileIO
 from os import O_RDONLY, _exit, close, dup2, getpid
 from os import open as os_open
-from signal import SIG_UNBLOCK, SIGINT, pthread_sigmask
-from signal import signal as set_handler
-from socket import recv_fds
 from sys import setprofile as _setprofile
 from sys import setrecursionlimit as _setrecursionlimit
 from sys import settrace as _settrace
-from threading import Lock, RLock, get_ident, get_native_id
+from threading import RLock, get_native_id
 from threading import enumerate as all_threads
 
 from . import cell, kernel, variables
+from .line import MAIN, Interrupts, Line
 from .llm import LlmBatch
-from .wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse, pieces
+from .wire import Frame, encode, pieces
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_MAIN = -1
-"""The mailbox of the REPL itself; those of batches have their numbers."""
 
 _RECURSION_LIMIT = sys.getrecursionlimit()
 _builtins = vars(builtins)
 _BUILTINS = dict(_builtins)
-
-
-class Interrupts:
-    """SIGINT raises KeyboardInterrupt where that is allowed, and waits until it is where it is not."""
-
-    def __init__(self) -> None:
-        self._allowed = False
-        self._pending = False
-        self._thread = get_ident()
-
-    def handle(self, *_: object) -> None:
-        if self._allowed:
-            raise KeyboardInterrupt
-        self._pending = True
-
-    def arm(self) -> None:
-        """Before each cell: a late signal for the last one is forgotten, a cell's own handler replaced."""
-        self._pending = False
-        set_handler(SIGINT, self.handle)
-        pthread_sigmask(SIG_UNBLOCK, {SIGINT})
-
-    @contextmanager
-    def allowed(self) -> Iterator[None]:
-        with self._set(True):
-            yield
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._set(False):
-            yield
-
-    @contextmanager
-    def _set(self, allowed: bool) -> Iterator[None]:
-        if get_ident() != self._thread:  # signals come to the main thread only
-            yield
-            return
-        before = self._allowed
-        try:
-            self._switch(allowed)
-            yield
-        finally:
-            self._switch(before)
-
-    def _switch(self, allowed: bool) -> None:
-        self._allowed = allowed
-        if allowed and self._pending:
-            self._pending = self._allowed = False
-            raise KeyboardInterrupt
-
-
-class Line:
-    """The REPL's side of the socket to the supervisor; for several threads."""
-
-    def __init__(self, control: socket.socket, *, interrupts: Interrupts) -> None:
-        self._control = control
-        self._interrupts = interrupts
-        self._splitter = Splitter()
-        self._poll = select.poll()
-        self._poll.register(control, select.POLLIN)
-        self._sending = Lock()
-        self._mailboxes = Mailboxes(
-            receive=self._receive,
-            address=lambda frame: frame.get("batch", _MAIN),
-            blocking=self._interruptible,
-        )
-        self.fds: deque[int] = deque()
-        self.in_cell = False
-        self.wait = self._mailboxes.wait
-        self.forget = self._mailboxes.forget
-
-    def send(self, *frames: Frame) -> None:
-        with self._sending:
-            self._control.sendall(b"".join(map(encode, frames)))
-
-    def close(self) -> None:
-        self._control.close()
-
-    def _receive(self, timeout: float | None) -> list[Frame]:
-        with self._interruptible():
-            self._poll.poll()  # nothing is lost when a signal's handler raises here
-        try:
-            data, fds, _, _ = recv_fds(self._control, 2**20, 4)
-        except OSError as error:
-            raise LineEnded from error
-        self.fds.extend(fds)
-        if not data:
-            raise LineEnded
-        return [parse(body) for body in self._splitter.feed(data)]
-
-    def _interruptible(self) -> AbstractContextManager[None]:
-        return self._interrupts.allowed() if self.in_cell else nullcontext()
 
 
 class Stream(io.TextIOWrapper):
@@ -185,7 +87,7 @@ class Repl:
             kernel.limit_memory(self._memory_mb, reserve=False)
         self.line.send({"t": "up"})
         while True:
-            frame = self.line.wait(_MAIN)
+            frame = self.line.wait(MAIN)
             kind = frame["t"]
             if kind == "reset":
                 self._texts.clear()

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from . import kernel
+from .config import Config
 from .keeper import Keeper
 from .wire import Frame, Splitter, encode, parse
 
@@ -24,16 +25,6 @@ _CHUNK = 65536
 _UNSENT_LIMIT = 4 * 2**20
 """Bytes that wait for the host before the REPLs have to wait."""
 _MAX_REPLS = 16
-
-
-class Config:
-    """How the host wants the box; the JSON object in the supervisor's last argument."""
-
-    def __init__(self, *, lifetime_seconds: float, output_chars: int, process_memory_mb: int = 0) -> None:
-        self.lifetime_seconds = lifetime_seconds
-        self.output_chars = output_chars
-        self.process_memory_mb = process_memory_mb
-        """Of each process, where no container limits them all; 0: no limit."""
 
 
 class Supervisor:

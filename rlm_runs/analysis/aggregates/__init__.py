@@ -1,10 +1,12 @@
-"""What pages sum up, in a bounded number of queries. Nothing here reads a text.
+"""Numbers that pages show, each in a bounded number of queries. Nothing here reads a text.
 
-`progress`: how far experiments are; `tally`: what that is counted from; `snapshot`: one of them as it is now,
-kept until it changes; `arms`: its arms in numbers; `frame`: rollouts as columns, which figures and comparisons are
-computed from; `measures`: what of a rollout can be plotted; `dimensions` and `metadata`: what it can be plotted
-by; `points`: the numbers of a figure; `counting`: which rollouts count; `differences`: the settings in which arms
-differ.
+- `snapshot`: one experiment as it is now, kept in the process until it changes;
+- `frame`: rollouts as columns, the input of figures and comparisons;
+- `tallies`: counts and sums by arm and state; `progress`: how far experiments are;
+- `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
+- `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
+  plotted by; `points`: the numbers of a figure;
+- `unscored`: whether rollouts without a reward count.
 """
 
 from .arm_differences import differing_settings
@@ -18,7 +20,7 @@ from .arms import (
     pass_rates,
     summary,
 )
-from .progress import Progress, progress, progress_by_experiment, progress_from
+from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
 from .snapshot import Snapshot, forget, snapshot
 from .unscored import TOO_LONG, Unscored
 
@@ -40,5 +42,6 @@ __all__ = [
     "progress_by_experiment",
     "progress_from",
     "snapshot",
+    "snapshot_progress",
     "summary",
 ]

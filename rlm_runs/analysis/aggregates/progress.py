@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from rlm_runs.models import Experiment, Rollout
 
+from .frame import Outcome
+from .snapshot import Snapshot
 from .tallies import Tally, tally
 from .unscored import TOO_LONG
 
@@ -144,3 +146,13 @@ def _progress(tallies: Sequence[Tally], *, recent: int, now: datetime) -> Progre
         last_ended_at=max((each.ended_at for each in tallies if each.ended_at), default=None),
         process_sandbox=sum(each.total for each in tallies if each.sandbox_backend == "process"),
     )
+
+
+def snapshot_progress(snapshot: Snapshot) -> Progress:
+    """Progress of the experiment of a snapshot; kept with the snapshot once every rollout has ended."""
+
+    def now() -> Progress:
+        return progress_from(snapshot.tallies(), snapshot.experiment)
+
+    is_running = (snapshot.frame()["outcome"] == Outcome.UNFINISHED).any()
+    return now() if is_running else snapshot.remembered("progress", now)

@@ -9,7 +9,7 @@ from rlm_runs.analysis.filters import KEYS, KINDS, complete, condition, hints, p
 from rlm_runs.models import Arm, Example
 from tests.factories.traces import make_experiment, play_all
 
-DOCS = Path(__file__).resolve().parents[2] / "docs/filters.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs/filters.md"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from rlm_runs.analysis.statistics import (
 
 from .oolong import ACCEPTED, ARMS, TABLE
 
-PUBLISHED = Path(__file__).parents[3] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
+PUBLISHED = Path(__file__).parents[4] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
 
 
 def test_means_are_the_published_ones():

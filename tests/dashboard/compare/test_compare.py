@@ -17,7 +17,7 @@ from rlm_runs.models.texts import storable
 from tests.factories.traces import HOSTILE, make_experiment, play_llm, play_rlm
 
 LIMIT = 256_000
-PUBLISHED = Path(__file__).parents[3] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
+PUBLISHED = Path(__file__).parents[4] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
 
 
 def html(reader, address, *, status=200):

@@ -12,7 +12,7 @@ from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.experiments.importer import import_paths
 from tests.factories.rollout_rows import snapshot
 
-ROWS = Path(__file__).resolve().parents[3] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
+ROWS = Path(__file__).resolve().parents[4] / "shared/data/oolong_real_gpt5mini_raw_results.csv"
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(not ROWS.exists(), reason="the article's rows are not beside this checkout"),

@@ -22,7 +22,7 @@ from rlm_runs.demo.command.simulated_model.tokens import prompt_tokens
 
 from rlm_runs.engine.environments.boxed import unboxed
 
-PROMPTS = Path(__file__).parents[2] / "rlm_runs/engine/scaffolds/prompts"
+PROMPTS = Path(__file__).parents[3] / "rlm_runs/engine/scaffolds/prompts"
 JUDGE = (PROMPTS.parents[1] / "judge_system.txt").read_text().strip()
 REPL = "call_python_repl"
 OUTPUT_LIMIT = 8192

@@ -9,7 +9,7 @@ from rlm_runs.engine.environments.registry import REGISTRY
 
 from .harness import directly, play, reward
 
-SPEC = Path(__file__).parents[2] / "specs/demo.toml"
+SPEC = Path(__file__).parents[3] / "specs/demo.toml"
 EXAMPLES_PER_SEED = 10
 SEEDS = range(100, 120)
 # Bounds of the mean reward over all seeds: wide, since what matters is the order.
