@@ -6,8 +6,9 @@ import sys
 import time
 
 import pytest
-from rlm_runs.demo.command.simulated_model.__main__ import main
-from rlm_runs.demo.command.simulated_model.options import DemoOptions
+
+from rlm_runs.demo.simulated_model.__main__ import main
+from rlm_runs.demo.simulated_model.options import DemoOptions
 
 from .simulated_model.harness import request
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 from playwright.sync_api import sync_playwright
-from rlm_runs.demo.command.simulated_model.options import DemoOptions
-from rlm_runs.demo.command.simulated_model.server import DemoServer
 
+from rlm_runs.demo.simulated_model.options import DemoOptions
+from rlm_runs.demo.simulated_model.server import DemoServer
 from tests.conftest import chromium_path
 from tests.end_to_end.system import System
 

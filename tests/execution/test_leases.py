@@ -19,7 +19,7 @@ Status = Rollout.Status
 def sent(monkeypatch):
     """The ids for which a message was sent."""
     ids = []
-    monkeypatch.setattr(leases.app, "send_task", lambda _, args: ids.extend(args))
+    monkeypatch.setattr(leases.current_app, "send_task", lambda _, args: ids.extend(args))
     return ids
 
 
@@ -71,7 +71,7 @@ def test_a_broker_that_is_down_loses_nothing(make_rollout, monkeypatch):
     def fail(*_):
         raise OperationalError("no broker")
 
-    monkeypatch.setattr(leases.app, "send_task", fail)
+    monkeypatch.setattr(leases.current_app, "send_task", fail)
     leases.enqueue([rollout.pk])
     rollout.refresh_from_db()
     assert rollout.status == Status.QUEUED

@@ -25,7 +25,7 @@ SPEC = {
 
 @pytest.fixture(autouse=True)
 def no_messages(db, monkeypatch):
-    monkeypatch.setattr(leases.app, "send_task", lambda *_: None)
+    monkeypatch.setattr(leases.current_app, "send_task", lambda *_: None)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
 
 

@@ -31,7 +31,7 @@ SPEC = {
 @pytest.fixture(autouse=True)
 def sent(db, monkeypatch, django_capture_on_commit_callbacks):
     ids = []
-    monkeypatch.setattr(leases.app, "send_task", lambda _, args: ids.extend(args))
+    monkeypatch.setattr(leases.current_app, "send_task", lambda _, args: ids.extend(args))
     with django_capture_on_commit_callbacks(execute=True):
         yield ids
 

@@ -10,6 +10,7 @@ from dashboard import charts
 from dashboard.charts.captions import caption
 from dashboard.charts.numbers import Chart, Curve, Effect, Panel, Point, Series
 from dashboard.experiments import verdicts
+from dashboard.replay import wording
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.analysis.aggregates.arms import Money
 from rlm_runs.analysis.aggregates.dimensions import Value
@@ -346,4 +347,4 @@ def test_arms_of_which_there_is_nothing_to_say_stand_apart():
     ],
 )
 def test_agreement_is_said_to_the_character(given, gold, said):
-    assert verdicts.agreement(Excerpt(*given), Excerpt(*gold)) == said
+    assert wording.agreement(Excerpt(*given), Excerpt(*gold)) == said

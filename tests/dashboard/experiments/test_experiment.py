@@ -185,7 +185,7 @@ def test_repetitions_have_their_pass_rates(reader, db):
 def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):
     """Rounded, a page of a hundred thousand would stand still for minutes."""
     progress = Progress(total=100_000, completed=50_035, running=12, failed=1_200)
-    monkeypatch.setattr("dashboard.experiments.views.progress_of", lambda snapshot: progress)
+    monkeypatch.setattr("dashboard.experiments.views.aggregates.snapshot_progress", lambda snapshot: progress)
     told = html(reader, queued.get_absolute_url())
     assert "51,235 / 100,000 rollouts" in " ".join(told.split())
     assert "48,753 queued" in told

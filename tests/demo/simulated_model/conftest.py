@@ -2,8 +2,9 @@
 
 import openai
 import pytest
-from rlm_runs.demo.command.simulated_model.options import DemoOptions
-from rlm_runs.demo.command.simulated_model.server import DemoServer
+
+from rlm_runs.demo.simulated_model.options import DemoOptions
+from rlm_runs.demo.simulated_model.server import DemoServer
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from string import Template
 from urllib.parse import urlsplit
 
 import openai
-from rlm_runs.demo.command.simulated_model.conversation import read_conversation
-from rlm_runs.demo.command.simulated_model.policies import reply_to
-from rlm_runs.demo.command.simulated_model.tokens import prompt_tokens
 
+from rlm_runs.demo.simulated_model.conversation import read_conversation
+from rlm_runs.demo.simulated_model.policies import reply_to
+from rlm_runs.demo.simulated_model.tokens import prompt_tokens
 from rlm_runs.engine.environments.boxed import unboxed
 
 PROMPTS = Path(__file__).parents[3] / "rlm_runs/engine/scaffolds/prompts"

@@ -4,12 +4,12 @@ import random
 import re
 
 import pytest
-from rlm_runs.demo.command.simulated_model.conversation import read_conversation
-from rlm_runs.demo.command.simulated_model.policies import math_python, reply_to
-from rlm_runs.demo.command.simulated_model.policies.differences import first_difference
-from rlm_runs.demo.command.simulated_model.policies.math_cells import filled
-from rlm_runs.demo.command.simulated_model.policies.reading import understood
 
+from rlm_runs.demo.simulated_model.conversation import read_conversation
+from rlm_runs.demo.simulated_model.policies import math_python, reply_to
+from rlm_runs.demo.simulated_model.policies.differences import first_difference
+from rlm_runs.demo.simulated_model.policies.math_cells import filled
+from rlm_runs.demo.simulated_model.policies.reading import understood
 from rlm_runs.engine.environments.base import Example
 from rlm_runs.engine.environments.judging import judge_prompt
 from rlm_runs.engine.environments.oolong_messages import TOPICS

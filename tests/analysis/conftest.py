@@ -1,0 +1,3 @@
+"""The experiment with something of everything."""
+
+from tests.factories.fixtures import fresh_snapshots, played, queued  # noqa: F401
