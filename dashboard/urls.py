@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("dashboard.behaviour.urls")),
     path("", include("dashboard.figures.urls")),
     path("", include("dashboard.sharing.urls")),
+    path("", include("dashboard.workers.urls")),
     path("", include("dashboard.api.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -1,0 +1,1 @@
+"""The Workers page: which processes run rollouts, and which rollouts they run."""

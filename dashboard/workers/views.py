@@ -1,0 +1,96 @@
+"""The Workers page, its fragment for updates, and the same as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from rlm_runs.experiments.code_version import code_version
+
+from ..tables import cells
+from .overview import Overview, RunningRollout, Worker, overview
+
+
+@require_safe
+def workers(request: HttpRequest) -> HttpResponse:
+    """Which processes run rollouts, since when, and which rollouts they run."""
+    context = _context(request)
+    return render(request, "dashboard/workers/page.html", context | {"section": "workers"})
+
+
+@never_cache
+@require_safe
+def workers_live(request: HttpRequest) -> HttpResponse:
+    """The page's tables if they differ from `version`, else 204."""
+    context = _context(request)
+    if context["version"] == request.GET.get("version"):
+        return HttpResponse(status=204)
+    return render(request, "dashboard/workers/live.html", context)
+
+
+@never_cache
+@require_safe
+def workers_json(request: HttpRequest) -> JsonResponse:
+    """The same numbers: times are ISO 8601, ages seconds."""
+    found = overview()
+    return JsonResponse(
+        {
+            "at": found.at.isoformat(),
+            "running": found.running,
+            "workers": [_worker_json(worker, found) for worker in found.workers],
+        }
+    )
+
+
+def _context(request: HttpRequest) -> dict[str, Any]:
+    found = overview()
+    context = {"overview": found, "code_version": code_version()}
+    tables = render_to_string("dashboard/workers/_tables.html", context, request=request)
+    version = hashlib.sha256(tables.encode()).hexdigest()[:16]
+    return context | {"tables": tables, "version": version}
+
+
+def _worker_json(worker: Worker, found: Overview) -> dict[str, Any]:
+    process = worker.process
+    details = (
+        {}
+        if process is None
+        else {
+            "host": process.host,
+            "pid": process.pid,
+            "started_at": process.started_at.isoformat(),
+            "last_seen_at": process.last_seen_at.isoformat(),
+            "stopped_at": process.stopped_at and process.stopped_at.isoformat(),
+            "capacity": process.capacity,
+            "versions": process.versions,
+            "sandbox_backend": process.sandbox_backend,
+        }
+    )
+    return {
+        "name": worker.name,
+        "state": worker.state.value,
+        **details,
+        "running": worker.rollout_count,
+        "rollouts": [_rollout_json(rollout, found) for rollout in worker.rollouts],
+    }
+
+
+def _rollout_json(rollout: RunningRollout, found: Overview) -> dict[str, Any]:
+    return {
+        "id": rollout.pk,
+        "url": reverse("api-rollout", args=[rollout.pk]),
+        "experiment": rollout.experiment_slug,
+        "environment": cells.plain(rollout.environment),
+        "scaffold": rollout.scaffold,
+        "example": rollout.example_number,
+        "attempt": rollout.attempt,
+        "started_at": rollout.started_at and rollout.started_at.isoformat(),
+        "seconds": rollout.age(found.at),
+    }
