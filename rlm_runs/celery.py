@@ -3,7 +3,10 @@
 import os
 
 from celery import Celery
+from celery.signals import setup_logging
 from django.conf import settings
+
+from rlm_runs.observability.logs import configure_celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlm_runs.settings")
 
@@ -19,3 +22,9 @@ app.conf.beat_schedule = {
     }
 }
 app.conf.beat_schedule_filename = str(settings.VAR_DIR / "celerybeat-schedule")
+
+
+@setup_logging.connect
+def _keep_our_logging(loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
+    """Keeps Celery from installing handlers of its own."""
+    configure_celery(loglevel=loglevel, logfile=logfile)

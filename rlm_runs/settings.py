@@ -13,6 +13,8 @@ import plotly
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
+from rlm_runs.observability.logs import FORMATS, logging_config
+
 # Web processes and workers share few cores: one that multiplies matrices on all of them waits for the others. It
 # must be said before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -211,11 +213,7 @@ if RLM_SANDBOX not in ("auto", "docker", "process"):
 # The process sandbox has no walls: models whose code may run in it all the same, by name.
 RLM_PROCESS_SANDBOX_MODELS = _names("RLM_PROCESS_SANDBOX_MODELS")
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    "loggers": {"httpx2": {"level": "WARNING"}, "openai": {"level": "WARNING"}},
-}
+LOG_FORMAT = os.environ.get("LOG_FORMAT", "console")
+if LOG_FORMAT not in FORMATS:
+    raise ImproperlyConfigured(f"LOG_FORMAT must be {' or '.join(FORMATS)}, not {LOG_FORMAT!r}")
+LOGGING = logging_config(log_format=LOG_FORMAT, level=os.environ.get("LOG_LEVEL", "INFO"))

@@ -195,6 +195,7 @@ def _web_command(port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "rlm_runs.wsgi", "--bind", f"127.0.0.1:{port}"),
         *("--worker-class", "gthread", "--threads", "8", "--access-logfile", "-"),
+        *("--logger-class", "rlm_runs.observability.web_log.GunicornLogger"),
     ]
 
 

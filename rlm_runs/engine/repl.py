@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from .conversation import Conversation
 from .errors import FunctionsFailed
 from .events import ExecutionEnded, ToolCall
 from .run import Run
+from .threads import ContextExecutor
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
@@ -81,7 +81,7 @@ class Repl:
         self._functions_due = bool(rules.functions)
         self._cells = 0
         # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cell")
+        self._thread = ContextExecutor(1, thread_name_prefix="cell")
         self.answer = Answer()
 
     def prepare(self) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +26,7 @@ from .errors import RolloutFailure
 from .events import Message
 from .repl import BatchServer
 from .run import Run
+from .threads import ContextExecutor
 
 _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max turns"}
 
@@ -85,7 +86,7 @@ class SubLlms:
         self._run = replace(run, models=replace(run.models, sub=sub))
         self._by_depth = by_depth
         self._pools = [
-            ThreadPoolExecutor(parallelism, thread_name_prefix=f"sub-llm-{depth}")
+            ContextExecutor(parallelism, thread_name_prefix=f"sub-llm-{depth}")
             for depth in range(1, len(by_depth) + 1)
         ]
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from .run import Run
@@ -39,7 +40,9 @@ def call_within(seconds: float, call: Callable[[], T], *, run: Run, name: str) -
         raise CallFailed(f"{name} is not called: too many calls before it still hang", error_type="TooManyHang")
     # Never marked as running, so that it can be cancelled at any time: then what comes late is dropped.
     done: Future[T] = Future()
-    thread = threading.Thread(target=_settle, args=(done, call), name=f"call-{name}", daemon=True)
+    thread = threading.Thread(
+        target=copy_context().run, args=(_settle, done, call), name=f"call-{name}", daemon=True
+    )
     with run.control.on_stop(lambda: _drop(done)):
         thread.start()
         run.wait_until_done(done, seconds=seconds)
