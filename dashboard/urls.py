@@ -3,8 +3,6 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from . import health
-
 urlpatterns = [
     path("", include("dashboard.experiments.urls")),
     path("", include("dashboard.launch.urls")),
@@ -16,7 +14,7 @@ urlpatterns = [
     path("", include("dashboard.sharing.urls")),
     path("", include("dashboard.workers.urls")),
     path("", include("dashboard.api.urls")),
+    path("", include("dashboard.operations.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("healthz", health.healthz, name="healthz"),
 ]

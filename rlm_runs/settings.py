@@ -213,6 +213,11 @@ if RLM_SANDBOX not in ("auto", "docker", "process"):
 # The process sandbox has no walls: models whose code may run in it all the same, by name.
 RLM_PROCESS_SANDBOX_MODELS = _names("RLM_PROCESS_SANDBOX_MODELS")
 
+# Metrics of a worker process: the first port to try (0: none), its address, and the token that scrapers send.
+RLM_METRICS_PORT = _integer("RLM_METRICS_PORT", default=0, least=0)
+RLM_METRICS_HOST = os.environ.get("RLM_METRICS_HOST", "127.0.0.1")
+RLM_METRICS_TOKEN = os.environ.get("RLM_METRICS_TOKEN", "")
+
 LOG_FORMAT = os.environ.get("LOG_FORMAT", "console")
 if LOG_FORMAT not in FORMATS:
     raise ImproperlyConfigured(f"LOG_FORMAT must be {' or '.join(FORMATS)}, not {LOG_FORMAT!r}")

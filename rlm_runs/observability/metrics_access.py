@@ -1,0 +1,24 @@
+"""Who may read metrics: holders of RLM_METRICS_TOKEN, or, where none is set, clients on the same machine."""
+
+from __future__ import annotations
+
+import ipaddress
+from hmac import compare_digest
+
+
+def may_read_metrics(*, authorization: str, peer: str, is_forwarded: bool, token: str) -> bool:
+    """Whether a request may read metrics.
+
+    `authorization` is the Authorization header, `peer` the address of the connection, and `is_forwarded` whether a
+    proxy passed the request on: then a loopback peer is the proxy, not the client. An empty `token` means none set.
+    """
+    if token:
+        return compare_digest(authorization.encode(), f"Bearer {token}".encode())
+    return not is_forwarded and _is_loopback(peer)
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        return ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return peer == ""  # a Unix socket
