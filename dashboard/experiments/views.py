@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import leases
+from rlm_runs.execution import queue
 from rlm_runs.models import Experiment
 
 from .. import charts
@@ -127,7 +127,7 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
     """Cancels what has not ended."""
     found = get_object_or_404(Experiment, slug=slug)
-    leases.cancel_experiment(found)
+    queue.cancel_experiment(found)
     return redirect(found)
 
 

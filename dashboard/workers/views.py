@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from rlm_runs.experiments.code_version import code_version
+from rlm_runs.execution.code_version import code_version
 
 from ..tables import cells
 from .overview import Overview, RunningRollout, Worker, overview

@@ -186,8 +186,8 @@ def _login_file() -> Path:
 
 def _worker_command() -> list[str]:
     return [
-        *(sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker", "--beat"),
-        *("--pool", "threads", "--concurrency", "8", "--loglevel", "INFO"),
+        *(sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker"),
+        *("--pool", "threads", "--concurrency", "16", "--loglevel", "INFO"),
     ]
 
 
@@ -300,7 +300,7 @@ class _Child:
             self._start()
 
     def _end_orphans(self) -> None:
-        """What the process leaves behind in its session: a worker that is killed leaves its beat."""
+        """What the process leaves behind in its session: a worker that is killed leaves its sandboxes."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -91,6 +91,7 @@ class Conversation:
         if self._kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
+        run.record_events()  # what the last cell showed is stored before the model thinks about it
         try:
             completion = self.model.client.complete(
                 model=self.model.name,

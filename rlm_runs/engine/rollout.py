@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,7 +67,7 @@ def run_rollout(
     *,
     clients: Clients,
     backend: Backend,
-    record: Callable[[Event], None],
+    record: Callable[[Sequence[Event]], None],
     control: Control,
     price: Price,
     price_version: str,
@@ -123,7 +123,12 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, failure, stop_reason="internal_error", boundary="internal")
     _end_root(task, stop_reason=ended.stop_reason, answer=ended.answer)
     task.run.record_events()
-    return _scored(plan, task, ended)
+    try:
+        return _scored(plan, task, ended)
+    except Stopped as stopped:
+        if stopped.stop_reason == "interrupted":
+            raise  # it is scored again with the next attempt
+        return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
 def _drive(plan: RolloutPlan, task: Task) -> Ended:
@@ -149,6 +154,8 @@ def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
         score = _score(plan, task, ended.answer)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
+    except Stopped:
+        raise
     except RolloutFailure as failure:
         stop_reason, error = "scoring_error", f"the judge could not be asked: {failure}"
     except Exception as failure:  # an environment's own code: its failure is data, too

@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ class Run:
     models: Models
     budget: Budget
     control: Control
-    record: Callable[[Event], None]
+    record: Callable[[Sequence[Event]], None]
     price: Price
     price_version: str
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
@@ -80,9 +80,10 @@ class Run:
         self.events.put(error)
 
     def record_events(self) -> None:
-        """Records what was handed over by now. Called by the rollout's own thread only."""
-        while not self.events.empty():
-            self._record_one()
+        """Records what was handed over by now. In another thread than the rollout's own it does nothing."""
+        if threading.get_ident() == self._recorder:
+            while not self.events.empty():
+                self._record_next()
 
     def wait_for(self, future: Future[T]) -> T:
         """The future's result; the rollout's own thread records events until it is there."""
@@ -91,7 +92,7 @@ class Run:
         # None wakes the queue up; nothing else may be waiting on it.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done():
-            self._record_one()
+            self._record_next()
         self.record_events()
         return future.result()
 
@@ -106,7 +107,7 @@ class Run:
         # As in `wait_for`; one that comes later wakes up whoever waits then, who looks again and waits on.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done() and (left := deadline - time.monotonic()) > 0:
-            self._record_one(within=left)
+            self._record_next(within=left)
         self.record_events()
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
@@ -115,15 +116,22 @@ class Run:
         with closing:
             self.wait_for(closing.submit(pool.shutdown, wait=True, cancel_futures=True))
 
-    def _record_one(self, *, within: float | None = None) -> None:
+    def _record_next(self, *, within: float | None = None) -> None:
+        """Waits for an event and records it, together with those behind it."""
         try:
-            event = self.events.get(timeout=within)
+            waiting = [self.events.get(timeout=within)]
         except queue.Empty:
             return
-        if isinstance(event, BaseException):
-            raise event
-        if event is not None:
-            self.record(event)
+        while not self.events.empty():
+            waiting.append(self.events.get_nowait())
+        events: list[Event] = []
+        for event in waiting:
+            if isinstance(event, BaseException):
+                raise event
+            if event is not None:
+                events.append(event)
+        if events:
+            self.record(events)
 
 
 def now() -> datetime:

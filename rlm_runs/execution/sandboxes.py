@@ -21,6 +21,11 @@ def backend() -> Backend:
     return open_backend(name, SandboxSettings.from_environment(environment))
 
 
+def name_in_use() -> str:
+    """The name of the backend, "" while no rollout has needed it."""
+    return backend().name if backend.cache_info().currsize else ""
+
+
 def close() -> None:
     """Ends every sandbox of this process, those kept warm included."""
     if backend.cache_info().currsize:

@@ -1,13 +1,17 @@
-"""What a worker does with one rollout id: claims the row, makes the engine's plan of it, runs and records it."""
+"""What a worker does with a claimed rollout: it makes the engine's plan of the row, runs it and records it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from django.db import InterfaceError, OperationalError
+
 from sandbox.contract import Backend
 
+from ..engine.cancellation import Control
 from ..engine.clients.base import Clients, ModelClient
 from ..engine.clients.chat import ChatClient
 from ..engine.clients.gate import Gate
@@ -16,47 +20,64 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
-from ..engine.events import RolloutEnded
+from ..engine.events import Event, RolloutEnded
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.run import now
 from ..engine.scaffolds.settings import SETTINGS
 from ..models import Rollout, Text
-from . import leases, sandboxes
+from ..observability.logs import bound_to
+from . import queue, sandboxes
 from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .group_commit import GroupCommit
+from .leases import LeaseKeeper
+from .patience import patiently
 from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
 
 
-def run_claimed(rollout_id: int) -> None:
-    """Claims a rollout and runs it to its end; does nothing where another worker has it."""
-    rollout = leases.claim(rollout_id)
-    if rollout is None:
-        return
-    recorder = Recorder(rollout)
-    with leases.Lease(rollout) as control:
+_commits = GroupCommit()
+
+
+def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
+    """Runs a claimed rollout to its end, or gives it back where it was cut off."""
+    with bound_to(rollout), leases.held(rollout) as control:
         try:
-            means = _means_for(rollout)
-        except Exception as error:
-            # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
-            logger.exception("rollout %s cannot be begun", rollout_id)
-            recorder.record(_not_begun(error))
-            return
-        try:
-            run_rollout(
-                means.plan,
-                clients=means.clients,
-                backend=means.backend,
-                record=recorder.record,
-                control=control,
-                price=means.prices.cost,
-                price_version=means.prices.version,
-            )
+            _run(rollout, control)
         except Stopped:
-            leases.give_back(rollout)
+            patiently(lambda: queue.give_back(rollout))
         except ClaimLost:
-            logger.info("rollout %s was taken over", rollout_id)
+            logger.info("rollout %s was taken over", rollout.pk)
+        except Exception:
+            # The lease expires and a sweep queues the rollout again.
+            logger.exception("rollout %s was left to the sweep", rollout.pk)
+
+
+def _run(rollout: Rollout, control: Control) -> None:
+    recorder = Recorder(rollout)
+
+    def record(events: Sequence[Event]) -> None:
+        _commits.record(recorder, events)
+
+    try:
+        means = patiently(lambda: _means_for(rollout))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+        logger.exception("rollout %s cannot be begun", rollout.pk)
+        record([_not_begun(error)])
+        return
+    run_rollout(
+        means.plan,
+        clients=means.clients,
+        backend=means.backend,
+        record=record,
+        control=control,
+        price=means.prices.cost,
+        price_version=means.prices.version,
+    )
 
 
 @dataclass(frozen=True)

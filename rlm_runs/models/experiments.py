@@ -27,7 +27,8 @@ class Experiment(models.Model):
     """A set of arms on the same examples. `spec` is what was launched, whole, as it was validated.
 
     `sources` are the files that an imported one was read from, as {"path", "format", "sha256", "rollouts"}; empty
-    where it was launched here. `code_version` names the program that ran it.
+    where it was launched here. `code_version` names the program that ran it. While `paused_at` is set, no worker
+    takes its rollouts; those under way finish. The budgets cover all attempts, judges included; None is no limit.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -40,6 +41,17 @@ class Experiment(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)
+    pause_reason = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Empty where a person paused it."
+    )
+    archived_at = models.DateTimeField(null=True)
+    priority = models.SmallIntegerField(
+        default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
+    )
+    budget_dollars = models.DecimalField(max_digits=18, decimal_places=10, null=True)
+    budget_tokens = models.PositiveBigIntegerField(null=True)
+    budget_seconds = models.FloatField(null=True, help_text="Sum of the seconds of all rollouts.")
 
     class Meta:
         indexes: ClassVar = [
@@ -125,7 +137,7 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
     """Queries of the pages that list and count rollouts. None of them reads a text."""
 
     def bulk_create(self, objs: Iterable[Rollout], *args: Any, **kwargs: Any) -> list[Rollout]:
-        """As ever, each row with the experiment of its arm."""
+        """Sets `experiment` from the arm before saving."""
         rows = list(objs)
         for row in rows:
             row.experiment_id = row.arm.experiment_id
@@ -180,8 +192,6 @@ class Rollout(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text="Attempts begun so far.")
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
-    requeue_at = models.DateTimeField(null=True, help_text="When a message not yet taken counts as lost.")
-    enqueued = models.PositiveIntegerField(default=0, help_text="Messages sent for the present attempt.")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -288,8 +298,12 @@ class Rollout(models.Model):
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it
             # changes none.
             models.Index(fields=["id"], condition=Q(status="running"), name="rollout_running"),
-            # The sweep: queued rollouts whose message seems lost.
-            models.Index(fields=["requeue_at"], condition=Q(status="queued"), name="rollout_queued_requeue"),
+            # The queue: the next rollout of an experiment, in the order that keeps its arms level.
+            models.Index(
+                fields=["experiment", "repetition", "example_position", "id"],
+                condition=Q(status="queued"),
+                name="rollout_queue",
+            ),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]
@@ -298,7 +312,7 @@ class Rollout(models.Model):
         return f"rollout {self.pk}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As ever, with the experiment of its arm."""
+        """Sets `experiment` from the arm before saving."""
         self.experiment_id = self.arm.experiment_id
         super().save(*args, **kwargs)
 

@@ -50,7 +50,7 @@ def play(backend):
                     ),
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
-                    record=more.get("record", told.append),
+                    record=more.get("record", told.extend),
                     control=control or Control(),
                     price=price or (lambda model, usage: Decimal("0.001")),
                     price_version="test",

@@ -104,9 +104,9 @@ def test_at_depth_three_with_one_call_at_a_time_nothing_waits_for_ever(play):
 def test_every_event_is_recorded_by_the_rollouts_own_thread_in_the_order_of_the_trace(play):
     threads, told = set(), []
 
-    def record(event):
+    def record(events):
         threads.add(threading.get_ident())
-        told.append(event)
+        told.extend(events)
 
     play(by_role(root=PASS_ON.replace("context", "context[:3]"), sub_rlm=PASS_ON), settings=RlmSettings(depth=2),
          record=record)  # fmt: skip

@@ -104,9 +104,9 @@ def test_a_sub_llm_whose_cell_is_over_does_not_wait_for_it(play, slow):
 def test_only_the_rollouts_own_thread_records(play, slow, settings):
     told, threads = [], set()
 
-    def record(event):
+    def record(events):
         threads.add(threading.get_ident())
-        told.append(event)
+        told.extend(events)
 
     def sub(request):
         return completion("x") if request["messages"][-1]["role"] == "tool" else CALL
@@ -120,10 +120,10 @@ def test_only_the_rollouts_own_thread_records(play, slow, settings):
 def test_an_error_of_the_recorder_is_no_failure_of_the_tool(play, slow):
     told = []
 
-    def record(event):
-        if isinstance(event, e.ExecutionStarted):
+    def record(events):
+        if any(isinstance(event, e.ExecutionStarted) for event in events):
             raise LookupError("no row")
-        told.append(event)
+        told.extend(events)
 
     play(steps(CALL, completion("42")), environment=slow, settings=LlmSettings(), record=record)
     assert (ended(told).stop_reason, ended(told).error) == ("internal_error", "LookupError: no row")

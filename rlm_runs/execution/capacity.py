@@ -1,0 +1,70 @@
+"""How much a worker process may take on: settings, and the memory that is left on its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from . import sandboxes
+
+_MB = 2**20
+_RESERVE_MB = 512
+"""Memory that is left alone: for the database, the web server, and cells that grow."""
+_CONTAINER_MB = 40
+"""Host memory of one container: its own process, the engine's and the shim's (measured: 34 MB)."""
+_ROLLOUT_MB = 1
+"""Memory of a worker for one rollout that waits for its model."""
+
+
+def room() -> int:
+    """Rollouts for which there is memory now."""
+    each = _CONTAINER_MB if sandboxes.name_in_use() == "docker" else _ROLLOUT_MB
+    return max(0, (_available_mb() - _RESERVE_MB) // each)
+
+
+def limits(*, slots: int) -> dict[str, Any]:
+    """The limits of this process by name, as the Workers page shows them."""
+    return {
+        "rollouts": slots,
+        "containers": settings.RLM_MAX_CONTAINERS,
+        "model connections": settings.RLM_MODEL_CONNECTIONS,
+        "database connections": settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"],
+    }
+
+
+def described(*, slots: int) -> Iterator[str]:
+    """The limits and the settings that change them, a line each, for the log of a worker that starts."""
+    variables = {
+        "rollouts": "--concurrency",
+        "containers": "RLM_MAX_CONTAINERS",
+        "model connections": "RLM_MODEL_CONNECTIONS",
+        "database connections": "DATABASE_POOL",
+    }
+    for name, value in limits(slots=slots).items():
+        yield f"at most {value} {name} ({variables[name]})"
+    yield f"{_available_mb():,} MB of memory are available; a rollout with a container counts {_CONTAINER_MB} MB"
+
+
+def _available_mb() -> int:
+    """The smaller of what the machine and the control group have left."""
+    return min(_machine_mb(), _group_mb())
+
+
+def _machine_mb() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def _group_mb() -> int:
+    """What the control group (version 2) allows; the machine's memory where it sets no limit."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return _machine_mb()
+    return _machine_mb() if limit == "max" else max(0, (int(limit) - used) // _MB)
