@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         partial.write_text(f"{server.port}\n")
         os.replace(partial, port_file)
     print(f"demo model (simulated) on {server.url}/v1", flush=True)
-    signal.signal(signal.SIGTERM, _exit)
+    # A shell that starts this process in the background has SIGINT ignored, and the process would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
