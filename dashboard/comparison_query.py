@@ -148,7 +148,7 @@ class NamedArm:
     @property
     def name(self) -> str:
         """Letter and scaffold: as little as a figure has room for."""
-        return f"{self.letter} {self.arm.get_scaffold_display()}"
+        return f"{self.letter} {self.arm.scaffold_title}"
 
 
 def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
@@ -175,7 +175,7 @@ def shortened(name: str, *, most: int) -> str:
 
 
 def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) -> str:
-    words = [arm.get_scaffold_display()]
+    words = [arm.scaffold_title]
     if len({other.environment for other in arms}) > 1:
         words.append(arm.environment)
     words += [value if key == "model" else f"{key} {value}" for key, value in differing if value != "none"]

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from . import health
+from . import health, scaffold_stylesheet
 
 urlpatterns = [
     path("", include("dashboard.experiments.urls")),
@@ -18,5 +18,6 @@ urlpatterns = [
     path("", include("dashboard.api.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path(scaffold_stylesheet.PATH, scaffold_stylesheet.stylesheet, name="scaffold-stylesheet"),
     path("healthz", health.healthz, name="healthz"),
 ]

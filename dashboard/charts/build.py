@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from rlm_runs.analysis.aggregates.points import (
     plain_means,
 )
 from rlm_runs.analysis.statistics import Interval, holm, rolling_mean
-from rlm_runs.models.experiments import Scaffold
+from rlm_runs.engine.scaffolds import registry
 
 from . import query as asking
 from .links import query_of
@@ -261,7 +261,7 @@ def _baselines(sliced: Sliced) -> list[int | None]:
     """
     scaffolds = {arm.pk: arm.scaffold for arm in sliced.snapshot.arms}
     cells = sliced.pieces.cells
-    of_llm = [at for at, cell in enumerate(cells) if {scaffolds[arm] for arm in cell.arms} == {Scaffold.LLM}]
+    of_llm = [at for at, cell in enumerate(cells) if _all_baselines(scaffolds[arm] for arm in cell.arms)]
     by_group: dict[int, int] = {}
     for at in of_llm:
         by_group.setdefault(cells[at].place[1], at)
@@ -313,3 +313,9 @@ def _effects(sliced: Sliced) -> Iterator[Effect]:
             several = [len(sliced.facets.values) > 1, len(sliced.groups.values) > 1, True]
             label = " · ".join(word for word, is_told in zip(words, several, strict=True) if is_told and word)
             yield Effect(label or "all", shown.title, found)
+
+
+def _all_baselines(scaffolds: Iterable[str]) -> bool:
+    """Whether there are scaffolds, and all of them are ones that others are compared with."""
+    keys = set(scaffolds)
+    return bool(keys) and all(map(registry.is_baseline, keys))

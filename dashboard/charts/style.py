@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlm_runs.engine.scaffolds import registry
+
 from ..formatting import visible
 from .numbers import Series
 
-_COLOURED = ("llm", "rlm", "rlm_tips")
 _PALETTE = 6
 PATTERNS = ("", "/", "x", ".", "-", "+", "\\", "|")
 PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred", "gridded", "striped back", "upright")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-_SCAFFOLD_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
-SCAFFOLD_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
-OTHER_MARK = "◆"
 SYMBOLS = (
     "circle",
     "square",
@@ -35,10 +33,15 @@ SYMBOLS = (
 SYMBOL_MARKS = ("●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬟", "✶")
 
 
+def scaffold_colour(key: str) -> str:
+    """The colour of a scaffold."""
+    return f"var(--{registry.style_name(key)})"
+
+
 def colour(series: Series) -> str:
     """Of a scaffold its own, of another series the next of the palette."""
     if series.scaffold:
-        return f"var(--{series.scaffold if series.scaffold in _COLOURED else 'other'})"
+        return scaffold_colour(series.scaffold)
     return f"var(--series-{series.number % _PALETTE + 1})"
 
 
@@ -67,14 +70,14 @@ def symbol(series: Series) -> str:
     """The mark of a scaffold, open from its second series on; of others one after the other."""
     if not series.scaffold:
         return SYMBOLS[series.number % len(SYMBOLS)]
-    own = _SCAFFOLD_SYMBOLS.get(series.scaffold, "diamond")
+    own = registry.mark(series.scaffold).symbol
     return own + ("-open" if series.number % 2 else "")
 
 
 def series_mark(series: Series) -> str:
     """Its mark as a character: a scaffold's own, of others one after the other."""
     if series.scaffold:
-        return SCAFFOLD_MARKS.get(series.scaffold, OTHER_MARK)
+        return registry.mark(series.scaffold).glyph
     return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 

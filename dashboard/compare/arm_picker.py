@@ -10,8 +10,8 @@ from typing import Any
 from django import forms
 from django.db.models import Q, QuerySet
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment
-from rlm_runs.models.experiments import Scaffold
 
 _MOST = 60
 
@@ -22,7 +22,9 @@ class PickerForm(forms.Form):
     """What to look for. Its fields stand in the address behind `find-`."""
 
     environment = forms.ChoiceField(required=False)
-    scaffold = forms.ChoiceField(required=False, choices=(ANY, *Scaffold.choices))
+    scaffold = forms.ChoiceField(
+        required=False, choices=(ANY, *((key, registry.title(key)) for key in registry.REGISTRY))
+    )
     model = forms.ChoiceField(required=False)
     experiment = forms.CharField(required=False, max_length=200)
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.analysis.statistics import Paired
+from rlm_runs.engine.scaffolds import registry
 
 from ..formatting import plural, probability
 
@@ -76,7 +77,10 @@ def in_short(summary: Summary) -> str:
     if not made:
         return ""
     clear = [each for each in made if each.p is not None and each.p < _CLEAR and each.paired]
-    are_llms = all(each.baseline.scaffold == "llm" != each.arm.scaffold for each in made)
+    are_llms = all(
+        registry.is_baseline(each.baseline.scaffold) and not registry.is_baseline(each.arm.scaffold)
+        for each in made
+    )
     baseline = "the LLM" if are_llms else "the first arm of its environment"
     ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
     behind = len(clear) - ahead

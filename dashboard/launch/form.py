@@ -20,17 +20,11 @@ from django.http import QueryDict
 from pydantic.fields import FieldInfo
 
 from rlm_runs.engine.environments.registry import REGISTRY
-from rlm_runs.engine.scaffolds.settings import SETTINGS
+from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
 from rlm_runs.experiments.launch import Problem
 from rlm_runs.experiments.spec import Sampling
-from rlm_runs.models.experiments import Scaffold
 
-_ABOUT_SCAFFOLDS = {
-    "llm": "The model alone, with the environment's own tools.",
-    "rlm": "The model drives a Python REPL and calls sub-LLMs from it.",
-    "rlm_tips": "The same, with the environment's tips in its prompt.",
-}
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
 _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
 _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
@@ -123,9 +117,10 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
         ),
         scaffolds=tuple(
             _choice(
-                "scaffolds", name, Scaffold(name).label, _ABOUT_SCAFFOLDS[name], found.model_fields, data, placed
+                *("scaffolds", name, scaffold.title, scaffold.description),
+                *(scaffold.settings_type.model_fields, data, placed),
             )
-            for name, found in SETTINGS.items()
+            for name, scaffold in SCAFFOLDS.items()
         ),
         endpoints=tuple(_endpoints(data, placed)),
         sampling=tuple(_sampling(data, placed)),
@@ -202,7 +197,7 @@ def starting_data() -> QueryDict:
     """What the form opens with: the demo's scaffolds, and the first model that can be reached."""
     data = QueryDict(mutable=True)
     data.update(_DEFAULTS)
-    data.setlist("scaffolds", list(SETTINGS))
+    data.setlist("scaffolds", list(SCAFFOLDS))
     reachable = next((choice.name for choice in model_choices() if not choice.endpoint.missing), None)
     data.setlist("models", [reachable] if reachable else [])
     return data
@@ -241,8 +236,8 @@ def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
     fields: Mapping[str, FieldInfo] = {}
     if kind == "environments" and name in REGISTRY:
         fields = REGISTRY[name].settings_type.model_fields
-    elif kind == "scaffolds" and name in SETTINGS:
-        fields = SETTINGS[name].model_fields
+    elif kind == "scaffolds" and name in SCAFFOLDS:
+        fields = SCAFFOLDS[name].settings_type.model_fields
     return {
         key: list(_values(field, text))
         for key, field in fields.items()

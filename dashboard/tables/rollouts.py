@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
 from rlm_runs.models import Arm, Rollout
-from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet, Scaffold
+from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet
 
 from .. import formatting
 from ..pagination import Column as Order
@@ -174,7 +174,7 @@ _COLUMNS: Sequence[Column] = (
         "scaffold",
         "arm__scaffold",
         help="how the model is driven",
-        show=lambda row: scaffold(row["arm__scaffold"], dict(Scaffold.choices).get(row["arm__scaffold"], "")),
+        show=lambda row: scaffold(row["arm__scaffold"]),
     ),
     _words("env", "environment", "arm__environment", help="environment"),
     Column(

@@ -13,13 +13,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Rollout
-from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
-from .. import formatting
+from .. import formatting, scaffold_stylesheet
 from ..charts.numbers import Series
-from ..charts.style import OTHER_MARK, SCAFFOLD_MARKS, series_mark
+from ..charts.style import series_mark
 from ..text_diff import Kind, Piece
 
 register = template.Library()
@@ -77,13 +77,17 @@ def mean_exactly(number: float | None, unit: str = "") -> SafeString:
 @register.simple_tag
 def scaffold(key: str, name: str = "") -> SafeString:
     """A scaffold's mark in its colour, with its name."""
-    label = formatting.visible(name or (Scaffold(key).label if key in Scaffold.values else key))
-    shown = key if key in SCAFFOLD_MARKS else "other"
-    mark = SCAFFOLD_MARKS.get(key, OTHER_MARK)
+    label = formatting.visible(name or registry.title(key))
     return format_html(
         '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
-        *(shown, mark, stored(label)),
+        *(registry.style_name(key), registry.mark(key).glyph, stored(label)),
     )
+
+
+@register.simple_tag
+def scaffold_styles() -> str:
+    """The address of the stylesheet of the scaffolds, which changes with its content."""
+    return scaffold_stylesheet.address()
 
 
 @register.simple_tag

@@ -24,10 +24,7 @@ from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
 from .run import Model, Models, Price, Run, now
-from .scaffolds.base import Task
-from .scaffolds.llm import run_llm
-from .scaffolds.rlm import run_rlm
-from .scaffolds.settings import LlmSettings, RlmSettings, ScaffoldSettings
+from .scaffolds.base import Scaffold, Task
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ class RolloutPlan:
 
     environment: Environment[Settings]
     example: Example
-    scaffold_settings: ScaffoldSettings
+    scaffold: Scaffold[Any]
     model: str
     sub_model: str
     judge_model: str = ""
@@ -50,16 +47,14 @@ class RolloutPlan:
     @property
     def needs_sandbox(self) -> bool:
         """Whether the scaffold runs code."""
-        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+        return self.scaffold.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[str, ...]:
         """The models whose code is run: the root's, and that of sub-LLMs which have a REPL of their own."""
         if not self.needs_sandbox:
             return ()
-        settings = self.scaffold_settings
-        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
-        return (self.model, self.sub_model) if recursive else (self.model,)
+        return (self.model, self.sub_model) if self.scaffold.sub_llms_run_code else (self.model,)
 
 
 def run_rollout(
@@ -84,7 +79,7 @@ def run_rollout(
             judge=Model(plan.judge_model or plan.model, clients.judge),
             sampling=plan.sampling,
         ),
-        budget=Budget(plan.scaffold_settings.limits),
+        budget=Budget(plan.scaffold.settings.limits),
         control=control,
         record=record,
         price=price,
@@ -92,7 +87,7 @@ def run_rollout(
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    packages = plan.scaffold_settings.all_packages(plan.environment.packages)
+    packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
     @contextmanager
@@ -132,18 +127,13 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
 
 
 def _drive(plan: RolloutPlan, task: Task) -> Ended:
-    settings = plan.scaffold_settings
     try:
-        if isinstance(settings, RlmSettings):
-            return run_rlm(task, settings)
-        if isinstance(settings, LlmSettings):
-            return run_llm(task, settings)
+        return plan.scaffold.run(task)
     except BudgetSpent as spent:
         return Ended(task.answer(), spent.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise
-    raise TypeError(f"no scaffold for {type(settings).__name__}")
 
 
 def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:

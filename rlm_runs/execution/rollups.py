@@ -19,8 +19,8 @@ from django.db.models.functions import Left
 
 from ..analysis.failure_modes import LIMITS, Facts, failure_modes
 from ..engine.events import ReportedSums, RolloutEnded
+from ..engine.scaffolds import registry
 from ..models import Arm, Execution, Rollout, Trajectory, Turn
-from ..models.experiments import Scaffold
 from ..models.texts import digest
 
 _NO_ANSWER = digest("")
@@ -57,15 +57,12 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
 
 def depth_of(arm: Arm) -> int:
     """Levels of sub-LLMs below the root of an arm: none without an RLM, 1 where its settings do not say."""
-    if not is_rlm(arm):
-        return 0
-    depth = arm.scaffold_settings.get("depth")
-    return depth if isinstance(depth, int) else 1
+    return registry.sub_llm_levels(arm.scaffold, arm.scaffold_settings)
 
 
 def is_rlm(arm: Arm) -> bool:
     """Whether its root works in a REPL with an `answer`."""
-    return arm.scaffold in (Scaffold.RLM, Scaffold.RLM_TIPS)
+    return registry.submits_answer(arm.scaffold)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.run import now
-from ..engine.scaffolds.settings import SETTINGS
+from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from . import queue, sandboxes
@@ -110,12 +110,12 @@ def _not_begun(error: Exception) -> RolloutEnded:
 def plan_of(rollout: Rollout) -> RolloutPlan:
     """The engine's view of a rollout: its arm's settings and its example."""
     arm = rollout.arm
-    environment_type = REGISTRY[arm.environment]
+    environment_type, scaffold_type = REGISTRY[arm.environment], SCAFFOLDS[arm.scaffold]
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
         example=_example_of(rollout),
-        scaffold_settings=SETTINGS[arm.scaffold](**arm.scaffold_settings),
+        scaffold=scaffold_type(scaffold_type.settings_type(**arm.scaffold_settings)),
         model=arm.model,
         sub_model=arm.sub_model,
         judge_model=arm.judge_model,

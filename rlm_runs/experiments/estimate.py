@@ -8,13 +8,14 @@ basis stands beside each number, so that nobody takes a guess for a measurement.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Avg, Count, F
 
 from ..engine.events import Usage
+from ..engine.scaffolds import registry
 from ..execution.endpoints import prices
 from ..execution.pricing import PriceList
 from ..models import Rollout
@@ -66,13 +67,6 @@ class Estimate:
         known = [arm.dollars for arm in self.arms if arm.dollars is not None]
         return sum(known, Decimal(0)) if len(known) == len(self.arms) else None
 
-
-_PUBLISHED = {
-    "llm": PerRollout(1, 75_454, 1_305, 0, 0),
-    "rlm": PerRollout(16.9 + 18.0, 156_766, 11_833, 2_564, 4_899),
-    "rlm_tips": PerRollout(11.34 + 25.4, 69_169, 6_363, 110_958, 20_760),
-}
-"""The article's means on Oolong/real with GPT-5-mini, 50 rollouts an arm."""
 
 _ESTIMATED = (
     *("turns", "sub_turns"),
@@ -138,7 +132,9 @@ class _History:
             n = sum(row["n"] for row in rows)
             if n >= _FEWEST:
                 return _mean(rows, n=n), f"mean of {n:,} rollouts of {what}"
-        return _PUBLISHED[arm.scaffold], "the article's means on Oolong/real"
+        means, title = registry.published_means(arm.scaffold)
+        of_whom = "" if title == arm.driver.title else f" of {title}"
+        return PerRollout(*astuple(means)), f"the article's means{of_whom} on Oolong/real"
 
 
 def _mean(rows: list[Mapping[str, Any]], *, n: int) -> PerRollout:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Avg, CharField, Count, Q
 
+from ..engine.scaffolds import registry
 from ..execution.recorder import Recorder
 from ..formats.records import ImportedArm, ImportedExample, ImportedRollout, Source, Unreadable, sha256_of
 from ..formats.sources import find_sources
@@ -33,7 +34,6 @@ _LIMITS = {
 """Characters that a column of an arm can hold."""
 _LOCK = 0x524C4D
 """Of the one import that is under way. Any number that nothing else of this database locks."""
-_SCAFFOLD_ORDER = ("llm", "rlm", "rlm_tips")
 
 
 class AlreadyImported(Exception):
@@ -161,8 +161,7 @@ class _Writer:
         """Arms by environment and settings, the plain model first: as one reads them."""
 
         def place(arm: Arm) -> tuple[Any, ...]:
-            known = arm.scaffold in _SCAFFOLD_ORDER
-            scaffold = _SCAFFOLD_ORDER.index(arm.scaffold) if known else len(_SCAFFOLD_ORDER)
+            scaffold = registry.place(arm.scaffold)
             return (arm.environment, str(arm.environment_settings), arm.model, scaffold, arm.position)
 
         arms = sorted(self._arms.values(), key=place)

@@ -4,7 +4,7 @@
     examples = 50
     seed = 7
     models = ["gpt-5-mini", { name = "gpt-4.1-mini", temperature = 0.2 }]
-    scaffolds = ["llm", "rlm", { name = "rlm_tips", cell_time_limit = 300 }]
+    scaffolds = ["llm", "rlm", { name = "rlm", cell_time_limit = 300 }]
     environments = ["verbatim-copy", { name = "oolong", labels = true }]
 
 The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
@@ -25,7 +25,9 @@ from pydantic_core import ErrorDetails
 
 from ..engine.environments.base import Environment, Settings
 from ..engine.environments.registry import REGISTRY
-from ..engine.scaffolds.settings import SETTINGS, RlmSettings, RlmTipsSettings, ScaffoldSettings
+from ..engine.scaffolds.base import Scaffold
+from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
+from ..engine.scaffolds.settings import ScaffoldSettings
 from ..execution.endpoints import ModelChoice, model_choices
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
@@ -158,31 +160,39 @@ class PlannedArm:
 
     environment_index: int
     environment: Environment[Settings]
-    scaffold: str
-    scaffold_settings: ScaffoldSettings
+    driver: Scaffold[Any]
     model: ModelChoice
     sub_model: ModelChoice
     judge_model: ModelChoice
     sampling: Sampling
 
     @property
+    def scaffold(self) -> str:
+        """The key of the scaffold."""
+        return self.driver.key
+
+    @property
+    def scaffold_settings(self) -> ScaffoldSettings:
+        """The settings of the scaffold."""
+        settings: ScaffoldSettings = self.driver.settings
+        return settings
+
+    @property
     def needs_sandbox(self) -> bool:
         """Whether it runs code."""
-        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+        return self.driver.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[ModelChoice, ...]:
-        """The models whose code it runs: the root's, and the sub-model's where sub-LLMs have REPLs, too."""
+        """The models whose code runs: the root's, and the sub-model's where sub-LLMs have REPLs."""
         if not self.needs_sandbox:
             return ()
-        settings = self.scaffold_settings
-        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
-        return (self.model, self.sub_model) if recursive else (self.model,)
+        return (self.model, self.sub_model) if self.driver.sub_llms_run_code else (self.model,)
 
     @property
     def packages(self) -> tuple[str, ...]:
         """pip requirements of its sandbox."""
-        return self.scaffold_settings.all_packages(self.environment.packages)
+        return tuple(self.driver.packages(self.environment))
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         _check_tips(environments, scaffolds, problems)
     if not problems:
         _check_twins("models", map(_model_key, models), problems)
-        _check_twins("scaffolds", scaffolds, problems)
+        _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
         _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
     if problems:
         raise SpecError(problems)
@@ -222,8 +232,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         PlannedArm(
             environment_index=index,
             environment=environment,
-            scaffold=name,
-            scaffold_settings=settings,
+            driver=scaffold,
             model=model.model,
             sub_model=model.sub_model,
             judge_model=model.judge_model,
@@ -231,8 +240,8 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         )
         for index, environment in enumerate(environments)
         if environment is not None
-        for name, settings in scaffolds
-        if settings is not None
+        for scaffold in scaffolds
+        if scaffold is not None
         for model in models
     )
     return Plan(
@@ -310,12 +319,13 @@ def _environment(entry: Entry, *, field: str, problems: list[Problem]) -> Enviro
     return None if settings is None else environment_type(settings)
 
 
-def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> tuple[str, ScaffoldSettings | None]:
-    settings_type = SETTINGS.get(entry.name)
-    if settings_type is None:
-        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SETTINGS)))
-        return entry.name, None
-    return entry.name, _settings(settings_type, entry, field=field, problems=problems)
+def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> Scaffold[Any] | None:
+    scaffold_type = SCAFFOLDS.get(entry.name)
+    if scaffold_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SCAFFOLDS)))
+        return None
+    settings = _settings(scaffold_type.settings_type, entry, field=field, problems=problems)
+    return None if settings is None else scaffold_type(settings)
 
 
 def _settings(
@@ -330,17 +340,18 @@ def _settings(
 
 def _check_tips(
     environments: Sequence[Environment[Settings] | None],
-    scaffolds: Sequence[tuple[str, ScaffoldSettings | None]],
+    scaffolds: Sequence[Scaffold[Any] | None],
     problems: list[Problem],
 ) -> None:
-    for index, (_, settings) in enumerate(scaffolds):
-        if not isinstance(settings, RlmTipsSettings):
+    for index, scaffold in enumerate(scaffolds):
+        if scaffold is None or not scaffold.takes_tips:
             continue
+        variant = getattr(scaffold.settings, "tips", "")
         for environment in filter(None, environments):
             if not environment.tips:
                 problems.append(Problem(f"scaffolds[{index}]", f"{environment.name} has no tips"))
-            elif settings.tips and settings.tips not in environment.tips:
-                message = _unknown(f"tips of {environment.name}", settings.tips, environment.tips)
+            elif variant and variant not in environment.tips:
+                message = _unknown(f"tips of {environment.name}", variant, environment.tips)
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 

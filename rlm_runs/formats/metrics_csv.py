@@ -21,9 +21,10 @@ from typing import Any
 
 from ..engine.environments.registry import REGISTRY
 from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted
+from ..engine.scaffolds import registry
 from .numbers import count, number, seconds_of_ms
 from .outcomes import Outcome, failure, refused_prompt
-from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
+from .records import ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
 from .reported import SUB_TOOL_CALLS, SUMS, TOOL_CALLS, reported_sums
 
 _MODES = ("mode", "scaffold")
@@ -104,7 +105,7 @@ class _Table:
         return ImportedArm(
             environment=(_value(row, _ENVIRONMENTS) or self._environment).replace("_", "-"),
             environment_settings={name: row[name] for name in _SETTINGS if row.get(name)},
-            scaffold=SCAFFOLDS.get(mode, mode),
+            scaffold=registry.named_in_files(mode),
             scaffold_settings={},
             model=_value(row, _MODELS) or _NO_MODEL,
             sub_model=row.get("sub_model", ""),
@@ -151,7 +152,9 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
     if sums.turns == 0 and not sums.main_prompt_tokens:
         why = "the file counts no turn and no token of this rollout"
         return (
-            refused_prompt(f"{why}: the API did not accept its prompt") if arm.scaffold == "llm" else failure(why)
+            refused_prompt(f"{why}: the API did not accept its prompt")
+            if registry.is_plain_model(arm.scaffold)
+            else failure(why)
         )
     column = _reward_column(list(row))
     reward = number(row.get(column), name=column)
@@ -162,7 +165,7 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
 
 def _tool_calls(row: Mapping[str, str], arm: ImportedArm) -> int | None:
     """An RLM's root has no tools but its REPL; those of a plain model are counted where the file does."""
-    if arm.scaffold == "llm":
+    if registry.is_plain_model(arm.scaffold):
         return count(row.get(TOOL_CALLS), name=TOOL_CALLS)
     return count(row.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
 

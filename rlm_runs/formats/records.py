@@ -11,9 +11,6 @@ from typing import Any, Protocol
 
 from ..engine.events import Event
 
-SCAFFOLDS = {"standard": "llm", "llm": "llm", "rlm": "rlm", "rlm_tips": "rlm_tips", "rlm+tips": "rlm_tips"}
-"""What files call the modes of a run → our scaffolds; other modes keep their names."""
-
 
 class Unreadable(Exception):
     """A file that is not what its format says. `line` counts from 1; 0 is the file as a whole."""

@@ -14,10 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted, TrajectoryEnded
+from ..engine.scaffolds import registry
+from ..engine.scaffolds.llm import LlmScaffold
+from ..engine.scaffolds.rlm import RlmScaffold
+from ..engine.scaffolds.rlm_tips import RlmTipsScaffold
 from .messages import read_dialogue, read_prompt
 from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
-from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, json_value
+from .records import ImportedArm, ImportedExample, ImportedRollout, json_value
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
 from .transcript import Transcript, read_transcript, tell
 
@@ -41,7 +45,6 @@ _OF_SCAFFOLD = {
     "pip_install_packages": "packages",
 }
 """Arguments that set how the model is driven → what our scaffolds call them."""
-_OURS = frozenset(SCAFFOLDS.values())
 _TIPS = re.compile(r"\s*<env_tips>.*?</env_tips>\s*", re.DOTALL)
 _METADATA_CHARS = 200
 _STOPS = {
@@ -115,12 +118,12 @@ class Row:
         arguments = self._run.arguments
         mode = self._info.get("mode") or arguments.get("mode")
         if isinstance(mode, str) and mode:
-            return SCAFFOLDS.get(mode, mode)
+            return registry.named_in_files(mode)
         called = {call.name for turn in self._dialogue.turns for call in turn.calls}
         if not arguments.get("use_rlm", bool(OF_RLM & self._metrics.keys()) or "call_python_repl" in called):
-            return "llm"
+            return LlmScaffold.key
         has_tips = any("<env_tips>" in message.content for message in self._prompt)
-        return "rlm_tips" if arguments.get("include_env_tips", has_tips) else "rlm"
+        return (RlmTipsScaffold if arguments.get("include_env_tips", has_tips) else RlmScaffold).key
 
     def _example(self) -> ImportedExample:
         """The question, without the tips; what the system says is the arm's.
@@ -137,7 +140,8 @@ class Row:
         )
 
     def _events(self, arm: ImportedArm) -> Iterator[Event]:
-        is_rlm = arm.scaffold != "llm" and (arm.scaffold in _OURS or bool(OF_RLM & self._metrics.keys()))
+        is_plain = registry.is_plain_model(arm.scaffold)
+        is_rlm = not is_plain and (arm.scaffold in registry.REGISTRY or bool(OF_RLM & self._metrics.keys()))
         transcript = read_transcript(
             self._dialogue,
             has_answer=is_rlm,
@@ -182,7 +186,7 @@ class Row:
         usage = _object(self._row.get("token_usage"))
         prompt = tokens(usage.get("input_tokens"), name="token_usage.input_tokens")
         completion = tokens(usage.get("output_tokens"), name="token_usage.output_tokens")
-        called_nobody = arm.scaffold == "llm" or sums.sub_calls == 0
+        called_nobody = registry.is_plain_model(arm.scaffold) or sums.sub_calls == 0
         return replace(
             sums,
             seconds=self._timing.generation,
@@ -214,7 +218,7 @@ class Row:
 def _silent(arm: ImportedArm) -> Outcome:
     """A rollout of which no message came, and no error is told: of a plain model the API refused the prompt."""
     why = "the file has no message of this rollout, and no error"
-    if arm.scaffold == "llm":
+    if registry.is_plain_model(arm.scaffold):
         return refused_prompt(f"{why}: the API did not accept its prompt")
     return failure(why)
 

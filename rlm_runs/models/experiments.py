@@ -12,15 +12,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from ..engine.scaffolds import registry
 from .texts import Sha256Field, Text
-
-
-class Scaffold(models.TextChoices):
-    """How a model is driven."""
-
-    LLM = "llm", "LLM"
-    RLM = "rlm", "RLM"
-    RLM_TIPS = "rlm_tips", "RLM+tips"
 
 
 class Experiment(models.Model):
@@ -85,7 +78,7 @@ class Arm(models.Model):
     position = models.PositiveIntegerField()
     environment = models.CharField(max_length=80)
     environment_settings = models.JSONField(default=dict)
-    scaffold = models.CharField(max_length=20, choices=Scaffold.choices)
+    scaffold = models.CharField(max_length=40)
     scaffold_settings = models.JSONField(default=dict)
     model = models.CharField(max_length=200)
     sub_model = models.CharField(max_length=200)
@@ -104,7 +97,12 @@ class Arm(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.environment} × {self.get_scaffold_display()} × {self.model}"
+        return f"{self.environment} × {self.scaffold_title} × {self.model}"
+
+    @property
+    def scaffold_title(self) -> str:
+        """The title of the scaffold; the name itself where an import brought it."""
+        return registry.title(self.scaffold)
 
 
 class Example(models.Model):

@@ -8,7 +8,7 @@ from django.urls import get_resolver, reverse
 
 from rlm_runs.models import Execution, Trajectory, Turn
 
-OPEN = {"login", "logout", "healthz"}
+OPEN = {"login", "logout", "healthz", "scaffold-stylesheet"}
 FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {"experiment-cancel", "share", "shared-link-revoke", "view-save", "view-delete"}

@@ -12,7 +12,9 @@ from rlm_runs.engine import events as e
 from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds import registry
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, EXAMPLE, PlainRiddle, ended, is_sub, of, steps
 from tests.scripted_server import Reply, cell, completion, error_body
 
@@ -273,7 +275,7 @@ def test_whose_code_is_run_is_known_before_it_is(settings, coders):
     plan = RolloutPlan(
         environment=PlainRiddle(Settings()),
         example=EXAMPLE,
-        scaffold_settings=settings,
+        scaffold=registry.of_settings(settings),
         model="main",
         sub_model="sub",
     )

@@ -11,7 +11,9 @@ from rlm_runs.engine import events as e
 from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Example, Settings
 from rlm_runs.engine.errors import Stopped
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings, RlmTipsSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
+from rlm_runs.engine.scaffolds.rlm_tips import RlmTipsSettings
 from tests.engine.riddle import DONE, PlainRiddle, PythonRiddle, ended, is_sub, of, steps
 from tests.scripted_server import Reply, cell, completion, error_body
 

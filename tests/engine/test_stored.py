@@ -11,7 +11,7 @@ from django.core.management import call_command
 from rlm_runs.analysis.transcripts import prompt_of
 from rlm_runs.engine.clients.text_tools import as_text
 from rlm_runs.engine.environments.base import Settings, Tool
-from rlm_runs.engine.scaffolds.settings import RlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from rlm_runs.execution.recorder import Recorder
 from rlm_runs.models import Execution, Rollout, Trajectory, Turn
 from tests.engine.riddle import Riddle, is_sub

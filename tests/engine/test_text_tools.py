@@ -15,7 +15,8 @@ from rlm_runs.engine.clients.fences import Called, blocks, call_of, written
 from rlm_runs.engine.clients.text_tools import TextToolsClient, as_text
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.repl import repl_tool
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import PythonRiddle, ended, is_sub, of, steps
 from tests.scripted_server import completion
 

@@ -12,7 +12,8 @@ from rlm_runs.engine import events as e
 from rlm_runs.engine import time_limit
 from rlm_runs.engine.cancellation import Control
 from rlm_runs.engine.environments.base import Settings, Tool
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, Riddle, ended, of, steps
 from tests.scripted_server import cell, completion
 

@@ -46,7 +46,7 @@ def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
 def _settings(arm: Arm) -> Iterator[tuple[tuple[str, str], Any]]:
     yield ("environment", "name"), arm.environment
     yield from ((("environment", key), value) for key, value in sorted(arm.environment_settings.items()))
-    yield ("scaffold", "name"), arm.get_scaffold_display()
+    yield ("scaffold", "name"), arm.scaffold_title
     yield from ((("scaffold", key), value) for key, value in sorted(arm.scaffold_settings.items()))
     yield ("model", "model"), arm.model
     yield ("model", "sub-model"), arm.sub_model

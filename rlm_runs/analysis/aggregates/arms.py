@@ -12,8 +12,8 @@ import numpy as np
 from django.db.models import Avg
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment, Rollout
-from rlm_runs.models.experiments import Scaffold
 
 from .. import statistics
 from ..statistics import Interval, Paired, PassRate, Table
@@ -265,9 +265,9 @@ def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
     """
     llms: dict[str, int] = {}
     for at, arm in enumerate(arms):
-        if arm.scaffold == Scaffold.LLM:
+        if registry.is_baseline(arm.scaffold):
             llms.setdefault(arm.group, at)
-    found = [None if arm.scaffold == Scaffold.LLM else llms.get(arm.group) for arm in arms]
+    found = [None if registry.is_baseline(arm.scaffold) else llms.get(arm.group) for arm in arms]
     if any(base is not None for base in found):
         return found, True
     first: dict[str, int] = {}

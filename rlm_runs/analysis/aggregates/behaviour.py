@@ -15,8 +15,8 @@ import numpy as np
 from django.db.models import Count, F, Func
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment, Rollout
-from rlm_runs.models.experiments import Scaffold
 
 from .. import statistics
 from ..failure_modes import FAILURE_MODES
@@ -202,7 +202,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             arm=arm,
             group=parts[arm.pk].label(of="environment"),
             series=parts[arm.pk].label(of="scaffold"),
-            has_repl=arm.scaffold != Scaffold.LLM or arm.pk in with_cells,
+            has_repl=registry.runs_code(arm.scaffold) or arm.pk in with_cells,
             counted=int((frame["arm"] == arm.pk).sum()),
             query=_query(arm.pk, unscored, kept=frame, whole=whole, longest=longest),
             ended=sum(stops[arm.pk].values()),

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm
-from rlm_runs.models.experiments import Scaffold
 
 from .arm_differences import ABSENT, differing_settings, identity, in_words, told_apart
 from .frame import Frame, Outcome
@@ -101,7 +101,7 @@ def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
     for arm in arms:
         of_scaffold = tuple(pair for pair in differing[arm.pk] if pair[0] in arm.scaffold_settings)
         of_environment = tuple(pair for pair in differing[arm.pk] if pair not in of_scaffold)
-        name = Scaffold(arm.scaffold).label if arm.scaffold in Scaffold.values else arm.scaffold
+        name = registry.title(arm.scaffold)
         found[arm.pk] = ArmParts(
             environment=(("environment", arm.environment), *of_environment),
             scaffold=(("scaffold", name), *of_scaffold),
@@ -224,8 +224,7 @@ def _as_arms_come(
     """
     arms = list(snapshot.arms)
     if snapshot.experiment.sources and dimension.name in ("variant", "scaffold"):
-        known = Scaffold.values
-        arms.sort(key=lambda arm: known.index(arm.scaffold) if arm.scaffold in known else len(known))
+        arms.sort(key=lambda arm: registry.place(arm.scaffold))
     labels = [str(dimension.by_arm[arm.pk]) for arm in arms]
     order = list(dict.fromkeys(labels))
     code_of = {arm.pk: order.index(label) for arm, label in zip(arms, labels, strict=True)}

@@ -60,7 +60,7 @@ KEYS: Mapping[str, Key] = {
     key.name: key
     for key in (
         Key("env", Kind.TEXT, "environment", "environment", of_arm=True),
-        Key("scaffold", Kind.TEXT, "how the model is driven: llm, rlm, rlm_tips", "scaffold", of_arm=True),
+        Key("scaffold", Kind.TEXT, "how the model is driven, such as rlm", "scaffold", of_arm=True),
         Key("model", Kind.TEXT, "root model", "model", of_arm=True),
         Key("submodel", Kind.TEXT, "model of the sub-LLMs", "sub_model", of_arm=True),
         Key("experiment", Kind.TEXT, "experiment, as in its address", "experiment__slug"),

@@ -67,13 +67,13 @@ class Environment(ABC, Generic[SettingsT]):
     description: ClassVar[str]
     settings_type: ClassVar[type[Settings]]
     tips: ClassVar[Mapping[str, str]] = {}
-    """Tips by variant; the first is the default of the scaffold `rlm_tips`."""
+    """Tips by variant; the first is the default of scaffolds that take tips."""
     packages: ClassVar[tuple[str, ...]] = ()
     """pip requirements of the sandbox."""
     python_tool: ClassVar[bool] = False
     """Whether the LLM scaffold has a persistent Python tool."""
     max_turns: ClassVar[int] = 30
-    """Root turns of the scaffolds `rlm` and `rlm_tips`, and of `llm` where it has tools."""
+    """Root turns of scaffolds that run code, and of the plain model where it has tools."""
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""The scaffolds `rlm` and `rlm_tips`: a model that drives a persistent REPL and calls sub-LLMs from it.
+"""The scaffold `rlm`: a model that drives a persistent REPL and calls sub-LLMs from it.
 
 The rules are those of the article: input data only as the variable `context`, the environment's tools only for
 the sub-LLMs, the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools.
@@ -18,7 +18,7 @@ from sandbox.contract import Answer, Sandbox
 from ..cancellation import Control
 from ..clients.base import Completion
 from ..conversation import Conversation, Ended
-from ..environments.base import Tool
+from ..environments.base import Environment, Example, Settings, Tool
 from ..errors import BudgetSpent
 from ..events import Message
 from ..plain_sub_llm import PlainSubLlm
@@ -26,9 +26,9 @@ from ..repl import BatchServer, Repl, Rules, repl_tool
 from ..run import Run
 from ..sub_llms import SubLlm, SubLlms
 from ..toolbox import Toolbox, schemas
-from .base import Task
-from .rlm_prompts import REPL_TOOL, root_system_prompt, sub_system_prompt, user_prompt
-from .settings import RlmSettings
+from .base import Mark, PublishedMeans, Scaffold, Task
+from .rlm_prompts import REPL_TOOL, root_system_prompt, sub_system_prompt
+from .rlm_settings import RlmSettings
 
 _NUDGE = (
     f'You did not call {REPL_TOOL}. Nothing but answer["content"] counts as your answer: go on by calling '
@@ -42,33 +42,54 @@ _CONTEXT_WARNING = (
 )
 
 
-def run_rlm(task: Task, settings: RlmSettings) -> Ended:
-    """Drives the root; what its cells call is made by depth."""
-    environment, example, run = task.environment, task.example, task.run
-    root = Rlm(
-        opening=[
-            Message("system", root_system_prompt(environment, example, settings)),
-            Message("user", user_prompt(environment, example, settings)),
-        ],
-        data=example.input_data,
-        settings=settings,
-        max_turns=settings.max_turns or environment.max_turns,
-        open_sandbox=task.open_sandbox,
-        own_tools=() if settings.depth else environment.tools(),
-    )
-    task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
-    task.answer = lambda: root.answer.content
-    below = [partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)]
-    plain = partial(
-        PlainSubLlm,
-        tools=environment.tools(),
-        max_turns=settings.sub_max_turns,
-        tool_time_limit=settings.tool_time_limit,
-    )
-    by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
-    sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
-    with closing(sub_llms):
-        return root.converse(run, task.root, server=sub_llms.below(0))
+class RlmScaffold(Scaffold[RlmSettings]):
+    """An RLM of the article: https://arxiv.org/abs/2512.24601 describes the idea."""
+
+    key = "rlm"
+    title = "RLM"
+    description = "The model drives a Python REPL and calls sub-LLMs from it."
+    settings_type = RlmSettings
+    mark = Mark("■", "square")
+    colour = "#0072b2"
+    runs_code = True
+    calls_sub_llms = True
+    submits_answer = True
+    published = PublishedMeans(16.9 + 18.0, 156_766, 11_833, 2_564, 4_899)
+
+    def user_prompt(self, environment: Environment[Settings], example: Example) -> str:
+        """Returns the prompt of the root."""
+        return example.prompt
+
+    def run(self, task: Task) -> Ended:
+        """Drives the root. Cells call sub-LLMs, which at a depth of 2 or more may be RLMs themselves."""
+        settings = self.settings
+        environment, example, run = task.environment, task.example, task.run
+        root = Rlm(
+            opening=[
+                Message("system", root_system_prompt(environment, example, settings)),
+                Message("user", self.user_prompt(environment, example)),
+            ],
+            data=example.input_data,
+            settings=settings,
+            max_turns=settings.max_turns or environment.max_turns,
+            open_sandbox=task.open_sandbox,
+            own_tools=() if settings.depth else environment.tools(),
+        )
+        task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
+        task.answer = lambda: root.answer.content
+        below = [
+            partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)
+        ]
+        plain = partial(
+            PlainSubLlm,
+            tools=environment.tools(),
+            max_turns=settings.sub_max_turns,
+            tool_time_limit=settings.tool_time_limit,
+        )
+        by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
+        sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
+        with closing(sub_llms):
+            return root.converse(run, task.root, server=sub_llms.below(0))
 
 
 def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> Rlm:

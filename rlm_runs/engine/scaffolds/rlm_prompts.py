@@ -8,7 +8,8 @@ from string import Template
 
 from ..environments.base import Environment, Example, Settings, Tool
 from ..functions import described
-from .settings import RlmSettings, RlmTipsSettings, ScaffoldSettings
+from .rlm_settings import RlmSettings
+from .settings import ScaffoldSettings
 
 REPL_TOOL = "call_python_repl"
 _SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text().strip())
@@ -57,14 +58,6 @@ def sub_system_prompt(
         context=f"a string of {len(prompt):,} characters: the task as you are given it, to work on by program",
         max_turns=settings.sub_rlm_max_turns,
     )
-
-
-def user_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
-    """The example's prompt, with tips where the scaffold gives them."""
-    if not isinstance(settings, RlmTipsSettings):
-        return example.prompt
-    variant = settings.tips or next(iter(environment.tips))
-    return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"
 
 
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
