@@ -24,6 +24,7 @@ from rlm_runs.analysis.transcripts import EMPTY, Conversation, Excerpt, Window
 from rlm_runs.models import Rollout
 from rlm_runs.models.texts import unescape
 
+from ..addresses import address_of
 from ..comparison_query import Asked, NamedArm, find, named
 from ..formatting import count, dollars, duration, exact, visible, weight
 from ..query_params import rollout_or_404, whole_number
@@ -92,7 +93,7 @@ def pair(request: HttpRequest) -> HttpResponse:
         "total": len(walk.order),
         "swapped": walk.address(rollouts[1].pk, rollouts[0].pk),
         "json": replace(walk, view="compare-rollouts-json").address(rollouts[0].pk, rollouts[1].pk),
-        "back": reverse("compare") + walk.asked.query(),
+        "back": (compare := address_of("compare")) and compare + walk.asked.query(),
         "rollout": rollouts[0],
     }
     return render(request, "dashboard/replay/pair.html", context)
@@ -114,7 +115,7 @@ def pair_json(request: HttpRequest) -> JsonResponse:
                     "arm": {"id": rollout.arm_id, "title": visible(unescape(walk.arms[rollout.arm_id].title))},
                     "row": exports.json_row(columns, found[rollout.pk]),
                     "answer": _excerpt(words.get(rollout.answer_id or "")),
-                    "trace": reverse("api-rollout", args=[rollout.pk]),
+                    "trace": address_of("api-rollout", rollout.pk),
                 }
                 for letter, rollout in zip("ab", rollouts, strict=True)
             },

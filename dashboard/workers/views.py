@@ -8,12 +8,12 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from rlm_runs.execution.code_version import code_version
 
+from ..addresses import address_of
 from ..tables import cells
 from .overview import Overview, RunningRollout, Worker, overview
 
@@ -85,7 +85,7 @@ def _worker_json(worker: Worker, found: Overview) -> dict[str, Any]:
 def _rollout_json(rollout: RunningRollout, found: Overview) -> dict[str, Any]:
     return {
         "id": rollout.pk,
-        "url": reverse("api-rollout", args=[rollout.pk]),
+        "url": address_of("api-rollout", rollout.pk),
         "experiment": rollout.experiment_slug,
         "environment": cells.plain(rollout.environment),
         "scaffold": rollout.scaffold,
