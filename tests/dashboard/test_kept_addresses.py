@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from rlm_runs.models import Execution, Trajectory, Turn
+from rlm_runs.models import Trajectory, Turn
 
 PAGES = """
 /
