@@ -81,16 +81,15 @@ def names(played):
     rollout = played.rollouts().filter(sub_calls__gt=0).first()
     other = played.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     arms = list(played.arms.values_list("pk", flat=True))
+    call = Trajectory.objects.filter(rollout=rollout, kind="sub").first()
     return {
         "slug": played.slug,
         "arm": arms[0],
         "other_arm": arms[1],
         "rollout": rollout.pk,
         "other_rollout": other.pk,
-        "call": Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk,
-        "execution": Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False)
-        .first()
-        .pk,
+        "call": call.pk,
+        "execution": call.parent_id,
         "turn": Turn.objects.filter(trajectory__rollout=rollout).first().pk,
     }
 
