@@ -14,7 +14,7 @@ from .conversation import Conversation
 from .errors import FunctionsFailed
 from .events import ExecutionEnded, ToolCall
 from .run import Run
-from .threads import ContextExecutor
+from .threads import CallThread
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
@@ -81,12 +81,13 @@ class Repl:
         self._functions_due = bool(rules.functions)
         self._cells = 0
         # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
-        self._thread = ContextExecutor(1, thread_name_prefix="cell")
+        self._thread = CallThread("cell")
         self.answer = Answer()
 
     def prepare(self) -> None:
         """Runs what is to be there before the first cell. Raises FunctionsFailed, SandboxError."""
-        self._run.wait_for(self._thread.submit(self._run_functions))
+        if self._functions_due:
+            self._run.wait_for(self._thread.submit(self._run_functions))
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Runs the cell of a tool call and adds what is shown of it. Raises SandboxError."""
@@ -110,7 +111,7 @@ class Repl:
     def close(self) -> None:
         """Ends the sandbox, with it a cell that still runs, and so the thread."""
         self._sandbox.close()
-        self._thread.shutdown(wait=True)
+        self._thread.join()
 
     def _code_of(self, call: ToolCall) -> str:
         if call.name != self._rules.tool_name:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
@@ -23,6 +24,7 @@ from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
+from .lazy_sandbox import LazySandbox
 from .run import Model, Models, Price, Run, now
 from .scaffolds.base import Scaffold, Task
 
@@ -92,7 +94,8 @@ def run_rollout(
 
     @contextmanager
     def open_sandbox(control: Control) -> Iterator[Sandbox]:
-        with closing(backend.start(spec)) as sandbox, control.on_stop(sandbox.close):
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
+        with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
     task = Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)

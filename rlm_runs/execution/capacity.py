@@ -19,10 +19,16 @@ _ROLLOUT_MB = 1
 """Memory of a worker for one rollout that waits for its model."""
 
 
-def room() -> int:
-    """Rollouts for which there is memory now."""
-    each = _CONTAINER_MB if sandboxes.name_in_use() == "docker" else _ROLLOUT_MB
-    return max(0, (_available_mb() - _RESERVE_MB) // each)
+def room(*, running: int) -> int:
+    """Returns the rollouts that can begin now beside those that run.
+
+    Every rollout of a worker that uses Docker counts as one with a container, although its container starts with
+    its first cell.
+    """
+    has_containers = sandboxes.name_in_use() == "docker"
+    fitting = (_available_mb() - _RESERVE_MB) // (_CONTAINER_MB if has_containers else _ROLLOUT_MB)
+    allowed = settings.RLM_MAX_CONTAINERS - running if has_containers else fitting
+    return max(0, min(fitting, allowed))
 
 
 def limits(*, slots: int) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Dispatcher:
         self._leases.interrupt_all()
 
     def _claim(self) -> list[Rollout]:
-        free = min(self._slots - len(self._running()), capacity.room(), _MOST_AT_ONCE)
+        running = len(self._running())
+        free = min(self._slots - running, capacity.room(running=running), _MOST_AT_ONCE)
         if free <= 0:
             return []
         try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from sandbox.contract import Backend
@@ -151,6 +152,7 @@ def _client(model: ModelChoice) -> ModelClient:
         base_url=model.endpoint.url,
         api_key=model.endpoint.key,
         shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
     )
     return TextToolsClient(client) if calls.tools == "text" else client

@@ -15,6 +15,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2
 import openai
 
 from ..cancellation import Control
@@ -55,7 +56,10 @@ class RetryPolicy:
 
 
 class ChatClient:
-    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`."""
+    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`.
+
+    At most `connections` calls are in flight; further ones wait for a connection.
+    """
 
     def __init__(
         self,
@@ -66,12 +70,20 @@ class ChatClient:
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
         gates: Sequence[Gate] = (),
+        connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._shape = shape or RequestShape()
         self._gates = gates
         # A server of one's own may need no key; the SDK wants one all the same.
-        self._sdk = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=0)
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._sdk = openai.OpenAI(
+            base_url=base_url,
+            api_key=api_key or "none",
+            timeout=timeout,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(limits=limits),
+        )
 
     def complete(
         self,
