@@ -102,7 +102,7 @@ def _write(requests: Sequence[_Request]) -> None:
         rows.merge(request.recorder.pending)
     with transaction.atomic():
         rows.write()
-        for request in requests:
+        for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
             request.recorder.update_rollout()
 
 

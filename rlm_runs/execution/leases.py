@@ -23,10 +23,19 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """Time between two looks at cancelled experiments."""
 
+# Rows are locked in the order of their ids, as by the group commit, so that the two never wait for each other. The
+# weaker lock leaves room for the foreign keys of new trajectories.
 _RENEW = """
+WITH held AS (
+  SELECT r.id
+    FROM rlm_runs_rollout r
+    JOIN unnest(%s::bigint[], %s::int[]) AS held(id, attempt) ON r.id = held.id AND r.attempt = held.attempt
+   WHERE r.status = 'running'
+   ORDER BY r.id
+     FOR NO KEY UPDATE OF r
+)
 UPDATE rlm_runs_rollout r SET lease_expires_at = now() + make_interval(secs => %s)
-  FROM unnest(%s::bigint[], %s::int[]) AS held(id, attempt)
- WHERE r.id = held.id AND r.attempt = held.attempt AND r.status = 'running'
+  FROM held WHERE r.id = held.id
 RETURNING r.id
 """
 
@@ -93,7 +102,7 @@ class LeaseKeeper:
             return
         with connection.cursor() as cursor:
             attempts = [rollout.attempt for rollout, _ in held.values()]
-            cursor.execute(_RENEW, [settings.RLM_LEASE_SECONDS, list(held), attempts])
+            cursor.execute(_RENEW, [list(held), attempts, settings.RLM_LEASE_SECONDS])
             renewed = {row[0] for row in cursor.fetchall()}
         for pk in held.keys() - renewed:
             # A rollout that ended meanwhile is stopped without effect.
