@@ -1,7 +1,7 @@
-"""The one settings file, read from the environment. `docs/architecture.md` lists the variables.
+"""The settings, read from the environment. `docs/architecture.md` lists the variables.
 
-Everything has an embedded default under `var/`, so that a laptop needs no service; what is set wrongly fails
-here, at start, with the variable's name.
+Each has an embedded default under `var/`, so that a laptop needs no service. A wrong value stops the start with
+the variable's name.
 """
 
 import os
@@ -61,8 +61,8 @@ def _secret_key() -> str:
 
 
 _PLANNER = "-c random_page_cost=1.1 -c jit=off"
-"""Postgres supposes spinning disks, and reads whole tables rather than an index of which it needs a part. Its
-compiler takes longer for a page's queries than they take. An address with `options` of its own has the last word.
+"""Options of each connection. Postgres assumes spinning disks and reads whole tables instead of part of an
+index; its compiler costs more than a page's queries. `options` in the address override these.
 """
 
 

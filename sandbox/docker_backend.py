@@ -210,7 +210,9 @@ def open_client() -> APIClient:
 
 
 def _knock() -> None:
-    """Says in words why there is no local engine; the client library would leave an open socket behind."""
+    """Returns why there is no local engine, as a sentence; the client library would leave an open socket
+    behind.
+    """
     address: Any = parse_host(os.environ.get("DOCKER_HOST"))
     scheme, _, path = address.partition("://")
     if scheme != "http+unix":

@@ -127,7 +127,7 @@ class Pool:
                 self._refill(spec)
 
     def _spent(self, now: float) -> list[Box]:
-        """Takes from the shelves what is too old, and the shelves that nobody wants any more."""
+        """Removes and returns boxes that are too old, and those of specs without demand."""
         spent: list[Box] = []
         for spec, shelf in list(self._shelves.items()):
             if now >= shelf.wanted_at + self._settings.pool_idle_seconds:

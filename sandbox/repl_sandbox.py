@@ -1,6 +1,6 @@
-"""The sandbox that the engine holds: one REPL in a box, and a new box or REPL where the old one was lost.
+"""The sandbox that the engine holds: one REPL in a box, with a replacement for a lost box or REPL.
 
-What a cell can destroy is replaced before the next one, and said in the result of the cell that did it.
+A destroyed part is replaced before the next cell, and the result of the cell that destroyed it says so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ReplSandbox:
         self._rlm = False
         self._answer = Answer()
         self._generation: int | None = None
-        """Of the REPL that is set up; None where one has to be set up first."""
+        """Generation of the REPL that is set up; None before the set-up."""
         self._cells = 0
         self._closed = False
 
@@ -248,7 +248,7 @@ class ReplSandbox:
 
 
 class _Run:
-    """What the host gathers while one cell runs."""
+    """The host's state while one cell runs."""
 
     def __init__(
         self,

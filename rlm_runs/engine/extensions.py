@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Extensions(Generic[T]):
-    """Where classes of one kind come from.
+    """The sources of user-defined classes of one kind.
 
     `folder_variable` is the environment variable that names the folder, `entry_points` the group of entry points.
-    `error` is raised for whatever cannot be used, with a message that names the file and the line.
+    `error` makes the exception for a class that cannot be used, from a message with the file and the line.
     """
 
     base: type[T]

@@ -23,9 +23,9 @@ class Unjudged(RolloutFailure):
 
 
 def verdict_on(prompt: str, *, run: Run) -> bool:
-    """Whether the judge says yes. It is asked once more where it says neither.
+    """Returns whether the judge says yes. If it says neither yes nor no, it is asked once more.
 
-    Raises Unjudged where that does not help either, ModelFailure where the judge cannot be asked.
+    Raises Unjudged after the second try, and ModelFailure if the judge cannot be asked.
     """
     conversation = Conversation(
         run, kind="judge", opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)]

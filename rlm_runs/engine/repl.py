@@ -1,4 +1,4 @@
-"""A REPL as the model that drives it meets it: a tool call in, a cell run, what is shown of it out."""
+"""The REPL from the model's side: a tool call in, a cell run, its text out."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ class BatchServer(Protocol):
     """Answers the `llm_batch` calls of cells."""
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
-        """Starts the calls of a batch and returns at once. `parent` is its cell, `number` counts there from 0."""
+        """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts there from
+        0.
+        """
 
     def abandon(self, parent: int) -> None:
-        """Stops what is still under way for a cell that is over."""
+        """Stops the calls of a cell that is over."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds in a REPL: seconds of a cell, characters of it that are shown, the tool that runs it.
+    """Settings of a REPL: the tool that runs cells, seconds of a cell, and characters of its output that are
+    shown.
 
-    `functions` is source that runs before the first cell, and again where the state was lost.
+    `functions` is source that runs before the first cell, and again after a lost state.
     """
 
     tool_name: str
@@ -56,10 +59,10 @@ class Rules:
 
 
 class Repl:
-    """Runs the cells of one conversation, in a sandbox that it closes.
+    """Runs the cells of one conversation in a sandbox, which it closes.
 
-    `answers` says whether there is an `answer` to tell of; without a `server` there is no `llm_batch`. Calls of
-    tools that the conversation has `beside` the REPL are passed on.
+    `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. Calls of other
+    tools go to the toolbox `beside` it.
     """
 
     def __init__(
@@ -80,17 +83,17 @@ class Repl:
         self._beside = beside or Toolbox(run, (), time_limit=rules.time_limit)
         self._functions_due = bool(rules.functions)
         self._cells = 0
-        # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
+        # A cell runs in its own thread, so that the rollout's thread can record sub-LLMs meanwhile.
         self._thread = CallThread("cell")
         self.answer = Answer()
 
     def prepare(self) -> None:
-        """Runs what is to be there before the first cell. Raises FunctionsFailed, SandboxError."""
+        """Runs the functions of the settings. Raises FunctionsFailed, SandboxError."""
         if self._functions_due:
             self._run.wait_for(self._thread.submit(self._run_functions))
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
-        """Runs the cell of a tool call and adds what is shown of it. Raises SandboxError."""
+        """Runs the cell of a tool call and adds its text to the conversation. Raises SandboxError."""
         if call.name in self._beside:
             self._beside.call(conversation, call, position=position)
             return

@@ -1,7 +1,6 @@
-"""One rollout from start to end: the scaffold runs, the answer is scored, and whatever fails becomes data.
+"""One rollout from start to end: the scaffold runs, the answer is scored, and every failure becomes data.
 
-`run_rollout` is the only place with a broad `except`: it attributes a failure to its boundary and tells it as
-the rollout's end.
+Only `run_rollout` has a broad `except`: it attributes a failure to its boundary and records it as the end.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """What is to be done: all of an arm that a rollout needs, and the example."""
+    """The plan of a rollout: everything of its arm that it needs, and the example."""
 
     environment: Environment[Settings]
     example: Example
@@ -69,10 +68,10 @@ def run_rollout(
     price: Price,
     price_version: str,
 ) -> None:
-    """Runs one rollout, telling everything to `record`, which is called from this thread only.
+    """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    Raises Stopped (`interrupted`) where the rollout is to be done again, and what `record` itself raises;
-    every other failure is told as the rollout's end.
+    Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
+    failure is recorded as the rollout's end.
     """
     run = Run(
         models=Models(
@@ -151,7 +150,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
         raise
     except RolloutFailure as failure:
         stop_reason, error = "scoring_error", f"the judge could not be asked: {failure}"
-    except Exception as failure:  # an environment's own code: its failure is data, too
+    except Exception as failure:  # an environment's own code: its failure is data
         logger.exception("scoring failed")
         stop_reason, error = "scoring_error", f"{type(failure).__name__}: {failure}"
     return RolloutEnded(

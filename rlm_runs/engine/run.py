@@ -1,6 +1,6 @@
-"""One rollout while it runs: what its parts share, and the one queue through which its events leave.
+"""The context of a running rollout: what its parts share, and the queue through which its events leave.
 
-Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pools and put theirs
+Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pools and put their events
 into the queue; the rollout's thread empties it whenever it waits.
 """
 
@@ -50,7 +50,7 @@ class Models:
 
 @dataclass
 class Run:
-    """What the parts of a running rollout share. Made by the rollout's own thread."""
+    """What the parts of a running rollout share. Created by the rollout's own thread."""
 
     models: Models
     budget: Budget
@@ -80,7 +80,7 @@ class Run:
         self.events.put(error)
 
     def record_events(self) -> None:
-        """Records what was handed over by now. In another thread than the rollout's own it does nothing."""
+        """Records the events so far. In another thread than the rollout's own it does nothing."""
         if threading.get_ident() == self._recorder:
             while not self.events.empty():
                 self._record_next()
@@ -104,14 +104,14 @@ class Run:
             done.wait(seconds)
             return
         deadline = time.monotonic() + seconds
-        # As in `wait_for`; one that comes later wakes up whoever waits then, who looks again and waits on.
+        # As in `wait_for`. A late wake-up reaches the next wait, which checks again and goes on waiting.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done() and (left := deadline - time.monotonic()) > 0:
             self._record_next(within=left)
         self.record_events()
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
-        """Ends the pool, recording until its last call has come back: what was spent late is spent, too."""
+        """Ends the pool and records until its last call has returned, so that late calls are metered."""
         closing = ThreadPoolExecutor(1, thread_name_prefix="close")
         with closing:
             self.wait_for(closing.submit(pool.shutdown, wait=True, cancel_futures=True))

@@ -1,4 +1,4 @@
-"""How much a worker process may take on: settings, and the memory that is left on its machine."""
+"""Capacity of a worker process: its settings, and the memory that is left on its machine."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _machine_mb() -> int:
 
 
 def _group_mb() -> int:
-    """What the control group (version 2) allows; the machine's memory where it sets no limit."""
+    """Memory that the control group (version 2) leaves, in MB; the machine's if the group has no limit."""
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())

@@ -68,7 +68,7 @@ class Recorder:
             self.forget()
 
     def forget(self) -> None:
-        """Forgets what is written, or could not be."""
+        """Forgets pending rows, whether they were written or not."""
         self.pending.clear()
         self._rollout_columns = {}
 
@@ -83,7 +83,9 @@ class Recorder:
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 
     def _has_ended_already(self) -> bool:
-        """Whether this very end is stored: the connection broke after its commit, and the end came again."""
+        """Whether this end is stored already: the connection broke after the commit, and the end is written
+        again.
+        """
         if self._ended is None:
             return False
         return Rollout.objects.filter(

@@ -1,4 +1,4 @@
-"""Which sandbox backend this process uses, and which models may run code in it."""
+"""The sandbox backend of this process, and the models whose code may run in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def close() -> None:
 
 
 def refusal(*, model: str, simulated: bool) -> str:
-    """Why the code of a model may not run in this backend, in words; "" where it may."""
+    """Returns why a model's code may not run in this backend, as a sentence; "" if it may."""
     if backend().name != "process" or simulated or model in settings.RLM_PROCESS_SANDBOX_MODELS:
         return ""
     return (

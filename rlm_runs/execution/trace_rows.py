@@ -27,7 +27,7 @@ Row = dict[str, Any]
 _BLOCK = 256
 """Primary keys that a process takes from a sequence at a time."""
 _MOST_PARAMETERS = 30_000
-"""Of one statement; the protocol allows 65,535."""
+"""Parameters of one statement; the protocol allows 65,535."""
 
 
 class Keys:

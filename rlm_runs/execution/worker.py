@@ -1,4 +1,4 @@
-"""What a worker does with a claimed rollout: it makes the engine's plan of the row, runs it and records it."""
+"""The worker's part in a rollout: it turns the claimed row into the engine's plan, runs it and records it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _commits = GroupCommit()
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
-    """Runs a claimed rollout to its end, or gives it back where it was cut off."""
+    """Runs a claimed rollout to its end, or gives it back if it is cut off."""
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)

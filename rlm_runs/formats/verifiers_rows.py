@@ -1,7 +1,7 @@
-"""One line of a verifiers v0 run: its arm, its example, and its events.
+"""One line of a verifiers v0 run: its arm, its example and its events.
 
-The scaffold is what the row's `info.mode` says, else the run's arguments, else what metrics and tools show. The
-run's arguments become the arm's settings, but for those that only select examples.
+The scaffold comes from the row's `info.mode`, else from the run's arguments, else from its metrics and tools. The
+run's arguments become the arm's settings, except those that only select examples.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _STOPS = {
     "answer_ready": "answer_ready",
     "no_tools_called": "final_message",
 }
-"""What files call the reasons for which a rollout ended → our names; other reasons keep theirs."""
+"""Stop conditions of files → our stop reasons; other stop conditions keep their names."""
 _NO_METRICS = frozenset(
     {
         *("example_id", "id", "reward", "generation_ms", "scoring_ms", "total_ms", "is_truncated", "is_completed"),
@@ -64,7 +64,9 @@ _NO_METRICS = frozenset(
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What all rollouts of a run share. `arguments` are those of its environment, `began` when the run did."""
+    """The settings that all rollouts of a run share. `arguments` are the environment's; `began` is the start of
+    the run.
+    """
 
     environment: str
     model: str
@@ -76,7 +78,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class _Timing:
-    """Seconds of generation and of scoring, None where the row does not tell."""
+    """Seconds of generation and of scoring, None if the row has none."""
 
     generation: float | None
     scoring: float | None
@@ -95,7 +97,7 @@ class Row:
         self._timing = _timing(row)
 
     def rollout(self, line: int) -> ImportedRollout:
-        """All of it; the events are told at once, so that nothing is left to fail while they are written."""
+        """Returns the rollout with all its events, so that no error is left for the time of writing."""
         arm = self._arm()
         return ImportedRollout(line, arm, self._example(), list(self._events(arm)))
 
@@ -216,7 +218,9 @@ class Row:
 
 
 def _silent(arm: ImportedArm) -> Outcome:
-    """A rollout of which no message came, and no error is told: of a plain model the API refused the prompt."""
+    """The outcome of a rollout without messages and without an error. For a plain model, the API refused the
+    prompt.
+    """
     why = "the file has no message of this rollout, and no error"
     if registry.is_plain_model(arm.scaffold):
         return refused_prompt(f"{why}: the API did not accept its prompt")
@@ -224,7 +228,7 @@ def _silent(arm: ImportedArm) -> Outcome:
 
 
 def _inferred_stop(transcript: Transcript) -> str:
-    """Why it ended, where the file does not say: calls that nobody answered are those of the last turn allowed."""
+    """The stop reason if the file has none. Calls without results are those of the last turn allowed."""
     if transcript.is_ready:
         return "answer_ready"
     if transcript.last_message is not None:
@@ -238,7 +242,7 @@ def _seconds_of_batches(transcript: Transcript) -> float | None:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a row beside those of the format; later files have them in `metrics`, too."""
+    """The metrics of a row beside the format's own. Later files also have them in `metrics`."""
     flat = {
         name: value
         for name, value in row.items()

@@ -1,6 +1,7 @@
-"""One cell: compiled, run, its last expression and its exception told in text; and `answer` read safely.
+"""One cell: it is compiled and run, its last expression and its exception become text, and `answer` is read
+safely.
 
-Everything that may call user code (`repr`, `str`, an exception's message) happens where an interrupt can end it.
+Calls into user code (`repr`, `str`, an exception's message) happen only where an interrupt can end them.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _only_users_frames(told: traceback.TracebackException | None, *, depth: int)
 
 
 def read_answer(answer: Any) -> tuple[str | None, bool]:
-    """Content (None where it cannot be told, so the last one stands) and whether it is ready."""
+    """Returns the content (None if it cannot be read; the last one stays) and whether it is ready."""
     if not issubclass(type(answer), dict):  # isinstance would ask the answer
         return None, False
     content = dict.get(answer, "content")

@@ -46,7 +46,7 @@ _FLUSH_SECONDS = 0.02
 """Live output is gathered for so long: a short cell's output then travels with its result."""
 _INTERRUPTS = (0.0, 0.35)
 _GRACE_SECONDS = 0.7
-"""From the first interrupt to the kill; the second interrupt is for a cell that swallowed the first."""
+"""Seconds from the first interrupt to the kill. The second interrupt is for a cell that swallowed the first."""
 _FORK_RETRY_SECONDS = 0.05
 _KEPT_PIPES = 8
 _NEVER = float("inf")
@@ -168,7 +168,7 @@ class Keeper:
             self._close_pipe(self._old_pipes.popleft())
 
     def mourn(self, status: int, usage: resource.struct_rusage) -> None:
-        """The child has died: of its own cell, or of what an earlier cell left behind."""
+        """Handles the child's death, caused by its own cell or by processes of an earlier one."""
         self._hear(last=True)  # its result may have been the last that it said
         if not self.pid:
             return
@@ -371,7 +371,7 @@ class Keeper:
             cell.flush_at = min(cell.flush_at, time.monotonic() + _FLUSH_SECONDS)
 
     def _drain(self, cell: Cell) -> None:
-        """Takes what is in the pipe by now, and not what a forgotten process goes on writing."""
+        """Reads what is in the pipe now, but not what a forgotten process still writes."""
         waiting = array.array("i", [0])
         fcntl.ioctl(cell.pipe, termios.FIONREAD, waiting)
         left = waiting[0]
@@ -391,7 +391,7 @@ class Keeper:
         return [{"t": "output", "repl": self.number, "text": piece} for piece in pieces(text) if piece]
 
     def _retire(self, cell: Cell) -> None:
-        """What an earlier cell's processes print goes nowhere, but does not kill or block them either."""
+        """Discards what processes of an earlier cell print, without killing or blocking them."""
         pipe = cell.pipe
         self._supervisor.unwatch(pipe)
         self._old_pipes.append(pipe)
@@ -439,7 +439,7 @@ class Keeper:
         self._supervisor.tell(*self._flushed(cell), result)
 
     def _take_stock(self) -> None:
-        """What the next cell is measured against; between the cells, where it takes nobody's time."""
+        """Measures the state before the next cell, between cells, where nobody waits for it."""
         self._bystanders = self._processes()
         self._waited_before = kernel.waited_cpu_seconds(self.pid)
         self._oom_kills = kernel.oom_kills()
@@ -481,7 +481,7 @@ class Keeper:
 
 
 _NOTHING: Frame = {"out": None, "error": None, "answer": None, "ready": False, "variables": [], "threads": 0}
-"""What a dead child claims."""
+"""The result of a dead child."""
 
 
 class _Measured:

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, port_file = _parse(arguments)
     server = DemoServer(options)
     if port_file is not None:
-        # Renamed into place, so that whoever waits for the file never reads half of it.
+        # Renamed into place, so that a waiting process never reads half of it.
         partial = port_file.with_name(port_file.name + ".partial")
         partial.write_text(f"{server.port}\n")
         os.replace(partial, port_file)

@@ -35,7 +35,7 @@ _TOO_LONG = (
     "exceed context",
     "too many input tokens",
 )
-"""How the servers that researchers use say that a prompt is longer than the window (code or message)."""
+"""Words with which servers say that a prompt is longer than the window (code or message)."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _failure_of_status(error: openai.APIStatusError) -> Exception:
     code = str(error.code or "")
     if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
         return PromptTooLong(told)
-    # No money left is a 429, too, and waiting does not mend it.
+    # An exhausted quota is a 429 as well, but waiting does not help.
     if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
         return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
     return ModelFailure(told)

@@ -1,4 +1,4 @@
-"""A gate before a server or a rollout's sub-calls: how many go through at once, and how many in a minute."""
+"""A gate before a server or a rollout's sub-calls: it limits concurrent calls and calls per minute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..cancellation import Control
 from .base import Completion, Messages, ModelClient, ToolSchemas
 
 _LOOK_AT_CONTROL = 0.2
-"""Seconds after which somebody who waits for a place looks whether they were stopped."""
+"""Seconds between two checks of the stop flag while a call waits for its turn."""
 
 
 class Gate:

@@ -45,7 +45,7 @@ def add_to(registry: dict[str, type[Scaffold[Any]]]) -> None:
 
 
 def _problem(scaffold: type[Scaffold[Any]], *, registry: Mapping[str, type[Scaffold[Any]]]) -> str:
-    """What keeps the class from being a scaffold; "" where nothing does."""
+    """The reason why a class cannot be a scaffold; "" if it can."""
     if inspect.isabstract(scaffold):
         return f"it lacks {', '.join(sorted(scaffold.__abstractmethods__))}"
     missing = [

@@ -24,7 +24,7 @@ _LAST_CALL = "You have used all your turns with tools. Give your final answer no
 
 
 def prompt_of(example: Example) -> str:
-    """The prompt, with the input data behind it where there is any."""
+    """Returns the prompt, followed by the input data if there is any."""
     if example.input_data is None:
         return example.prompt
     return _WITH_INPUT.substitute(prompt=example.prompt, input_data=example.input_data)
@@ -41,7 +41,7 @@ class LlmSettings(ScaffoldSettings):
 
 
 class LlmScaffold(Scaffold[LlmSettings]):
-    """The plain model; input data stands in its prompt."""
+    """The plain model, with the input data in its prompt."""
 
     key = "llm"
     title = "LLM"

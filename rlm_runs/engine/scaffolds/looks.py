@@ -34,7 +34,7 @@ _GOLDEN_ANGLE = 0.381966
 
 
 def free_marks(taken: set[Mark]) -> Iterator[Mark]:
-    """Yields marks without end, those that are not taken first."""
+    """Yields marks without end, free ones first."""
     yield from (mark for mark in MARKS if mark not in taken)
     while True:
         yield from MARKS

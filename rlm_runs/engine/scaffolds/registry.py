@@ -1,7 +1,7 @@
-"""The scaffolds by their keys, in the order in which pages list them: those of the program, then custom ones.
+"""The registry of scaffolds by key, in the order of pages: those of the program, then custom ones.
 
-Nothing else lists scaffolds. The functions answer for any key: imported runs bring scaffolds of other programs, of
-which only the name is known.
+Nothing else lists scaffolds. The functions answer for any key, because imported runs bring scaffolds of other
+programs, of which only the name is known.
 """
 
 from __future__ import annotations

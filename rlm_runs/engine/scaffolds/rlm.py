@@ -1,8 +1,8 @@
 """The scaffold `rlm`: a model that drives a persistent REPL and calls sub-LLMs from it.
 
-The rules are those of the article: input data only as the variable `context`, the environment's tools only for
-the sub-LLMs, the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools.
-From depth 2 on, a sub-LLM above the last level is an RLM by the same rules, with its prompt as `context`.
+The rules are the article's: input data only as the variable `context`, the environment's tools only for sub-LLMs,
+the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools. From depth 2
+on, sub-LLMs above the last level are RLMs by the same rules, with their prompt as `context`.
 """
 
 from __future__ import annotations
@@ -105,9 +105,10 @@ def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> R
 
 @dataclass
 class Rlm:
-    """One RLM, the root or a sub-LLM: it runs cells until `answer` is ready or its turns are over.
+    """One RLM, the root or a sub-LLM. It runs cells until `answer` is ready or its turns are over.
 
-    Either way the content is its answer. `data` is what it finds as `context`; `own_tools` it may call itself.
+    The content of `answer` is its answer in both cases. `data` is the value of `context`; it can call `own_tools`
+    itself.
     """
 
     opening: Sequence[Message]
@@ -162,7 +163,7 @@ class Rlm:
 
 
 class _Reply:
-    """What the host says after a turn: a nudge where no cell was run, a warning once when the window fills up."""
+    """The host's reply after a turn: a reminder if no cell ran, and one warning when the window fills up."""
 
     def __init__(self, *, window: int | None, warn_at: float) -> None:
         self._window = window

@@ -1,4 +1,4 @@
-"""What an RLM is told: the rules of its REPL, with the limits, data, tools and packages that it has."""
+"""The prompts of an RLM: the rules of its REPL, with its limits, data, tools and packages."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _system_prompt(
 
 
 def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> str:
-    """What an RLM at this depth can call beside its own cells."""
+    """The paragraph on sub-LLMs and tools for an RLM at this depth."""
     if settings.depth == 0:
         own = ", ".join(f"`{tool.name}`" for tool in tools)
         return _NO_SUB_LLMS + (_OWN_TOOLS.format(tools=own) if own else "")

@@ -18,10 +18,10 @@ PLACEHOLDERS = (
     "output_limit",
     "max_turns",
 )
-"""What a system prompt of one's own may hold behind a `$`.
+"""Placeholders that a custom system prompt may hold behind a `$`.
 
-`context`, `sub_llms` and `functions` are the lines that say what of it is in the REPL, empty where there is
-nothing; `packages` is a sentence; the others are numbers.
+`context`, `sub_llms` and `functions` are lines that describe the REPL, empty if there is nothing to describe;
+`packages` is a sentence; the others are numbers.
 """
 
 

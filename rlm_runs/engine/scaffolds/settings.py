@@ -13,7 +13,7 @@ from ..settings import Settings
 
 
 class ScaffoldSettings(Settings):
-    """What every scaffold has."""
+    """Settings of every scaffold."""
 
     max_turns: int | None = Field(
         default=None, ge=1, le=1000, description="Model calls of the root; by default the environment's number."
@@ -54,12 +54,12 @@ class ScaffoldSettings(Settings):
         return given
 
     def all_packages(self, of_environment: Sequence[str]) -> tuple[str, ...]:
-        """What the sandbox needs: the environment's packages and those of these settings."""
+        """Returns the pip requirements of the sandbox: the environment's packages and those of these settings."""
         return tuple(dict.fromkeys([*of_environment, *self.packages]))
 
     @property
     def limits(self) -> BudgetLimits:
-        """What a rollout may spend."""
+        """The budget of a rollout."""
         return BudgetLimits(
             tokens=self.max_tokens,
             dollars=self.max_dollars,

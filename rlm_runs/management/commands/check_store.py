@@ -1,6 +1,6 @@
-"""`manage.py check_store`: whether every stored sum equals the sum of its parts, computed anew in SQL.
+"""`manage.py check_store` compares every stored roll-up with the sum of its parts, computed again in SQL.
 
-Of an imported rollout whose sums its file says, only what its transcript tells is checked.
+For an imported rollout with reported sums, it checks only the values that its transcript holds.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _differ(columns: dict[str, str]) -> str:
 
 
 def _far(columns: dict[str, str]) -> str:
-    """Whether one of these differs by more than the last bits, or is known on one side only."""
+    """SQL that is true if a value differs by more than rounding, or is known on one side only."""
     return " OR ".join(
         f"(r.{column} IS NULL) <> (({found}) IS NULL) OR abs(r.{column} - ({found})) > {_SECONDS_CLOSE}"
         for column, found in columns.items()
