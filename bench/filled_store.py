@@ -1,8 +1,8 @@
-"""A store of any size for benchmarks: experiments like those that labs run, made by the database itself.
+"""A store of any size for benchmarks: experiments like those of labs, made by the database itself.
 
-One experiment of twelve arms on the same five hundred examples, and one that holds a third of all rollouts; all
-others have fifteen arms on fifty examples. Every rollout has what lists and figures read; the first hundred
-thousand have a short trace, so that there are words to search.
+One experiment has twelve arms on the same five hundred examples, one holds a third of all rollouts, and all others
+have fifteen arms on fifty examples. Every rollout has what lists and figures read. The first hundred thousand have
+a short trace, so that search finds words.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ SELECT id, 0, sha256(('Rollout ' || rollout_id || ' splits the context with llm_
 
 @contextmanager
 def served(*, rollouts: int, name: str = "bench") -> Iterator[str]:
-    """The address of a store of about so many rollouts, filled once and kept, while Django is set up for it."""
+    """Yields the address of a store of about this size, filled once and kept, with Django set up for it."""
     server = EmbeddedPostgres(VAR)
     address = make_conninfo(server.url, dbname=f"{name}_{rollouts}")
     _create(server.url, f"{name}_{rollouts}")

@@ -1,8 +1,8 @@
-"""What an experiment would take: arms, rollouts, model calls and dollars, before anything runs.
+"""Estimates of an experiment before anything runs: arms, rollouts, model calls and dollars.
 
-An arm is estimated from what the store knows of it: the mean of its own earlier rollouts (same settings), else of
-rollouts of its environment and scaffold, else the article's published means of the scaffold on Oolong/real. The
-basis stands beside each number, so that nobody takes a guess for a measurement.
+An arm is estimated from the mean of its own earlier rollouts (same settings), else from rollouts of its
+environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Each number has
+its basis beside it, so that a guess is not taken for a measurement.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _History:
         self._rows: list[Mapping[str, Any]] = list(rows)
 
     def of(self, arm: PlannedArm, *, settings_hash: str) -> tuple[PerRollout, str]:
-        """What a rollout of this arm takes, and where that is from."""
+        """Returns the means of a rollout of this arm, and their basis."""
         alike = [
             row
             for row in self._rows

@@ -30,10 +30,10 @@ __all__ = ["Problem", "SpecError", "launch"]
 
 
 def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path | None = None) -> Experiment:
-    """Launches an experiment. Raises SpecError, and then nothing is written.
+    """Launches an experiment. Raises SpecError; then nothing is written.
 
-    With `data_dir`, files that the spec names must be in that folder: the spec is from somebody who may not read
-    any other file of this machine.
+    With `data_dir`, the spec may only name files in that folder, because its author may not read other files of
+    this machine.
     """
     plan = resolve(raw)
     if data_dir is not None:
@@ -84,7 +84,7 @@ def _prepare_sandboxes(plan: Plan) -> Images:
 
 
 def _field_of(model: str, plan: Plan) -> str:
-    """Where the spec names a model."""
+    """The field of the spec that names a model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == model:
             return f"models[{index}]"
@@ -149,7 +149,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
 
 
 def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
-    """The rows of the examples, in their order; those that other experiments have used are theirs, too."""
+    """The rows of the examples in their order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))

@@ -1,4 +1,4 @@
-"""An experiment as its author writes it, checked whole before anything is written.
+"""Specs of experiments, checked as a whole before anything is written.
 
     name = "oolong by scaffold"
     examples = 50
@@ -7,9 +7,9 @@
     scaffolds = ["llm", "rlm", { name = "rlm", cell_time_limit = 300 }]
     environments = ["verbatim-copy", { name = "oolong", labels = true }]
 
-The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
-name and its settings; those of a model are its sampling, which goes before the experiment's, its sub-model and its
-judge. Every problem is found at once, each with the field it is in and what is allowed there.
+The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the name
+and its settings. A model's settings are its sampling, which overrides the experiment's, its sub-model and its
+judge. All problems are reported together, each with its field and the allowed values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one field; `field` is like `environments[1].target_length`, "" for the whole."""
+    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
 
     field: str
     message: str
@@ -53,7 +53,7 @@ class SpecError(ValueError):
 
 
 class Entry(BaseModel):
-    """A name with settings; written as the bare name where there are none."""
+    """A name with settings; written as the bare name without settings."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -61,12 +61,12 @@ class Entry(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What stands beside the name."""
+        """The settings beside the name."""
         return dict(self.model_extra or {})
 
 
 class Sampling(BaseModel):
-    """Sampling parameters, sent with every model call as they are; what is not given is not sent."""
+    """Sampling parameters of every model call; unset ones are not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,7 +90,7 @@ class Sampling(BaseModel):
         return {name: value for name, value in values.items() if value is not None}
 
     def before(self, other: Sampling) -> Sampling:
-        """These parameters, and the other's where these say nothing; those of `extra_body` likewise."""
+        """Returns these parameters over the other's, name by name, also within `extra_body`."""
         merged = {**other.given, **self.given}
         if "extra_body" in merged:
             merged["extra_body"] = {**(other.extra_body or {}), **(self.extra_body or {})}
@@ -148,7 +148,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """A bare name where there is nothing beside it."""
+    """The bare name if there are no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}
@@ -197,7 +197,7 @@ class PlannedArm:
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec that can be launched, with what its names stand for."""
+    """A spec that can be launched, with the objects behind its names."""
 
     spec: ExperimentSpec
     environments: tuple[Environment[Settings], ...]
@@ -274,7 +274,7 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`; a role that neither it nor the spec names is played by the model itself."""
+    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):
@@ -379,7 +379,7 @@ def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: 
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
         for detail in error.errors(include_url=False)
-        # A list whose only entry is wrong counts as empty, too: the entry's own problem says it better.
+        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
         if not (detail["type"] == "too_short" and detail["input"])
     ]
 
@@ -413,4 +413,4 @@ _IN_OUR_WORDS = {
     "tuple_type": "must be a list",
     "model_type": "must be a name, or a table with a name and settings",
 }
-"""What pydantic says of its own types, as it reads to somebody who writes TOML."""
+"""pydantic's messages about its own types, reworded for authors of TOML."""

@@ -1,4 +1,4 @@
-"""All that arms were told to do, setting by setting beside each other, and in which of these they differ."""
+"""All settings of arms side by side, and the settings in which the arms differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting of all arms, in words and in their order; ABSENT where an arm has none such."""
+    """One setting of all arms, as text and in their order; ABSENT for an arm without it."""
 
     group: str
     name: str
@@ -22,7 +22,7 @@ class SettingRow:
 
     @property
     def differs(self) -> bool:
-        """Whether not all arms have the same."""
+        """Whether arms have different values."""
         return len(set(self.values)) > 1
 
 
