@@ -1,8 +1,8 @@
-"""What the address of a comparison asks for, and the addresses of what differs from it in one thing.
+"""The URL of a comparison, and URLs that differ from it in one thing.
 
-`arm` names the arms in their order: the first is A, the baseline, the second B. The rest has a default, and stands
-in the address only where it is something else. `baseline=ID` and `second=ID` put an arm first and second, and
-`without=ID` leaves one out: short ways to change an address that names all arms.
+`arm` names the arms in their order: the first is A, the baseline, the second B. Other parts are in the URL only if
+they differ from their defaults. `baseline=ID` and `second=ID` move an arm to the first and second place, and
+`without=ID` removes one: short changes to a URL that names all arms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rlm_runs.models import Arm
 MOST_ARMS = 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PRICES = ("main_tokens", "tokens", "cost", "seconds")
-"""What reward can be weighed against on the Pareto front."""
+"""Measures that reward can be compared with on the Pareto front."""
 _USUAL = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
 _LONGEST = 80
@@ -48,7 +48,7 @@ class Asked:
 
     @classmethod
     def of(cls, parts: QueryDict) -> Asked:
-        """Raises BadRequest for what is not understood."""
+        """Returns the choices of a query string. Raises BadRequest for invalid parts."""
         named = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
         arms = tuple(dict.fromkeys(named))
         for name, place in (("baseline", 0), ("second", 1), ("without", None)):
@@ -73,7 +73,7 @@ class Asked:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The parts of the address, without those that have their default."""
+        """The parts of the URL that differ from their defaults."""
         chosen = {
             "unscored": self.unscored.value,
             "sort": self.sort,
@@ -139,7 +139,7 @@ def _member(default: EnumT, parts: QueryDict, name: str) -> EnumT:
 
 @dataclass(frozen=True)
 class NamedArm:
-    """An arm of a comparison under its letter. `title` tells it apart from the others in words."""
+    """An arm of a comparison with its letter. `title` distinguishes it from the others."""
 
     letter: str
     arm: Arm
@@ -164,13 +164,13 @@ def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
 
 
 def titled(arms: Sequence[Arm]) -> list[str]:
-    """What each is called among the others: its scaffold, and in what it differs from them."""
+    """Returns a title for each arm: its scaffold, and what distinguishes it from the others."""
     differing = differing_settings(arms)
     return [shortened(_title(arm, differing[arm.pk], arms), most=_LONGEST) for arm in arms]
 
 
 def shortened(name: str, *, most: int) -> str:
-    """At most so many characters of it, the last a … where some are left out."""
+    """Returns at most this many characters of a name, the last a … if it is cut."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
@@ -184,8 +184,8 @@ def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) 
 
 @dataclass(frozen=True)
 class Found:
-    """What is asked for of the arms that exist, and these. `missing` are ids of none; `dropped` counts those for
-    which a comparison has no room.
+    """The choices for the arms that exist, and these arms. `missing` are ids without an arm; `dropped` counts
+    arms beyond the limit.
     """
 
     asked: Asked
@@ -195,7 +195,9 @@ class Found:
 
 
 def find(parts: QueryDict) -> Found:
-    """One query. Raises BadRequest for what is not understood, Http404 where no arm that is named exists."""
+    """Returns the arms of a query string. One query. Raises BadRequest for invalid parts, Http404 if no named
+    arm exists.
+    """
     asked = Asked.of(parts)
     by_id: Mapping[int, Arm] = (
         Arm.objects.select_related("experiment")

@@ -1,4 +1,4 @@
-"""Whether the site can serve."""
+"""The health check."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from ..tables.rollouts import ROLLOUTS, rows
 
 _MOST_TURNS = 150
 _MOST_CHARS = 16_000
-"""Of all texts together; each is cut to its share."""
+"""Characters of all texts together; each is cut to its share."""
 _LONGEST = 2_000
 """Characters of one string."""
 _MOST_OF_ERROR = 300
@@ -157,7 +157,7 @@ def _fields(found: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no way to say becomes what it has; no string is without an end."""
+    """The value in JSON's types, with bounded strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

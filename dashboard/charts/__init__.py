@@ -1,5 +1,5 @@
-"""Figures: what there is to plot (`specs`), what an address asks for (`asked`), the numbers (`build`, `chart`),
-and what is made of them: data for plotly (`plots`, `look`), rows (`tables`) and words (`captions`).
+"""Charts: the figures that exist (`specs`), the URL's choices (`query`), the numbers (`build`, `numbers`), and
+what is made of them: data for plotly (`plots`, `style`), rows (`rows`) and sentences (`captions`).
 """
 
 from .build import chart

@@ -1,4 +1,4 @@
-"""From an experiment and what is asked to a figure in numbers."""
+"""A figure in numbers, built from an experiment and the URL's choices."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .specs import (
 
 MOST_DOTS = 1_200
 _WIDE = 30
-"""A numeric axis of which the ends are farther apart than this factor opens logarithmic."""
+"""Ratio of the ends of a numeric axis from which it opens logarithmic."""
 
 
 def chart(snapshot: Snapshot, asked: Asked) -> Chart:
@@ -153,7 +153,7 @@ def _efficiency(sliced: Sliced, part: Part) -> Panel:
 
 
 def _no_efficiency(rewards: Sequence[Mean], tokens: Sequence[Mean], *, at: int, base: int | None) -> str:
-    """Why a cell has none; empty where the cell itself says it."""
+    """Why a cell has no efficiency; empty if the cell itself says it."""
     if base is None:
         return "there is no LLM to compare with"
     if rewards[at].interval is None or rewards[base].interval is None:
@@ -255,9 +255,10 @@ def _is_log(asked: Asked, values: Sequence[float]) -> bool:
 
 
 def _baselines(sliced: Sliced) -> list[int | None]:
-    """Of each cell the number of the LLM's cell at the same place.
+    """The number of the baseline's cell at the same place, for each cell.
 
-    A setting of the scaffold may have no LLM at most of its values: then the panel's only LLM is that of all.
+    A setting of the scaffold may have no baseline at most of its values; the panel's only baseline then serves
+    all.
     """
     scaffolds = {arm.pk: arm.scaffold for arm in sliced.snapshot.arms}
     cells = sliced.pieces.cells
@@ -299,7 +300,9 @@ def _why(cell: Cell, unknown: int) -> str:
 
 
 def _effects(sliced: Sliced) -> Iterator[Effect]:
-    """What each state of the switch makes of the first measure, cell by cell, where it makes a difference."""
+    """The effect of each position of the unscored switch on the first measure, for cells where it changes
+    something.
+    """
     part = sliced.asked.parts[0]
     shown = _measure(part) if part.kind in (MEAN, STACK) else MEASURES["reward"]
     codes = [sliced.facets.codes, sliced.groups.codes, sliced.series.codes]

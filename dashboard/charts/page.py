@@ -1,4 +1,4 @@
-"""What a page needs to show charts: the drawn figure, the links to the others, and what changed since."""
+"""The context of pages with charts: the drawn figure, links to the others, and live updates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def without_version(request: HttpRequest) -> None:
 
 
 def figure_context(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
-    """What the templates need to draw a figure."""
+    """Returns what the templates need to draw a figure."""
     entries, drawn = legend(chart), plotted(chart)
     words = caption(chart)
     if drawn.left_away:

@@ -39,7 +39,7 @@ def scaffold_colour(key: str) -> str:
 
 
 def colour(series: Series) -> str:
-    """Of a scaffold its own, of another series the next of the palette."""
+    """Returns a scaffold's own colour; for another series, the next of the palette."""
     if series.scaffold:
         return scaffold_colour(series.scaffold)
     return f"var(--series-{series.number % _PALETTE + 1})"
@@ -51,7 +51,7 @@ def faint(series: Series) -> str:
 
 
 def pattern(series: Series) -> str:
-    """What tells bars of the same colour apart."""
+    """Returns the pattern that distinguishes bars of the same colour."""
     number = series.number if series.scaffold else series.number // _PALETTE
     return PATTERNS[number % len(PATTERNS)]
 
@@ -62,7 +62,7 @@ def filled(series: Series) -> dict[str, Any]:
 
 
 def dash(series: Series) -> str:
-    """What tells lines of the same colour apart."""
+    """Returns the dash that distinguishes lines of the same colour."""
     return _DASHES[series.number % len(_DASHES)]
 
 
@@ -98,7 +98,7 @@ SURFACE: dict[str, Any] = {
         "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
     },
 }
-"""What every figure has of the page that it stands on."""
+"""The layout that figures take from their page."""
 
 
 def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ ANY = ("", "any")
 
 
 class PickerForm(forms.Form):
-    """What to look for. Its fields stand in the address behind `find-`."""
+    """A search for arms. Its fields are in the URL behind `find-`."""
 
     environment = forms.ChoiceField(required=False)
     scaffold = forms.ChoiceField(
@@ -58,7 +58,7 @@ class EnvironmentArms:
 
 @dataclass(frozen=True)
 class ExperimentArms:
-    """What was found in one experiment, and the ids of all its arms."""
+    """The arms found in one experiment, and the ids of all its arms."""
 
     experiment: Experiment
     environments: tuple[EnvironmentArms, ...]

@@ -22,16 +22,16 @@ from ..comparison_query import Asked, NamedArm
 from ..formatting import no_formula, visible
 
 _ROWS = 50
-"""Examples on one page of the matrix, or fewer, down to these, so that no more than so many rollouts are on it."""
+"""Most and fewest examples on one page of the matrix, and the rollouts that bound them."""
 _FEWEST = 10
 _ROLLOUTS = 600
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Everything that is computed from the rollouts of the arms asked for, which all exist.
+    """Everything computed from the rollouts of the chosen arms, all of which exist.
 
-    `otherwise` are the rewards with what has none counted in the other way: as zero, or else left out.
+    `otherwise` are the rewards with unscored rollouts counted the other way: as zero, or excluded.
     """
 
     asked: Asked
@@ -67,7 +67,7 @@ class Compared:
 
     @property
     def in_common(self) -> list[int]:
-        """How many examples each arm has in common with the first."""
+        """The number of examples that each arm has in common with the first."""
         ran = self.matrix.ran
         return [int((ran[0] & own).sum()) for own in ran]
 

@@ -1,8 +1,8 @@
-"""The figures of a comparison as data for plotly: rewards, differences and the Pareto front, each arm a mark.
+"""The figures of a comparison as data for plotly: rewards, differences and the Pareto front, a mark per arm.
 
-Pure: no store, no request. An arm has its scaffold's colour and mark and its own letter, so that colour is never
-all that tells two arms apart. Colours are custom properties, and a figure comes in a panel, as the page's script
-draws all figures.
+Pure functions without store or request. An arm has its scaffold's colour and mark and its own letter, so that arms
+are not told apart by colour alone. Colours are custom properties. The page's script draws the panels like those of
+all figures.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def front(found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedA
 
 
 Plot = dict[str, Any]
-"""What the page's script draws: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
+"""The input of the page's script: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
 
 
 def _plot(

@@ -46,10 +46,10 @@ _UNSCORED = {
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    """Which of these arms is better, on which examples, and what sets them apart."""
+    """Shows which of these arms is better, on which examples, and how their settings differ."""
     found = find(request.GET)
     is_picking = len(found.arms) < 2 or any(key == "pick" or key.startswith("find-") for key in request.GET)
-    # Whoever reads through a link sees these arms, also where some of them are gone, and no others.
+    # A reader of a shared link sees these arms only, even if some of them are gone.
     picker = arm_picker.PickerForm(request.GET) if is_picking and share_of(request) is None else None
     context: dict[str, Any] = {
         "section": "compare",
@@ -165,7 +165,7 @@ def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _MatrixRow:
-    """An example of the matrix, with the address of its two replays, "" where there are no two."""
+    """An example of the matrix, with the URL of its two replays, "" without two."""
 
     row: Row
     environment: str
@@ -212,7 +212,7 @@ def _heads(found: Compared) -> list[_Head]:
 
 
 def _figures(found: Compared, *, rollouts: str) -> dict[str, plots.Plot]:
-    """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
+    """The figures by name; differences only if there are any. Marks lead to `rollouts`."""
     drawn = {
         "rewards": plots.rewards(found.numbers, found.arms),
         "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
@@ -245,7 +245,7 @@ def _front(found: Compared) -> list[dict[str, Any]]:
 
 
 def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]:
-    """What the picker found, each arm and each lot of arms with the address that adds it."""
+    """The arms that the picker found, with the URLs that add one arm or a group."""
     room = MOST_ARMS - len(asked.arms)
     return [
         {
@@ -270,13 +270,13 @@ def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]
 
 
 def _adding(asked: Asked, ids: tuple[int, ...] | list[int], *, room: int) -> str:
-    """The address with these, too; "" where there is no room for all that are not in it yet."""
+    """The URL with these arms added; "" if there is no room for all of them."""
     fresh = [pk for pk in ids if pk not in asked.arms]
     return asked.query(arms=asked.adding(fresh)) if 0 < len(fresh) <= room else ""
 
 
 def _roles(first: Opening, second: Opening) -> list[dict[str, Any]]:
-    """What each role said in one and in the other, and the diff."""
+    """The messages of each role in both prompts, with their diff."""
     found = []
     for role in dict.fromkeys([*first.said, *second.said]):
         one, other = first.said.get(role, EMPTY), second.said.get(role, EMPTY)

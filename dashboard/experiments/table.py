@@ -26,7 +26,7 @@ _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
 
 
 def rows_of(experiments: Sequence[Experiment]) -> list[Row]:
-    """What the columns need. One query where nothing changed since they were summed up, else six."""
+    """Returns the rows of the table. One query if nothing changed since the last time, else six."""
     keys = {pk: f"experiment-row-{pk}-{state}" for pk, state in _states(experiments).items()}
     known = cache.get_many(keys.values())
     stale = [found for found in experiments if keys[found.pk] not in known]

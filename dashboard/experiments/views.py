@@ -55,7 +55,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """All of them, as a stream: so many at a time are summed up."""
+    """Streams all experiments, summed up in batches."""
     filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
     if problem := _problem(filters, wanted):
         return exports.problem_response(problem)
@@ -95,7 +95,7 @@ def _page(filters: ExperimentFilters, wanted: Asked, *, size: int) -> Page[Exper
 
 
 def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
-    """What is wrong with what is asked; the page says it of the form."""
+    """The first problem of the request, which the page shows in the form."""
     if wanted.problem and filters.is_valid():
         filters.add_error(None, wanted.problem.message)
     if filters.is_valid():
@@ -108,14 +108,14 @@ def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
 
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
-    """Which scaffold wins where, and at what price."""
+    """Shows which scaffold wins where, and at what price."""
     found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
     return render(request, "dashboard/experiments/detail.html", _context(request, found))
 
 
 @require_safe
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
-    """What changed on the experiment's page since `version`; 204 where nothing did."""
+    """Returns the parts of the page that changed since `version`; 204 if none did."""
     found = get_object_or_404(Experiment, slug=slug)
     if aggregates.snapshot(found).version == request.GET.get("version"):
         return HttpResponse(status=204)
@@ -125,7 +125,7 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
-    """Cancels what has not ended."""
+    """Cancels the rollouts that have not ended."""
     found = get_object_or_404(Experiment, slug=slug)
     queue.cancel_experiment(found)
     return redirect(found)

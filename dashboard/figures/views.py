@@ -42,13 +42,13 @@ class Control:
 
 @require_safe
 def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """One figure: what it shows, its numbers, and what they count."""
+    """Shows one figure with its numbers and what they count."""
     return render(request, "dashboard/figures/page.html", _context(request, *_found(request, slug, name)))
 
 
 @require_safe
 def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """What changed on a figure's page since `version`; 204 where nothing did."""
+    """Returns the parts of a figure's page that changed since `version`; 204 if none did."""
     snapshot, spec, form = _found(request, slug, name)
     if snapshot.version == request.GET.get("version"):
         return HttpResponse(status=204)
@@ -70,8 +70,8 @@ def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
 @require_safe
 def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """The same as JSON: what is asked, in full, and up to 400 rows from `start` on; `left_off` says how many more
-    there are, and `next` where.
+    """Returns the same as JSON: the choices in full, and up to 400 rows from `start` on. `left_off` is the
+    number of further rows, and `next` their URL.
     """
     snapshot, spec, form = _found(request, slug, name)
     asked = form.asked()
@@ -157,7 +157,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
 
 
 def _titles(snapshot: Snapshot) -> list[str]:
-    """What each arm is called where one is to be chosen."""
+    """The title of each arm in the choice of arms."""
     return snapshot.remembered("titles", lambda: titled(snapshot.arms))
 
 
@@ -186,7 +186,7 @@ def _as_query(asked: Asked) -> dict[str, Any]:
 
 
 def _is_plain(asked: Asked) -> bool:
-    """Whether its measures can be named, as those of a breakdown or ratio cannot."""
+    """Whether its measures can be chosen, unlike those of a breakdown or ratio."""
     return {part.kind for part in asked.parts} in ({"mean"}, {"lift"}, {"tradeoff"})
 
 

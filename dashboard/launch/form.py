@@ -1,8 +1,8 @@
-"""The launch form as data: what may be chosen, what was, and the spec that says the same.
+"""The launch form as data: the choices, the given values, and the spec that they make.
 
-Every setting of an environment or a scaffold, and every parameter of sampling, is an input made from its pydantic
-field. Several values separated by commas make one entry each, so an ablation is typed where its default stands.
-`launch` judges the spec; its problems come back to the inputs that they are about.
+Every setting of an environment or scaffold, and every sampling parameter, is an input made from its pydantic
+field. Several values separated by commas make one entry each, so an ablation is written in place of a default.
+`launch` checks the spec, and its problems return to their inputs.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Choice:
 
     @property
     def is_open(self) -> bool:
-        """Whether its settings should be seen without asking."""
+        """Whether its settings are shown open."""
         return any(setting.value or setting.problems for setting in self.settings)
 
 
 @dataclass(frozen=True)
 class EndpointChoices:
-    """The models of one endpoint; `missing` says what has to be set before they can be used."""
+    """The models of one endpoint; `missing` says what must be set before they can be used."""
 
     title: str
     simulated: bool
@@ -91,14 +91,16 @@ class LaunchPage:
 
     @property
     def more_is_open(self) -> bool:
-        """Whether what is seldom changed should be seen without asking."""
+        """Whether the rarely used inputs are shown open."""
         return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
             setting.value or setting.problems for setting in self.sampling
         )
 
 
 def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
-    """The form with what was given, and each problem at its input; those with no input stand under ""."""
+    """Returns the form with the given values and each problem at its input; problems without an input are under
+    "".
+    """
     placed = _placed(data, problems)
     values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
     return LaunchPage(
@@ -194,7 +196,7 @@ def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str,
 
 
 def starting_data() -> QueryDict:
-    """What the form opens with: the demo's scaffolds, and the first model that can be reached."""
+    """Returns the opening values: the demo's scaffolds, and the first model that can be reached."""
     data = QueryDict(mutable=True)
     data.update(_DEFAULTS)
     data.setlist("scaffolds", list(SCAFFOLDS))
@@ -230,7 +232,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
-    """What is given for one of the chosen names: setting → its values."""
+    """The given values of one chosen name: setting → its values."""
     if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
@@ -255,7 +257,7 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
-    """What stands in an input, as the field's kind of value. Only plain text may hold a comma."""
+    """The values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
         yield text
         return

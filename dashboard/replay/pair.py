@@ -150,8 +150,8 @@ def _rollout(request: HttpRequest, name: str) -> Rollout:
 
 @dataclass(frozen=True)
 class _Walk:
-    """The matrix that one walks along, from example to example. `order` are those that both arms have, `view` is
-    what is at the addresses.
+    """The walk along the matrix from example to example. `order` are the examples that both arms have, `view`
+    is the view of its URLs.
     """
 
     asked: Asked
@@ -175,7 +175,7 @@ class _Walk:
         return cls(asked=asked, arms=arms, matrix=matrix, order=order, view=view)
 
     def place(self, rollouts: Sequence[Rollout]) -> int:
-        """The number of the present example among those, from 1; 0 where it is none of them."""
+        """Returns the number of the present example among those, from 1; 0 if it is not among them."""
         first, second = (rollout.example_id for rollout in rollouts)
         return self.order.index(first) + 1 if first == second and first in self.order else 0
 
@@ -192,7 +192,7 @@ class _Walk:
         return dict(zip(self.asked.arms, self.matrix.rows([example])[0].cells, strict=True))
 
     def address(self, a: int, b: int) -> str:
-        """Of these two rollouts, in the same matrix."""
+        """Returns the URL of two rollouts in the same matrix."""
         pairs = [("a", str(a)), ("b", str(b)), *(pair for pair in self.asked.pairs if pair[0] != "page")]
         return f"{reverse(self.view)}?{urlencode(pairs)}"
 
@@ -231,14 +231,14 @@ def _side(
 
 
 def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
-    """The diff from the gold answer; nothing where they have no word in common, or every one."""
+    """The diff from the gold answer; empty if they share no word, or all of them."""
     pieces = diff(gold.text, answer.text)
     has_common = any(piece.kind is Kind.SAME and piece.text.strip() for piece in pieces)
     return pieces if has_common and len(pieces) > 1 else ()
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:
-    """What could stand in this column: every rollout of the example, its address, and whether it does."""
+    """The rollouts that this column can show: every one of the example, its URL, and whether it is shown."""
     for pk, cell in walk.cells(rollout.example_id).items():
         for each in cell.repetitions:
             if each.rollout == other.pk:
@@ -250,7 +250,7 @@ def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> It
 
 @dataclass(frozen=True)
 class _Fact:
-    """One line of the head-to-head: the two values, in words and exactly, and which of them is less."""
+    """One line of the head-to-head: both values, short and exact, and which one is less."""
 
     title: str
     values: tuple[str, str]

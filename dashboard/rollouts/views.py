@@ -36,7 +36,7 @@ _NO_ROWS: Page[dict[str, Any]] = Page(rows=(), before="", after="")
 
 @dataclass(frozen=True)
 class _Scope:
-    """Whose rollouts."""
+    """The scope of a list: all rollouts, or those of one experiment."""
 
     experiment: Experiment | None
     table: Table
@@ -121,7 +121,7 @@ class _Result:
 
     @property
     def counted(self) -> int:
-        """How far is counted."""
+        """Whether the count is exact."""
         return _COUNTED_COMMON if self.asked.common else COUNTED
 
 
@@ -141,7 +141,7 @@ def _result(scope: _Scope, wanted: Asked, *, size: int) -> _Result:
 
 
 def _words(result: _Result) -> dict[str, Any]:
-    """Where searched words stand in the rollouts of the page."""
+    """The search hits in the rollouts of the page."""
     wanted = result.asked
     phrases = [wanted.matches[phrase] for phrase in wanted.query.words] if result.page.rows else []
     try:
@@ -152,7 +152,7 @@ def _words(result: _Result) -> dict[str, Any]:
 
 
 def _choices(request: HttpRequest, scope: _Scope, wanted: Asked) -> dict[str, Any]:
-    """What the page offers beside the rows: columns, views that were saved, other forms of the same."""
+    """The choices of the page: columns, saved views, and other formats."""
     slug = [scope.experiment.slug] if scope.experiment else []
     prefix = "experiment-" if slug else ""
     query = f"?{wanted.kept}" if wanted.kept else ""

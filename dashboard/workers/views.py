@@ -20,7 +20,7 @@ from .overview import Overview, RunningRollout, Worker, overview
 
 @require_safe
 def workers(request: HttpRequest) -> HttpResponse:
-    """Which processes run rollouts, since when, and which rollouts they run."""
+    """Shows the worker processes and the rollouts that they run."""
     context = _context(request)
     return render(request, "dashboard/workers/page.html", context | {"section": "workers"})
 

@@ -104,7 +104,7 @@ class Snapshot:
             return None
         if (before.state.total, before.state.files) != (self.state.total, self.state.files):
             return None
-        frame, measures = before._frame, before._measures  # in this order: measures must be known before they are read
+        frame, measures = before._frame, before._measures  # the frame first: its measures are known by then
         found = renewed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
         if found is not None:
             self._measures = measures
