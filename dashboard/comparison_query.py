@@ -34,7 +34,7 @@ EnumT = TypeVar("EnumT", bound=Enum)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonQuery:
     """The state of the page. `every_measure` and `every_setting`: not only what one usually looks at."""
 
     arms: tuple[int, ...] = ()
@@ -47,10 +47,10 @@ class Asked:
     every_setting: bool = False
 
     @classmethod
-    def of(cls, parts: QueryDict) -> Asked:
+    def of(cls, parts: QueryDict) -> ComparisonQuery:
         """Returns the choices of a query string. Raises BadRequest for invalid parts."""
-        named = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
-        arms = tuple(dict.fromkeys(named))
+        with_letters = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
+        arms = tuple(dict.fromkeys(with_letters))
         for name, place in (("baseline", 0), ("second", 1), ("without", None)):
             if (text := parts.get(name, "")) and (chosen := _number(text, name)) in arms:
                 arms = _moved(arms, chosen, to=place)
@@ -151,9 +151,9 @@ class NamedArm:
         return f"{self.letter} {self.arm.scaffold_title}"
 
 
-def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
+def with_letters(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
     """Letters and titles, for at most as many arms as there are letters. The arms come with their experiment."""
-    titles = titled(arms)
+    titles = arm_titles(arms)
     if len(set(titles)) < len(titles):
         pairs = zip(titles, arms, strict=True)
         titles = [f"{title} · {shortened(arm.experiment.name, most=_LONGEST // 2)}" for title, arm in pairs]
@@ -163,7 +163,7 @@ def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
     )
 
 
-def titled(arms: Sequence[Arm]) -> list[str]:
+def arm_titles(arms: Sequence[Arm]) -> list[str]:
     """Returns a title for each arm: its scaffold, and what distinguishes it from the others."""
     differing = differing_settings(arms)
     return [shortened(_title(arm, differing[arm.pk], arms), most=_LONGEST) for arm in arms]
@@ -183,22 +183,22 @@ def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) 
 
 
 @dataclass(frozen=True)
-class Found:
+class ChosenArms:
     """The choices for the arms that exist, and these arms. `missing` are ids without an arm; `dropped` counts
     arms beyond the limit.
     """
 
-    asked: Asked
+    asked: ComparisonQuery
     arms: tuple[NamedArm, ...]
     missing: tuple[int, ...]
     dropped: int
 
 
-def find(parts: QueryDict) -> Found:
+def find_arms(parts: QueryDict) -> ChosenArms:
     """Returns the arms of a query string. One query. Raises BadRequest for invalid parts, Http404 if no named
     arm exists.
     """
-    asked = Asked.of(parts)
+    asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
         Arm.objects.select_related("experiment")
         .defer("experiment__spec", "experiment__sources")
@@ -210,10 +210,10 @@ def find(parts: QueryDict) -> Found:
     kept = existing[:MOST_ARMS]
     ids = tuple(arm.pk for arm in kept)
     columns = {DISAGREEMENT, EXAMPLE, *map(str, ids), *(f"-{pk}" for pk in ids)}
-    return Found(
+    return ChosenArms(
         # An arm that went away took the order by it along.
         asked=replace(asked, arms=ids, sort=asked.sort if asked.sort in columns else DISAGREEMENT),
-        arms=named(kept),
+        arms=with_letters(kept),
         missing=tuple(pk for pk in asked.arms if pk not in by_id),
         dropped=len(existing) - len(kept),
     )

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sandbox.contract import SandboxError
-from sandbox.inside import claims
 from sandbox.inside.wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse
+
+from .inside import frame_checks
 
 LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside.supervisor import main; main()"
 """Arguments of Python, followed by the folder above `inside` and the configuration."""
@@ -138,4 +139,4 @@ class Box:
         if not data:
             raise LineEnded("it ended")
         bodies = self._splitter.feed(data)
-        return [claims.check(parse(body), claims.FROM_BOX) for body in bodies]
+        return [frame_checks.check(parse(body), frame_checks.FROM_BOX) for body in bodies]

@@ -83,7 +83,7 @@ class Images:
 
     def prepare(self, packages: tuple[str, ...]) -> str:
         """The tag of the image with these packages, built if need be. Raises ImageError."""
-        packages = requirements.checked(packages)
+        packages = requirements.normalized(packages)
         with self._lock:  # one build at a time: it is rare, and the machine's whole work while it lasts
             if packages not in self._ready:
                 recipe = _Recipe(base=self._base(), packages=packages)

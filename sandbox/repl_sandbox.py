@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 
 from sandbox.box import Box
 from sandbox.contract import Answer, Batch, CellError, CellResult, Limits, SandboxError, Variable
-from sandbox.inside import claims
 from sandbox.inside.wire import Frame, pieces
+
+from .inside import frame_checks
 
 STATE_LOST = "StateLost"
 """`CellError.type` where the REPL was restarted."""
@@ -265,7 +266,7 @@ class _Run:
         self.lost = ""
         self._on_output = on_output
         self._room = output_chars
-        self._answer_room = claims.MAX_ANSWER
+        self._answer_room = frame_checks.MAX_ANSWER
         self._batches: dict[int, Batch] = {}
         self._prompts: dict[int, dict[int, list[str]]] = {}
         self._began = time.monotonic()
@@ -290,7 +291,7 @@ class _Run:
     def gather(self, frame: Frame, *, send: Callable[..., None], repl: int) -> None:
         """Prompts come in pieces; once all are there, the batch begins."""
         number = frame["batch"]
-        if self.on_batch is None or number in self._batches or len(self._prompts) > claims.MAX_BATCHES:
+        if self.on_batch is None or number in self._batches or len(self._prompts) > frame_checks.MAX_BATCHES:
             raise EOFError("a batch came that was not asked for")
         prompts = self._prompts.setdefault(number, {})
         for index, piece in frame["pieces"]:

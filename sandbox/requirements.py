@@ -9,7 +9,7 @@ from sandbox.contract import ImageError
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:[\[<>=!~;@ ].*)?", re.ASCII)
 
 
-def checked(packages: tuple[str, ...]) -> tuple[str, ...]:
+def normalized(packages: tuple[str, ...]) -> tuple[str, ...]:
     """Returns sorted, unique requirements. Raises ImageError for anything else, such as an option."""
     for package in packages:
         name_of(package)

@@ -28,7 +28,7 @@ from rlm_runs.engine.scaffolds import registry
 from . import query as asking
 from .links import query_of
 from .numbers import Chart, Curve, Effect, Panel, Point
-from .query import Asked
+from .query import FigureQuery
 from .slices import Sliced, of_facet, sliced_by
 from .specs import (
     EFFICIENCY,
@@ -45,12 +45,12 @@ _WIDE = 30
 """Ratio of the ends of a numeric axis from which it opens logarithmic."""
 
 
-def chart(snapshot: Snapshot, asked: Asked) -> Chart:
+def chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     """The figure, computed once for as long as the experiment does not change."""
     return snapshot.remembered(("chart", asked), lambda: _chart(snapshot, asked))
 
 
-def _chart(snapshot: Snapshot, asked: Asked) -> Chart:
+def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     notes: list[str] = []
     sliced = sliced_by(snapshot, asked, notes)
     facets = [replace(sliced, pieces=of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
@@ -248,7 +248,7 @@ def _curves(sliced: Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterator
         )
 
 
-def _is_log(asked: Asked, values: Sequence[float]) -> bool:
+def _is_log(asked: FigureQuery, values: Sequence[float]) -> bool:
     if asked.scale:
         return asked.scale == "log" and bool(values) and min(values) > 0
     return bool(values) and min(values) > 0 and max(values) / min(values) > _WIDE

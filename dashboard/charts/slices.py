@@ -22,7 +22,7 @@ from rlm_runs.analysis.aggregates.frame import Frame
 from rlm_runs.analysis.aggregates.points import Cell, Cut, cut
 
 from .numbers import Series
-from .query import Asked
+from .query import FigureQuery
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Sliced:
     """The rollouts that a figure is about, cut by facet, group and series."""
 
     snapshot: Snapshot
-    asked: Asked
+    asked: FigureQuery
     frame: Frame
     facets: Grouping
     groups: Grouping
@@ -48,7 +48,7 @@ class Sliced:
         return self.look[cell.place[2]]
 
 
-def sliced_by(snapshot: Snapshot, asked: Asked, notes: list[str]) -> Sliced:
+def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
     known = dimensions(snapshot)
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
@@ -73,7 +73,7 @@ def _is_binned(found: Grouping) -> bool:
     return any(value.low is not None for value in found.values)
 
 
-def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
+def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
     """The rollouts of the arms and values that are asked for."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
@@ -87,7 +87,7 @@ def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
 
 
 def _that_vary(
-    snapshot: Snapshot, asked: Asked, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
+    snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
     """The panels in which the figure's setting varies, if there are any; the others say nothing about it."""
     if not asked.by.startswith(("set.", METADATA)):
@@ -104,7 +104,7 @@ def _that_vary(
     return frame.where(np.isin(panels.codes, np.flatnonzero(varies)))
 
 
-def _dimensions(snapshot: Snapshot, asked: Asked) -> tuple[Dimension, Dimension, Dimension]:
+def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dimension, Dimension]:
     """The dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
     known = dimensions(snapshot)
     by = known[asked.by]

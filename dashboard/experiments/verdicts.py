@@ -68,7 +68,7 @@ def _of_group(group: str, verdicts: Sequence[Verdict], summary: Summary) -> Grou
     return GroupVerdicts(group=group, verdicts=told, apart=apart, why=_no_pair(summary, arms))
 
 
-def in_short(summary: Summary) -> str:
+def headline(summary: Summary) -> str:
     """Returns a sentence on how many comparisons are beyond chance; empty without comparisons."""
     if all(arm.reward is None for arm in summary.arms):
         has_rewards = any(arm.scored for arm in summary.arms)

@@ -27,7 +27,7 @@ _LIMITS = {"reward_from": "reward:>=", "reward_to": "reward:<="}
 _SORTS = {"subs": "subcalls"}
 
 
-def renewed(given: QueryDict) -> str | None:
+def current_query(given: QueryDict) -> str | None:
     """Returns the current form of a former query string; None if it is current. Columns become one list."""
     parts = given.copy()
     terms = [str(parts["q"])] if parts.get("q") else []

@@ -16,7 +16,7 @@ from django.urls import ResolverMatch, resolve
 from rlm_runs.analysis.aggregates import snapshot
 from rlm_runs.models import Rollout, SharedLink
 
-from ..charts import FIGURES, FigureForm, opening
+from ..charts import FIGURES, FigureForm, opening_query
 
 Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
 """A rule that decides whether a link shows a view, from the link, the parts of the path and the query string."""
@@ -54,7 +54,7 @@ def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) ->
     if link.experiment is None or parts != shared or shared["name"] not in FIGURES:
         return False
     now = snapshot(link.experiment)
-    opens = opening(FIGURES[shared["name"]], now)
+    opens = opening_query(FIGURES[shared["name"]], now)
     if opens is None:
         return False
     asked, stored = (

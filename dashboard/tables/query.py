@@ -45,7 +45,7 @@ TOO_SLOW = Problem(f"This search took longer than {search.SECONDS} s. Add a rare
 
 
 @dataclass(frozen=True)
-class Asked:
+class TableQuery:
     """The choices of a table. With a `problem`, the other fields are defaults."""
 
     table: Table
@@ -98,7 +98,7 @@ class Asked:
         return bool(self.q.strip())
 
 
-def asked(given: QueryDict, table: Table) -> Asked:
+def parse_query(given: QueryDict, table: Table) -> TableQuery:
     """Returns the choices of a query string. Its first mistake is the `problem`."""
     problems: list[Problem] = []
     columns = _columns(given, table, problems)
@@ -106,7 +106,7 @@ def asked(given: QueryDict, table: Table) -> Asked:
     q = given.get("q", "")
     matches: dict[str, Matches] = {}
     query, condition = _condition(q, problems, matches) if table.has_filters else (Query(q), Q())
-    return Asked(
+    return TableQuery(
         table=table,
         q=q,
         query=query,

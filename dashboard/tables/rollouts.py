@@ -22,7 +22,7 @@ from ..pagination import Page, Steps, decimal, integer, keyset_page, moment, wor
 from ..templatetags.dashboard import notices, reward, scaffold, status_mark
 from . import cells
 from .columns import Column, Row, Table
-from .query import Asked
+from .query import TableQuery
 
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
@@ -35,7 +35,7 @@ def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, 
     return _needed(rollouts, columns, _ALWAYS)
 
 
-def page_of(rollouts: RolloutQuerySet, wanted: Asked, *, size: int) -> Page[dict[str, Any]]:
+def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page[dict[str, Any]]:
     """A page of rows. Raises BadCursor.
 
     Which rows those are is asked first, of the column that sorts alone: where no index has its order, so much less

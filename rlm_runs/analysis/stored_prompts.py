@@ -20,7 +20,7 @@ _BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpeningPrompt:
     """The opening of a trajectory: role → the beginning of its messages."""
 
     arm: int
@@ -29,7 +29,7 @@ class Opening:
     said: Mapping[str, Excerpt]
 
 
-def openings(arms: Sequence[int]) -> dict[int, Opening]:
+def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
     """Returns arm id → its opening on the example that most of these arms have a trajectory for.
 
     An arm without it gets another example's; an arm without trajectories is missing. Three queries.
@@ -53,7 +53,7 @@ def openings(arms: Sequence[int]) -> dict[int, Opening]:
     )
     words = excerpts((message["text"] for *_, opening in rows for message in opening), chars=_CHARS)
     return {
-        arm: Opening(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
+        arm: OpeningPrompt(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
         for arm, rollout, on, opening in rows
     }
 

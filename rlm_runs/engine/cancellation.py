@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from .errors import Stopped
 
 
-class Control:
+class CancellationToken:
     """A stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ class Control:
                 self._closers.remove(close)
 
     @contextmanager
-    def child(self) -> Iterator[Control]:
+    def child(self) -> Iterator[CancellationToken]:
         """A flag for the block's time, which is stopped with this one."""
-        child = Control()
+        child = CancellationToken()
 
         def stop() -> None:
             child.stop(self._reason)

@@ -18,7 +18,7 @@ from .events import (
     TrajectoryStarted,
     TurnEnded,
 )
-from .run import Run, now
+from .rollout_context import RolloutContext, now
 
 
 def no_reply(_: Completion) -> str:
@@ -27,7 +27,7 @@ def no_reply(_: Completion) -> str:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ConversationResult:
     """The end of a conversation, with its answer."""
 
     answer: str
@@ -42,7 +42,7 @@ class Conversation:
 
     def __init__(
         self,
-        run: Run,
+        run: RolloutContext,
         *,
         kind: TrajectoryKind,
         opening: Sequence[Message],

@@ -29,7 +29,7 @@ def check_source(source: str) -> str:
     return source
 
 
-def described(source: str) -> list[str]:
+def signatures(source: str) -> list[str]:
     """Yields each public function as `name(a, b=1) -> str`, with its docstring."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

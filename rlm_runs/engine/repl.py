@@ -13,7 +13,7 @@ from .cell_text import shown_text, whole_text
 from .conversation import Conversation
 from .errors import FunctionsFailed
 from .events import ExecutionEnded, ToolCall
-from .run import Run
+from .rollout_context import RolloutContext
 from .threads import CallThread
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
@@ -45,7 +45,7 @@ class BatchServer(Protocol):
 
 
 @dataclass(frozen=True)
-class Rules:
+class ReplSettings:
     """Settings of a REPL: the tool that runs cells, seconds of a cell, and characters of its output that are
     shown.
 
@@ -67,10 +67,10 @@ class Repl:
 
     def __init__(
         self,
-        run: Run,
+        run: RolloutContext,
         sandbox: Sandbox,
         *,
-        rules: Rules,
+        rules: ReplSettings,
         answers: bool = False,
         server: BatchServer | None = None,
         beside: Toolbox | None = None,

@@ -16,15 +16,15 @@ from typing import Any
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.base import Clients
-from .conversation import Ended
+from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
 from .lazy_sandbox import LazySandbox
-from .run import Model, Models, Price, Run, now
+from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def run_rollout(
     clients: Clients,
     backend: Backend,
     record: Callable[[Sequence[Event]], None],
-    control: Control,
+    control: CancellationToken,
     price: Price,
     price_version: str,
 ) -> None:
@@ -73,7 +73,7 @@ def run_rollout(
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
     """
-    run = Run(
+    run = RolloutContext(
         models=Models(
             main=Model(plan.model, clients.main, window=plan.window),
             sub=Model(plan.sub_model, clients.sub, window=plan.sub_window),
@@ -92,7 +92,7 @@ def run_rollout(
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
     @contextmanager
-    def open_sandbox(control: Control) -> Iterator[Sandbox]:
+    def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
         lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
@@ -128,17 +128,17 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
-def _drive(plan: RolloutPlan, task: Task) -> Ended:
+def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
     try:
         return plan.scaffold.run(task)
     except BudgetSpent as spent:
-        return Ended(task.answer(), spent.stop_reason)
+        return ConversationResult(task.answer(), spent.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise
 
 
-def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
+def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> RolloutEnded:
     began = time.monotonic()
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 from sandbox.contract import Batch, SandboxError
 
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.gate import Gate, GatedClient
-from .conversation import Conversation, Ended
+from .conversation import Conversation, ConversationResult
 from .errors import RolloutFailure
 from .events import Message
 from .repl import BatchServer
-from .run import Run
+from .rollout_context import RolloutContext
 from .threads import ContextExecutor
 
 _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max turns"}
@@ -42,7 +42,9 @@ class SubLlm(Protocol):
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The schemas of its tools."""
 
-    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+    def converse(
+        self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
+    ) -> ConversationResult:
         """Leads the conversation to its end. Raises RolloutFailure or SandboxError."""
 
 
@@ -80,7 +82,9 @@ class SubLlms:
     `by_depth` makes what answers a prompt at depth 1, 2 and so on; below the last there are no sub-LLMs.
     """
 
-    def __init__(self, run: Run, *, by_depth: Sequence[Callable[[str], SubLlm]], parallelism: int) -> None:
+    def __init__(
+        self, run: RolloutContext, *, by_depth: Sequence[Callable[[str], SubLlm]], parallelism: int
+    ) -> None:
         bounded = GatedClient(run.models.sub.client, Gate(concurrency=parallelism), check=run.budget.check)
         sub = replace(run.models.sub, client=bounded)
         self._run = replace(run, models=replace(run.models, sub=sub))
@@ -90,7 +94,7 @@ class SubLlms:
             for depth in range(1, len(by_depth) + 1)
         ]
         self._lock = threading.Lock()
-        self._under_way: dict[int, list[Control]] = defaultdict(list)
+        self._under_way: dict[int, list[CancellationToken]] = defaultdict(list)
 
     def below(self, depth: int) -> BatchServer | None:
         """Returns the server for the cells of an RLM at this depth; None at the last depth."""
@@ -129,7 +133,7 @@ class SubLlms:
             self._run.fail(error)
 
     @contextmanager
-    def _stoppable(self, call: SubCall) -> Iterator[Control]:
+    def _stoppable(self, call: SubCall) -> Iterator[CancellationToken]:
         with self._run.control.child() as control:
             with self._lock:
                 self._under_way[call.parent].append(control)
@@ -141,7 +145,7 @@ class SubLlms:
                     if not self._under_way[call.parent]:
                         del self._under_way[call.parent]
 
-    def _answer(self, call: SubCall, run: Run) -> SubAnswer:
+    def _answer(self, call: SubCall, run: RolloutContext) -> SubAnswer:
         began = time.monotonic()
         try:
             run.budget.take_sub_call()
@@ -205,7 +209,7 @@ class _Level:
         self.calls.abandon(parent)
 
 
-def _reason_of(failure: RolloutFailure | SandboxError, control: Control) -> str:
+def _reason_of(failure: RolloutFailure | SandboxError, control: CancellationToken) -> str:
     if isinstance(failure, RolloutFailure):
         return failure.stop_reason
     return control.reason or "sandbox_error"  # the sandbox may be gone because the call was stopped

@@ -13,7 +13,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from .run import Run
+from .rollout_context import RolloutContext
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class CallFailed(Exception):
         self.timed_out = timed_out
 
 
-def call_within(seconds: float, call: Callable[[], T], *, run: Run, name: str) -> T:
+def call_within(seconds: float, call: Callable[[], T], *, run: RolloutContext, name: str) -> T:
     """Returns what the call returns. Raises CallFailed if it raises or takes longer.
 
     Raises Stopped as soon as the rollout, or this part of it, is stopped. The rollout's own thread records events

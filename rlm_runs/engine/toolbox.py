@@ -18,7 +18,7 @@ from .conversation import Conversation
 from .environments.base import Tool
 from .errors import Stopped
 from .events import ExecutionEnded, ToolCall
-from .run import Run
+from .rollout_context import RolloutContext
 from .time_limit import CallFailed, call_within
 
 
@@ -58,7 +58,7 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 class Toolbox:
     """Makes the tool calls of one conversation, each within `time_limit` seconds."""
 
-    def __init__(self, run: Run, tools: Sequence[Tool], *, time_limit: float) -> None:
+    def __init__(self, run: RolloutContext, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run
         self._tools = {tool.name: tool for tool in tools}
         self._time_limit = time_limit
@@ -93,7 +93,7 @@ class Toolbox:
         return result
 
 
-def refuse(run: Run, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
+def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
     """Stores a call that is not made, and gives the model the reason."""
     with _told(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
@@ -119,7 +119,9 @@ class ToldExecution:
 
 
 @contextmanager
-def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int) -> Iterator[ToldExecution]:
+def _told(
+    run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int
+) -> Iterator[ToldExecution]:
     """Records the start and the end of a tool call around its body."""
     key = conversation.begin_execution(call, kind="tool", position=position)
     began, execution = time.monotonic(), ToldExecution()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import Error, connection
 
-from ..engine.cancellation import Control
+from ..engine.cancellation import CancellationToken
 from ..models import Experiment, Rollout
 
 logger = logging.getLogger(__name__)
@@ -50,14 +50,14 @@ class LeaseKeeper:
     """
 
     def __init__(self) -> None:
-        self._held: dict[int, tuple[Rollout, Control]] = {}
+        self._held: dict[int, tuple[Rollout, CancellationToken]] = {}
         self._lock = threading.Lock()
         self._interrupted = False
 
     @contextmanager
-    def held(self, rollout: Rollout) -> Iterator[Control]:
+    def held(self, rollout: Rollout) -> Iterator[CancellationToken]:
         """Keeps the lease of a claimed rollout for the block."""
-        control = Control()
+        control = CancellationToken()
         with self._lock:
             self._held[rollout.pk] = rollout, control
             interrupted = self._interrupted
@@ -121,6 +121,6 @@ class LeaseKeeper:
             if rollout.experiment_id in cancelled:
                 control.stop("cancelled")
 
-    def _snapshot(self) -> dict[int, tuple[Rollout, Control]]:
+    def _snapshot(self) -> dict[int, tuple[Rollout, CancellationToken]]:
         with self._lock:
             return dict(self._held)

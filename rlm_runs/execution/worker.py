@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError
 
 from sandbox.contract import Backend
 
-from ..engine.cancellation import Control
+from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
 from ..engine.clients.chat import ChatClient
 from ..engine.clients.gate import Gate
@@ -23,7 +23,7 @@ from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.rollout import RolloutPlan, run_rollout
-from ..engine.run import now
+from ..engine.rollout_context import now
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from ..models import Rollout, Text
 from ..observability.logs import bound_to
@@ -55,7 +55,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
             logger.exception("rollout %s was left to the sweep", rollout.pk)
 
 
-def _run(rollout: Rollout, control: Control) -> None:
+def _run(rollout: Rollout, control: CancellationToken) -> None:
     recorder = Recorder(rollout)
 
     def record(events: Sequence[Event]) -> None:

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 
-from . import claims
+from . import frame_checks
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _execute(code: str, *, name: str, namespace: dict[str, object]) -> str | Non
     del tree.body[-1]
     exec(compile(tree, name, "exec", dont_inherit=True), namespace)
     value = eval(compile(Expression(last.value), name, "eval", dont_inherit=True), namespace)
-    return None if value is None else cut(plain(repr(value)), claims.MAX_OUT)
+    return None if value is None else cut(plain(repr(value)), frame_checks.MAX_OUT)
 
 
 def guarded(work: Callable[[], _T], allowed: Allowed) -> _T | None:
@@ -78,7 +78,7 @@ def cut(text: str, limit: int) -> str:
 
 def type_name(kind: type) -> str:
     """Without asking a metaclass, which could be the user's."""
-    return cut(plain(type.__dict__["__name__"].__get__(kind)), claims.MAX_NAME)
+    return cut(plain(type.__dict__["__name__"].__get__(kind)), frame_checks.MAX_NAME)
 
 
 def _told(error: BaseException) -> dict[str, str]:
@@ -88,8 +88,8 @@ def _told(error: BaseException) -> dict[str, str]:
         message = "(its message could not be read)"
     return {
         "type": type_name(type(error)),
-        "message": cut(message, claims.MAX_MESSAGE),
-        "traceback": cut(_users_traceback(error), claims.MAX_TRACEBACK),
+        "message": cut(message, frame_checks.MAX_MESSAGE),
+        "traceback": cut(_users_traceback(error), frame_checks.MAX_TRACEBACK),
     }
 
 
@@ -128,7 +128,7 @@ def read_answer(answer: Any) -> tuple[str | None, bool]:
     text = (
         ""
         if content is None
-        else cut(plain(content if issubclass(type(content), str) else str(content)), claims.MAX_ANSWER)
+        else cut(plain(content if issubclass(type(content), str) else str(content)), frame_checks.MAX_ANSWER)
     )
     try:
         ready = bool(dict.get(answer, "ready"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from .claims import MAX_BATCH_CHARS, MAX_BATCH_PROMPTS
+from .frame_checks import MAX_BATCH_CHARS, MAX_BATCH_PROMPTS
 from .line import Interrupts, Line
 from .wire import PIECE_CHARS, Frame, pieces
 

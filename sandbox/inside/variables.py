@@ -12,7 +12,7 @@ from itertools import islice
 from types import ModuleType
 
 from .cell import cut, type_name
-from .claims import MAX_NAME, MAX_REPR, MAX_VARIABLES
+from .frame_checks import MAX_NAME, MAX_REPR, MAX_VARIABLES
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:

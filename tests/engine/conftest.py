@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.text_tools import TextToolsClient
@@ -52,7 +52,7 @@ def play(backend):
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
                     record=more.get("record", told.extend),
-                    control=control or Control(),
+                    control=control or CancellationToken(),
                     price=price or (lambda model, usage: Decimal("0.001")),
                     price_version="test",
                 )

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan
 from rlm_runs.engine.scaffolds import registry
@@ -210,7 +210,7 @@ def test_sub_rlms_of_a_cell_that_gave_up_are_stopped_and_all_below_them(play):
 
 
 def test_cancelling_ends_every_level(play):
-    control = Control()
+    control = CancellationToken()
 
     def script(request):
         if is_sub_rlm(request):

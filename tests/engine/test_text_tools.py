@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Completion
 from rlm_runs.engine.clients.fences import Called, blocks, call_of, written
 from rlm_runs.engine.clients.text_tools import TextToolsClient, as_text
@@ -45,10 +45,10 @@ def say(text, *, tools=TOOLS, finish_reason="stop"):
     parrot = Parrot(text, finish_reason)
     client = TextToolsClient(parrot)
     opening = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "Question?"}]
-    got = client.complete(model="m", messages=opening, tools=tools, sampling={}, control=Control())
+    got = client.complete(model="m", messages=opening, tools=tools, sampling={}, control=CancellationToken())
     results = [{"role": "tool", "tool_call_id": call.id, "content": "42"} for call in got.tool_calls]
     again = [*opening, got.message(), *results]
-    client.complete(model="m", messages=again, tools=tools, sampling={}, control=Control())
+    client.complete(model="m", messages=again, tools=tools, sampling={}, control=CancellationToken())
     return got, parrot.sent[-1][2:]
 
 

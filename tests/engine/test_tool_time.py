@@ -10,7 +10,7 @@ import pytest
 
 from rlm_runs.engine import events as e
 from rlm_runs.engine import time_limit
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.environments.base import Settings, Tool
 from rlm_runs.engine.scaffolds.llm import LlmSettings
 from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
@@ -83,7 +83,7 @@ def test_called_by_the_root_at_depth_0(play, slow):
 
 @pytest.mark.parametrize("settings", [LlmSettings(), RlmSettings(depth=0)], ids=["llm", "depth 0"])
 def test_a_rollout_that_is_stopped_does_not_wait_for_it(play, slow, settings):
-    control = Control()
+    control = CancellationToken()
     threading.Thread(target=lambda: slow.begun.wait(30) and control.stop("cancelled"), daemon=True).start()
     told = play(steps(CALL, DONE), environment=slow, settings=settings, control=control)
     assert ended(told).stop_reason == "cancelled"

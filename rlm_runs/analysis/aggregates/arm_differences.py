@@ -34,7 +34,7 @@ def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], 
         for arm in arms:
             for key in {key for peer in arms if peers_of(peer) == peers_of(arm) for key in settings_of(peer)}:
                 values[peers_of(arm), key].append(settings_of(arm).get(key))
-        words = {place: told_apart(seen) for place, seen in values.items()}
+        words = {place: distinct_labels(seen) for place, seen in values.items()}
         for arm in arms:
             own = {key: told for (peers, key), told in words.items() if peers == peers_of(arm) and len(told) > 1}
             found[arm.pk] += [(key, own[key][identity(settings_of(arm).get(key))]) for key in sorted(own)]
@@ -72,7 +72,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def told_apart(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
+def distinct_labels(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
     """Returns the identity of each value → its text, unique among them.
 
     Values that look the same (none and "none", yes and "yes") are told apart by quotes around texts; values that

@@ -31,9 +31,9 @@ from .unscored import (
     FAILED,
     LONGEST_QUERY,
     Unscored,
-    counted,
     examples_term,
     outcomes_term,
+    select_counted,
 )
 
 Values = NDArray[np.float64]
@@ -190,7 +190,7 @@ def behaviour(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> B
 
 def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     whole = snapshot.frame(MEASURES[name] for name in _COLUMNS)
-    frame = counted(whole, unscored)
+    frame = select_counted(whole, unscored)
     arms = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
     uses = {use.name: _means(frame, use.of(frame), arms, is_share=use.is_share) for use in USES}
     times = _times(frame, arms)

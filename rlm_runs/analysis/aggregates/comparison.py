@@ -25,7 +25,7 @@ from ..statistics import (
 )
 from .frame import ENDED_UNSCORED, Frame, Outcome
 from .measures import Measure
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 _KEPT = 64
 """Comparisons whose numbers are kept: a few hundred bytes for each arm and measure."""
@@ -120,7 +120,7 @@ class Keyed:
 def _side_by_side(
     keyed: Keyed, arms: tuple[int, ...], measures: tuple[Measure, ...], unscored: Unscored
 ) -> SideBySide:
-    kept = counted(keyed.frame, unscored)
+    kept = select_counted(keyed.frame, unscored)
     table = values_table(kept, arms, measures)
     means = _means(table, kept, arms, measures)
     pairs = [

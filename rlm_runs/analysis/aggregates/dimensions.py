@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm
 
-from .arm_differences import ABSENT, differing_settings, identity, in_words, told_apart
+from .arm_differences import ABSENT, differing_settings, distinct_labels, identity, in_words
 from .frame import Frame, Outcome
 from .measures import Measure
 from .snapshot import Snapshot
@@ -209,7 +209,7 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
     elif dimension.name.startswith(SETTING):
         value_of = {arm.pk: dimension.by_arm.get(arm.pk, ABSENT) for arm in snapshot.arms}
         codes, raw = _by_value(frame["arm"], value_of)
-        words = told_apart(value_of.values(), words=value_in_words)
+        words = distinct_labels(value_of.values(), words=value_in_words)
         values = [Value(words[identity(each.value)]) for each in raw]
     else:
         codes, values = _as_arms_come(snapshot, dimension, frame=frame)
@@ -290,7 +290,7 @@ def _by_example(
     value_of = {each: values.get(each, ABSENT) for each in present}
     codes, found = _by_value(frame["example"], value_of)
     known = {identity(value): value for value in (*values.values(), *value_of.values())}
-    words = told_apart((*known.values(), ABSENT), words=value_in_words)
+    words = distinct_labels((*known.values(), ABSENT), words=value_in_words)
     alike = Counter(sign for value in known.values() for sign in _signs(value))
     return codes, [
         Value(

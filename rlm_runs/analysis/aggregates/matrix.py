@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .frame import Frame, Outcome
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 DISAGREEMENT = "disagreement"
 EXAMPLE = "example"
@@ -93,7 +93,7 @@ class Matrix:
         examples, column = np.unique(frame["example"], return_inverse=True)
         cell = _places(frame["arm"], arms) * len(examples) + column
         shape = (len(arms), len(examples))
-        kept = counted(frame, unscored)
+        kept = select_counted(frame, unscored)
         counted_cell = _places(kept["arm"], arms) * len(examples) + np.searchsorted(examples, kept["example"])
         counts = _summed(counted_cell, shape)
         means = np.full(shape, np.nan)

@@ -11,7 +11,7 @@ import numpy as np
 from ..statistics import Table, front_shares, pareto_front
 from .comparison import Keyed
 from .frame import Frame
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def front(frame: Frame, arms: Sequence[int], *, price: str, unscored: Unscored) 
 
 @lru_cache(maxsize=64)
 def _front(keyed: Keyed, arms: tuple[int, ...], price: str, unscored: Unscored) -> tuple[FrontPlace, ...]:
-    kept = counted(keyed.frame, unscored)
+    kept = select_counted(keyed.frame, unscored)
     rewards, prices = (_table(kept, arms, name) for name in ("reward", price))
     is_on = pareto_front(prices.means, rewards.means)
     shares = front_shares(prices, rewards)

@@ -15,7 +15,7 @@ from .. import statistics
 from ..statistics import Interval, Paired, Table
 from .frame import Frame, Outcome
 from .measures import Measure
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
     cell_of, places = _numbered(codes)
     number = places.shape[1]
     numbered = frame.with_column("cell", cell_of)
-    kept = counted(numbered, unscored)
+    kept = select_counted(numbered, unscored)
     counts = np.bincount(kept["cell"], minlength=number)
     outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
     arms = np.unique(frame["arm"])

@@ -21,7 +21,7 @@ from django.db.models import Count, Max
 
 from rlm_runs.models import Arm, Experiment
 
-from .frame import Frame, example_values, load, renewed
+from .frame import Frame, example_values, load, refreshed
 from .measures import MEASURES, Measure
 from .metadata_keys import Key, metadata_keys
 from .tallies import Tally, tally
@@ -105,7 +105,7 @@ class Snapshot:
         if (before.state.total, before.state.files) != (self.state.total, self.state.files):
             return None
         frame, measures = before._frame, before._measures  # the frame first: its measures are known by then
-        found = renewed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
+        found = refreshed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
         if found is not None:
             self._measures = measures
             known = dict(before._remembered)  # a copy: its readers may be adding to it

@@ -32,7 +32,7 @@ class Unscored(Enum):
     COMMON = "common"
 
 
-def counted(frame: Frame, unscored: Unscored) -> Frame:
+def select_counted(frame: Frame, unscored: Unscored) -> Frame:
     """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
     scored = frame["outcome"] == Outcome.SCORED
     if unscored is Unscored.EXCLUDE:

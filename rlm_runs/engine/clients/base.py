@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..events import ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]
@@ -51,7 +51,7 @@ class ModelClient(Protocol):
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """Returns one chat completion, retried where that may help.
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import openai
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
 from .base import Completion, Messages, ToolSchemas
 from .gate import Gate
@@ -92,7 +92,7 @@ class ChatClient:
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
         request = {"model": model, "messages": list(messages), **self._shape.shaped(sampling)}
@@ -116,7 +116,9 @@ class ChatClient:
         """Closes the connections."""
         self._sdk.close()
 
-    def _try_until_it_works(self, request: Mapping[str, Any], *, tries: Tries, control: Control) -> Completion:
+    def _try_until_it_works(
+        self, request: Mapping[str, Any], *, tries: Tries, control: CancellationToken
+    ) -> Completion:
         while True:
             control.check()
             began = time.monotonic()
@@ -134,7 +136,7 @@ class ChatClient:
                 tries.retry_seconds += time.monotonic() - began
 
     @contextmanager
-    def _through_gates(self, control: Control) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
         with ExitStack() as stack:
             for gate in self._gates:
                 stack.enter_context(gate.passed(control))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..events import ToolCall
 from .base import Completion, Messages, ModelClient, ToolSchemas
 from .fences import Called, blocks, call_of, written
@@ -50,7 +50,7 @@ class TextToolsClient:
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
         completion = self._client.complete(

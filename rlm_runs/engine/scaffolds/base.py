@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sandbox.contract import Sandbox
 
-from ..cancellation import Control
-from ..conversation import Conversation, Ended
+from ..cancellation import CancellationToken
+from ..conversation import Conversation, ConversationResult
 from ..environments.base import Environment, Example, Settings
-from ..run import Run
+from ..rollout_context import RolloutContext
 from .settings import ScaffoldSettings
 
 ScaffoldSettingsT = TypeVar("ScaffoldSettingsT", bound=ScaffoldSettings)
@@ -28,10 +28,10 @@ class Task:
     answer so far.
     """
 
-    run: Run
+    run: RolloutContext
     environment: Environment[Settings]
     example: Example
-    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
+    open_sandbox: Callable[[CancellationToken], AbstractContextManager[Sandbox]]
     root: Conversation | None = None
     answer: Callable[[], str] = str
 
@@ -113,5 +113,5 @@ class Scaffold(ABC, Generic[ScaffoldSettingsT]):
         return self.settings.all_packages(environment.packages)
 
     @abstractmethod
-    def run(self, task: Task) -> Ended:
+    def run(self, task: Task) -> ConversationResult:
         """Drives the model through one example. Raises RolloutFailure or SandboxError."""

@@ -9,10 +9,10 @@ from string import Template
 from pydantic import Field
 
 from ..clients.base import Completion
-from ..conversation import Conversation, Ended, no_reply
+from ..conversation import Conversation, ConversationResult, no_reply
 from ..environments.base import Example
 from ..events import Message
-from ..repl import Repl, Rules, repl_tool
+from ..repl import Repl, ReplSettings, repl_tool
 from ..toolbox import Toolbox, refuse
 from .base import Mark, PublishedMeans, Scaffold, Task
 from .rlm_prompts import packages_text
@@ -53,7 +53,7 @@ class LlmScaffold(Scaffold[LlmSettings]):
     aliases = ("standard",)
     published = PublishedMeans(1, 75_454, 1_305, 0, 0)
 
-    def run(self, task: Task) -> Ended:
+    def run(self, task: Task) -> ConversationResult:
         """Lets the model call tools until it answers without one, or its turns are over and it must."""
         settings = self.settings
         opening = [Message("system", settings.system_prompt)] if settings.system_prompt else []
@@ -65,7 +65,9 @@ class LlmScaffold(Scaffold[LlmSettings]):
         return _loop(task, task.root, toolbox, settings)
 
 
-def _with_python(task: Task, settings: LlmSettings, opening: list[Message], *, beside: Toolbox) -> Ended:
+def _with_python(
+    task: Task, settings: LlmSettings, opening: list[Message], *, beside: Toolbox
+) -> ConversationResult:
     description = (
         "Runs a cell in a persistent Python REPL and returns its output. Installed: the standard library"
         f"{packages_text(task.environment, settings)}. "
@@ -78,27 +80,27 @@ def _with_python(task: Task, settings: LlmSettings, opening: list[Message], *, b
         repl = Repl(
             task.run,
             sandbox,
-            rules=Rules(PYTHON_TOOL, settings.cell_time_limit, settings.output_limit),
+            rules=ReplSettings(PYTHON_TOOL, settings.cell_time_limit, settings.output_limit),
             beside=beside,
         )
         with closing(repl):
             return _loop(task, task.root, repl, settings)
 
 
-def _loop(task: Task, root: Conversation, tools: Toolbox | Repl, settings: LlmSettings) -> Ended:
+def _loop(task: Task, root: Conversation, tools: Toolbox | Repl, settings: LlmSettings) -> ConversationResult:
     has_tools = isinstance(tools, Repl) or bool(tools.schemas)
     turns_with_tools = (settings.max_turns or task.environment.max_turns) if has_tools else 0
     for turn in range(turns_with_tools):
         last = turn == turns_with_tools - 1
         completion = root.call(reply=_last_call if last else no_reply)
         if not completion.tool_calls:
-            return Ended(completion.content, "final_message")
+            return ConversationResult(completion.content, "final_message")
         for position, call in enumerate(completion.tool_calls):
             tools.call(root, call, position=position)
     completion = root.call(with_tools=False)
     for position, call in enumerate(completion.tool_calls):
         refuse(task.run, root, call, position=position, why="no tool may be called now")
-    return Ended(completion.content, "max_turns" if has_tools else "final_message")
+    return ConversationResult(completion.content, "max_turns" if has_tools else "final_message")
 
 
 def _last_call(completion: Completion) -> str:

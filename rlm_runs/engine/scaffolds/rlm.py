@@ -15,15 +15,15 @@ from typing import Any
 
 from sandbox.contract import Answer, Sandbox
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..clients.base import Completion
-from ..conversation import Conversation, Ended
+from ..conversation import Conversation, ConversationResult
 from ..environments.base import Environment, Example, Settings, Tool
 from ..errors import BudgetSpent
 from ..events import Message
 from ..plain_sub_llm import PlainSubLlm
-from ..repl import BatchServer, Repl, Rules, repl_tool
-from ..run import Run
+from ..repl import BatchServer, Repl, ReplSettings, repl_tool
+from ..rollout_context import RolloutContext
 from ..sub_llms import SubLlm, SubLlms
 from ..toolbox import Toolbox, schemas
 from .base import Mark, PublishedMeans, Scaffold, Task
@@ -60,11 +60,11 @@ class RlmScaffold(Scaffold[RlmSettings]):
         """Returns the prompt of the root."""
         return example.prompt
 
-    def run(self, task: Task) -> Ended:
+    def run(self, task: Task) -> ConversationResult:
         """Drives the root. Cells call sub-LLMs, which at a depth of 2 or more may be RLMs themselves."""
         settings = self.settings
         environment, example, run = task.environment, task.example, task.run
-        root = Rlm(
+        root = RecursiveModel(
             opening=[
                 Message("system", root_system_prompt(environment, example, settings)),
                 Message("user", self.user_prompt(environment, example)),
@@ -92,9 +92,9 @@ class RlmScaffold(Scaffold[RlmSettings]):
             return root.converse(run, task.root, server=sub_llms.below(0))
 
 
-def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> Rlm:
+def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> RecursiveModel:
     system = sub_system_prompt(task.environment, prompt, settings, depth=depth)
-    return Rlm(
+    return RecursiveModel(
         opening=[Message("system", system), Message("user", prompt)],
         data=prompt,
         settings=settings,
@@ -104,7 +104,7 @@ def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> R
 
 
 @dataclass
-class Rlm:
+class RecursiveModel:
     """One RLM, the root or a sub-LLM. It runs cells until `answer` is ready or its turns are over.
 
     The content of `answer` is its answer in both cases. `data` is the value of `context`; it can call `own_tools`
@@ -115,7 +115,7 @@ class Rlm:
     data: str | None
     settings: RlmSettings
     max_turns: int
-    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
+    open_sandbox: Callable[[CancellationToken], AbstractContextManager[Sandbox]]
     own_tools: Sequence[Tool] = ()
     answer: Answer = field(default_factory=Answer)
 
@@ -125,7 +125,9 @@ class Rlm:
         tool = repl_tool(name=REPL_TOOL, description="Runs a cell in your persistent Python REPL.")
         return [tool, *schemas(self.own_tools)]
 
-    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+    def converse(
+        self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
+    ) -> ConversationResult:
         """See `SubLlm`. A spent budget ends it with the answer so far."""
         with self.open_sandbox(run.control) as sandbox:
             sandbox.load({} if self.data is None else {"context": self.data}, rlm=True)
@@ -142,13 +144,13 @@ class Rlm:
                     repl.prepare()
                     return self._loop(conversation, repl)
                 except BudgetSpent as spent:
-                    return Ended(self.answer.content, spent.stop_reason)
+                    return ConversationResult(self.answer.content, spent.stop_reason)
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> ReplSettings:
         settings = self.settings
-        return Rules(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
+        return ReplSettings(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
 
-    def _loop(self, conversation: Conversation, repl: Repl) -> Ended:
+    def _loop(self, conversation: Conversation, repl: Repl) -> ConversationResult:
         reply = _Reply(window=conversation.model.window, warn_at=self.settings.context_warning)
         for _ in range(self.max_turns):
             completion = conversation.call(reply=reply)
@@ -156,10 +158,10 @@ class Rlm:
                 repl.call(conversation, call, position=position)
                 self.answer = repl.answer
             if self.answer.ready:
-                return Ended(self.answer.content, "answer_ready")
+                return ConversationResult(self.answer.content, "answer_ready")
             if reply.silent_turns == _SILENT_TURNS:
-                return Ended(self.answer.content, "no_tool_call")
-        return Ended(self.answer.content, "max_turns")
+                return ConversationResult(self.answer.content, "no_tool_call")
+        return ConversationResult(self.answer.content, "max_turns")
 
 
 class _Reply:

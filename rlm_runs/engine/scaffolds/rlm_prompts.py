@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from ..environments.base import Environment, Example, Settings, Tool
-from ..functions import described
+from ..functions import signatures
 from .rlm_settings import RlmSettings
 from .settings import ScaffoldSettings
 
@@ -62,12 +62,12 @@ def sub_system_prompt(
 
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
     """The packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
-    described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
-    return "".join(f", {name} ({about})" if about else f", {name}" for name, about in described)
+    signatures = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
+    return "".join(f", {name} ({about})" if about else f", {name}" for name, about in signatures)
 
 
 def _functions(source: str) -> str:
-    lines = "".join(f"\n  - {line}" for line in described(source))
+    lines = "".join(f"\n  - {line}" for line in signatures(source))
     return f"\n- These functions are there already:{lines}" if lines else ""
 
 

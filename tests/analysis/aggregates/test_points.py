@@ -37,7 +37,7 @@ def chart(experiment, name, **asked):
     form = charts.FigureForm(
         {key: [str(each) for each in value] if key == "arm" else value for key, value in asked.items()},
         snapshot=taken,
-        opens=charts.opening(charts.FIGURES[name], taken),
+        opens=charts.opening_query(charts.FIGURES[name], taken),
     )
     found = form.asked()
     assert not form.errors, form.errors

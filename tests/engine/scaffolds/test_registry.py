@@ -16,7 +16,7 @@ from rlm_runs.engine.scaffolds.registry import REGISTRY
 
 ROOT = Path(__file__).parents[3]
 GOOD = """
-from rlm_runs.engine.conversation import Ended
+from rlm_runs.engine.conversation import ConversationResult
 from rlm_runs.engine.scaffolds.base import Scaffold
 from rlm_runs.engine.scaffolds.settings import ScaffoldSettings
 
@@ -27,7 +27,7 @@ class Silent(Scaffold[ScaffoldSettings]):
     settings_type = ScaffoldSettings
 
     def run(self, task):
-        return Ended("", "final_message")
+        return ConversationResult("", "final_message")
 """
 
 
@@ -92,11 +92,7 @@ def test_a_file_of_the_folder_is_a_scaffold(tmp_path, monkeypatch):
         ('key = "silent"', 'key = "paper"', "its key 'paper' is reserved"),
         ('title = "Silent"', "", "it has no title"),
         ("    settings_type = ScaffoldSettings", "", "its settings_type is no subclass"),
-        (
-            "    def run(self, task):\n        return Ended",
-            "    def walk(self, task):\n        return Ended",
-            "it lacks run",
-        ),
+        ("    def run(self", "    def walk(self", "it lacks run"),
         ('key = "silent"', 'key = "silent"; colour = "red"', "its colour 'red' is not of the form"),
         ('key = "silent"', "key = 1 / 0", r"ZeroDivisionError: division by zero \(line 7\)"),
         ("class Silent(Scaffold[ScaffoldSettings])", "class Silent", "defines no subclass of Scaffold"),

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from .budget import Budget
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Event, Usage
 
@@ -49,12 +49,12 @@ class Models:
 
 
 @dataclass
-class Run:
+class RolloutContext:
     """What the parts of a running rollout share. Created by the rollout's own thread."""
 
     models: Models
     budget: Budget
-    control: Control
+    control: CancellationToken
     record: Callable[[Sequence[Event]], None]
     price: Price
     price_version: str
@@ -63,7 +63,7 @@ class Run:
     _recorder: int = field(default_factory=threading.get_ident)
     """The rollout's own thread."""
 
-    def under(self, control: Control) -> Run:
+    def under(self, control: CancellationToken) -> RolloutContext:
         """The same rollout for one of its parts that may be stopped alone."""
         return replace(self, control=control)
 

@@ -25,7 +25,7 @@ from rlm_runs.models import Rollout
 from rlm_runs.models.texts import unescape
 
 from ..addresses import address_of
-from ..comparison_query import Asked, NamedArm, find, named
+from ..comparison_query import ComparisonQuery, NamedArm, find_arms, with_letters
 from ..formatting import count, dollars, duration, exact, visible, weight
 from ..query_params import rollout_or_404, whole_number
 from ..tables import exports
@@ -96,7 +96,7 @@ def pair(request: HttpRequest) -> HttpResponse:
         "back": (compare := address_of("compare")) and compare + walk.asked.query(),
         "rollout": rollouts[0],
     }
-    return render(request, "dashboard/replay/pair.html", context)
+    return render(request, "dashboard/replay/side_by_side.html", context)
 
 
 @require_safe
@@ -154,7 +154,7 @@ class _Walk:
     is the view of its URLs.
     """
 
-    asked: Asked
+    asked: ComparisonQuery
     arms: dict[int, NamedArm]
     matrix: Matrix
     order: list[int]
@@ -163,7 +163,7 @@ class _Walk:
     @classmethod
     def of(cls, request: HttpRequest, rollouts: Sequence[Rollout], *, view: str = "compare-rollouts") -> _Walk:
         """The arms of the address, or those of the two rollouts. Two queries."""
-        found = find(request.GET)
+        found = find_arms(request.GET)
         own = {rollout.arm_id: rollout.arm for rollout in rollouts}
         by_id = {arm.arm.pk: arm.arm for arm in found.arms} | own
         asked = replace(found.asked, arms=tuple(by_id))
@@ -171,7 +171,7 @@ class _Walk:
         have = matrix.ran[[asked.arms.index(pk) for pk in own]].all(axis=0)
         both = set(matrix.examples[have].tolist())
         order = [pk for pk in matrix.ordered(sort=asked.sort, show=asked.show).tolist() if pk in both]
-        arms = {arm.arm.pk: arm for arm in named([*by_id.values()])}
+        arms = {arm.arm.pk: arm for arm in with_letters([*by_id.values()])}
         return cls(asked=asked, arms=arms, matrix=matrix, order=order, view=view)
 
     def place(self, rollouts: Sequence[Rollout]) -> int:
