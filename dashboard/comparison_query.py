@@ -49,8 +49,8 @@ class ComparisonQuery:
     @classmethod
     def of(cls, parts: QueryDict) -> ComparisonQuery:
         """Returns the choices of a query string. Raises BadRequest for invalid parts."""
-        with_letters = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
-        arms = tuple(dict.fromkeys(with_letters))
+        numbers = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
+        arms = tuple(dict.fromkeys(numbers))
         for name, place in (("baseline", 0), ("second", 1), ("without", None)):
             if (text := parts.get(name, "")) and (chosen := _number(text, name)) in arms:
                 arms = _moved(arms, chosen, to=place)

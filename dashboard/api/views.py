@@ -41,6 +41,8 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "description": unescape(found.description),
         "created_at": found.created_at,
         "cancelled_at": found.cancelled_at,
+        "paused_at": found.paused_at,
+        "priority": found.priority,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
         "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import queue
+from rlm_runs.execution import control
 from rlm_runs.models import Experiment
 
 from .. import charts
@@ -127,13 +127,29 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
     """Cancels the rollouts that have not ended."""
     found = get_object_or_404(Experiment, slug=slug)
-    queue.cancel_experiment(found)
+    control.cancel(found)
+    return redirect(found)
+
+
+@require_POST
+def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
+    """Pauses the experiment."""
+    found = get_object_or_404(Experiment, slug=slug)
+    control.pause(found)
+    return redirect(found)
+
+
+@require_POST
+def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
+    """Ends a pause."""
+    found = get_object_or_404(Experiment, slug=slug)
+    control.resume(found)
     return redirect(found)
 
 
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    parse_query = ExperimentView(request.GET)
-    unscored = parse_query.chosen()
+    form = ExperimentView(request.GET)
+    unscored = form.chosen()
     snapshot = aggregates.snapshot(experiment)
     summary = aggregates.summary(snapshot, unscored=unscored)
     return {
@@ -141,8 +157,8 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "version": snapshot.version,
         "progress": aggregates.snapshot_progress(snapshot),
         "summary": summary,
-        "arms": parse_query.in_order(summary.arms),
-        "sort": parse_query.sorted_by(),
+        "arms": form.in_order(summary.arms),
+        "sort": form.sorted_by(),
         "in_short": verdicts.headline(summary),
         "verdicts": verdicts.verdicts(summary),
         "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),

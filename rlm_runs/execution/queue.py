@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Experiment, Rollout
+from ..models import Rollout
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -169,12 +169,3 @@ def notify_workers() -> None:
         current_app.send_task(WORK, expires=60, retry=False)
     except OperationalError:
         logger.warning("the broker does not answer; workers find the queued rollouts when they next look")
-
-
-def cancel_experiment(experiment: Experiment) -> None:
-    """Cancels an experiment. Queued rollouts end now; workers stop running ones within a second."""
-    with transaction.atomic():
-        Experiment.objects.filter(pk=experiment.pk, cancelled_at=None).update(cancelled_at=Now())
-        experiment.rollouts().filter(status=Rollout.Status.QUEUED).update(
-            status=Rollout.Status.CANCELLED, stop_reason="cancelled", finished_at=Now()
-        )

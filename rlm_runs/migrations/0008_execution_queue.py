@@ -1,4 +1,4 @@
-"""The table is the queue: messages have no content, and experiments can be paused, ranked and limited."""
+"""The table is the queue: messages have no content, and experiments can be paused and ranked."""
 
 from django.db import migrations, models
 
@@ -21,31 +21,6 @@ class Migration(migrations.Migration):
         migrations.RemoveField(
             model_name='rollout',
             name='requeue_at',
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='archived_at',
-            field=models.DateTimeField(null=True),
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='budget_dollars',
-            field=models.DecimalField(decimal_places=10, max_digits=18, null=True),
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='budget_seconds',
-            field=models.FloatField(help_text='Sum of the seconds of all rollouts.', null=True),
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='budget_tokens',
-            field=models.PositiveBigIntegerField(null=True),
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='pause_reason',
-            field=models.CharField(blank=True, db_default='', help_text='Empty where a person paused it.', max_length=200),
         ),
         migrations.AddField(
             model_name='experiment',

@@ -21,7 +21,7 @@ class Experiment(models.Model):
 
     `sources` are the files of an import, as {"path", "format", "sha256", "rollouts"}; empty for a launch.
     `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
-    under way finish. The budgets cover all attempts, judges included; None is no limit.
+    under way finish.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -35,16 +35,9 @@ class Experiment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
-    pause_reason = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="Empty where a person paused it."
-    )
-    archived_at = models.DateTimeField(null=True)
     priority = models.SmallIntegerField(
         default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
     )
-    budget_dollars = models.DecimalField(max_digits=18, decimal_places=10, null=True)
-    budget_tokens = models.PositiveBigIntegerField(null=True)
-    budget_seconds = models.FloatField(null=True, help_text="Sum of the seconds of all rollouts.")
 
     class Meta:
         indexes: ClassVar = [

@@ -62,8 +62,8 @@ def sub_system_prompt(
 
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
     """The packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
-    signatures = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
-    return "".join(f", {name} ({about})" if about else f", {name}" for name, about in signatures)
+    described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
+    return "".join(f", {name} ({about})" if about else f", {name}" for name, about in described)
 
 
 def _functions(source: str) -> str:
