@@ -121,7 +121,8 @@ def served(*, rollouts: int, name: str = "bench") -> Iterator[str]:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    _fill(address, rollouts=rollouts)
+    if rollouts:
+        _fill(address, rollouts=rollouts)
     try:
         yield address
     finally:
