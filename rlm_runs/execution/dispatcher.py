@@ -42,7 +42,8 @@ class Dispatcher:
         self._draining = threading.Event()
         self._done = threading.Event()
         self._lock = threading.Lock()
-        self._rollouts: set[threading.Thread] = set()
+        self._rollouts: dict[threading.Thread, int] = {}
+        self._may_have_lost_claims = False
         self._services = [
             threading.Thread(target=self._claim_until_drained, name="claims", daemon=True),
             threading.Thread(target=self._leases.keep, args=[self._done], name="leases", daemon=True),
@@ -77,6 +78,10 @@ class Dispatcher:
         with self._lock:
             return list(self._rollouts)
 
+    def _ids(self) -> list[int]:
+        with self._lock:
+            return list(self._rollouts.values())
+
     def _claim_until_drained(self) -> None:
         while not self._draining.is_set():
             self._wake.clear()
@@ -93,8 +98,13 @@ class Dispatcher:
         if free <= 0:
             return []
         try:
+            if self._may_have_lost_claims:
+                queue.release(self._ids())
+                self._may_have_lost_claims = False
             return queue.claim(free)
         except Error as error:
+            # The claim may be committed, although its answer is lost.
+            self._may_have_lost_claims = True
             logger.warning("the queue cannot be read: %s", error)
             return []
         finally:
@@ -105,7 +115,7 @@ class Dispatcher:
             target=copy_context().run, args=[self._run_one, rollout], name=f"rollout-{rollout.pk}", daemon=True
         )
         with self._lock:
-            self._rollouts.add(thread)
+            self._rollouts[thread] = rollout.pk
         thread.start()
 
     def _run_one(self, rollout: Rollout) -> None:
@@ -114,7 +124,7 @@ class Dispatcher:
         finally:
             connection.close()
             with self._lock:
-                self._rollouts.discard(threading.current_thread())
+                del self._rollouts[threading.current_thread()]
             self._wake.set()
 
     def _sweep(self) -> None:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+"""Errors of a database that is away. Those of psycopg come from statements that bypass Django."""
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 2.0
 
@@ -29,7 +32,7 @@ def patiently(action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             if connection.in_atomic_block or time.monotonic() - began > settings.RLM_DATABASE_PATIENCE:
                 raise
             logger.warning("the database is away, trying again: %s", error)

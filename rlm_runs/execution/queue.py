@@ -15,7 +15,7 @@ from pathlib import Path
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
@@ -95,6 +95,16 @@ def claim(limit: int) -> list[Rollout]:
                 break
     rows = Rollout.objects.select_related("arm__experiment", "example").in_bulk(ids)
     return [rows[pk] for pk in ids]
+
+
+def release(running: Sequence[int]) -> int:
+    """Queues the rollouts again that this process claimed without knowing, and returns how many.
+
+    `running` are the ids of the rollouts that it runs. A connection can break after the commit of a claim. No
+    attempt has begun then, so the count of attempts goes back as well.
+    """
+    lost = Rollout.objects.filter(status=Rollout.Status.RUNNING, worker=process_name()).exclude(pk__in=running)
+    return lost.update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None, attempt=F("attempt") - 1)
 
 
 def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int]]:

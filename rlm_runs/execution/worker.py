@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
 from sandbox.contract import Backend
 
@@ -31,7 +30,7 @@ from . import queue, sandboxes
 from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
-from .patience import patiently
+from .patience import AWAY, patiently
 from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
 
@@ -63,7 +62,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
 
     try:
         means = patiently(lambda: _means_for(rollout))
-    except (OperationalError, InterfaceError):
+    except AWAY:
         raise
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.

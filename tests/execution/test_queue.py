@@ -186,3 +186,16 @@ def test_a_rollout_that_kills_its_workers_is_given_up(make_rollout):
         "worker_lost",
         "worker",
     )
+
+
+def test_a_claim_whose_answer_was_lost_is_released(make_rollout):
+    running = make_rollout(status=Status.QUEUED, attempt=0)
+    lost = make_rollout(status=Status.QUEUED, attempt=1)
+    elsewhere = make_rollout(worker="another-host:1")
+    queue.claim(5)
+    assert queue.release([running.pk]) == 1
+    for rollout in (running, lost, elsewhere):
+        rollout.refresh_from_db()
+    assert (running.status, running.attempt) == (Status.RUNNING, 1)
+    assert (lost.status, lost.attempt, lost.worker) == (Status.QUEUED, 1, "")
+    assert elsewhere.status == Status.RUNNING
