@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 MODEL ?= demo-model
 PORT ?= 8000
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test check bench lint lock clean
 help:
 	@echo "make demo [MODEL=…] [PORT=…]  run the demo experiment and serve the dashboard"
 	@echo "make test [ARGS=…]            run the checks and all tests (ARGS go to pytest)"
+	@echo "make check                    lint and the fast tests: no Docker, browser or process, under a minute"
+	@echo "make bench                    every benchmark, quickly, each beside its floor or peer"
 	@echo "make lint                     ruff, mypy, import-linter, djade"
 	@echo "make lock                     make the locks of the requirements anew"
 	@echo "make clean                    remove the virtual environment and all data under var/"
@@ -19,6 +21,20 @@ demo: $(VENV)/runtime.stamp
 test: $(VENV)/dev.stamp lint
 	@scripts/test-services
 	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n 2 $(ARGS)
+
+FAST := tests/analysis/statistics tests/analysis/filters tests/formats tests/models tests/engine/scaffolds \
+	tests/dashboard/charts tests/dashboard/test_formatting.py tests/dashboard/test_text_diff.py tests/experiments/test_spec.py \
+	tests/test_docs.py
+
+check: $(VENV)/dev.stamp lint
+	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n 2 -q $(FAST) $(ARGS)
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench.statistics --quick
+	$(BIN)/python -m bench.sandbox --quick
+	$(BIN)/python -m bench.in_flight --rollouts 600 --slots 300
+	$(BIN)/python -m bench.pages --rollouts 20000 --requests 10
+	$(BIN)/python -m bench.following --rollouts 20000 --changes 5
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

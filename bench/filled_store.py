@@ -1,8 +1,8 @@
-"""A store of any size for benchmarks: experiments like those that labs run, made by the database itself.
+"""A store of any size for benchmarks: experiments like those of labs, made by the database itself.
 
-One experiment of twelve arms on the same five hundred examples, and one that holds a third of all rollouts; all
-others have fifteen arms on fifty examples. Every rollout has what lists and figures read; the first hundred
-thousand have a short trace, so that there are words to search.
+One experiment has twelve arms on the same five hundred examples, one holds a third of all rollouts, and all others
+have fifteen arms on fifty examples. Every rollout has what lists and figures read. The first hundred thousand have
+a short trace, so that search finds words.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SELECT (ARRAY['oolong', 'verbatim-copy', 'needle-in-haystack', 'deepdive', 'math
 _ROLLOUTS = """
 INSERT INTO rlm_runs_rollout (
     experiment_id, arm_id, example_id, example_position, repetition, status, stop_reason, reward, metrics, error,
-    error_boundary, sandbox_backend, attempt, worker, enqueued, created_at, started_at, finished_at, seconds,
+    error_boundary, sandbox_backend, attempt, worker, created_at, started_at, finished_at, seconds,
     reported, turns, cells, tool_calls, batches, sub_calls, sub_turns, main_prompt_tokens, main_cached_tokens,
     main_completion_tokens, main_reasoning_tokens, sub_prompt_tokens, sub_cached_tokens, sub_completion_tokens,
     sub_reasoning_tokens, cost, earlier_cost, judge_cost, retries, model_seconds, retry_seconds, cell_seconds,
@@ -70,7 +70,7 @@ SELECT a.experiment_id, a.id, x.id, x.n, 0,
        CASE WHEN too_long THEN 'failed' ELSE 'completed' END,
        CASE WHEN too_long THEN 'prompt_too_long' ELSE 'answer_ready' END,
        CASE WHEN too_long THEN NULL WHEN luck < 0.3 + 0.2 * (a.position %% 3) THEN 1 ELSE 0 END,
-       jsonb_build_object('exact_match', round(luck::numeric, 3)), '', '', 'docker', 1, 'w', 1,
+       jsonb_build_object('exact_match', round(luck::numeric, 3)), '', '', 'docker', 1, 'w',
        now(), now() - interval '1 hour', now() - make_interval(secs => luck * 3000), luck * 400, false,
        1 + (luck * 20)::int, (luck * 18)::int, 0, (luck * 3)::int, (luck * 40)::int, (luck * 40)::int,
        (luck * 90000)::int, 0, (luck * 9000)::int, 0, (luck * 60000)::int, 0, (luck * 9000)::int, 0,
@@ -110,7 +110,7 @@ SELECT id, 0, sha256(('Rollout ' || rollout_id || ' splits the context with llm_
 
 @contextmanager
 def served(*, rollouts: int, name: str = "bench") -> Iterator[str]:
-    """The address of a store of about so many rollouts, filled once and kept, while Django is set up for it."""
+    """Yields the address of a store of about this size, filled once and kept, with Django set up for it."""
     server = EmbeddedPostgres(VAR)
     address = make_conninfo(server.url, dbname=f"{name}_{rollouts}")
     _create(server.url, f"{name}_{rollouts}")
@@ -121,7 +121,8 @@ def served(*, rollouts: int, name: str = "bench") -> Iterator[str]:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    _fill(address, rollouts=rollouts)
+    if rollouts:
+        _fill(address, rollouts=rollouts)
     try:
         yield address
     finally:

@@ -1,10 +1,10 @@
-"""How soon the pages of a running experiment show what ended: server time of the first request after a change.
+"""The delay of a running experiment's pages: server time of the first request after a change.
 
     python -m bench.following [--rollouts 100000] [--changes 20] [--json]
 
-Half of the experiment waits. Before each request forty rollouts end, as a fleet of workers ends them in a second,
-after which an open page asks again: what it is behind is that second and what stands here. The reference is the
-least SQL that would tell the same: counts and means by arm.
+Half of the experiment is queued. Before each request forty rollouts end, as a fleet of workers ends them in a
+second, after which an open page asks again. Its delay is that second plus the time measured here. The reference is
+the least SQL for the same facts: counts and means by arm.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def following(
 
 
 def _version(response: Any) -> str:
-    """What the page says that it asks with next."""
+    """The version in the page, which its next request sends."""
     found = re.search(r"version=([0-9a-f]{16})", response.content.decode())
     assert found, "the page does not follow"
     return found[1]

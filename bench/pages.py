@@ -1,10 +1,10 @@
-"""How fast pages are made: server time per request, warm, beside what the database needs for the same rollouts.
+"""The speed of pages: server time per warm request, beside the database's time for the same rollouts.
 
     python -m bench.pages [--rollouts 100000] [--requests 40] [--json]
 
-The store is filled once under var/bench and kept. Times are those of a whole request in the server's own process
-(middleware, view, template), its 95th percentile; the reference is the least SQL that reads the same rollouts: a
-count and a mean of them, or fifty of them. `large` is the experiment that holds a third of the store.
+The store is filled once under var/bench and kept. Times are the 95th percentile of a whole request in the server's
+process (middleware, view, template). The reference is the least SQL that reads the same rollouts: a count and a
+mean of them, or fifty of them. `large` is the experiment that holds a third of the store.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Page:
 
 
 def pages(connection: psycopg.Connection) -> Iterator[Page]:
-    """What readers open most, on an experiment of 750 rollouts, one of 6,000, and one of a third of the store."""
+    """The pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the store."""
     usual, large = "bench-4", "bench-2"
     figures = ("reward", "lift", "tokens", "efficiency", "seconds", "reward-tokens", "context-length")
     yield Page("experiments", "/", 50, "SELECT * FROM rlm_runs_experiment ORDER BY id DESC LIMIT 25")

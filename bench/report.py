@@ -1,4 +1,4 @@
-"""What every benchmark prints: figures, each beside what it was measured against in the same run."""
+"""The output of every benchmark: figures, each beside a reference of the same run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """How many times the reference it is."""
+        """The value as a multiple of the reference."""
         return self.value / self.reference_value
 
 
 def show(figure: Figure, *, as_json: bool, **more: float) -> None:
-    """A row of the table, or one JSON object a line; `more` stands in the object only."""
+    """Prints a row of the table, or one JSON object per line. `more` is part of the object only."""
     if as_json:
         print(json.dumps({**asdict(figure), "ratio": figure.ratio, **more}), flush=True)
         return

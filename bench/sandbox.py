@@ -1,9 +1,9 @@
-"""How fast the sandbox is, each figure beside the raw floor: a minimal REPL over the same engine, in the same run.
+"""The speed of the sandbox, each figure beside a floor of the same run: a minimal REPL over the same engine.
 
     python -m bench.sandbox [--json] [--quick]
 
-The floor is what no design could beat: a container with a ten-line REPL, spoken with over its attached line.
-It has no time limit, no supervisor, no state to report and no walls but the missing network.
+No design can beat the floor: a container with a ten-line REPL, driven over its attached line. It has no time
+limit, no supervisor, no state to report, and no walls but the missing network.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How fast the statistics of a page are, each figure beside a peer on the same data, in the same run.
+"""The speed of a page's statistics, each figure beside a peer on the same data, in the same run.
 
     python -m bench.statistics [--json] [--quick]
 
-The peers: scipy.stats.bootstrap with as many resamples, once for each arm; and plain loops over arms with numpy,
-as one would write them first. Every figure is the median of rounds in which ours and the peer's take turns. What a
-new process needs for its first page, the drawing of the weights, is a figure of its own.
+The peers are scipy.stats.bootstrap with the same number of resamples, once per arm, and plain loops over arms with
+numpy. Every figure is the median of rounds in which ours and the peer's alternate. Drawing the weights, which a
+new process does for its first page, is a figure of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the address of a comparison asks for, and the addresses of what differs from it in one thing.
+"""The URL of a comparison, and URLs that differ from it in one thing.
 
-`arm` names the arms in their order: the first is A, the baseline, the second B. The rest has a default, and stands
-in the address only where it is something else. `baseline=ID` and `second=ID` put an arm first and second, and
-`without=ID` leaves one out: short ways to change an address that names all arms.
+`arm` names the arms in their order: the first is A, the baseline, the second B. Other parts are in the URL only if
+they differ from their defaults. `baseline=ID` and `second=ID` move an arm to the first and second place, and
+`without=ID` removes one: short changes to a URL that names all arms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rlm_runs.models import Arm
 MOST_ARMS = 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PRICES = ("main_tokens", "tokens", "cost", "seconds")
-"""What reward can be weighed against on the Pareto front."""
+"""Measures that reward can be compared with on the Pareto front."""
 _USUAL = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
 _LONGEST = 80
@@ -34,7 +34,7 @@ EnumT = TypeVar("EnumT", bound=Enum)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonQuery:
     """The state of the page. `every_measure` and `every_setting`: not only what one usually looks at."""
 
     arms: tuple[int, ...] = ()
@@ -47,10 +47,10 @@ class Asked:
     every_setting: bool = False
 
     @classmethod
-    def of(cls, parts: QueryDict) -> Asked:
-        """Raises BadRequest for what is not understood."""
-        named = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
-        arms = tuple(dict.fromkeys(named))
+    def of(cls, parts: QueryDict) -> ComparisonQuery:
+        """Returns the choices of a query string. Raises BadRequest for invalid parts."""
+        numbers = [_number(text, "arm") for text in parts.getlist("arm")[:_MOST_NAMED]]
+        arms = tuple(dict.fromkeys(numbers))
         for name, place in (("baseline", 0), ("second", 1), ("without", None)):
             if (text := parts.get(name, "")) and (chosen := _number(text, name)) in arms:
                 arms = _moved(arms, chosen, to=place)
@@ -73,7 +73,7 @@ class Asked:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The parts of the address, without those that have their default."""
+        """The parts of the URL that differ from their defaults."""
         chosen = {
             "unscored": self.unscored.value,
             "sort": self.sort,
@@ -139,7 +139,7 @@ def _member(default: EnumT, parts: QueryDict, name: str) -> EnumT:
 
 @dataclass(frozen=True)
 class NamedArm:
-    """An arm of a comparison under its letter. `title` tells it apart from the others in words."""
+    """An arm of a comparison with its letter. `title` distinguishes it from the others."""
 
     letter: str
     arm: Arm
@@ -148,12 +148,12 @@ class NamedArm:
     @property
     def name(self) -> str:
         """Letter and scaffold: as little as a figure has room for."""
-        return f"{self.letter} {self.arm.get_scaffold_display()}"
+        return f"{self.letter} {self.arm.scaffold_title}"
 
 
-def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
+def with_letters(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
     """Letters and titles, for at most as many arms as there are letters. The arms come with their experiment."""
-    titles = titled(arms)
+    titles = arm_titles(arms)
     if len(set(titles)) < len(titles):
         pairs = zip(titles, arms, strict=True)
         titles = [f"{title} · {shortened(arm.experiment.name, most=_LONGEST // 2)}" for title, arm in pairs]
@@ -163,19 +163,19 @@ def named(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
     )
 
 
-def titled(arms: Sequence[Arm]) -> list[str]:
-    """What each is called among the others: its scaffold, and in what it differs from them."""
+def arm_titles(arms: Sequence[Arm]) -> list[str]:
+    """Returns a title for each arm: its scaffold, and what distinguishes it from the others."""
     differing = differing_settings(arms)
     return [shortened(_title(arm, differing[arm.pk], arms), most=_LONGEST) for arm in arms]
 
 
 def shortened(name: str, *, most: int) -> str:
-    """At most so many characters of it, the last a … where some are left out."""
+    """Returns at most this many characters of a name, the last a … if it is cut."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) -> str:
-    words = [arm.get_scaffold_display()]
+    words = [arm.scaffold_title]
     if len({other.environment for other in arms}) > 1:
         words.append(arm.environment)
     words += [value if key == "model" else f"{key} {value}" for key, value in differing if value != "none"]
@@ -183,20 +183,22 @@ def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) 
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is asked for of the arms that exist, and these. `missing` are ids of none; `dropped` counts those for
-    which a comparison has no room.
+class ChosenArms:
+    """The choices for the arms that exist, and these arms. `missing` are ids without an arm; `dropped` counts
+    arms beyond the limit.
     """
 
-    asked: Asked
+    asked: ComparisonQuery
     arms: tuple[NamedArm, ...]
     missing: tuple[int, ...]
     dropped: int
 
 
-def find(parts: QueryDict) -> Found:
-    """One query. Raises BadRequest for what is not understood, Http404 where no arm that is named exists."""
-    asked = Asked.of(parts)
+def find_arms(parts: QueryDict) -> ChosenArms:
+    """Returns the arms of a query string. One query. Raises BadRequest for invalid parts, Http404 if no named
+    arm exists.
+    """
+    asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
         Arm.objects.select_related("experiment")
         .defer("experiment__spec", "experiment__sources")
@@ -208,10 +210,10 @@ def find(parts: QueryDict) -> Found:
     kept = existing[:MOST_ARMS]
     ids = tuple(arm.pk for arm in kept)
     columns = {DISAGREEMENT, EXAMPLE, *map(str, ids), *(f"-{pk}" for pk in ids)}
-    return Found(
+    return ChosenArms(
         # An arm that went away took the order by it along.
         asked=replace(asked, arms=ids, sort=asked.sort if asked.sort in columns else DISAGREEMENT),
-        arms=named(kept),
+        arms=with_letters(kept),
         missing=tuple(pk for pk in asked.arms if pk not in by_id),
         dropped=len(existing) - len(kept),
     )

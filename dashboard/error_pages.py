@@ -1,4 +1,4 @@
-"""What a request gets that cannot be answered: a page that says why, or the same as JSON below `/api/`."""
+"""Error responses. They state the reason, as a page, or as JSON below `/api/`."""
 
 from __future__ import annotations
 

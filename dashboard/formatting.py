@@ -13,7 +13,7 @@ from rlm_runs.models.texts import unescape
 
 DASH = "–"
 _LOPSIDED = 0.75
-"""An interval of which one arm is shorter than this much of the other is told by its limits."""
+"""Ratio of an interval's two sides below which its limits are shown instead of ±."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -21,8 +21,8 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """`text` with nothing hidden: control characters as pictures (␀), lone surrogates and marks that turn the
-    direction of writing by their number. What is left encodes as UTF-8.
+    """Returns `text` with nothing hidden: control characters as pictures (␀), lone surrogates and direction
+    marks by their numbers. The result encodes as UTF-8.
     """
     return _HIDDEN.sub(_picture, text.replace("\r\n", "\n"))
 
@@ -91,7 +91,7 @@ def alike(numbers: Sequence[float | None]) -> list[str]:
 
 
 def dollars(cost: Decimal | None) -> str:
-    """$0.0132, $31.20: three digits that count below a dollar, cents above. Unknown is said in words."""
+    """Returns $0.0132 or $31.20: three significant digits below a dollar, cents above; "unpriced" for None."""
     if cost is None:
         return "unpriced"
     if cost == 0:
@@ -119,14 +119,14 @@ def duration(seconds: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A reward: two decimals, whole where it is whole."""
+    """Returns a reward with two decimals, without decimals if it is whole."""
     if value is None:
         return DASH
     return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
 
 
 def percent(share: float) -> str:
-    """24 %; what is not all or nothing is never rounded to it."""
+    """Returns 24 %. A share that is neither 0 nor 1 is never rounded to them."""
     if 0 < share < 0.005:
         return "< 1 %"
     return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
@@ -147,7 +147,9 @@ def signed(number: float) -> str:
 
 
 def measured(number: float, unit: str, *, is_score: bool = False) -> str:
-    """A mean of a measure in its unit, which stands in the header, dollars aside: 0.14, 75.5k, $0.0132, 42.1."""
+    """Returns a mean in its measure's unit: 0.14, 75.5k, $0.0132, 42.1. The header has the unit, except for
+    dollars.
+    """
     if unit == "$":
         return dollars(Decimal(repr(number))).replace("$-", "-$")
     if is_score:

@@ -1,6 +1,6 @@
-"""What holds of every request and response: addresses of a bounded length, and a Content-Security-Policy.
+"""Middleware for every request: a limit of URL length, and a Content-Security-Policy.
 
-The policy: our own scripts only, nothing inline, nothing from elsewhere.
+The policy allows our own scripts only, and nothing inline.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIRECTIVES = (
 )
 POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors 'none'"])
 EMBEDDABLE_POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors *"])
-"""Of the few pages that may stand in a frame of somebody else's page."""
+"""The policy of the few pages that other sites may embed in a frame."""
 
 
 MOST_OF_QUERY = 4_000
@@ -55,7 +55,7 @@ def _too_long(request: HttpRequest) -> HttpResponse:
 def content_security_policy(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Adds the policy to each response that has none of its own."""
+    """Adds the policy to each response without one."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

@@ -1,9 +1,8 @@
-"""Keyset pages: the next one begins after the last row's value and id, so rows that come and go move nothing.
+"""Keyset pages: the next page begins after the last row's value and id, so added and removed rows move nothing.
 
-Values that are NULL come last in both directions: the rows that have a value are read in the order of the plain
-index (column, id), and behind them those that have none in the order of ids. So a page is one range of an index,
-or the end of one and the beginning of the next. A cursor is `value~id`, with an empty value for NULL; a text is
-written behind a `=`.
+NULL values come last in both directions: rows with a value are read in the order of the plain index (column, id),
+then rows without one in the order of ids. A page is therefore one range of an index, or the end of one and the
+beginning of the next. A cursor is `value~id`, with an empty value for NULL; a text is written behind a `=`.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def moment(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Column:
-    """What a list may be sorted by: a field or annotation of the rows, and how to read it from a cursor."""
+    """A column that a list can be sorted by: a field or annotation of the rows, and the parser of its cursor."""
 
     field: str
     parse: Callable[[str], Any] = integer
@@ -70,7 +69,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Page(Generic[RowT]):
-    """Some rows, and the cursors of the pages before and after, "" where there is none."""
+    """Some rows, and the cursors of the pages before and after, "" without one."""
 
     rows: tuple[RowT, ...]
     before: str
@@ -95,11 +94,11 @@ def keyset_page(
     size: int = 50,
     steps: Steps = (),
 ) -> Page[RowT]:
-    """One page of `rows`, models or dicts, in the order of `sort`, a column's name, with `-` for falling.
+    """Returns one page of `rows`, models or dicts, in the order of `sort`: a column's name, with `-` for falling.
 
-    One query to three, which cost the same on every page: nothing counts what was skipped. With `steps` it is one
-    per value of the column, until the page is full: each reads rows in the order of ids, and none sorts by a
-    column of another table. Raises BadCursor.
+    It takes one to three queries, which cost the same on every page, because nothing counts the skipped rows. With
+    `steps` it takes one query per value of the column until the page is full; each reads rows in the order of ids,
+    and none sorts by a column of another table. Raises BadCursor.
     """
     column = columns[sort.removeprefix("-")]
     backwards = bool(before)
@@ -166,7 +165,7 @@ def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, bac
 
 
 def _stepwise(steps: Steps, place: tuple[Any, int] | None, *, falling: bool) -> Iterator[_Range]:
-    """The same where the values are few and known. Ids rise with a rising column, as ever."""
+    """The page for a column with few, known values. Ids rise with a rising column."""
     way, beyond = ("-", "lt") if falling else ("", "gt")
     ahead = list(reversed(steps)) if falling else list(steps)
     further = _NO_CONDITION

@@ -1,4 +1,4 @@
-"""What the reader of a page may see: everything behind a login, or what a shared link shows."""
+"""Permissions of a page's reader: everything with a login, or the content of a shared link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def share_of(request: HttpRequest) -> SharedLink | None:
 
 
 def sees_experiment(request: HttpRequest) -> bool:
-    """Whether the reader may go from a page to the experiment that it belongs to."""
+    """Returns whether the reader may go from a page to its experiment."""
     share = share_of(request)
     return share is None or share.kind == SharedLink.Kind.EXPERIMENT
 

@@ -1,4 +1,4 @@
-"""What an address asks for: a rollout that exists, a number that is one."""
+"""Parts of URLs that several pages read: a rollout, a whole number."""
 
 from __future__ import annotations
 

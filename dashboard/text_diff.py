@@ -1,7 +1,7 @@
-"""What of one text is in another, in pieces that are the same, gone, or new.
+"""The diff of two texts, in pieces that are the same, removed or added.
 
-By words, or by lines where words are many. The old text is the pieces that are not new, put together, and the new
-one those that are not gone, to the character. The work is bounded, whatever the texts are.
+It compares words, or lines if there are many words. The old text is exactly the pieces that are not added, the new
+one those that are not removed. The work is bounded for all texts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EDGE = 160
 
 
 class Kind(Enum):
-    """Which of the two texts a piece is in; SKIPPED stands for a long piece of both, and says how long."""
+    """The texts that have a piece; SKIPPED replaces a long piece of both and gives its length."""
 
     SAME = "same"
     GONE = "gone"
@@ -38,7 +38,7 @@ class Piece:
 
 
 def diff(old: str, new: str) -> tuple[Piece, ...]:
-    """The pieces of both, in order; of what was replaced, the gone piece first."""
+    """Returns the pieces of both texts in order, a removed piece before the one that replaces it."""
     pieces = _diff(old, new)
     return tuple(
         Piece(kind, "".join(piece.text for piece in group))
@@ -68,13 +68,13 @@ def _lines(text: str) -> list[str]:
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many of the first tokens are the same."""
+    """The number of equal tokens at the beginning."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (first, second) in pairs if first != second), min(len(one), len(other)))
 
 
 def _matched(one: Sequence[str], other: Sequence[str]) -> Iterator[Piece]:
-    """What differs, and what does not. A space between two words that differ is no thing in common."""
+    """Equal and different pieces. A space between two different words does not count as equal."""
     gone, new = "", ""
     for kind, start, end, from_, to in SequenceMatcher(None, one, other).get_opcodes():
         before, after = "".join(one[start:end]), "".join(other[from_:to])
@@ -98,7 +98,7 @@ def _piece(kind: Kind, tokens: Sequence[str]) -> Iterator[Piece]:
 
 
 def shortened(pieces: Sequence[Piece], *, in_words: Callable[[int], str]) -> Iterator[Piece]:
-    """The same with the middle of what is long and the same left out; `in_words` says how many characters."""
+    """Returns the pieces with the middle of long equal ones replaced; `in_words` formats their length."""
     for at, piece in enumerate(pieces):
         before = 0 if at == 0 else _EDGE
         after = 0 if at == len(pieces) - 1 else _EDGE

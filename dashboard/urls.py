@@ -3,6 +3,8 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from . import scaffold_stylesheet
+
 urlpatterns = [
     path("", include("dashboard.experiments.urls")),
     path("", include("dashboard.launch.urls")),
@@ -17,4 +19,5 @@ urlpatterns = [
     path("", include("dashboard.operations.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path(scaffold_stylesheet.PATH, scaffold_stylesheet.stylesheet, name="scaffold-stylesheet"),
 ]

@@ -1,27 +1,35 @@
-"""The Celery app. Messages carry ids only; the rows are the truth."""
+"""The Celery app. A message says that there is work; the rows say which."""
 
 import os
+from functools import cached_property
+from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
-from django.conf import settings
 
 from rlm_runs.observability.logs import configure_celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlm_runs.settings")
 
-app = Celery("rlm_runs")
+
+class _App(Celery):
+    @cached_property
+    def Worker(self) -> type:  # the name is Celery's
+        """The worker without gossip and mingle: workers need nothing of each other, and a broker that restarts
+        can end a worker that gossips (kombu#582).
+        """
+        base: type = super().Worker
+
+        class Worker(base):  # type: ignore[misc]
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
+
+        return Worker
+
+
+app = _App("rlm_runs")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["rlm_runs.execution"])
-app.conf.beat_schedule = {
-    # Messages of the sweep that nobody took in time are worthless: the next is on its way.
-    "sweep": {
-        "task": "rlm_runs.tasks.sweep",
-        "schedule": settings.RLM_SWEEP_SECONDS,
-        "options": {"expires": settings.RLM_SWEEP_SECONDS},
-    }
-}
-app.conf.beat_schedule_filename = str(settings.VAR_DIR / "celerybeat-schedule")
 
 
 @setup_logging.connect

@@ -1,7 +1,7 @@
-"""The one settings file, read from the environment. `docs/architecture.md` lists the variables.
+"""The settings, read from the environment. `docs/architecture.md` lists the variables.
 
-Everything has an embedded default under `var/`, so that a laptop needs no service; what is set wrongly fails
-here, at start, with the variable's name.
+Each has an embedded default under `var/`, so that a laptop needs no service. A wrong value stops the start with
+the variable's name.
 """
 
 import os
@@ -61,8 +61,8 @@ def _secret_key() -> str:
 
 
 _PLANNER = "-c random_page_cost=1.1 -c jit=off"
-"""Postgres supposes spinning disks, and reads whole tables rather than an index of which it needs a part. Its
-compiler takes longer for a page's queries than they take. An address with `options` of its own has the last word.
+"""Options of each connection. Postgres assumes spinning disks and reads whole tables instead of part of an
+index; its compiler costs more than a page's queries. `options` in the address override these.
 """
 
 
@@ -85,7 +85,7 @@ def _database() -> dict[str, Any]:
         "OPTIONS": {
             **parts,
             "options": f"{_PLANNER} {parts.get('options', '')}".strip(),
-            "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=24, least=2)},
+            "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=16, least=2)},
         },
     }
 
@@ -188,6 +188,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
+# Rollouts run in threads of the dispatcher; the pool only takes messages that wake it. Its size is the number of
+# rollouts at a time.
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 100
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _broker_dir = VAR_DIR / "broker"
     for _folder in ("queue", "processed", "control"):
@@ -201,8 +206,12 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
     }
 
 # Seconds. A worker that has not renewed its lease for so long is taken for dead.
-RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=30, least=3)
-RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=15, least=1)
+RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=8, least=3)
+RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=2, least=1)
+# Seconds for which a worker waits for a database that is away, before it gives its rollouts up.
+RLM_DATABASE_PATIENCE = _integer("RLM_DATABASE_PATIENCE", default=900, least=1)
+RLM_MAX_CONTAINERS = _integer("RLM_MAX_CONTAINERS", default=400, least=1)
+RLM_MODEL_CONNECTIONS = _integer("RLM_MODEL_CONNECTIONS", default=1000, least=1)
 RLM_ENDPOINTS_FILE = Path(os.environ.get("RLM_ENDPOINTS_FILE", BASE_DIR / "endpoints.toml"))
 # Files that a spec from the launch form may name: whoever is logged in can have the server read them.
 RLM_DATA_DIR = Path(os.environ.get("RLM_DATA_DIR", VAR_DIR / "data"))

@@ -46,7 +46,7 @@ def _best(settings: SandboxSettings) -> Backend:
 
 
 def docker_available() -> tuple[bool, str]:
-    """Whether an engine answers; if not, why, in words."""
+    """Returns whether an engine answers, and if not, the reason as a sentence."""
     from sandbox.docker_backend import open_client
 
     try:

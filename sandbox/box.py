@@ -15,11 +15,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sandbox.contract import SandboxError
-from sandbox.inside import claims
 from sandbox.inside.wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse
 
+from .inside import frame_checks
+
 LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside.supervisor import main; main()"
-"""What Python is given on its command line, followed by the folder above `inside` and the configuration."""
+"""Arguments of Python, followed by the folder above `inside` and the configuration."""
 
 _CHUNK = 2**18
 _SEND_SECONDS = 10
@@ -37,13 +38,13 @@ class Transport(Protocol):
         """All of it; OSError if the line is dead or has not moved for some seconds."""
 
     def receive(self) -> bytes:
-        """What has come from the supervisor's standard output since; b"" or OSError at the end of the line."""
+        """Returns new data of the supervisor's standard output; b"" or OSError at its end."""
 
     def close(self, *, kill: bool) -> None:
-        """Ends the box; returns at once. `kill`: it is not to be trusted to end by itself."""
+        """Ends the box without waiting. With `kill`, the box does not get the chance to end by itself."""
 
     def last_words(self) -> str:
-        """What the supervisor wrote to its standard error, for the error message."""
+        """Returns the supervisor's standard error, for the error message."""
 
 
 def make_impatient(line: socket.socket) -> None:
@@ -91,7 +92,7 @@ class Box:
         return self._mailboxes.wait(repl, timeout=timeout)
 
     def open_repl(self, *, timeout: float) -> int:
-        """Another REPL in this box: a process and a namespace of its own, behind the same walls."""
+        """Opens another REPL in this box: a process with its own namespace, behind the same walls."""
         with self._sending:
             self._repls += 1
             number = self._repls
@@ -138,4 +139,4 @@ class Box:
         if not data:
             raise LineEnded("it ended")
         bodies = self._splitter.feed(data)
-        return [claims.check(parse(body), claims.FROM_BOX) for body in bodies]
+        return [frame_checks.check(parse(body), frame_checks.FROM_BOX) for body in bodies]

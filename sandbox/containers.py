@@ -1,7 +1,7 @@
-"""Containers of ours on an engine: labelled with owner and deadline, found again by that, removed.
+"""Our containers on an engine, found by their labels for owner and deadline, and removed.
 
-They normally remove themselves. What is left after a restart of the engine or of the machine is swept; a
-container without both labels is never touched.
+They normally remove themselves. The rest, after a restart of the engine or the machine, is swept; a container
+without both labels is never touched.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the rest of the program knows of a sandbox: the types that cross its wall, and two protocols.
+"""The sandbox contract: the types that cross its wall, and two protocols.
 
-A backend (Docker, process) starts sandboxes. A sandbox holds one persistent Python REPL and is driven by
-one thread at a time: `load` puts data in, `execute` runs one cell and always comes back with a well-formed
-`CellResult`, within the cell's time limit plus two seconds, whatever the cell did.
+A backend (Docker, process) starts sandboxes. A sandbox holds one persistent Python REPL and is driven by one
+thread at a time. `load` puts data in. `execute` runs one cell and returns a well-formed `CellResult` within the
+cell's time limit plus two seconds, whatever the cell does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class SandboxError(Exception):
 class ImageError(SandboxError):
     """The image of a package set could not be built. `log` holds the build's output.
 
-    The message names the package that failed where the log tells it.
+    The message names the package that failed if the log does.
     """
 
     def __init__(self, message: str, *, log: str = "") -> None:
@@ -37,9 +37,9 @@ class Limits:
     cpus: float = 1.0
     tmpfs_mb: int = 256
     output_chars: int = 1_000_000
-    """Characters of one cell's output that are kept; beyond it, the first and the last half of so many."""
+    """Characters of one cell's output that are kept; beyond them, the first and the last half."""
     lifetime_seconds: float = 3600.0
-    """No sandbox outlives this, whoever started it and whatever became of them."""
+    """Seconds after which every sandbox ends, whatever happened to its owner."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What one cell did.
+    """The result of one cell.
 
-    `output` is stdout and stderr interleaved as they came, whole up to `Limits.output_chars`, beyond that its
-    head and tail; `output_chars` counts all that was written. `out` is the repr of the last expression, None
-    where the cell ended in a statement or in None. `timed_out`: the cell was interrupted at its limit.
-    `state_lost`: the REPL had to be restarted (the reason is in `error`), variables are gone except those
-    given by `load`, and `answer` is restored with ready false. Seconds are of wall and CPU time.
-    `leftover_threads` and `leftover_processes` count what the cell left running.
+    `output` is stdout and stderr interleaved, whole up to `Limits.output_chars`, beyond that its head and tail;
+    `output_chars` counts all that was written. `out` is the repr of the last expression, None after a statement or
+    None. `timed_out`: the cell was interrupted at its limit. `state_lost`: the REPL was restarted (`error` has the
+    reason); only variables given by `load` remain, and `answer` is restored with ready false. Seconds are wall and
+    CPU time. `leftover_threads` and `leftover_processes` count what the cell left running.
     """
 
     output: str = ""
@@ -156,16 +155,15 @@ class Sandbox(Protocol):
         on_batch: Callable[[Batch], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> CellResult:
-        """Runs one cell, at most `time_limit` seconds.
+        """Runs one cell for at most `time_limit` seconds. Raises SandboxError if the sandbox is gone.
 
-        `on_batch` is called in the calling thread for each `llm_batch` of the cell and must return at once,
-        leaving the work to threads of its own. `on_output` is given the output while the cell runs.
-        Where it is None, `llm_batch` raises an error in the cell that says that there are no sub-LLMs.
-        Raises SandboxError if the sandbox is gone.
+        `on_batch` is called in the calling thread for each `llm_batch` of the cell; it must return immediately and
+        leave the work to its own threads. Without it, `llm_batch` raises an error in the cell. `on_output`
+        receives the output while the cell runs.
         """
 
     def close(self) -> None:
-        """Ends the sandbox; returns at once, the removal happens off the caller's path. Idempotent."""
+        """Ends the sandbox without waiting; the removal happens in another thread. Idempotent."""
 
 
 class Backend(Protocol):
@@ -181,6 +179,9 @@ class Backend(Protocol):
 
     def start(self, spec: SandboxSpec) -> Sandbox:
         """A fresh sandbox, warm if the pool has one. Raises SandboxError."""
+
+    def sizes(self) -> Mapping[str, int]:
+        """Returns the number of its sandboxes by state: `open`, and of these `warm`."""
 
     def close(self) -> None:
         """Ends the pool and every sandbox of this backend."""

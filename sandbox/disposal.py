@@ -1,4 +1,4 @@
-"""Ends and removes what sandboxes leave, on one thread of its own, off the path of the rollouts."""
+"""Ends and removes sandboxes in a thread of its own, so that rollouts do not wait for it."""
 
 from __future__ import annotations
 

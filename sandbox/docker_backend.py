@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import docker.errors
@@ -131,6 +131,9 @@ class DockerBackend:
     def start(self, spec: SandboxSpec) -> Sandbox:
         return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
 
+    def sizes(self) -> Mapping[str, int]:
+        return self._pool.sizes()
+
     def close(self) -> None:
         self._pool.close()
         self._disposal.finish()
@@ -210,7 +213,9 @@ def open_client() -> APIClient:
 
 
 def _knock() -> None:
-    """Says in words why there is no local engine; the client library would leave an open socket behind."""
+    """Returns why there is no local engine, as a sentence; the client library would leave an open socket
+    behind.
+    """
     address: Any = parse_host(os.environ.get("DOCKER_HOST"))
     scheme, _, path = address.partition("://")
     if scheme != "http+unix":

@@ -1,7 +1,7 @@
-"""Images: one for each set of packages, built through the engine's API, found by a hash of what is in it.
+"""Images, one per set of packages, built through the engine's API and found by a hash of their content.
 
-A build has two stages, so that neither pip's cache nor certificates, proxies or wheels are left in the image:
-the packages are installed into a tree of their own, and only that tree is copied onto the base.
+A build has two stages, so that no cache, certificate, proxy or wheel stays in the image: packages are installed
+into their own tree, and only that tree is copied onto the base.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ RUN {{check}}
 
 @dataclass(frozen=True)
 class _Recipe:
-    """All that decides what is in an image."""
+    """Everything that determines an image's content."""
 
     base: str
     packages: tuple[str, ...]
@@ -83,7 +83,7 @@ class Images:
 
     def prepare(self, packages: tuple[str, ...]) -> str:
         """The tag of the image with these packages, built if need be. Raises ImageError."""
-        packages = requirements.checked(packages)
+        packages = requirements.normalized(packages)
         with self._lock:  # one build at a time: it is rare, and the machine's whole work while it lasts
             if packages not in self._ready:
                 recipe = _Recipe(base=self._base(), packages=packages)
@@ -93,7 +93,7 @@ class Images:
             return self._ready[packages]
 
     def forget(self) -> None:
-        """Somebody removed an image from the engine: look again the next time."""
+        """Forgets that the image exists, because it was removed from the engine."""
         with self._lock:
             self._ready.clear()
 
@@ -174,7 +174,7 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
 
 
 def _reason(log: str) -> str:
-    """The line of pip or of the import check that says what is wrong."""
+    """The line of pip or of the import check that names the problem."""
     told = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     return told[-1] if told else ""
 

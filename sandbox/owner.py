@@ -1,7 +1,7 @@
-"""Who owns a sandbox: this process, so named that another process can tell whether it is still alive.
+"""The owner of a sandbox: this process, named so that another process can tell whether it is alive.
 
-A process id alone will not do, as it is given out again; with the boot and the start time it is unique. It
-means nothing outside its own namespace of process ids either, so that counts as part of the host.
+Process ids are reused, so the name includes the boot and the start time. Ids are valid in their own namespace
+only, so the namespace is part of the host's name.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process in ticks since boot; empty where there is no such process (or no /proc)."""
+    """The start time of a process in ticks since boot; empty without such a process, or without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -72,6 +72,11 @@ class Pool:
                 self._keeper.start()
             self._changed.notify_all()
 
+    def sizes(self) -> dict[str, int]:
+        """Returns the boxes by state: `open` are all that live, `warm` those of them that nobody has taken."""
+        with self._changed:
+            return {"open": len(self._open), "warm": sum(len(shelf.boxes) for shelf in self._shelves.values())}
+
     def close(self) -> None:
         """Closes every box that is still open, handed out or not."""
         with self._changed:
@@ -127,7 +132,7 @@ class Pool:
                 self._refill(spec)
 
     def _spent(self, now: float) -> list[Box]:
-        """Takes from the shelves what is too old, and the shelves that nobody wants any more."""
+        """Removes and returns boxes that are too old, and those of specs without demand."""
         spent: list[Box] = []
         for spec, shelf in list(self._shelves.items()):
             if now >= shelf.wanted_at + self._settings.pool_idle_seconds:

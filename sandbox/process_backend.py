@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import IO
@@ -114,6 +114,9 @@ class ProcessBackend:
     def start(self, spec: SandboxSpec) -> Sandbox:
         self.prepare(spec.packages)
         return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
+
+    def sizes(self) -> Mapping[str, int]:
+        return self._pool.sizes()
 
     def close(self) -> None:
         self._pool.close()

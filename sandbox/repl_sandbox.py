@@ -1,6 +1,6 @@
-"""The sandbox that the engine holds: one REPL in a box, and a new box or REPL where the old one was lost.
+"""The sandbox that the engine holds: one REPL in a box, with a replacement for a lost box or REPL.
 
-What a cell can destroy is replaced before the next one, and said in the result of the cell that did it.
+A destroyed part is replaced before the next cell, and the result of the cell that destroyed it says so.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 
 from sandbox.box import Box
 from sandbox.contract import Answer, Batch, CellError, CellResult, Limits, SandboxError, Variable
-from sandbox.inside import claims
 from sandbox.inside.wire import Frame, pieces
+
+from .inside import frame_checks
 
 STATE_LOST = "StateLost"
 """`CellError.type` where the REPL was restarted."""
@@ -43,7 +44,7 @@ class ReplSandbox:
         self._rlm = False
         self._answer = Answer()
         self._generation: int | None = None
-        """Of the REPL that is set up; None where one has to be set up first."""
+        """Generation of the REPL that is set up; None before the set-up."""
         self._cells = 0
         self._closed = False
 
@@ -248,7 +249,7 @@ class ReplSandbox:
 
 
 class _Run:
-    """What the host gathers while one cell runs."""
+    """The host's state while one cell runs."""
 
     def __init__(
         self,
@@ -265,7 +266,7 @@ class _Run:
         self.lost = ""
         self._on_output = on_output
         self._room = output_chars
-        self._answer_room = claims.MAX_ANSWER
+        self._answer_room = frame_checks.MAX_ANSWER
         self._batches: dict[int, Batch] = {}
         self._prompts: dict[int, dict[int, list[str]]] = {}
         self._began = time.monotonic()
@@ -290,7 +291,7 @@ class _Run:
     def gather(self, frame: Frame, *, send: Callable[..., None], repl: int) -> None:
         """Prompts come in pieces; once all are there, the batch begins."""
         number = frame["batch"]
-        if self.on_batch is None or number in self._batches or len(self._prompts) > claims.MAX_BATCHES:
+        if self.on_batch is None or number in self._batches or len(self._prompts) > frame_checks.MAX_BATCHES:
             raise EOFError("a batch came that was not asked for")
         prompts = self._prompts.setdefault(number, {})
         for index, piece in frame["pieces"]:

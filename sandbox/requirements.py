@@ -9,8 +9,8 @@ from sandbox.contract import ImageError
 _REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:[\[<>=!~;@ ].*)?", re.ASCII)
 
 
-def checked(packages: tuple[str, ...]) -> tuple[str, ...]:
-    """Sorted and without doubles. Raises ImageError for what is no requirement (an option, several lines)."""
+def normalized(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns sorted, unique requirements. Raises ImageError for anything else, such as an option."""
     for package in packages:
         name_of(package)
     return tuple(sorted({package.strip() for package in packages}))

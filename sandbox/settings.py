@@ -15,14 +15,14 @@ _CA_NAMES = ("SANDBOX_CA_BUNDLE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FI
 @dataclass(frozen=True)
 class SandboxSettings:
     base_image: str = "python:3.12-slim"
-    """Where it is neither here nor to be pulled, one is built from Debian packages."""
+    """The base image. If it is neither present nor can be pulled, one is built from Debian packages."""
     runtime: str = ""
     """The engine's runtime, such as `runsc`; empty: the engine's default."""
     pool_size: int = 2
     """Sandboxes kept warm for each spec in use; 0: none."""
     pool_age_seconds: float = 900.0
     pool_idle_seconds: float = 300.0
-    """A spec that nobody asked for so long is no longer kept warm."""
+    """Seconds without demand after which a spec is no longer kept warm."""
     state_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "rlm-sandbox")
     """Build logs, and the scratch folders of the process backend."""
     build_network: str = ""

@@ -1,6 +1,6 @@
-"""Cleans up behind owners that died, now and then; nothing of anybody else's is ever touched.
+"""Removes what dead owners left. Nothing that belongs to anyone else is touched.
 
-Sandboxes normally clean up behind themselves. What is left after a crash is found by its owner's name.
+Sandboxes normally clean up after themselves. The rest, after a crash, is found by the owner's name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sweep_scratch(folder: Path) -> list[Path]:
 
 
 class Sweeper:
-    """Sweeps now and then on a thread of its own, for as long as its backend is open."""
+    """Sweeps from time to time, in its own thread, while its backend is open."""
 
     def __init__(self, sweep: Callable[[], object], *, name: str) -> None:
         self._sweep = sweep

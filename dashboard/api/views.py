@@ -23,7 +23,7 @@ from ..tables.rollouts import ROLLOUTS, rows
 
 _MOST_TURNS = 150
 _MOST_CHARS = 16_000
-"""Of all texts together; each is cut to its share."""
+"""Characters of all texts together; each is cut to its share."""
 _LONGEST = 2_000
 """Characters of one string."""
 _MOST_OF_ERROR = 300
@@ -41,6 +41,8 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "description": unescape(found.description),
         "created_at": found.created_at,
         "cancelled_at": found.cancelled_at,
+        "paused_at": found.paused_at,
+        "priority": found.priority,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
         "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],
@@ -157,7 +159,7 @@ def _fields(found: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no way to say becomes what it has; no string is without an end."""
+    """The value in JSON's types, with bounded strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -33,7 +33,7 @@ _LONGEST = 26
 
 
 def use_figure(table: Table) -> dict[str, Any]:
-    """A panel for each use that an arm tells: a bar per arm with its interval, grouped by what arms compete on."""
+    """Returns a panel for each use that an arm has: a bar per arm with its interval, grouped by competitors."""
     series = _series(table)
     panels = [
         {"title": column.title, "form": "bars", **_bars(table, place, series)}
@@ -52,7 +52,7 @@ def use_figure(table: Table) -> dict[str, Any]:
 
 
 def legend(table: Table) -> tuple[LegendEntry, ...]:
-    """What colours and patterns stand for, in the order of the arms."""
+    """Returns the colours and patterns of the arms, in their order."""
     return tuple(
         LegendEntry(
             each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
@@ -62,7 +62,7 @@ def legend(table: Table) -> tuple[LegendEntry, ...]:
 
 
 def _series(table: Table) -> list[Series]:
-    """Of each row of the table."""
+    """The series of each row of the table."""
     seen: Counter[str] = Counter()
     known: dict[tuple[str, str], Series] = {}
     for row in table.rows:
@@ -126,7 +126,7 @@ def _heights(rows: Sequence[Row], place: int) -> dict[str, Any]:
 
 
 def time_figure(table: Table) -> dict[str, Any]:
-    """Where the time went: a bar per arm, a piece per part, in mean seconds per rollout."""
+    """Returns mean seconds per rollout: a bar per arm, a piece per part."""
     rows = list(reversed(table.rows))  # plotly puts the first one at the bottom
     parts = table.columns[:-1]
     data = []
@@ -168,9 +168,7 @@ def time_figure(table: Table) -> dict[str, Any]:
 
 
 def _customdata(rows: Sequence[Row], numbers: Sequence[Number], *, part: str = "") -> list[list[str]]:
-    """The filter of the rollouts behind each, "" where there is none, and its hover: the arm, the part of its
-    time, the number.
-    """
+    """The filter of the rollouts behind each piece, "" without one, and its hover text: arm, part and number."""
     heads = [f"<b>{_cut(row.arm.series)}</b> on {_cut(row.arm.group)}{part and f': {part}'}" for row in rows]
     return [
         [number.query or "", f"{head}<br>{plain(number.title)}"]

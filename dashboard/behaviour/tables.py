@@ -22,7 +22,7 @@ _ENDED = "status:completed,failed"
 
 @dataclass(frozen=True)
 class Column:
-    """What one column of a table says. `about` is a sentence's end for who wants to know exactly."""
+    """A column of a table. `about` ends a sentence that explains it."""
 
     name: str
     title: str
@@ -32,9 +32,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm. `count` is how many rollouts have what a share is of; `query` finds them, in the words
-    of the filter language, and is None where no filter does. `text` and `more` are what is shown, `title` is all
-    that is known.
+    """One number of an arm. For a share, `count` is the number of rollouts that have it. `query` finds them in
+    the filter language, None if no filter does. `text` and `more` are displayed; `title` has the exact facts.
     """
 
     interval: Interval
@@ -46,14 +45,14 @@ class Number:
 
     @property
     def step(self) -> int:
-        """Of a share: tenths, from 0 to 10, for its shade."""
+        """The shade of a share, in tenths from 0 to 10."""
         return round(10 * self.interval.mean)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One arm over `n` rollouts, which `query` finds, None where no filter does: a number for each column, None
-    where nothing tells.
+    """One arm over `n` rollouts, which `query` finds, None if no filter does. It has a number for each column,
+    None if unknown.
     """
 
     arm: ArmBehaviour
@@ -77,7 +76,7 @@ def tables(behaviour: Behaviour) -> tuple[Table, ...]:
 
 
 def uses(behaviour: Behaviour) -> Table:
-    """How the REPL was used by the arms that have one."""
+    """Returns the use of the REPL by the arms that have one."""
     return Table(
         name="use",
         columns=tuple(Column(use.name, use.title, use.about, is_share=use.is_share) for use in USES),
@@ -119,7 +118,7 @@ def _limits(found: Interval, *, share: bool) -> str:
 
 
 def modes(behaviour: Behaviour) -> Table:
-    """How rollouts went wrong: each mode with the rollouts that have it. One may have several."""
+    """Returns the failure modes of arms with their rollouts. A rollout may have several."""
     columns = tuple(
         Column(mode.name, mode.title, mode.explanation, is_share=True) for mode in FAILURE_MODES.values()
     )
@@ -140,7 +139,7 @@ def _ended(arm: ArmBehaviour, columns: Sequence[Column], counts: Mapping[str, in
 
 
 def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) -> Number | None:
-    """How many of an arm's ended rollouts have this; None where none has ended."""
+    """The number of an arm's ended rollouts with this property; None if none has ended."""
     if not arm.ended:
         return None
     count = counts.get(name, 0)
@@ -156,7 +155,7 @@ def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) 
 
 
 def times(behaviour: Behaviour) -> Table:
-    """Where the time went, mean seconds per rollout; the last column is the whole."""
+    """Returns mean seconds per rollout by part; the last column is the whole."""
     columns = (
         *(Column(part.name, part.title, part.about) for part in PARTS),
         Column("total", "all", "per rollout"),
@@ -164,7 +163,7 @@ def times(behaviour: Behaviour) -> Table:
     rows = []
     for arm in behaviour.arms:
         if arm.times is not None:
-            # That a rollout tells all parts no filter can say.
+            # No filter finds the rollouts that have all parts.
             query = arm.query if arm.times.n == arm.counted else None
             rows.append(Row(arm, n=arm.times.n, query=query, numbers=tuple(_time_numbers(arm.times, query))))
     return Table(name="time", columns=columns, rows=tuple(rows))
@@ -206,7 +205,7 @@ FIELDS = (
     *("table", "arm", "environment", "scaffold", "model", "settings", "column", "value", "low", "high", "n"),
     *("count", "rollouts"),
 )
-"""Of `records`: what each number is, and the query that finds its rollouts, where there is one."""
+"""Fields of `records`: what each number is, and the query that finds its rollouts."""
 
 
 def records(found: Sequence[Table]) -> Iterator[dict[str, Any]]:

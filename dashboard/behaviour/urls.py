@@ -1,4 +1,4 @@
-"""How the arms of an experiment used their REPLs, as a page, CSV and JSON."""
+"""The behaviour of an experiment's arms: a page, CSV and JSON."""
 
 from django.urls import path
 

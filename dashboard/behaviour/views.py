@@ -1,4 +1,4 @@
-"""How each arm used the RLM: the page, its numbers as CSV, and its JSON twin."""
+"""The behaviour page: how each arm used its REPL. Its numbers are also available as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .tables import FIELDS, records, tables
 
 @require_safe
 def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """What the arms did, why they stopped, how they went wrong, and what took the time."""
+    """Shows the arms' use of the REPL, stop reasons, failure modes and times."""
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
@@ -67,7 +67,7 @@ def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """The same as JSON, so many arms at a time: `next` is where the others begin."""
+    """Returns the same as JSON, some arms at a time: `next` is the start of the others."""
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])

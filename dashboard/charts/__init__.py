@@ -1,5 +1,5 @@
-"""Figures: what there is to plot (`specs`), what an address asks for (`asked`), the numbers (`build`, `chart`),
-and what is made of them: data for plotly (`plots`, `look`), rows (`tables`) and words (`captions`).
+"""Charts: the figures that exist (`specs`), the URL's choices (`query`), the numbers (`build`, `numbers`), and
+what is made of them: data for plotly (`plots`, `style`), rows (`rows`) and sentences (`captions`).
 """
 
 from .build import chart
@@ -7,17 +7,17 @@ from .captions import caption
 from .legends import legend, shades, shapes
 from .numbers import Chart
 from .plots import plotted
-from .query import Asked, FigureForm, opening, title
+from .query import FigureForm, FigureQuery, opening_query, title
 from .rows import COLUMNS, as_csv, rows
 from .specs import FIGURES, Entry, Part, Spec, entries
 
 __all__ = [
     "COLUMNS",
     "FIGURES",
-    "Asked",
     "Chart",
     "Entry",
     "FigureForm",
+    "FigureQuery",
     "Part",
     "Spec",
     "as_csv",
@@ -25,7 +25,7 @@ __all__ = [
     "chart",
     "entries",
     "legend",
-    "opening",
+    "opening_query",
     "plotted",
     "rows",
     "shades",

@@ -14,7 +14,7 @@ _DECADES = 300
 
 
 def categories(chart: Chart, panel: Panel) -> dict[str, Any]:
-    """The range is said, so that groups stand in their places before they have a bar."""
+    """Returns the axis of groups. The range is explicit, so that groups keep their places without bars."""
     present = {point.group for point in panel.points}
     groups = [value.label for value in chart.groups if value.label in present]
     counts: dict[str, set[int]] = {group: set() for group in groups}
@@ -49,7 +49,7 @@ def number_axis(panel: Panel) -> dict[str, Any]:
 
 
 def value_axis(panel: Panel) -> dict[str, Any]:
-    """From 0 for what starts there; rewards from 0 to 1."""
+    """Returns the axis of values: from 0 where values start there, from 0 to 1 for rewards."""
     limits = [
         limit
         for point in panel.points

@@ -1,8 +1,8 @@
-"""From an experiment and what is asked to a figure in numbers."""
+"""A figure in numbers, built from an experiment and the URL's choices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,12 +23,12 @@ from rlm_runs.analysis.aggregates.points import (
     plain_means,
 )
 from rlm_runs.analysis.statistics import Interval, holm, rolling_mean
-from rlm_runs.models.experiments import Scaffold
+from rlm_runs.engine.scaffolds import registry
 
 from . import query as asking
 from .links import query_of
 from .numbers import Chart, Curve, Effect, Panel, Point
-from .query import Asked
+from .query import FigureQuery
 from .slices import Sliced, of_facet, sliced_by
 from .specs import (
     EFFICIENCY,
@@ -42,15 +42,15 @@ from .specs import (
 
 MOST_DOTS = 1_200
 _WIDE = 30
-"""A numeric axis of which the ends are farther apart than this factor opens logarithmic."""
+"""Ratio of the ends of a numeric axis from which it opens logarithmic."""
 
 
-def chart(snapshot: Snapshot, asked: Asked) -> Chart:
+def chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     """The figure, computed once for as long as the experiment does not change."""
     return snapshot.remembered(("chart", asked), lambda: _chart(snapshot, asked))
 
 
-def _chart(snapshot: Snapshot, asked: Asked) -> Chart:
+def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     notes: list[str] = []
     sliced = sliced_by(snapshot, asked, notes)
     facets = [replace(sliced, pieces=of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
@@ -153,7 +153,7 @@ def _efficiency(sliced: Sliced, part: Part) -> Panel:
 
 
 def _no_efficiency(rewards: Sequence[Mean], tokens: Sequence[Mean], *, at: int, base: int | None) -> str:
-    """Why a cell has none; empty where the cell itself says it."""
+    """Why a cell has no efficiency; empty if the cell itself says it."""
     if base is None:
         return "there is no LLM to compare with"
     if rewards[at].interval is None or rewards[base].interval is None:
@@ -248,20 +248,21 @@ def _curves(sliced: Sliced, shown: Measure, at: NDArray[np.float64]) -> Iterator
         )
 
 
-def _is_log(asked: Asked, values: Sequence[float]) -> bool:
+def _is_log(asked: FigureQuery, values: Sequence[float]) -> bool:
     if asked.scale:
         return asked.scale == "log" and bool(values) and min(values) > 0
     return bool(values) and min(values) > 0 and max(values) / min(values) > _WIDE
 
 
 def _baselines(sliced: Sliced) -> list[int | None]:
-    """Of each cell the number of the LLM's cell at the same place.
+    """The number of the baseline's cell at the same place, for each cell.
 
-    A setting of the scaffold may have no LLM at most of its values: then the panel's only LLM is that of all.
+    A setting of the scaffold may have no baseline at most of its values; the panel's only baseline then serves
+    all.
     """
     scaffolds = {arm.pk: arm.scaffold for arm in sliced.snapshot.arms}
     cells = sliced.pieces.cells
-    of_llm = [at for at, cell in enumerate(cells) if {scaffolds[arm] for arm in cell.arms} == {Scaffold.LLM}]
+    of_llm = [at for at, cell in enumerate(cells) if _all_baselines(scaffolds[arm] for arm in cell.arms)]
     by_group: dict[int, int] = {}
     for at in of_llm:
         by_group.setdefault(cells[at].place[1], at)
@@ -299,7 +300,9 @@ def _why(cell: Cell, unknown: int) -> str:
 
 
 def _effects(sliced: Sliced) -> Iterator[Effect]:
-    """What each state of the switch makes of the first measure, cell by cell, where it makes a difference."""
+    """The effect of each position of the unscored switch on the first measure, for cells where it changes
+    something.
+    """
     part = sliced.asked.parts[0]
     shown = _measure(part) if part.kind in (MEAN, STACK) else MEASURES["reward"]
     codes = [sliced.facets.codes, sliced.groups.codes, sliced.series.codes]
@@ -313,3 +316,9 @@ def _effects(sliced: Sliced) -> Iterator[Effect]:
             several = [len(sliced.facets.values) > 1, len(sliced.groups.values) > 1, True]
             label = " · ".join(word for word, is_told in zip(words, several, strict=True) if is_told and word)
             yield Effect(label or "all", shown.title, found)
+
+
+def _all_baselines(scaffolds: Iterable[str]) -> bool:
+    """Whether there are scaffolds, and all of them are ones that others are compared with."""
+    keys = set(scaffolds)
+    return bool(keys) and all(map(registry.is_baseline, keys))

@@ -1,4 +1,4 @@
-"""What a figure counts and what it leaves out, in words."""
+"""The captions of figures: what they count and what they leave out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHOWN = {
 
 
 def caption(chart: Chart) -> str:
-    """What is shown, what is left out, and what the figure's own notes are."""
+    """Returns what is displayed, what is left out, and the figure's notes."""
     forms = list(dict.fromkeys(panel.form for panel in chart.panels))
     words = [_SHOWN[form].format(window=_windows(chart)) for form in forms if form in _SHOWN][:2]
     if not chart.points and chart.groups:
@@ -66,7 +66,7 @@ def caption(chart: Chart) -> str:
 
 
 def _windows(chart: Chart) -> str:
-    """How many examples a rolling mean is over: 10, or 5 to 10 where its curves differ."""
+    """The number of examples of a rolling mean: 10, or 5 to 10 if the curves differ."""
     found = sorted({curve.window for panel in chart.panels for curve in panel.curves})
     return " to ".join(f"{each:,}" for each in dict.fromkeys((found[0], found[-1]))) if found else "so many"
 
@@ -89,7 +89,7 @@ def _listed(counts: Sequence[tuple[int, str]]) -> str:
 
 
 def effects(chart: Chart) -> Iterator[str]:
-    """What the other states of the switch would make of the means that they change most."""
+    """Yields the effects of the other positions of the switch on the means that they change most."""
     for way in Unscored:
         changes = [
             _Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way])

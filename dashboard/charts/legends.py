@@ -1,4 +1,4 @@
-"""What the colours, patterns, shapes and shades of a figure stand for."""
+"""The legends of figures: colours, patterns, shapes and shades."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .numbers import Chart
 from .style import PATTERN_WORDS, PATTERNS, SYMBOL_MARKS, colour, pattern, series_mark
 
 SHADES = (1.0, 0.7, 0.45, 0.22)
-"""How opaque the four parts of a token bar are, from the bottom up."""
+"""Opacity of the four parts of a token bar, from the bottom up."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class LegendEntry:
 
 
 def legend(chart: Chart) -> tuple[LegendEntry, ...]:
-    """What colours and patterns stand for, in words where a pattern does."""
+    """Returns the legend of colours and patterns; patterns are also described in words."""
     return tuple(
         LegendEntry(
             each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
@@ -34,7 +34,7 @@ def legend(chart: Chart) -> tuple[LegendEntry, ...]:
 
 
 def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
-    """What the shapes of a scatter of means stand for; empty for other figures."""
+    """Returns the legend of shapes in a scatter of means; empty for other figures."""
     if not any(panel.form == "tradeoff" for panel in chart.panels) or len(chart.groups) < 2:
         return ()
     return tuple(
@@ -44,7 +44,7 @@ def shapes(chart: Chart) -> tuple[LegendEntry, ...]:
 
 
 def shades(chart: Chart) -> tuple[tuple[str, float], ...]:
-    """What the shades of a breakdown stand for, the darkest first, each with how opaque it is; empty for other
+    """Returns the legend of shades in a breakdown, the darkest first, each with its opacity; empty for other
     figures.
     """
     points = [point for panel in chart.panels if panel.form == "stack" for point in panel.points]

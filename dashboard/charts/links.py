@@ -1,4 +1,4 @@
-"""From a point of a figure to the rollouts behind it, in the words of the filter language."""
+"""Links from a point of a figure to its rollouts, as a query of the filter language."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _where_terms(sliced: Sliced) -> list[str | None]:
 
 
 def _examples_term(sliced: Sliced, cell: Cell) -> str | None:
-    """Which of the cell's examples all arms finished, where it has others; None where no filter tells them."""
+    """The term for the cell's examples that all arms finished, if it has others; None if no filter does it."""
     left = cell.left_out
     scored = cell.total - left.unscored - left.cancelled - left.unfinished
     if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted:

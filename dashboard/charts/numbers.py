@@ -15,8 +15,8 @@ from rlm_runs.analysis.statistics import Interval, Paired
 
 @dataclass(frozen=True)
 class Series:
-    """What has one colour and mark. `scaffold` is empty where the series is no scaffold's; `number` counts those
-    of the same colour, from 0.
+    """The bars or marks of one colour and mark. `scaffold` is empty if the series is no scaffold's; `number`
+    counts the series of the same colour, from 0.
     """
 
     name: str
@@ -26,11 +26,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Point:
-    """One bar or mark, and one row of the table. `group`, `series` and `facet` are words.
+    """One bar or mark, and one row of the table. `group`, `series` and `facet` are text.
 
-    `value` is None where nothing is known, as `why` says. `x` is where it stands on a numeric axis. `unknown` of
-    the `counted` rollouts have no such number, and are left out, too. `query` finds the rollouts behind it, and is
-    None where no filter can.
+    `value` is None if it is unknown, for the reason in `why`. `x` is its place on a numeric axis. `unknown` of the
+    `counted` rollouts lack the number and are left out. `query` finds the rollouts behind it, None if no filter
+    does.
     """
 
     facet: str
@@ -85,7 +85,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the switch does to one mean: with each state, the mean and of how many rollouts; None of none."""
+    """The effect of the unscored switch on one mean: for each position, the mean and its number of rollouts;
+    None without rollouts.
+    """
 
     label: str
     measure: str

@@ -1,7 +1,7 @@
-"""A figure in numbers as data for plotly, panel by panel. Pure: no store, no request.
+"""A figure as data for plotly, panel by panel. Pure functions without store or request.
 
-Each point carries the filter of the rollouts behind it, then the words of its hover; the page's script makes a
-link of the one and plotly shows the other.
+Each point carries the filter of its rollouts and its hover text. The page's script makes a link of the filter, and
+plotly displays the text.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _BAR = 0.07
 """The widest a bar may be, of the figure's width."""
 _ALONE, _AMONG = 320, 260
 _APART = 0.03
-"""How far marks of different series stand apart that would hide each other."""
+"""Distance between marks of different series that would hide each other."""
 _BESIDE, _BESIDE_ALL = 0.012, 0.06
-"""How far whiskers of neighbouring series stand apart, and those of all together at most, of the axis."""
+"""Distance between whiskers of neighbouring series, and the most for all together, as shares of the axis."""
 _CROWDED = 16
 """Marks from which on their whiskers are drawn faintly."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
@@ -115,7 +115,7 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
 
 
 def _nothing(panel: Panel) -> str:
-    """Why a panel is empty, in words; "" where it is not."""
+    """The reason for an empty panel as a sentence; "" for others."""
     if not panel.points or panel.curves or any(point.value for point in panel.points):
         return ""
     if panel.y.endswith("$") and all(point.counted for point in panel.points):
@@ -161,7 +161,7 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "y": [_rounded(mean - panel.base) for mean in means],
                 "base": panel.base,
                 "error_y": _error(known),
-                # With a line a bar of no height is a stroke in its colour, and no whisker of nobody's.
+                # The outline makes a bar of no height visible in its colour.
                 "marker": {
                     "color": colour(series),
                     "pattern": filled(series),
@@ -181,7 +181,7 @@ def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
 
 
 def _stacked(chart: Chart, panel: Panel) -> Plot:
-    """A bar per series and group, of four shades: what is main or sub, prompt or completion."""
+    """A bar per series and group in four shades: main or sub, prompt or completion."""
     data = []
     parts = list(dict.fromkeys(point.measure for point in panel.points))
     for series, points in _ordered(chart, panel).items():
@@ -240,7 +240,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
 
 
 def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
-    """`x`, so many steps beside it: on a logarithmic axis by a factor."""
+    """`x`, moved by some steps; on a logarithmic axis by a factor."""
     places = [point.x.mean for point in panel.points if point.x]
     low, high = min(places), max(places)
     share = steps * min(_BESIDE, _BESIDE_ALL / series)
@@ -248,7 +248,7 @@ def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
 
 
 def _curves(chart: Chart, panel: Panel) -> Plot:
-    """Rolling means with their bands, which end where there is no spread to see."""
+    """Rolling means with their bands, which end where no spread is known."""
     data: list[dict[str, Any]] = []
     for curve in panel.curves:
         name = plain(curve.series.name)
@@ -392,7 +392,7 @@ def _exact(number: float) -> str:
 
 
 def left_out_words(point: Point) -> list[str]:
-    """How many have no reward, or not this number, and why."""
+    """Returns the numbers of rollouts without a reward or without the measure, with the reasons."""
     words = [
         f"{count(number)} {name.replace('_', ' ')}" for name, number in vars(point.left_out).items() if number
     ]

@@ -1,4 +1,4 @@
-"""What the address of a figure asks for. The query string is the whole state: one address, one figure."""
+"""The URL's choices of a figure. The query string is the whole state: one URL, one figure."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _MOST_FILTERS = 20
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A figure in full. `by`, `series` and `facet` name dimensions; `facet` may be "rest" (whatever else tells
-    arms apart) or "none" (arms are put together), `series` "none". `where` narrows to values of dimensions.
+class FigureQuery:
+    """A figure's choices in full. `by`, `series` and `facet` name dimensions; `facet` may be "rest" (everything
+    else that distinguishes arms) or "none" (arms are pooled), `series` "none". `where` narrows to values of
+    dimensions.
     """
 
     parts: tuple[Part, ...]
@@ -51,14 +52,14 @@ class Asked:
         return tuple(found for name in sorted(names) if (found := measure(name)) is not None)
 
 
-def opening(spec: Spec, snapshot: Snapshot) -> Asked | None:
-    """The figure as it opens; None where the experiment lacks what it is by."""
+def opening_query(spec: Spec, snapshot: Snapshot) -> FigureQuery | None:
+    """Returns the figure as it opens; None if the experiment lacks its dimension."""
     known = dimensions(snapshot)
     by = spec.opens_by(known) if "*" not in spec.by else _first_found(known)
     facet = next((name for name in spec.facet if name in known or name in ("rest", "none")), None)
     if by is None or facet is None:
         return None
-    return Asked(parts=spec.parts, by=by, facet=facet, form=spec.form)
+    return FigureQuery(parts=spec.parts, by=by, facet=facet, form=spec.form)
 
 
 def _first_found(known: dict[str, Dimension]) -> str:
@@ -66,7 +67,7 @@ def _first_found(known: dict[str, Dimension]) -> str:
 
 
 class FigureForm(forms.Form):
-    """The controls of a figure. What is left away is as the figure opens."""
+    """The controls of a figure. Missing values are those with which the figure opens."""
 
     FORMS = FORMS
     SCALES = SCALES
@@ -80,7 +81,7 @@ class FigureForm(forms.Form):
     bins = forms.IntegerField(required=False, min_value=2, max_value=20)
     scale = forms.ChoiceField(required=False, choices=SCALES)
 
-    def __init__(self, data: Any, *, snapshot: Snapshot, opens: Asked) -> None:
+    def __init__(self, data: Any, *, snapshot: Snapshot, opens: FigureQuery) -> None:
         super().__init__(data)
         self.snapshot, self.opens = snapshot, opens
         self.known = dimensions(snapshot)
@@ -97,8 +98,8 @@ class FigureForm(forms.Form):
         assert isinstance(chosen, forms.ChoiceField)
         chosen.choices = choices
 
-    def asked(self) -> Asked:
-        """What is asked for; of what is not understood, as it opens. `errors` says what that is."""
+    def asked(self) -> FigureQuery:
+        """Returns the choices, with opening values for invalid ones; `errors` describes these."""
         self.full_clean()
         given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None, [])}
         found = replace(
@@ -145,13 +146,13 @@ def _with_measures(parts: tuple[Part, ...], names: Sequence[str]) -> tuple[Part,
 
 
 def measure_choices(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """What can be plotted of an experiment: of every rollout, and of its environments' own metrics."""
+    """Returns the measures of an experiment: those of every rollout, and its environments' metrics."""
     own = [(f"metric.{key}", f"metric {key}") for key in snapshot.metrics()]
     return [*((name, each.title) for name, each in MEASURES.items()), *own]
 
 
-def title(asked: Asked, known: dict[str, Dimension]) -> str:
-    """What the figure shows, in one line."""
+def title(asked: FigureQuery, known: dict[str, Dimension]) -> str:
+    """Returns the figure's title, one line."""
     by = known[asked.by].title
     kinds = [part.kind for part in asked.parts]
     if len(set(kinds)) > 1:
@@ -169,6 +170,6 @@ def title(asked: Asked, known: dict[str, Dimension]) -> str:
     return f"Mean reward against {names}, by {by}"
 
 
-def _titles(asked: Asked) -> list[str]:
+def _titles(asked: FigureQuery) -> list[str]:
     found = [measure(part.measure) for part in asked.parts]
     return [each.title for each in found if each is not None]

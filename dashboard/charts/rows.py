@@ -43,10 +43,11 @@ COLUMNS = (
 
 
 def rows(chart: Chart) -> Iterator[dict[str, Any]]:
-    """All points, a row each, by `COLUMNS`; None for what there is not.
+    """Yields all points, a row each, by `COLUMNS`; None for missing values.
 
-    `mean` is that of the figure: of a lift the mean difference on the examples that both have, with its test, of
-    an efficiency the ratio on them; `plain` is then the difference or ratio of the means over all that counts.
+    `mean` is the figure's number: for a lift the mean difference on the examples that both have, with its test;
+    for an efficiency the ratio on them. `plain` is then the difference or ratio of the means over all counted
+    rollouts.
     """
     return (_row(point) for point in chart.points)
 
@@ -82,7 +83,7 @@ def _row(point: Point) -> dict[str, Any]:
 
 
 def as_csv(chart: Chart) -> str:
-    """All rows with a header, to the last digit. What is not known is empty."""
+    """Returns all rows with a header, to the last digit. Unknown values are empty."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)

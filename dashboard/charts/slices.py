@@ -1,4 +1,4 @@
-"""Which rollouts a figure is about, and which of them stand behind each of its points."""
+"""Slices: the rollouts of a figure, and those behind each of its points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rlm_runs.analysis.aggregates.frame import Frame
 from rlm_runs.analysis.aggregates.points import Cell, Cut, cut
 
 from .numbers import Series
-from .query import Asked
+from .query import FigureQuery
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Sliced:
     """The rollouts that a figure is about, cut by facet, group and series."""
 
     snapshot: Snapshot
-    asked: Asked
+    asked: FigureQuery
     frame: Frame
     facets: Grouping
     groups: Grouping
@@ -48,7 +48,7 @@ class Sliced:
         return self.look[cell.place[2]]
 
 
-def sliced_by(snapshot: Snapshot, asked: Asked, notes: list[str]) -> Sliced:
+def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
     known = dimensions(snapshot)
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
@@ -73,7 +73,7 @@ def _is_binned(found: Grouping) -> bool:
     return any(value.low is not None for value in found.values)
 
 
-def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
+def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
     """The rollouts of the arms and values that are asked for."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
@@ -87,11 +87,9 @@ def _narrowed(snapshot: Snapshot, asked: Asked, frame: Frame) -> Frame:
 
 
 def _that_vary(
-    snapshot: Snapshot, asked: Asked, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
+    snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
-    """The panels in which the setting varies that the figure is by, where there are such: others tell nothing
-    of it.
-    """
+    """The panels in which the figure's setting varies, if there are any; the others say nothing about it."""
     if not asked.by.startswith(("set.", METADATA)):
         return frame
     panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
@@ -106,8 +104,8 @@ def _that_vary(
     return frame.where(np.isin(panels.codes, np.flatnonzero(varies)))
 
 
-def _dimensions(snapshot: Snapshot, asked: Asked) -> tuple[Dimension, Dimension, Dimension]:
-    """Along the axis, by colour, and by panel. What the axis tells is told by nothing else again."""
+def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dimension, Dimension]:
+    """The dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
     known = dimensions(snapshot)
     by = known[asked.by]
     everything = Dimension("none", "", Level.ARM, by_arm={arm.pk: "" for arm in snapshot.arms})
@@ -128,7 +126,7 @@ def _dimensions(snapshot: Snapshot, asked: Asked) -> tuple[Dimension, Dimension,
 
 
 def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
-    """A scaffold's colour where the series tell scaffolds apart, else one after the other."""
+    """The look of each series: a scaffold's colour if series are scaffolds, else the next of the palette."""
     scaffolds = {arm.pk: arm.scaffold for arm in snapshot.arms}
     by_scaffold = "scaffold" in dimension.parts
     look: list[Series] = []
@@ -140,7 +138,7 @@ def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut
 
 
 def of_facet(sliced: Sliced, facet: int) -> Cut:
-    """The cells of one panel, numbered anew."""
+    """Returns the cells of one panel, renumbered."""
     pieces = sliced.pieces
     if len(sliced.facets.values) == 1:
         return pieces

@@ -1,4 +1,4 @@
-"""The figures that there are: what each shows, and how it opens. What they group by is found in the data."""
+"""The figures that exist, with their contents and opening choices. The dimensions are found in the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN_PARTS = ("main_prompt_tokens", "main_completion_tokens", "sub_prompt_token
 
 @dataclass(frozen=True)
 class Part:
-    """One panel of a figure, or one per facet: what is shown (`kind`) of which measure."""
+    """A panel of a figure, or one per facet: the kind of number (`kind`) and its measure."""
 
     kind: str
     measure: str = "reward"
@@ -35,7 +35,9 @@ class Spec:
     form: str = "bars"
 
     def opens_by(self, dimensions: Mapping[str, Dimension]) -> str | None:
-        """The dimension that it opens with, of those that an experiment has; None where it has no such figure."""
+        """Returns the dimension with which it opens, among those of an experiment; None if the figure does not
+        apply.
+        """
         return next((name for name in self.by if name in dimensions), None)
 
 
@@ -139,7 +141,7 @@ class Entry:
 
 
 def entries(dimensions: Mapping[str, Dimension]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """The figures that an experiment has: those that all have, and those by a setting or kind of example."""
+    """Returns the figures of an experiment: the general ones, and those by a setting or a kind of example."""
     has_own = {name for spec in FIGURES.values() for name in spec.by}
     plain: list[Entry] = []
     by_setting: list[Entry] = []

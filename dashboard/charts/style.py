@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlm_runs.engine.scaffolds import registry
+
 from ..formatting import visible
 from .numbers import Series
 
-_COLOURED = ("llm", "rlm", "rlm_tips")
 _PALETTE = 6
 PATTERNS = ("", "/", "x", ".", "-", "+", "\\", "|")
 PATTERN_WORDS = ("", "striped", "crossed", "dotted", "barred", "gridded", "striped back", "upright")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-_SCAFFOLD_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
-SCAFFOLD_MARKS = {"llm": "●", "rlm": "■", "rlm_tips": "▲"}
-OTHER_MARK = "◆"
 SYMBOLS = (
     "circle",
     "square",
@@ -35,10 +33,15 @@ SYMBOLS = (
 SYMBOL_MARKS = ("●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬟", "✶")
 
 
+def scaffold_colour(key: str) -> str:
+    """The colour of a scaffold."""
+    return f"var(--{registry.style_name(key)})"
+
+
 def colour(series: Series) -> str:
-    """Of a scaffold its own, of another series the next of the palette."""
+    """Returns a scaffold's own colour; for another series, the next of the palette."""
     if series.scaffold:
-        return f"var(--{series.scaffold if series.scaffold in _COLOURED else 'other'})"
+        return scaffold_colour(series.scaffold)
     return f"var(--series-{series.number % _PALETTE + 1})"
 
 
@@ -48,7 +51,7 @@ def faint(series: Series) -> str:
 
 
 def pattern(series: Series) -> str:
-    """What tells bars of the same colour apart."""
+    """Returns the pattern that distinguishes bars of the same colour."""
     number = series.number if series.scaffold else series.number // _PALETTE
     return PATTERNS[number % len(PATTERNS)]
 
@@ -59,7 +62,7 @@ def filled(series: Series) -> dict[str, Any]:
 
 
 def dash(series: Series) -> str:
-    """What tells lines of the same colour apart."""
+    """Returns the dash that distinguishes lines of the same colour."""
     return _DASHES[series.number % len(_DASHES)]
 
 
@@ -67,14 +70,14 @@ def symbol(series: Series) -> str:
     """The mark of a scaffold, open from its second series on; of others one after the other."""
     if not series.scaffold:
         return SYMBOLS[series.number % len(SYMBOLS)]
-    own = _SCAFFOLD_SYMBOLS.get(series.scaffold, "diamond")
+    own = registry.mark(series.scaffold).symbol
     return own + ("-open" if series.number % 2 else "")
 
 
 def series_mark(series: Series) -> str:
     """Its mark as a character: a scaffold's own, of others one after the other."""
     if series.scaffold:
-        return SCAFFOLD_MARKS.get(series.scaffold, OTHER_MARK)
+        return registry.mark(series.scaffold).glyph
     return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
@@ -95,7 +98,7 @@ SURFACE: dict[str, Any] = {
         "font": {"family": "var(--sans)", "size": 12, "color": "var(--ink)"},
     },
 }
-"""What every figure has of the page that it stands on."""
+"""The layout that figures take from their page."""
 
 
 def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:

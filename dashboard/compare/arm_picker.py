@@ -10,8 +10,8 @@ from typing import Any
 from django import forms
 from django.db.models import Q, QuerySet
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment
-from rlm_runs.models.experiments import Scaffold
 
 _MOST = 60
 
@@ -19,10 +19,12 @@ ANY = ("", "any")
 
 
 class PickerForm(forms.Form):
-    """What to look for. Its fields stand in the address behind `find-`."""
+    """A search for arms. Its fields are in the URL behind `find-`."""
 
     environment = forms.ChoiceField(required=False)
-    scaffold = forms.ChoiceField(required=False, choices=(ANY, *Scaffold.choices))
+    scaffold = forms.ChoiceField(
+        required=False, choices=(ANY, *((key, registry.title(key)) for key in registry.REGISTRY))
+    )
     model = forms.ChoiceField(required=False)
     experiment = forms.CharField(required=False, max_length=200)
 
@@ -56,7 +58,7 @@ class EnvironmentArms:
 
 @dataclass(frozen=True)
 class ExperimentArms:
-    """What was found in one experiment, and the ids of all its arms."""
+    """The arms found in one experiment, and the ids of all its arms."""
 
     experiment: Experiment
     environments: tuple[EnvironmentArms, ...]

@@ -73,7 +73,7 @@ class CellWriter:
         return format_html("{} {}", _reward(cell.mean, address), word)
 
     def _several(self, arm: int, cell: Cell) -> SafeString:
-        """The mean with its count, what has no reward by its number, and each repetition where there is room."""
+        """The mean with its count, the number of unscored repetitions, and each repetition if there is room."""
         given = [each.reward for each in cell.repetitions if each.reward is not None]
         query = urlencode({"q": f"arm:{arm} example:{cell.number}"})
         address = f"{self.rollouts}?{query}" if self.rollouts else f"{self.base}{cell.repetitions[0].rollout}/"

@@ -24,7 +24,9 @@ _NOTHING = mark_safe('<span class="unscored">not known</span>')
 
 @dataclass(frozen=True)
 class MeasureCells:
-    """Writes the cells of one table. `is_brief`: without exact values on hover, where there are too many cells."""
+    """Writes the cells of one table. With `is_brief` there are no exact values on hover, because there are too
+    many cells.
+    """
 
     is_brief: bool
 
@@ -80,7 +82,7 @@ class MeasureCells:
 
 
 def in_unit(measure: Measure) -> str:
-    """What a measure is called where its unit must be said, and is not in its title already."""
+    """Returns a measure's title with its unit, unless the title has it."""
     return measure.title if measure.unit == "tokens" else measure.axis
 
 

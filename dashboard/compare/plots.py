@@ -1,8 +1,8 @@
-"""The figures of a comparison as data for plotly: rewards, differences and the Pareto front, each arm a mark.
+"""The figures of a comparison as data for plotly: rewards, differences and the Pareto front, a mark per arm.
 
-Pure: no store, no request. An arm has its scaffold's colour and mark and its own letter, so that colour is never
-all that tells two arms apart. Colours are custom properties, and a figure comes in a panel, as the page's script
-draws all figures.
+Pure functions without store or request. An arm has its scaffold's colour and mark and its own letter, so that arms
+are not told apart by colour alone. Colours are custom properties. The page's script draws the panels like those of
+all figures.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import Any
 from rlm_runs.analysis.aggregates.comparison import MeasureRow, SideBySide
 from rlm_runs.analysis.aggregates.pareto_front import FrontPlace
 from rlm_runs.analysis.statistics import Interval
+from rlm_runs.engine.scaffolds import registry
 
-from ..charts.style import OTHER_MARK, SCAFFOLD_MARKS, SURFACE, plain, titled
+from ..charts.style import SURFACE, plain, scaffold_colour, titled
 from ..comparison_query import NamedArm, shortened
 from ..formatting import probability, signed, visible
 from .measure_cells import in_unit
 
-_COLOURED = ("llm", "rlm", "rlm_tips")
-_SYMBOLS = {"llm": "circle", "rlm": "square", "rlm_tips": "triangle-up"}
-_OTHER_SYMBOL = "diamond"
 _CLEAR = 0.05
 _ROW = 28
 """Pixels for each arm of a figure that has a line per arm."""
@@ -84,7 +82,7 @@ def front(found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedA
 
 
 Plot = dict[str, Any]
-"""What the page's script draws: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
+"""The input of the page's script: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
 
 
 def _plot(
@@ -102,7 +100,7 @@ def _plot(
             {
                 "name": f"{mark.arm.letter} {visible(shortened(mark.arm.title, most=40))}",
                 "colour": mark.colour,
-                "mark": SCAFFOLD_MARKS.get(mark.arm.arm.scaffold, OTHER_MARK),
+                "mark": registry.mark(mark.arm.arm.scaffold).glyph,
             }
             for mark in marks
         ],
@@ -133,13 +131,12 @@ class _Mark:
 
     @property
     def symbol(self) -> str:
-        symbol = _SYMBOLS.get(self.arm.arm.scaffold, _OTHER_SYMBOL)
+        symbol = registry.mark(self.arm.arm.scaffold).symbol
         return symbol if self.is_full else f"{symbol}-open"
 
     @property
     def colour(self) -> str:
-        scaffold = self.arm.arm.scaffold
-        return f"var(--{scaffold if scaffold in _COLOURED else 'other'})"
+        return scaffold_colour(self.arm.arm.scaffold)
 
 
 def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:

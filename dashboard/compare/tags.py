@@ -31,7 +31,7 @@ def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
 
 @register.filter
 def in_unit(measure: Measure) -> str:
-    """What a measure is called, with its unit."""
+    """A measure's title with its unit."""
     return measured_in_unit(measure)
 
 

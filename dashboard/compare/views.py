@@ -17,15 +17,15 @@ from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.analysis.aggregates.arm_settings import SettingRow
 from rlm_runs.analysis.aggregates.matrix import DISAGREEMENT, EXAMPLE, Row, Show
 from rlm_runs.analysis.aggregates.measures import MEASURES
-from rlm_runs.analysis.stored_prompts import Opening, openings
+from rlm_runs.analysis.stored_prompts import OpeningPrompt, opening_prompts
 from rlm_runs.analysis.transcripts import EMPTY
 
 from .. import text_diff
-from ..comparison_query import MOST_ARMS, PRICES, Asked, find, titled
+from ..comparison_query import MOST_ARMS, PRICES, ComparisonQuery, arm_titles, find_arms
 from ..formatting import plural
 from ..permissions import share_of
-from . import arm_picker, data, plots, wording
-from .data import Compared
+from . import arm_picker, comparison, plots, wording
+from .comparison import ComparisonData
 from .matrix_cells import CellWriter
 from .measure_cells import MeasureCells
 
@@ -46,10 +46,10 @@ _UNSCORED = {
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    """Which of these arms is better, on which examples, and what sets them apart."""
-    found = find(request.GET)
+    """Shows which of these arms is better, on which examples, and how their settings differ."""
+    found = find_arms(request.GET)
     is_picking = len(found.arms) < 2 or any(key == "pick" or key.startswith("find-") for key in request.GET)
-    # Whoever reads through a link sees these arms, also where some of them are gone, and no others.
+    # A reader of a shared link sees these arms only, even if some of them are gone.
     picker = arm_picker.PickerForm(request.GET) if is_picking and share_of(request) is None else None
     context: dict[str, Any] = {
         "section": "compare",
@@ -62,35 +62,35 @@ def compare(request: HttpRequest) -> HttpResponse:
         "pick": f"{found.asked.query()}&pick=1#pick",
     }
     if found.arms:
-        context |= _context(Compared.of(found.asked, found.arms), has_lists=share_of(request) is None)
+        context |= _context(ComparisonData.of(found.asked, found.arms), has_lists=share_of(request) is None)
     return render(request, "dashboard/compare/page.html", context)
 
 
 @require_safe
 def compare_json(request: HttpRequest) -> HttpResponse:
     """The same numbers as JSON, with the page of the matrix that was asked for."""
-    return JsonResponse(data.as_json(_compared(request)))
+    return JsonResponse(comparison.as_json(_compared(request)))
 
 
 @require_safe
 def matrix_csv(request: HttpRequest) -> StreamingHttpResponse:
     """The matrix as CSV, a line per rollout."""
-    return _csv(request, data.matrix_csv, name="matrix")
+    return _csv(request, comparison.matrix_csv, name="matrix")
 
 
 @require_safe
 def measures_csv(request: HttpRequest) -> StreamingHttpResponse:
     """The table of measures as CSV, a line per measure and arm."""
-    return _csv(request, data.measures_csv, name="measures")
+    return _csv(request, comparison.measures_csv, name="measures")
 
 
 @require_safe
 def prompts(request: HttpRequest) -> HttpResponse:
     """In what the stored prompts of A and B differ. A fragment for htmx, a page for everybody else."""
-    found = find(request.GET)
+    found = find_arms(request.GET)
     if len(found.arms) < 2:
         raise Http404("prompts are compared of two arms")
-    stored = openings([arm.arm.pk for arm in found.arms[:2]])
+    stored = opening_prompts([arm.arm.pk for arm in found.arms[:2]])
     first, second = (stored.get(arm.arm.pk) for arm in found.arms[:2])
     context = {
         "section": "compare",
@@ -105,20 +105,22 @@ def prompts(request: HttpRequest) -> HttpResponse:
     return render(request, f"dashboard/compare/{template}.html", context)
 
 
-def _compared(request: HttpRequest) -> Compared:
-    found = find(request.GET)
+def _compared(request: HttpRequest) -> ComparisonData:
+    found = find_arms(request.GET)
     if not found.arms:
         raise Http404("no arm is named")
-    return Compared.of(found.asked, found.arms)
+    return ComparisonData.of(found.asked, found.arms)
 
 
-def _csv(request: HttpRequest, lines: Callable[[Compared], Iterator[str]], *, name: str) -> StreamingHttpResponse:
+def _csv(
+    request: HttpRequest, lines: Callable[[ComparisonData], Iterator[str]], *, name: str
+) -> StreamingHttpResponse:
     response = StreamingHttpResponse(lines(_compared(request)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="compare-{name}.csv"'
     return response
 
 
-def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
+def _context(found: ComparisonData, *, has_lists: bool) -> dict[str, Any]:
     """Without lists of rollouts, figures and cells lead to none."""
     asked, numbers = found.asked, found.numbers
     (rows, total), size = found.page(), found.page_size
@@ -165,14 +167,14 @@ def _context(found: Compared, *, has_lists: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _MatrixRow:
-    """An example of the matrix, with the address of its two replays, "" where there are no two."""
+    """An example of the matrix, with the URL of its two replays, "" without two."""
 
     row: Row
     environment: str
     pair: str
 
     @classmethod
-    def of(cls, row: Row, found: Compared) -> _MatrixRow:
+    def of(cls, row: Row, found: ComparisonData) -> _MatrixRow:
         firsts = [cell.repetitions[0].rollout for cell in row.cells if cell.repetitions]
         rest = [pair for pair in found.asked.pairs if pair[0] != "page"]
         query = urlencode([("a", firsts[0]), ("b", firsts[1]), *rest]) if len(firsts) > 1 else ""
@@ -193,7 +195,7 @@ class _Head:
     way: str
 
 
-def _heads(found: Compared) -> list[_Head]:
+def _heads(found: ComparisonData) -> list[_Head]:
     asked = found.asked
     heads = [
         _Head("example", "by number", asked.query(sort=EXAMPLE), "ascending" if asked.sort == EXAMPLE else "")
@@ -211,8 +213,8 @@ def _heads(found: Compared) -> list[_Head]:
     return heads
 
 
-def _figures(found: Compared, *, rollouts: str) -> dict[str, plots.Plot]:
-    """Each under its name; that of differences only where there are some. Marks lead to `rollouts`."""
+def _figures(found: ComparisonData, *, rollouts: str) -> dict[str, plots.Plot]:
+    """The figures by name; differences only if there are any. Marks lead to `rollouts`."""
     drawn = {
         "rewards": plots.rewards(found.numbers, found.arms),
         "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
@@ -227,7 +229,7 @@ def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, l
     return [(group, list(members)) for group, members in groupby(shown, key=lambda row: row.group)]
 
 
-def _front(found: Compared) -> list[dict[str, Any]]:
+def _front(found: ComparisonData) -> list[dict[str, Any]]:
     """The table of the front: arm, reward and price with intervals, and how often it is on it."""
     price = next(row for row in found.numbers.rows if row.measure.name == found.asked.price)
     arms = zip(found.arms, found.numbers.reward.means, price.means, price.unknown, found.places, strict=True)
@@ -244,8 +246,8 @@ def _front(found: Compared) -> list[dict[str, Any]]:
     ]
 
 
-def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]:
-    """What the picker found, each arm and each lot of arms with the address that adds it."""
+def _groups(picker: arm_picker.PickerForm, asked: ComparisonQuery) -> list[dict[str, Any]]:
+    """The arms that the picker found, with the URLs that add one arm or a group."""
     room = MOST_ARMS - len(asked.arms)
     return [
         {
@@ -259,7 +261,7 @@ def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]
                     "all": _adding(asked, part.ids, room=room),
                     "arms": [
                         (arm, title, "" if arm.model in title else arm.model, _adding(asked, [arm.pk], room=room))
-                        for arm, title in zip(part.arms, titled(part.arms), strict=True)
+                        for arm, title in zip(part.arms, arm_titles(part.arms), strict=True)
                     ],
                 }
                 for part in group.environments
@@ -269,14 +271,14 @@ def _groups(picker: arm_picker.PickerForm, asked: Asked) -> list[dict[str, Any]]
     ]
 
 
-def _adding(asked: Asked, ids: tuple[int, ...] | list[int], *, room: int) -> str:
-    """The address with these, too; "" where there is no room for all that are not in it yet."""
+def _adding(asked: ComparisonQuery, ids: tuple[int, ...] | list[int], *, room: int) -> str:
+    """The URL with these arms added; "" if there is no room for all of them."""
     fresh = [pk for pk in ids if pk not in asked.arms]
     return asked.query(arms=asked.adding(fresh)) if 0 < len(fresh) <= room else ""
 
 
-def _roles(first: Opening, second: Opening) -> list[dict[str, Any]]:
-    """What each role said in one and in the other, and the diff."""
+def _roles(first: OpeningPrompt, second: OpeningPrompt) -> list[dict[str, Any]]:
+    """The messages of each role in both prompts, with their diff."""
     found = []
     for role in dict.fromkeys([*first.said, *second.said]):
         one, other = first.said.get(role, EMPTY), second.said.get(role, EMPTY)

@@ -1,4 +1,4 @@
-"""What a comparison says, in plain words: never more than its tests allow."""
+"""The sentences of a comparison. They claim no more than its tests allow."""
 
 from __future__ import annotations
 
@@ -41,10 +41,9 @@ class Sentence:
 def sentences(
     found: SideBySide, other: SideBySide, arms: Sequence[NamedArm], *, in_common: Sequence[int]
 ) -> tuple[Sentence, ...]:
-    """One for each arm but the first.
+    """Returns one sentence per arm after the first.
 
-    `other` counts what has no reward in another way; `in_common` are the examples that each arm shares with the
-    first.
+    `other` counts unscored rollouts the other way; `in_common` are the numbers of examples shared with the first.
     """
     row = found.reward
     compared = sum(pair is not None for pair in row.against)
@@ -115,14 +114,14 @@ def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int) -
 
 
 def limits(interval: Interval) -> str:
-    """The interval of a difference in brackets, "" where there is none."""
+    """Returns the interval of a difference in brackets, "" without one."""
     if interval.low is None or interval.high is None:
         return ""
     return f" (95 % {signed(interval.low)} to {signed(interval.high)})"
 
 
 def left_out(found: SideBySide, arms: Sequence[NamedArm]) -> tuple[str, ...]:
-    """What of each arm has no reward, and what it counts as: a sentence per arm that has such."""
+    """Returns a sentence per arm with unscored rollouts: how many there are, and how they count."""
     return tuple(
         f"{arm.letter}: {_without(tally)}, of {plural(tally.total, 'rollout')}"
         for arm, tally in zip(arms, found.tallies, strict=True)
@@ -135,7 +134,7 @@ def _without(tally: Tally) -> str:
 
 
 def how_counted(unscored: Unscored) -> str:
-    """What the switch does, for whatever ended without a reward."""
+    """Returns a sentence on how unscored rollouts count."""
     return {
         Unscored.EXCLUDE: "left out",
         Unscored.ZERO: "counted as zero",

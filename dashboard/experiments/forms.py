@@ -1,4 +1,4 @@
-"""Query strings, validated: each filter form turns what stands in the URL into a narrower QuerySet."""
+"""Forms that validate query strings and narrow QuerySets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANY = ("", "any")
 
 
 class ExperimentFilters(forms.Form):
-    """Of the list of experiments."""
+    """Filters of the list of experiments."""
 
     STATES = (ANY, ("running", "running"), ("finished", "finished"), ("cancelled", "cancelled"))
 
@@ -46,7 +46,7 @@ def _sort_choices(*columns: str) -> list[tuple[str, str]]:
 
 
 class ExperimentView(UnscoredForm):
-    """What the experiment page may be asked for."""
+    """Choices of the experiment page."""
 
     SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
         "n": lambda arm: arm.scored,

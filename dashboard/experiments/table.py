@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from rlm_runs.analysis import aggregates
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Experiment, Rollout
-from rlm_runs.models.experiments import Scaffold
 
 from ..formatting import count, dollars
 from ..pagination import Column as Order
@@ -26,7 +26,7 @@ _NONE_SCORED = mark_safe('<span class="unscored">none scored</span>')
 
 
 def rows_of(experiments: Sequence[Experiment]) -> list[Row]:
-    """What the columns need. One query where nothing changed since they were summed up, else six."""
+    """Returns the rows of the table. One query if nothing changed since the last time, else six."""
     keys = {pk: f"experiment-row-{pk}-{state}" for pk, state in _states(experiments).items()}
     known = cache.get_many(keys.values())
     stale = [found for found in experiments if keys[found.pk] not in known]
@@ -97,7 +97,7 @@ def _best(row: Row) -> SafeString:
 
 def _best_value(row: Row) -> str | None:
     best = row["best"]
-    return f"{Scaffold(best.arm.scaffold).label} on {cells.plain(best.arm.environment)}" if best else None
+    return f"{registry.title(best.arm.scaffold)} on {cells.plain(best.arm.environment)}" if best else None
 
 
 def _cost(row: Row) -> SafeString:

@@ -1,4 +1,4 @@
-"""What the numbers say, in words: never more than the test allows."""
+"""The sentences of the experiment page. They claim no more than the tests allow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import groupby
 
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.analysis.statistics import Paired
+from rlm_runs.engine.scaffolds import registry
 
 from ..formatting import plural, probability
 
@@ -39,8 +40,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class GroupVerdicts:
-    """The verdicts on one environment with its settings; those of which there is nothing to say stand `apart`, and
-    `why` says what they lack.
+    """The verdicts on one environment with its settings. Comparisons without common examples are `apart`, and
+    `why` gives the reason.
     """
 
     group: str
@@ -67,8 +68,8 @@ def _of_group(group: str, verdicts: Sequence[Verdict], summary: Summary) -> Grou
     return GroupVerdicts(group=group, verdicts=told, apart=apart, why=_no_pair(summary, arms))
 
 
-def in_short(summary: Summary) -> str:
-    """How many comparisons say something beyond chance; empty where there are none."""
+def headline(summary: Summary) -> str:
+    """Returns a sentence on how many comparisons are beyond chance; empty without comparisons."""
     if all(arm.reward is None for arm in summary.arms):
         has_rewards = any(arm.scored for arm in summary.arms)
         return f"{_no_pair(summary, summary.arms).capitalize()}." if has_rewards else _no_reward(summary)
@@ -76,7 +77,10 @@ def in_short(summary: Summary) -> str:
     if not made:
         return ""
     clear = [each for each in made if each.p is not None and each.p < _CLEAR and each.paired]
-    are_llms = all(each.baseline.scaffold == "llm" != each.arm.scaffold for each in made)
+    are_llms = all(
+        registry.is_baseline(each.baseline.scaffold) and not registry.is_baseline(each.arm.scaffold)
+        for each in made
+    )
     baseline = "the LLM" if are_llms else "the first arm of its environment"
     ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
     behind = len(clear) - ahead
@@ -91,7 +95,7 @@ def in_short(summary: Summary) -> str:
 
 
 def _named(clear: Sequence[Comparison]) -> Iterator[str]:
-    """Which arms are ahead or behind, and where; the first few of each."""
+    """The first arms that are ahead or behind, with their environments."""
     for word, is_ahead in (("Ahead", True), ("Behind", False)):
         found = [each for each in clear if each.paired and (each.paired.mean_difference > 0) == is_ahead]
         if found:
@@ -137,7 +141,7 @@ def _relation(comparison: Comparison) -> str:
 
 
 def _no_pair(summary: Summary, arms: Iterable[ArmSummary]) -> str:
-    """What arms lack that cannot be compared. On common examples any arm may have taken theirs away."""
+    """Why arms cannot be compared. With common examples only, any arm may have removed theirs."""
     is_common = summary.unscored is Unscored.COMMON
     lack = "there is no example that all arms finished" if is_common else "no example has a reward in both"
     is_open = any(arm.left_out.unfinished for arm in (summary.arms if is_common else arms))
@@ -173,7 +177,7 @@ def _signed(number: float) -> str:
 
 
 def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
-    """What leaving out, or counting, makes of it: where they disagree, that is the finding."""
+    """The result with unscored rollouts counted the other way, if the two disagree."""
     found, paired = comparison.otherwise, comparison.paired
     if found is None or (paired is not None and not _disagree(paired, found)):
         return ""
@@ -191,7 +195,7 @@ def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
 
 
 def _disagree(one: Paired, other: Paired) -> bool:
-    """Whether two ways of counting say different things, beyond what is rounded away."""
+    """Whether two ways of counting disagree by more than rounding."""
     moves = abs(one.mean_difference - other.mean_difference) >= _SEEN
     return moves or (one.p < _CLEAR) != (other.p < _CLEAR)
 
@@ -200,7 +204,7 @@ _PRICES = (("tokens", "tokens"), ("cost", "dollars"), ("seconds", "time"))
 
 
 def _price(comparison: Comparison) -> str:
-    """What it took of each, as a multiple of what the LLM took on the same examples."""
+    """The arm's prices as multiples of the baseline's on the same examples."""
     told = [f"{_times(comparison.prices[name])} the {word}" for name, word in _PRICES if name in comparison.prices]
     return f"at {', '.join(told)}" if told else ""
 

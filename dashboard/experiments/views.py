@@ -14,15 +14,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import leases
+from rlm_runs.execution import control
 from rlm_runs.models import Experiment
 
 from .. import charts
-from ..charts.page import figure_context, gallery, without_version
+from ..charts.context import figure_context, gallery, without_version
 from ..pagination import BadCursor, Page, in_order, keyset_page
 from ..query_params import whole_number
 from ..tables import exports
-from ..tables.query import Asked, Problem, asked
+from ..tables.query import Problem, TableQuery, parse_query
 from . import verdicts
 from .forms import ExperimentFilters, ExperimentView
 from .table import EXPERIMENTS, rows_of
@@ -36,7 +36,7 @@ _MOST_OF_API = 100
 def experiment_list(request: HttpRequest) -> HttpResponse:
     """All experiments, newest first."""
     filters = ExperimentFilters(request.GET)
-    wanted = asked(request.GET, EXPERIMENTS)
+    wanted = parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=_PAGE)
     query = urlencode({name: value for name in _KEPT if (value := request.GET.get(name))})
     context = {
@@ -55,8 +55,8 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """All of them, as a stream: so many at a time are summed up."""
-    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    """Streams all experiments, summed up in batches."""
+    filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     if problem := _problem(filters, wanted):
         return exports.problem_response(problem)
     parts = in_order(_found(filters), columns=wanted.orders, sort=wanted.sort)
@@ -67,7 +67,7 @@ def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpRespons
 @require_safe
 def experiments_json(request: HttpRequest) -> HttpResponse:
     """A page of them, with the addresses of the next one and the one before."""
-    filters, wanted = ExperimentFilters(request.GET), asked(request.GET, EXPERIMENTS)
+    filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API))
     if problem := _problem(filters, wanted):
         return exports.problem_response(problem)
@@ -80,7 +80,7 @@ def _found(filters: ExperimentFilters) -> QuerySet[Experiment]:
     )
 
 
-def _page(filters: ExperimentFilters, wanted: Asked, *, size: int) -> Page[Experiment]:
+def _page(filters: ExperimentFilters, wanted: TableQuery, *, size: int) -> Page[Experiment]:
     nothing: Page[Experiment] = Page(rows=(), before="", after="")
     if _problem(filters, wanted):
         return nothing
@@ -94,8 +94,8 @@ def _page(filters: ExperimentFilters, wanted: Asked, *, size: int) -> Page[Exper
         return nothing
 
 
-def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
-    """What is wrong with what is asked; the page says it of the form."""
+def _problem(filters: ExperimentFilters, wanted: TableQuery) -> Problem | None:
+    """The first problem of the request, which the page shows in the form."""
     if wanted.problem and filters.is_valid():
         filters.add_error(None, wanted.problem.message)
     if filters.is_valid():
@@ -108,14 +108,14 @@ def _problem(filters: ExperimentFilters, wanted: Asked) -> Problem | None:
 
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
-    """Which scaffold wins where, and at what price."""
+    """Shows which scaffold wins where, and at what price."""
     found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
     return render(request, "dashboard/experiments/detail.html", _context(request, found))
 
 
 @require_safe
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
-    """What changed on the experiment's page since `version`; 204 where nothing did."""
+    """Returns the parts of the page that changed since `version`; 204 if none did."""
     found = get_object_or_404(Experiment, slug=slug)
     if aggregates.snapshot(found).version == request.GET.get("version"):
         return HttpResponse(status=204)
@@ -125,15 +125,31 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
-    """Cancels what has not ended."""
+    """Cancels the rollouts that have not ended."""
     found = get_object_or_404(Experiment, slug=slug)
-    leases.cancel_experiment(found)
+    control.cancel(found)
+    return redirect(found)
+
+
+@require_POST
+def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
+    """Pauses the experiment."""
+    found = get_object_or_404(Experiment, slug=slug)
+    control.pause(found)
+    return redirect(found)
+
+
+@require_POST
+def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
+    """Ends a pause."""
+    found = get_object_or_404(Experiment, slug=slug)
+    control.resume(found)
     return redirect(found)
 
 
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    asked = ExperimentView(request.GET)
-    unscored = asked.chosen()
+    form = ExperimentView(request.GET)
+    unscored = form.chosen()
     snapshot = aggregates.snapshot(experiment)
     summary = aggregates.summary(snapshot, unscored=unscored)
     return {
@@ -141,9 +157,9 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "version": snapshot.version,
         "progress": aggregates.snapshot_progress(snapshot),
         "summary": summary,
-        "arms": asked.in_order(summary.arms),
-        "sort": asked.sorted_by(),
-        "in_short": verdicts.in_short(summary),
+        "arms": form.in_order(summary.arms),
+        "sort": form.sorted_by(),
+        "in_short": verdicts.headline(summary),
         "verdicts": verdicts.verdicts(summary),
         "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
@@ -156,7 +172,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
 
 def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
     spec = charts.FIGURES["reward"]
-    opens = charts.opening(spec, snapshot)
+    opens = charts.opening_query(spec, snapshot)
     assert opens is not None, "every experiment has arms to plot by"
     chart = charts.chart(snapshot, replace(opens, unscored=unscored))
     return {

@@ -17,9 +17,9 @@ from rlm_runs.analysis.aggregates.dimensions import Level, dimensions, grouped
 from rlm_runs.models import Experiment
 
 from .. import charts
-from ..charts import Asked, FigureForm, Spec
-from ..charts.page import figure_context, gallery, without_version
-from ..comparison_query import titled
+from ..charts import FigureForm, FigureQuery, Spec
+from ..charts.context import figure_context, gallery, without_version
+from ..comparison_query import arm_titles
 from ..formatting import alike
 from ..permissions import sees_experiment
 from ..query_params import whole_number
@@ -42,13 +42,13 @@ class Control:
 
 @require_safe
 def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """One figure: what it shows, its numbers, and what they count."""
+    """Shows one figure with its numbers and what they count."""
     return render(request, "dashboard/figures/page.html", _context(request, *_found(request, slug, name)))
 
 
 @require_safe
 def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """What changed on a figure's page since `version`; 204 where nothing did."""
+    """Returns the parts of a figure's page that changed since `version`; 204 if none did."""
     snapshot, spec, form = _found(request, slug, name)
     if snapshot.version == request.GET.get("version"):
         return HttpResponse(status=204)
@@ -70,8 +70,8 @@ def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
 @require_safe
 def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """The same as JSON: what is asked, in full, and up to 400 rows from `start` on; `left_off` says how many more
-    there are, and `next` where.
+    """Returns the same as JSON: the choices in full, and up to 400 rows from `start` on. `left_off` is the
+    number of further rows, and `next` their URL.
     """
     snapshot, spec, form = _found(request, slug, name)
     asked = form.asked()
@@ -105,7 +105,7 @@ def _found(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, 
     if spec is None:
         raise Http404(f"There is no figure named {name}.")
     snapshot = aggregates.snapshot(experiment)
-    opens = charts.opening(spec, snapshot)
+    opens = charts.opening_query(spec, snapshot)
     if opens is None:
         raise Http404("This experiment has nothing that this figure is about.")
     return snapshot, spec, FigureForm(request.GET, snapshot=snapshot, opens=opens)
@@ -157,8 +157,8 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
 
 
 def _titles(snapshot: Snapshot) -> list[str]:
-    """What each arm is called where one is to be chosen."""
-    return snapshot.remembered("titles", lambda: titled(snapshot.arms))
+    """The title of each arm in the choice of arms."""
+    return snapshot.remembered("titles", lambda: arm_titles(snapshot.arms))
 
 
 def _errors(form: FigureForm) -> list[str]:
@@ -169,7 +169,7 @@ def _errors(form: FigureForm) -> list[str]:
     ]
 
 
-def _as_query(asked: Asked) -> dict[str, Any]:
+def _as_query(asked: FigureQuery) -> dict[str, Any]:
     """The whole state of a figure, so that its address says the same when defaults change."""
     return {
         "measure": [part.measure for part in asked.parts] if _is_plain(asked) else [],
@@ -185,12 +185,12 @@ def _as_query(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _is_plain(asked: Asked) -> bool:
-    """Whether its measures can be named, as those of a breakdown or ratio cannot."""
+def _is_plain(asked: FigureQuery) -> bool:
+    """Whether its measures can be chosen, unlike those of a breakdown or ratio."""
     return {part.kind for part in asked.parts} in ({"mean"}, {"lift"}, {"tradeoff"})
 
 
-def _controls(snapshot: Snapshot, spec: Spec, asked: Asked, form: FigureForm) -> list[Control]:
+def _controls(snapshot: Snapshot, spec: Spec, asked: FigureQuery, form: FigureForm) -> list[Control]:
     known = dimensions(snapshot)
     named = [(name, each.title) for name, each in known.items()]
     own = "what it is about"
@@ -213,7 +213,7 @@ def _controls(snapshot: Snapshot, spec: Spec, asked: Asked, form: FigureForm) ->
     return controls
 
 
-def _first_where(asked: Asked) -> str:
+def _first_where(asked: FigureQuery) -> str:
     return ":".join(asked.where[0]) if asked.where else ""
 
 

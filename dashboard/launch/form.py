@@ -1,8 +1,8 @@
-"""The launch form as data: what may be chosen, what was, and the spec that says the same.
+"""The launch form as data: the choices, the given values, and the spec that they make.
 
-Every setting of an environment or a scaffold, and every parameter of sampling, is an input made from its pydantic
-field. Several values separated by commas make one entry each, so an ablation is typed where its default stands.
-`launch` judges the spec; its problems come back to the inputs that they are about.
+Every setting of an environment or scaffold, and every sampling parameter, is an input made from its pydantic
+field. Several values separated by commas make one entry each, so an ablation is written in place of a default.
+`launch` checks the spec, and its problems return to their inputs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,11 @@ from django.http import QueryDict
 from pydantic.fields import FieldInfo
 
 from rlm_runs.engine.environments.registry import REGISTRY
-from rlm_runs.engine.scaffolds.settings import SETTINGS
+from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
 from rlm_runs.experiments.launch import Problem
 from rlm_runs.experiments.spec import Sampling
-from rlm_runs.models.experiments import Scaffold
 
-_ABOUT_SCAFFOLDS = {
-    "llm": "The model alone, with the environment's own tools.",
-    "rlm": "The model drives a Python REPL and calls sub-LLMs from it.",
-    "rlm_tips": "The same, with the environment's tips in its prompt.",
-}
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
 _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
 _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
@@ -69,13 +63,13 @@ class Choice:
 
     @property
     def is_open(self) -> bool:
-        """Whether its settings should be seen without asking."""
+        """Whether its settings are shown open."""
         return any(setting.value or setting.problems for setting in self.settings)
 
 
 @dataclass(frozen=True)
 class EndpointChoices:
-    """The models of one endpoint; `missing` says what has to be set before they can be used."""
+    """The models of one endpoint; `missing` says what must be set before they can be used."""
 
     title: str
     simulated: bool
@@ -97,14 +91,16 @@ class LaunchPage:
 
     @property
     def more_is_open(self) -> bool:
-        """Whether what is seldom changed should be seen without asking."""
+        """Whether the rarely used inputs are shown open."""
         return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
             setting.value or setting.problems for setting in self.sampling
         )
 
 
 def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
-    """The form with what was given, and each problem at its input; those with no input stand under ""."""
+    """Returns the form with the given values and each problem at its input; problems without an input are under
+    "".
+    """
     placed = _placed(data, problems)
     values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
     return LaunchPage(
@@ -123,9 +119,10 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
         ),
         scaffolds=tuple(
             _choice(
-                "scaffolds", name, Scaffold(name).label, _ABOUT_SCAFFOLDS[name], found.model_fields, data, placed
+                *("scaffolds", name, scaffold.title, scaffold.description),
+                *(scaffold.settings_type.model_fields, data, placed),
             )
-            for name, found in SETTINGS.items()
+            for name, scaffold in SCAFFOLDS.items()
         ),
         endpoints=tuple(_endpoints(data, placed)),
         sampling=tuple(_sampling(data, placed)),
@@ -199,10 +196,10 @@ def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str,
 
 
 def starting_data() -> QueryDict:
-    """What the form opens with: the demo's scaffolds, and the first model that can be reached."""
+    """Returns the opening values: the demo's scaffolds, and the first model that can be reached."""
     data = QueryDict(mutable=True)
     data.update(_DEFAULTS)
-    data.setlist("scaffolds", list(SETTINGS))
+    data.setlist("scaffolds", list(SCAFFOLDS))
     reachable = next((choice.name for choice in model_choices() if not choice.endpoint.missing), None)
     data.setlist("models", [reachable] if reachable else [])
     return data
@@ -235,14 +232,14 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
-    """What is given for one of the chosen names: setting → its values."""
+    """The given values of one chosen name: setting → its values."""
     if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
     if kind == "environments" and name in REGISTRY:
         fields = REGISTRY[name].settings_type.model_fields
-    elif kind == "scaffolds" and name in SETTINGS:
-        fields = SETTINGS[name].model_fields
+    elif kind == "scaffolds" and name in SCAFFOLDS:
+        fields = SCAFFOLDS[name].settings_type.model_fields
     return {
         key: list(_values(field, text))
         for key, field in fields.items()
@@ -260,7 +257,7 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
-    """What stands in an input, as the field's kind of value. Only plain text may hold a comma."""
+    """The values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
         yield text
         return

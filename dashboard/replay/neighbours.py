@@ -1,4 +1,4 @@
-"""Where a reader of one rollout may go next: along its arm, and across the arms on the same example."""
+"""The neighbours of a rollout: along its arm, and across the arms on the same example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlm_runs.models import Rollout
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The rollouts around one. `same_example` has it, too, in the order of the arms."""
+    """The rollouts around one. `same_example` includes it, in the order of the arms."""
 
     previous: Rollout | None
     following: Rollout | None

@@ -25,7 +25,7 @@ def python(source: str) -> SafeString:
     """Source with its tokens marked. Every character of it is escaped."""
     pieces = list(highlight.pieces(source))
     if len(pieces) * _MARKUP > 2 * len(source) + 2_000:
-        pieces = [("", source)]  # marks on every second character help nobody, and would blow the page up
+        pieces = [("", source)]  # Marks on every second character do not help, and would blow up the page.
     return format_html_join("", "{}", ((_piece(kind, formatting.visible(text)),) for kind, text in pieces))
 
 
@@ -35,9 +35,9 @@ def _piece(kind: str, text: str) -> str | SafeString:
 
 @register.simple_tag(takes_context=True)
 def turns_from(context: template.Context, number: int) -> str:
-    """The address of this conversation from a turn on; where a page has two, each has a name for that of its own.
+    """The URL of this conversation from a turn on. On a page with two conversations, each has its own parameter.
 
-    A conversation that is not the page's only one may have come as a fragment, and names its page.
+    A conversation that is one of several may have come as a fragment, so the URL names its page.
     """
     changes = {context.get("from_name") or "from": number, "version": "", "turns": ""}
     path = context["request"].path if context.get("prefix") else ""
@@ -46,5 +46,5 @@ def turns_from(context: template.Context, number: int) -> str:
 
 @register.filter
 def failure_modes(rollout: Rollout) -> list[FailureMode]:
-    """How it went wrong, each with its title and explanation."""
+    """The failure modes of a rollout, each with its title and explanation."""
     return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]

@@ -37,7 +37,7 @@ def prompt(request: HttpRequest, pk: int, turn: int) -> HttpResponse:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a text of a rollout hangs: a relation to the rollout, and the parts that have a digest."""
+    """The place of a text: a relation to the rollout, and the parts that have a digest."""
 
     model: Any
     path: str

@@ -2,11 +2,11 @@
 
 from django.urls import path
 
-from . import pair, texts, views
+from . import side_by_side, texts, views
 
 urlpatterns = [
-    path("compare/rollouts/", pair.pair, name="compare-rollouts"),
-    path("api/compare/rollouts/", pair.pair_json, name="compare-rollouts-json"),
+    path("compare/rollouts/", side_by_side.pair, name="compare-rollouts"),
+    path("api/compare/rollouts/", side_by_side.pair_json, name="compare-rollouts-json"),
     path("rollouts/<int:pk>/", views.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", views.rollout_live, name="rollout-live"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", views.call, name="call"),

@@ -33,7 +33,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     found = rollout_or_404(pk)
     attempt = whole_number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
     root = transcripts.root_of(found, attempt=attempt)
-    version = _version(found, root)  # before the reading: what comes meanwhile is asked for again, not missed
+    version = _version(found, root)  # read first: later events are fetched by the next request, not missed
     conversation = _conversation(request, root)
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     context = {
@@ -52,7 +52,9 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
-    """What changed on a rollout's page since `version`: its last known turn and what follows. 204 for nothing."""
+    """Returns the changes of a rollout's page since `version`: its last known turn and later ones; 204 without
+    changes.
+    """
     found = rollout_or_404(pk)
     known = whole_number(request, "turns", default=0, least=0)
     root = transcripts.root_of(found, attempt=found.attempt)

@@ -9,7 +9,9 @@ from rlm_runs.analysis.transcripts import Excerpt, code_of
 
 
 def agreement(given: Excerpt, gold: Excerpt) -> str:
-    """How the answer given stands to the gold answer, to the character; "" where a part of either is not here."""
+    """Returns how the answer compares with the gold answer, to the character; "" if a part of either is cut
+    off.
+    """
     if given.text == gold.text and not given.is_cut and not gold.is_cut:
         return "the same as the gold answer"
     pairs = enumerate(zip(given.text, gold.text, strict=False), start=1)

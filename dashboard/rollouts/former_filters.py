@@ -27,8 +27,8 @@ _LIMITS = {"reward_from": "reward:>=", "reward_to": "reward:<="}
 _SORTS = {"subs": "subcalls"}
 
 
-def renewed(given: QueryDict) -> str | None:
-    """The query string that asks the same today; None where it is today's. Columns become one list."""
+def current_query(given: QueryDict) -> str | None:
+    """Returns the current form of a former query string; None if it is current. Columns become one list."""
     parts = given.copy()
     terms = [str(parts["q"])] if parts.get("q") else []
     for old in (*_NAMES, "status", *_LIMITS):

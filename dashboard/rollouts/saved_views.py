@@ -1,4 +1,4 @@
-"""What may be written next into a filter, and views of tables that are kept under a name."""
+"""Completions of filters, and views of tables saved under a name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEPT = ("q", "status", "sort", "columns")
 
 @require_safe
 def completions(request: HttpRequest) -> HttpResponse:
-    """`q` is what was written, `at` the cursor in it: what the word there may become, as JSON."""
+    """Returns completions as JSON. `q` is the query so far, `at` the cursor in it."""
     q = request.GET.get("q", "")[:MOST_CHARS]
     at = whole_number(request, "at", default=len(q), least=0)
     slug = escape(request.GET.get("experiment", ""))  # no column can be asked for a NUL
@@ -48,7 +48,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def delete_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Forgets one's own view."""
+    """Deletes a view of the user."""
     get_object_or_404(SavedView, pk=pk, user=request.user.pk).delete()
     return _back(request, QueryDict(request.POST.get("query", "")).urlencode())
 

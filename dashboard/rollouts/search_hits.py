@@ -1,4 +1,4 @@
-"""Where searched words stand, as a reader sees it: a line that says where, links there, and marks them."""
+"""Search hits for display: a line that names the place, links to it, and marks the words."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from ..pagination import BadCursor, Page, in_order
 from ..query_params import whole_number
 from ..tables import exports
 from ..tables.columns import Table
-from ..tables.query import TOO_SLOW, Asked, Problem, asked
+from ..tables.query import TOO_SLOW, Problem, TableQuery, parse_query
 from ..tables.rollouts import ROLLOUTS, of_one_experiment, page_of, rows
 from . import former_filters, search_hits
 
@@ -36,7 +36,7 @@ _NO_ROWS: Page[dict[str, Any]] = Page(rows=(), before="", after="")
 
 @dataclass(frozen=True)
 class _Scope:
-    """Whose rollouts."""
+    """The scope of a list: all rollouts, or those of one experiment."""
 
     experiment: Experiment | None
     table: Table
@@ -57,10 +57,10 @@ def _scope(slug: str) -> _Scope:
 @require_safe
 def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
     """Rollouts of one experiment, or of all."""
-    if (kept := former_filters.renewed(request.GET)) is not None:
+    if (kept := former_filters.current_query(request.GET)) is not None:
         return redirect(f"{request.path}?{kept}")
     scope = _scope(slug)
-    wanted = asked(request.GET, scope.table)
+    wanted = parse_query(request.GET, scope.table)
     result = _Result(wanted)
     if wanted.problem is None:
         result = _result(scope, wanted, size=SIZE)
@@ -85,7 +85,7 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
 def rollouts_csv(request: HttpRequest, slug: str = "") -> HttpResponse | StreamingHttpResponse:
     """All of them, as a stream."""
     scope = _scope(slug)
-    wanted = asked(request.GET, scope.table)
+    wanted = parse_query(request.GET, scope.table)
     if wanted.problem:
         return exports.problem_response(wanted.problem)
     parts = in_order(
@@ -100,7 +100,7 @@ def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
     """A page of them, with the addresses of the next one and the one before."""
     scope = _scope(slug)
     size = whole_number(request, "limit", default=SIZE, most=_MOST_OF_API)
-    wanted = asked(request.GET, scope.table)
+    wanted = parse_query(request.GET, scope.table)
     result = _Result(wanted) if wanted.problem else _result(scope, wanted, size=size)
     if result.asked.problem:
         return exports.problem_response(result.asked.problem)
@@ -115,17 +115,17 @@ def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
 class _Result:
     """A page of rows and how many there are, up to one more than is counted."""
 
-    asked: Asked
+    asked: TableQuery
     page: Page[dict[str, Any]] = _NO_ROWS
     count: int = 0
 
     @property
     def counted(self) -> int:
-        """How far is counted."""
+        """Whether the count is exact."""
         return _COUNTED_COMMON if self.asked.common else COUNTED
 
 
-def _result(scope: _Scope, wanted: Asked, *, size: int) -> _Result:
+def _result(scope: _Scope, wanted: TableQuery, *, size: int) -> _Result:
     matching = scope.rollouts.filter(wanted.condition)
     try:
         with search.bounded() if wanted.query.searches else nullcontext():
@@ -141,7 +141,7 @@ def _result(scope: _Scope, wanted: Asked, *, size: int) -> _Result:
 
 
 def _words(result: _Result) -> dict[str, Any]:
-    """Where searched words stand in the rollouts of the page."""
+    """The search hits in the rollouts of the page."""
     wanted = result.asked
     phrases = [wanted.matches[phrase] for phrase in wanted.query.words] if result.page.rows else []
     try:
@@ -151,8 +151,8 @@ def _words(result: _Result) -> dict[str, Any]:
         return {"is_cut_short": True}
 
 
-def _choices(request: HttpRequest, scope: _Scope, wanted: Asked) -> dict[str, Any]:
-    """What the page offers beside the rows: columns, views that were saved, other forms of the same."""
+def _choices(request: HttpRequest, scope: _Scope, wanted: TableQuery) -> dict[str, Any]:
+    """The choices of the page: columns, saved views, and other formats."""
     slug = [scope.experiment.slug] if scope.experiment else []
     prefix = "experiment-" if slug else ""
     query = f"?{wanted.kept}" if wanted.kept else ""
@@ -167,6 +167,6 @@ def _choices(request: HttpRequest, scope: _Scope, wanted: Asked) -> dict[str, An
     }
 
 
-def _offered(table: Table, own: Iterable[str], wanted: Asked) -> Iterable[Any]:
+def _offered(table: Table, own: Iterable[str], wanted: TableQuery) -> Iterable[Any]:
     keys = dict.fromkeys([*table.columns, *own, *(column.key for column in wanted.columns)])
     return [column for key in keys if (column := table.column(key))]

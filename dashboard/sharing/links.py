@@ -1,4 +1,4 @@
-"""Which link a page makes: from the address of a page, what of the store the link will show."""
+"""Creation of shared links: from a page's URL to the objects that the link shows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ IN_WORDS = {
     SharedLink.Kind.FIGURE: "this figure with its numbers",
     SharedLink.Kind.ROLLOUT: "this rollout with its texts",
 }
-"""What whoever has a link sees."""
+"""What the reader of a link sees, by kind."""
 _LONGEST_PATH = 400
 _LONGEST_QUERY = 4_000
 
 
 class NotShareable(ValueError):
-    """A page of which there are no links, or which is not there."""
+    """The page cannot be shared, or does not exist."""
 
 
 def link_to(path: str, query: str) -> SharedLink:

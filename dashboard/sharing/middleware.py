@@ -1,8 +1,8 @@
-"""How a request with a link reaches the same views as any other.
+"""Routing of requests with a shared link to the same views as any other.
 
-The guard stands before all else: what the link does not show is answered here, and only what it shows gets a
-`request.share` and past the login. The script prefix becomes the link's, so that every address on the page stays
-inside it. Whoever reads through a link is nobody, logged in or not: the request's cookies are not looked at.
+The guard runs first: it answers requests that the link does not cover, and only covered ones get a `request.share`
+and pass the login. The script prefix becomes the link's, so that every URL on the page stays inside it. Readers of
+a link are anonymous, logged in or not: the request's cookies are ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REFUSED = (400, 403, 404, 405, 414)
 
 
 class LoginOrLinkRequired(LoginRequiredMiddleware):
-    """Nobody comes in without a login or a link, except to the views that say so themselves."""
+    """Requires a login or a link, except for views that are marked as open."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
@@ -89,12 +89,12 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
 
 
 def home(link: SharedLink) -> str:
-    """The address of what was shared, below the present prefix."""
+    """Returns the URL of the shared page, below the present prefix."""
     return get_script_prefix().rstrip("/") + link.path + (f"?{link.query}" if link.query else "")
 
 
 def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
-    """One answer to all that a link does not show, and one to all that is no link: they tell nothing more."""
+    """One response for everything that a link does not show, and one for everything that is no link."""
     request.share = link  # type: ignore[attr-defined]  # no view comes after this
     context = {"home": home(link) if link else ""}
     return render(request, "dashboard/sharing/nothing_shared.html", context, status=404)

@@ -1,7 +1,7 @@
-"""What a shared link shows: a list of views for each kind, each with a rule about its objects. Nothing else.
+"""The scope of shared links: a list of views for each kind, each with a rule about its objects, and nothing else.
 
-Views are known by their names; one that is not listed is not shown, so that a new page is closed until somebody
-decides. Rules look at the address only: what is hidden on a page is no protection.
+Views are listed by name. A view that is not listed is closed, so a new page is closed until it is listed. Rules
+check the URL only: hiding a part of a page protects nothing.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from django.urls import ResolverMatch, resolve
 from rlm_runs.analysis.aggregates import snapshot
 from rlm_runs.models import Rollout, SharedLink
 
-from ..charts import FIGURES, FigureForm, opening
+from ..charts import FIGURES, FigureForm, opening_query
 
 Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
-"""Whether a link shows a view: the link, the parts of the path, the query string."""
+"""A rule that decides whether a link shows a view, from the link, the parts of the path and the query string."""
 
 
 def shows(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
-    """Whether this page is part of what was shared."""
+    """Returns whether a page is in the link's scope."""
     rule = _RULES[SharedLink.Kind(link.kind)].get(match.view_name)
     return rule is not None and rule(link, match.kwargs, query)
 
 
 def may_be_framed(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
-    """Whether this page may stand in a frame of another site: a shared figure that asks to be embedded."""
+    """Returns whether other sites may embed this page: a shared figure with `embed=1`."""
     return link.kind == SharedLink.Kind.FIGURE and match.view_name == "figure" and query.get("embed") == "1"
 
 
@@ -46,15 +46,15 @@ def _the_rollout(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -
 
 
 def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """The same figure of the same experiment with the state that it was shared with, however the address says it.
+    """Whether it is the shared figure in its shared state, however the URL writes it.
 
-    How rollouts without a reward count is the reader's choice: that switch stands on every figure.
+    The reader may choose how unscored rollouts count.
     """
     shared = resolve(link.path).kwargs
     if link.experiment is None or parts != shared or shared["name"] not in FIGURES:
         return False
     now = snapshot(link.experiment)
-    opens = opening(FIGURES[shared["name"]], now)
+    opens = opening_query(FIGURES[shared["name"]], now)
     if opens is None:
         return False
     asked, stored = (
@@ -75,19 +75,19 @@ def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: Quer
 
 
 def _both_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Two rollouts, and no other arms beside theirs than those that were shared."""
+    """Whether both rollouts, and all arms, are among the shared ones."""
     if not set(query.getlist("arm")) <= set(map(str, link.arms)):
         return False
     return _are_of_the_arms(link, [*query.getlist("a"), *query.getlist("b")])
 
 
 def _completing(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """What may be written into the filter of the experiment's own rollouts."""
+    """Whether completions are for the experiment's own rollouts."""
     return link.experiment is not None and query.getlist("experiment") == [link.experiment.slug]
 
 
 def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
-    """Whether these are ids of rollouts, at least one, and all of arms that were shared."""
+    """Whether these are ids of rollouts, at least one, all of shared arms."""
     if not all(text.isascii() and text.isdecimal() and len(text) < 19 for text in given):
         return False
     rollouts = set(map(int, given))

@@ -33,7 +33,7 @@ class ShareForm(forms.Form):
 
 @dataclass(frozen=True)
 class ListedLink:
-    """A link with what it shows: `arms` are those of a comparison that are still there."""
+    """A link with its content: `arms` are those of a comparison that still exist."""
 
     link: SharedLink
     address: str
@@ -96,7 +96,7 @@ def shared_links(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ends a link of one's own, or any for staff."""
+    """Revokes a link of the user; staff may revoke any."""
     get_object_or_404(SharedLink.objects.manageable_by(request.user), pk=pk).revoke()
     return redirect("shared-links")
 

@@ -1,4 +1,4 @@
-"""How the values of a row show on a page."""
+"""The display of a row's values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..templatetags.dashboard import exactly
 Show = Callable[[Any], str | SafeString]
 
 NOT_YET = mark_safe('<span class="soft">–</span>')
-"""Of a rollout that has not ended: no number, and no zero."""
+"""The cell of a rollout that has not ended: no number, and no zero."""
 NOT_KNOWN = mark_safe('<span class="unscored">not known</span>')
 _LONGEST = 300
 """Characters of one text in a table."""
@@ -50,7 +50,7 @@ def tokens(value: int | None) -> str | SafeString:
 
 
 def dollars(value: Any) -> str | SafeString:
-    """Dollars; what has no price is said."""
+    """Dollars, or "unpriced"."""
     return mark_safe('<span class="unscored">unpriced</span>') if value is None else formatting.dollars(value)
 
 
@@ -62,7 +62,7 @@ def duration(value: float | None) -> str | SafeString:
 
 
 def moment(value: datetime | None) -> str | SafeString:
-    """How long ago, the time itself on hover."""
+    """The time passed, with the time itself on hover."""
     if value is None:
         return NOT_YET
     ago = formatting.ago((timezone.now() - value).total_seconds())
@@ -72,7 +72,7 @@ def moment(value: datetime | None) -> str | SafeString:
 
 
 def anything(value: Any) -> str | SafeString:
-    """What an environment or an experiment put there itself."""
+    """A value that an environment or an experiment defined."""
     if value is None:
         return mark_safe('<span class="soft">none</span>')
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What a column is: read, shown, exported and sorted by one declaration."""
+"""Columns of tables: one declaration says how a column is read, shown, exported and sorted."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table, under `key` in addresses, CSV and JSON.
+    """One column of a table, under `key` in URLs, CSV and JSON.
 
-    `value` is what CSV and JSON say, None where it is not known; `show` what a page shows, escaped unless it is
-    safe. `needs` are the fields that they read, `annotations` those of them that are computed. `order` is None
-    where a table cannot be sorted by it.
+    `value` is its value in CSV and JSON, None if unknown; `show` its display, escaped unless it is safe. `needs`
+    are the fields that both read, `annotations` the computed ones among them. `order` is None if a table cannot be
+    sorted by it.
     """
 
     key: str
@@ -36,10 +36,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that there are, those that show unless asked otherwise, and the order then.
+    """The columns of a table, the ones shown by default, and the default order.
 
-    `has_filters` tells that its `q` is in the filter language; else it is words, which the table's view reads.
-    `own` makes a column of a key that is not listed, `metric.char_accuracy`; None where it is none.
+    With `has_filters` its `q` is in the filter language; else it is text for the table's view. `own` makes a
+    column from an unlisted key such as `metric.char_accuracy`, None if it is not one.
     """
 
     name: str
@@ -55,5 +55,5 @@ class Table:
 
 
 def orders(columns: Sequence[Column]) -> dict[str, Order]:
-    """What rows with these columns can be sorted by."""
+    """Returns the orders of rows with these columns."""
     return {column.key: column.order for column in columns if column.order is not None}

@@ -23,7 +23,7 @@ from .columns import Column, Row
 from .query import Problem
 
 CHUNK = 2_000
-"""Rows that are in memory at once."""
+"""Rows in memory at a time."""
 
 
 class _Line:
@@ -70,19 +70,19 @@ def json_row(columns: Sequence[Column], row: Row) -> dict[str, Any]:
 
 
 def json_value(value: Any) -> Any:
-    """What JSON has no way to say becomes what it has."""
+    """Returns a value in JSON's types."""
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def json_columns(columns: Sequence[Column]) -> list[dict[str, str]]:
-    """What the columns of an answer are."""
+    """Returns descriptions of the columns."""
     return [{"key": column.key, "unit": column.unit, "help": column.help} for column in columns]
 
 
 def batched(rows: Iterable[RowT], size: int) -> Iterator[list[RowT]]:
-    """So many at a time."""
+    """Yields the rows in lists of at most `size`."""
     left = iter(rows)
     while part := list(islice(left, size)):
         yield part

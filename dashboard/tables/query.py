@@ -1,4 +1,4 @@
-"""What an address asks of a table: `q`, `sort`, `columns` and the place of the page. The address is the state."""
+"""The URL's choices of a table: `q`, `sort`, `columns` and the place of the page. The URL is the state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_CURSOR = 400
 
 @dataclass(frozen=True)
 class Problem:
-    """What cannot be answered, and what can. `start` and `end` are a place in `parameter`."""
+    """A problem of a request, with valid alternatives. `start` and `end` are a place in `parameter`."""
 
     message: str
     parameter: str = "q"
@@ -45,8 +45,8 @@ TOO_SLOW = Problem(f"This search took longer than {search.SECONDS} s. Add a rare
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked. `condition` and the rest hold where there is no `problem`; then they are the defaults."""
+class TableQuery:
+    """The choices of a table. With a `problem`, the other fields are defaults."""
 
     table: Table
     q: str
@@ -73,7 +73,7 @@ class Asked:
 
     @property
     def orders(self) -> Mapping[str, Order]:
-        """What the table can be sorted by as it stands."""
+        """The orders that the table offers with its present columns."""
         return orders(self.needed)
 
     @property
@@ -89,24 +89,24 @@ class Asked:
 
     @property
     def common(self) -> tuple[str, ...]:
-        """What is searched for and stands almost everywhere."""
+        """The searched phrases that are almost everywhere."""
         return tuple(said for said, found in self.matches.items() if found.is_common)
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is filtered at all."""
+        """Whether any filter is set."""
         return bool(self.q.strip())
 
 
-def asked(given: QueryDict, table: Table) -> Asked:
-    """What a query string asks. What it says wrongly is the `problem`, the first one of them."""
+def parse_query(given: QueryDict, table: Table) -> TableQuery:
+    """Returns the choices of a query string. Its first mistake is the `problem`."""
     problems: list[Problem] = []
     columns = _columns(given, table, problems)
     sort = _sort(given, table, problems)
     q = given.get("q", "")
     matches: dict[str, Matches] = {}
     query, condition = _condition(q, problems, matches) if table.has_filters else (Query(q), Q())
-    return Asked(
+    return TableQuery(
         table=table,
         q=q,
         query=query,
@@ -121,7 +121,7 @@ def asked(given: QueryDict, table: Table) -> Asked:
 
 
 def _condition(q: str, problems: list[Problem], matches: dict[str, Matches]) -> tuple[Query, Q]:
-    """The query and what it means; `matches` is filled with what its words were found in."""
+    """The query and its condition; `matches` is filled with the matches of its phrases."""
     query = Query(q)
 
     def find(said: str) -> Matches:

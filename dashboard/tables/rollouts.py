@@ -1,4 +1,4 @@
-"""The table of rollouts. What is not known is never a zero, and what has not ended has no numbers yet."""
+"""The table of rollouts. Unknown values are never zeros, and unfinished rollouts have no numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
 from rlm_runs.models import Arm, Rollout
-from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet, Scaffold
+from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet
 
 from .. import formatting
 from ..pagination import Column as Order
@@ -22,20 +22,20 @@ from ..pagination import Page, Steps, decimal, integer, keyset_page, moment, wor
 from ..templatetags.dashboard import notices, reward, scaffold, status_mark
 from . import cells
 from .columns import Column, Row, Table
-from .query import Asked
+from .query import TableQuery
 
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
 _FEW_VALUES = 12
-"""Each may cost a query."""
+"""Most values of a column by which a list is read stepwise; each may cost a query."""
 
 
 def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, dict[str, Any]]:
-    """What these columns need of rollouts, as dicts, and nothing else."""
+    """Returns the fields of rollouts that these columns need, as dicts."""
     return _needed(rollouts, columns, _ALWAYS)
 
 
-def page_of(rollouts: RolloutQuerySet, wanted: Asked, *, size: int) -> Page[dict[str, Any]]:
+def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page[dict[str, Any]]:
     """A page of rows. Raises BadCursor.
 
     Which rows those are is asked first, of the column that sorts alone: where no index has its order, so much less
@@ -57,7 +57,7 @@ def page_of(rollouts: RolloutQuerySet, wanted: Asked, *, size: int) -> Page[dict
 
 
 def _steps(column: Column) -> Steps:
-    """The values of a column of arms, where they are few. Of a filtered list each might ask all rollouts."""
+    """The values of a column of arms if they are few. In a filtered list, each might scan all rollouts."""
     field = column.order.field if column.order else ""
     if not field.startswith("arm__"):
         return ()
@@ -92,7 +92,7 @@ def _number(
     parse: Callable[[str], Any] = integer,
     **more: Any,
 ) -> Column:
-    """A number that a rollout has once it has ended. `show` has it, None where it is not known."""
+    """A number of an ended rollout. `show` formats it, None if unknown."""
     return Column(
         key,
         header,
@@ -174,7 +174,7 @@ _COLUMNS: Sequence[Column] = (
         "scaffold",
         "arm__scaffold",
         help="how the model is driven",
-        show=lambda row: scaffold(row["arm__scaffold"], dict(Scaffold.choices).get(row["arm__scaffold"], "")),
+        show=lambda row: scaffold(row["arm__scaffold"]),
     ),
     _words("env", "environment", "arm__environment", help="environment"),
     Column(
@@ -307,7 +307,7 @@ _COLUMNS: Sequence[Column] = (
 
 
 def _own(key: str) -> Column | None:
-    """A column of what is the experiment's own: `meta.…`, `set.…`, `metric.…`. It sorts by what is a number."""
+    """A column for a key of the experiment's own: `meta.…`, `set.…`, `metric.…`. It sorts by its numbers."""
     asked = key_named(key)
     if asked is None or not asked.family:
         return None
@@ -333,7 +333,7 @@ def _first(expressions: Sequence[Any]) -> Any:
 
 
 def _own_value(row: Row, alias: str) -> Any:
-    """What stands there: a number where it is one, else text; true and false are said."""
+    """The value of the key: a number if it is one, else text, also for true and false."""
     text, number = row[alias], row[f"{alias}_number"]
     if number is None or text in ("true", "false"):
         return text if text is None else cells.plain(text)

@@ -44,7 +44,7 @@ def table_header(context: template.Context, column: Column, columns: Mapping[str
 
 @register.simple_tag
 def table_cells(columns: Sequence[Column], row: Mapping[str, Any]) -> SafeString:
-    """What a row has in its columns. A list has a thousand cells: one call for a row, not one for each."""
+    """The cells of a row. A list has a thousand cells, so there is one call per row."""
     return mark_safe("".join(map(_cell, columns, repeat(row))))
 
 
@@ -56,5 +56,5 @@ def _cell(column: Column, row: Mapping[str, Any]) -> str:
 
 @register.filter
 def places_of(found: Mapping[int, Any], row: Mapping[str, Any]) -> Any:
-    """Where searched words stand in a row's rollout."""
+    """The search hits in a row's rollout."""
     return found.get(row["pk"], ()) if found else ()

@@ -1,4 +1,4 @@
-"""What the templates need to show numbers, scaffolds and hostile text."""
+"""Template tags and filters of all pages: numbers, scaffolds and hostile text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Rollout
-from rlm_runs.models.experiments import Scaffold
 from rlm_runs.models.texts import unescape
 
-from .. import formatting
+from .. import formatting, scaffold_stylesheet
 from ..charts.numbers import Series
-from ..charts.style import OTHER_MARK, SCAFFOLD_MARKS, series_mark
+from ..charts.style import series_mark
 from ..text_diff import Kind, Piece
 
 register = template.Library()
@@ -77,18 +77,22 @@ def mean_exactly(number: float | None, unit: str = "") -> SafeString:
 @register.simple_tag
 def scaffold(key: str, name: str = "") -> SafeString:
     """A scaffold's mark in its colour, with its name."""
-    label = formatting.visible(name or (Scaffold(key).label if key in Scaffold.values else key))
-    shown = key if key in SCAFFOLD_MARKS else "other"
-    mark = SCAFFOLD_MARKS.get(key, OTHER_MARK)
+    label = formatting.visible(name or registry.title(key))
     return format_html(
         '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
-        *(shown, mark, stored(label)),
+        *(registry.style_name(key), registry.mark(key).glyph, stored(label)),
     )
 
 
 @register.simple_tag
+def scaffold_styles() -> str:
+    """The address of the stylesheet of the scaffolds, which changes with its content."""
+    return scaffold_stylesheet.address()
+
+
+@register.simple_tag
 def series(look: Series) -> SafeString:
-    """What has one colour and mark in a figure, with its mark."""
+    """A series of a figure, with its mark and name."""
     name = formatting.visible(look.name)
     name = name if len(name) <= _LONGEST_SERIES else f"{name[: _LONGEST_SERIES - 1]}…"
     if look.scaffold:
@@ -111,13 +115,13 @@ def status_mark(state: str, *, is_too_long: bool) -> SafeString:
 
 
 def notices(*, simulated: bool, no_walls: bool) -> SafeString:
-    """What must be known of numbers before they are believed, in short."""
+    """Short warnings beside numbers: a simulated model, a sandbox without walls."""
     return format_html("{}{}", _SIMULATED if simulated else "", _NO_WALLS if no_walls else "")
 
 
 @register.simple_tag
 def reward(value: float | None) -> SafeString:
-    """A reward on its single-hue ramp; one that was not given is said in words."""
+    """A reward on its single-hue ramp, or "unscored"."""
     if value is None:
         return _UNSCORED
     step = max(0, min(10, round(value * 10)))
@@ -155,13 +159,13 @@ def query(context: template.Context, **changes: Any) -> str:
 
 @register.simple_tag
 def filter_query(*parts: Any) -> str:
-    """The query string of a list of rollouts that shows those that the filter finds, given in pieces."""
+    """The query string of a list of rollouts with a filter, given in parts."""
     return urlencode({"q": "".join(map(str, parts))})
 
 
 @register.simple_tag
 def pieces(found: Iterable[Piece]) -> SafeString:
-    """A diff, what is gone and what is new each in its element, and every character escaped."""
+    """A diff with removed and added parts in their elements, and every character escaped."""
     return format_html_join("", "{}", ((_diff_piece(piece),) for piece in found))
 
 
@@ -187,7 +191,7 @@ def palette(number: int) -> int:
 
 @register.filter
 def ago(moment: datetime) -> str:
-    """How long ago, in one unit."""
+    """The time passed, in one unit."""
     return formatting.ago((timezone.now() - moment).total_seconds())
 
 

@@ -1,4 +1,4 @@
-"""What the Workers page shows: each worker process with its state and the rollouts that it runs.
+"""The data of the Workers page: each worker process with its state and its rollouts.
 
 Three queries, whatever the size of the store: running rollouts are read through the partial index of running rows.
 """

@@ -55,9 +55,9 @@ def limits(capacity: Mapping[str, Any]) -> SafeString | str:
 
 @register.simple_tag
 def rollout_age(rollout: RunningRollout, now: datetime) -> SafeString | str:
-    """How long a rollout has run, its start on hover.
+    """The running time of a rollout, with its start on hover.
 
-    Ages are cut to 10 seconds, from a minute on to minutes, so that most updates leave the table as it is.
+    Times are cut to 10 seconds, and from a minute on to minutes, so that most updates leave the table as it is.
     """
     age = rollout.age(now)
     if age is None or rollout.started_at is None:

@@ -8,19 +8,19 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from rlm_runs.experiments.code_version import code_version
+from rlm_runs.execution.code_version import code_version
 
+from ..addresses import address_of
 from ..tables import cells
 from .overview import Overview, RunningRollout, Worker, overview
 
 
 @require_safe
 def workers(request: HttpRequest) -> HttpResponse:
-    """Which processes run rollouts, since when, and which rollouts they run."""
+    """Shows the worker processes and the rollouts that they run."""
     context = _context(request)
     return render(request, "dashboard/workers/page.html", context | {"section": "workers"})
 
@@ -85,7 +85,7 @@ def _worker_json(worker: Worker, found: Overview) -> dict[str, Any]:
 def _rollout_json(rollout: RunningRollout, found: Overview) -> dict[str, Any]:
     return {
         "id": rollout.pk,
-        "url": reverse("api-rollout", args=[rollout.pk]),
+        "url": address_of("api-rollout", rollout.pk),
         "experiment": rollout.experiment_slug,
         "environment": cells.plain(rollout.environment),
         "scaffold": rollout.scaffold,

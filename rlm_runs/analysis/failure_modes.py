@@ -1,8 +1,8 @@
-"""How a rollout went wrong, by rules over its trace: each mode is a filter, and a row of the behaviour page.
+"""Failure modes: rules over a trace that say how a rollout went wrong. Each is a filter and a row of Behaviour.
 
-A rollout may have several modes, or none. A mode is given only where it says something: a rollout that was
-cancelled, or ended by a failure that is not the model's, did not "never submit". What a file does not tell is not
-held against the rollout.
+A rollout has any number of modes. A mode applies only where it is meaningful: a rollout that was cancelled, or
+failed for a reason outside the model, did not "never submit". Facts that a file does not hold do not count against
+the rollout.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ FAILURE_MODES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at. `errors` and `cuts` have an entry per cell of the root, in order.
+    """The input of the rules. `errors` and `cuts` have an entry per cell of the root, in order.
 
-    `submitted` is whether an answer was declared final, None where nothing tells. `may_call` is whether it could
-    call sub-LLMs, `sub_calls` how often it did, None where nothing tells.
+    `submitted` is whether an answer was submitted, `sub_calls` the number of sub-LLM calls; both are None if
+    unknown. `may_call` is whether it could call sub-LLMs.
     """
 
     is_rlm: bool

@@ -1,14 +1,14 @@
-"""Full-text search over what was said: prompts, code, outputs, completions, answers, and the errors of rollouts.
+"""Full-text search over prompts, code, outputs, completions, answers, and the errors of rollouts.
 
-Words are looked up in an index over the first `CHARS` characters of each text (migration 0003). Whatever is no
-letter and no digit parts words, in texts and in what is asked, so that `llm_batch` and `re.findall` are found by
-all of it and by each part. Words of one phrase must stand beside each other, which the text itself is asked: the
-index forgets places beyond the 16,383rd word. From the texts the way leads back to rollouts through every column
-that has a digest. System prompts are left out: they are the same in every rollout.
+Words are looked up in an index over the first `CHARS` characters of each text (migration 0003). Every character
+that is no letter or digit separates words, in texts and in queries, so that `llm_batch` and `re.findall` are found
+as a whole and by their parts. The words of a phrase must be adjacent, which is checked in the text itself, because
+the index forgets places beyond the 16,383rd word. Texts lead back to rollouts through every column with a digest.
+System prompts are left out: they are the same in every rollout.
 
-A phrase in few texts is looked up in the index, and the texts lead to the rollouts. One in more than `MOST_TEXTS`
-texts or `MOST_ROLLOUTS` rollouts stands almost everywhere: then rollouts are taken in the order in which they are
-listed, and each is asked whether a text of it has the phrase.
+A phrase in few texts is looked up in the index, and the texts lead to rollouts. A phrase in more than `MOST_TEXTS`
+texts or `MOST_ROLLOUTS` rollouts is almost everywhere: rollouts are then checked one by one in the order of the
+list.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from psycopg.errors import QueryCanceled
 from ..models.texts import unescape
 
 CHARS = 100_000
-"""Of each text, from its beginning. So few that no text can be too much for an index entry, whatever is in it."""
+"""Characters of each text that are searched, few enough for any text to fit an index entry."""
 MOST_TEXTS = 5_000
-"""Texts from which rollouts are looked up. What stands in more of them is common."""
+"""Texts from which rollouts are looked up; a phrase in more texts is common."""
 MOST_ROLLOUTS = 100_000
 """The same of rollouts: one text may be the prompt of many."""
 MOST_WORDS = 8
@@ -42,7 +42,7 @@ SECONDS = 5
 _LONGEST_WORD = 200
 _BEFORE, _SNIPPET = 80, 260
 _OF_COMMON = 6
-"""Places looked up in each rollout of a page, of what stands everywhere."""
+"""Places shown for each rollout of a page, for a common phrase."""
 
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\x1a\x1b"
 _WORD = re.compile(r"[^\W_]+")
@@ -62,8 +62,9 @@ VECTOR_SQL = (
     rf", '\n', ' '), '\r', ' '), '\t', ' ')"
     f", {_literal(_PUNCTUATION)}, '{' ' * len(_PUNCTUATION)}'))"
 )
-"""The words of a text, as the index has them. Colours of terminals are no words, nor the n of an escaped line end:
-code stands in its texts as JSON."""
+"""The words of a text as the index has them. Colours of terminals are no words, nor is the n of an escaped line
+end: code is stored as JSON.
+"""
 OPENING_SQL = """jsonb_path_query_array(opening, '$[*] ? (@.role != "system").text')"""
 ERROR_SQL = VECTOR_SQL.replace("body", "error")
 
@@ -78,7 +79,7 @@ class NotSearchable(ValueError):
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words that stand beside each other; the last one may be a beginning (`promp*`)."""
+    """Adjacent words; the last may be a prefix (`promp*`)."""
 
     words: tuple[str, ...]
     is_open: bool
@@ -116,7 +117,7 @@ def bounded() -> Iterator[None]:
 
 
 def phrase(said: str) -> Phrase:
-    """What to look for. Raises NotSearchable."""
+    """Returns the phrase to search. Raises NotSearchable."""
     words = tuple(_WORD.findall(said))
     if not words:
         raise NotSearchable("letters or digits are searched for; this has none")
@@ -127,7 +128,7 @@ def phrase(said: str) -> Phrase:
 
 @dataclass(frozen=True)
 class Matches:
-    """Where a phrase stands: the digests of its texts and the ids of its rollouts; None where it is common."""
+    """The digests and rollout ids that match a phrase; None if it is common."""
 
     phrase: Phrase
     texts: list[bytes] | None
@@ -135,18 +136,18 @@ class Matches:
 
     @property
     def is_common(self) -> bool:
-        """Whether it stands in too many texts or rollouts to list them."""
+        """Whether it matches too many texts or rollouts to list them."""
         return self.rollouts is None
 
     def condition(self) -> Q:
-        """Of rollouts in which it stands."""
+        """Returns the condition on matching rollouts."""
         if self.rollouts is not None:
             return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", [self.rollouts]))
         return Q(_StandsIn(self.phrase))
 
 
 def find(said: str) -> Matches:
-    """Where a phrase stands. Two queries. Raises NotSearchable."""
+    """Returns the matches of a phrase. Two queries. Raises NotSearchable."""
     sought = phrase(said)
     where, parameters = _matches(sought)
     with connection.cursor() as cursor:
@@ -170,7 +171,7 @@ def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]
 
 
 class _StandsIn(Expression):
-    """Whether a phrase stands in a text or the error of a rollout: asked of one rollout after the other."""
+    """Whether a phrase is in a text or the error of a rollout, checked per rollout."""
 
     conditional = True
     output_field = BooleanField()
@@ -211,12 +212,12 @@ class _Source:
 
     @property
     def among(self) -> str:
-        """Of the texts whose digests are the parameters."""
+        """SQL for the texts whose digests are the parameters."""
         return self.sql.replace("{among}", f"{self.column} = ANY (%s)" if self.column else _OPENING_AMONG)
 
     @property
     def any(self) -> str:
-        """Of all texts."""
+        """SQL for all texts."""
         return self.sql.replace("{among}", f"{self.column} IS NOT NULL" if self.column else "true")
 
 
@@ -301,7 +302,7 @@ class Hit:
 
 
 def hits(matches: Matches, rollouts: Sequence[int], *, of_each: int = 2) -> list[Hit]:
-    """Where a phrase stands in these rollouts: the first places of each, of the first `MOST_HITS`. Two queries."""
+    """Returns the first places of a phrase in each of these rollouts, up to `MOST_HITS` rollouts. Two queries."""
     rows = list(_places(matches, rollouts))
     found = []
     snippets = _snippets(matches.phrase, {row["sha256"] for row in rows if row["sha256"] is not None})

@@ -1,6 +1,6 @@
-"""The prompts that arms sent, as they were stored: the opening of one root conversation of each, on one example.
+"""Stored prompts of arms: the opening messages of one root trajectory per arm, on a common example.
 
-Not rebuilt from code, which may have changed since: what stands in the trajectory is what the model got.
+They are not rebuilt from code, which may have changed: the trajectory holds what the model got.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..models import Trajectory
 from .transcripts import EMPTY, Excerpt, excerpts
 
 _CHARS = 12_000
-"""Of each prompt; those that carry their input data are far longer."""
+"""Characters of each prompt; prompts with input data are far longer."""
 _BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What opened a conversation: role → the beginning of what was said in it."""
+class OpeningPrompt:
+    """The opening of a trajectory: role → the beginning of its messages."""
 
     arm: int
     rollout: int
@@ -29,10 +29,10 @@ class Opening:
     said: Mapping[str, Excerpt]
 
 
-def openings(arms: Sequence[int]) -> dict[int, Opening]:
-    """Arm (its id) → how its conversation began on the example that most of these arms have a conversation of.
+def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
+    """Returns arm id → its opening on the example that most of these arms have a trajectory for.
 
-    Of an arm that has none of it, another example's; an arm without conversations is missing. Three queries.
+    An arm without it gets another example's; an arm without trajectories is missing. Three queries.
     """
     roots = Trajectory.objects.filter(
         kind=Trajectory.Kind.ROOT, rollout__arm__in=arms, attempt=F("rollout__attempt")
@@ -53,7 +53,7 @@ def openings(arms: Sequence[int]) -> dict[int, Opening]:
     )
     words = excerpts((message["text"] for *_, opening in rows for message in opening), chars=_CHARS)
     return {
-        arm: Opening(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
+        arm: OpeningPrompt(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
         for arm, rollout, on, opening in rows
     }
 

@@ -1,9 +1,9 @@
-"""A trace as it is read: one conversation of a rollout at a time, in a fixed number of queries.
+"""Transcripts: one trajectory of a rollout at a time, in a fixed number of queries.
 
-A conversation (`Conversation`) is a trajectory with its turns, their cells and tool calls, and one line for each
-sub-LLM that a cell called; that one opens to a conversation of its own, at any depth, so nothing here recurses.
-Of each text only a beginning is read (`Excerpt`), so that a megabyte on one line costs nothing until it is asked
-for. `prompt_of` gives back the exact messages that a turn's model call was sent.
+A `Conversation` is a trajectory with its turns, their cells and tool calls, and one line for each sub-LLM that a
+cell called. Each line opens to a conversation of its own, at any depth, so nothing here recurses. Only the
+beginning of each text is read (`Excerpt`), so a line of a megabyte costs nothing until it is needed. `prompt_of`
+returns the exact messages of a turn's model call.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ..models import Execution, Rollout, Text, Trajectory, Turn
 from ..models.texts import digest, unescape
 
 EXCERPT_CHARS = 12_000
-"""Of one text on a page; somewhat more than the 8,192 characters that a model is shown of a cell's output."""
+"""Characters of one text on a page; somewhat more than the 8,192 that a model is shown of a cell."""
 FIRST_LINE_CHARS = 200
 _CODE_COUNTS = 3
-"""Code weighs so many times its text, for the marks of its tokens."""
+"""Weight of code relative to text, for the marks of its tokens."""
 
 _NO_ANSWER = digest("")
 _HALF_ESCAPE = re.compile("\x1a[0-9a-f]{0,3}$")
@@ -45,7 +45,7 @@ class Excerpt:
 
     @property
     def is_cut(self) -> bool:
-        """Whether there is more of it."""
+        """Whether the text is longer."""
         return len(self.text) < self.chars
 
     @property
@@ -54,7 +54,7 @@ class Excerpt:
         return next((line.strip() for line in self.text.splitlines() if line.strip()), "")[:FIRST_LINE_CHARS]
 
     def cut(self, chars: int) -> Excerpt:
-        """At most so many characters of it."""
+        """Returns at most this many characters of it."""
         return Excerpt(text=self.text[:chars], chars=self.chars)
 
 
@@ -63,7 +63,9 @@ EMPTY = Excerpt(text="", chars=0)
 
 @dataclass(frozen=True)
 class SubCall:
-    """One sub-LLM of a batch, in one line. `summary` is all that is known of one whose words an import has not."""
+    """One sub-LLM of a batch, in one line. `summary` is all that is known of one from an import without its
+    texts.
+    """
 
     pk: int
     batch: int
@@ -82,12 +84,12 @@ class SubCall:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came back; false while it runs, and for ever if its worker died in it."""
+        """Whether it returned; false while it runs, and forever if its worker died."""
         return self.finished_at is not None
 
     @property
     def seconds(self) -> float | None:
-        """How long it took."""
+        """Its duration."""
         return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
     @property
@@ -97,7 +99,7 @@ class SubCall:
 
     @property
     def is_ok(self) -> bool:
-        """Whether it came back with an answer of its own accord."""
+        """Whether it returned a regular answer."""
         return self.is_finished and not self.error and self.stop_reason not in _TROUBLE
 
 
@@ -107,7 +109,7 @@ _TROUBLE = frozenset(
         *("budget_tokens", "budget_dollars", "budget_sub_calls"),
     }
 )
-"""Stop reasons of a sub-LLM that mean no answer of its own accord, also where no error says so."""
+"""Stop reasons of a sub-LLM without a regular answer, even if there is no error."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Batch:
 
     @property
     def seconds(self) -> float | None:
-        """From the first call's start to the last one's end; None while one runs, or where none is known."""
+        """Seconds from the first call's start to the last one's end; None while one runs, or if none is known."""
         if any(call.summary for call in self.calls):
             return None
         ends = [call.finished_at for call in self.calls if call.finished_at]
@@ -168,7 +170,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Move:
-    """One turn: what the model said and what it made run. `number` counts from 1."""
+    """One turn: the model's message and its executions. `number` counts from 1."""
 
     row: Turn
     number: int
@@ -179,12 +181,12 @@ class Move:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether something in it went wrong."""
+        """Whether a part of it failed."""
         return bool(self.row.error) or any(_went_wrong(step.row) for step in self.steps)
 
     @property
     def is_ready(self) -> bool:
-        """Whether a cell of it declared the answer final."""
+        """Whether a cell of it declared the answer ready."""
         return any(step.row.ready for step in self.steps)
 
     @property
@@ -259,7 +261,7 @@ def judges_of(rollout: Rollout, *, attempt: int) -> list[Trajectory]:
 
 @dataclass(frozen=True)
 class Window:
-    """What of a conversation is wanted: `limit` turns from turn `first` on, and so much text of them.
+    """The part of a conversation to read: `limit` turns from turn `first` on, and the amount of their text.
 
     `budget` bounds the sum of `weigh(text)` over all excerpts. The longest are cut first, all to one length.
     """
@@ -393,18 +395,18 @@ def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int
 
 
 def excerpts(digests: Iterable[str], *, chars: int) -> dict[str, Excerpt]:
-    """Digest → the beginning of its text. One query, and no more than so many characters of each are read."""
+    """Returns digest → the beginning of its text. One query, which reads at most this many characters of each."""
     rows = Text.objects.filter(sha256__in=set(digests)).annotate(start=Left("body", chars))
     return {key: _excerpt(start, total) for key, start, total in rows.values_list("sha256", "start", "chars")}
 
 
 def _excerpt(start: str, chars: int) -> Excerpt:
-    """From the beginning of an escaped body; a half escape at its end is dropped."""
+    """An excerpt of an escaped body; a half escape at its end is dropped."""
     return Excerpt(text=unescape(_HALF_ESCAPE.sub("", start)), chars=chars)
 
 
 def _gists(turns: Sequence[Turn], executions: Mapping[int, Sequence[Execution]]) -> dict[int, str]:
-    """Turn → what it is about, in a few words: the model's first, else the code's."""
+    """Turn → its summary in a few words, the model's first, else the code's."""
     first = {turn.pk: executions[turn.pk][0].arguments_id for turn in turns if executions.get(turn.pk)}
     starts = excerpts({*(turn.content_id for turn in turns), *first.values()}, chars=4 * FIRST_LINE_CHARS)
     found = {}
@@ -506,10 +508,10 @@ def _loosely_decoded(literal: str) -> str:
 
 
 def prompt_of(turn: Turn) -> list[dict[str, Any]]:
-    """The messages that a turn's model call was sent, derived: three queries.
+    """Returns the messages of a turn's model call, derived from the trace. Three queries.
 
-    The trajectory's opening, then each earlier turn's completion with its tool calls, what they showed, and the
-    host's reply where there was one. A call that ended in an error left nothing in the conversation.
+    They are the trajectory's opening, then each earlier turn's completion with its tool calls, their results, and
+    the host's reply if there was one. A call that ended in an error left nothing in the conversation.
     """
     trajectory = turn.trajectory
     earlier = list(trajectory.turns.filter(index__lt=turn.index, error="").order_by("index"))

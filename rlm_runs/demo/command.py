@@ -1,8 +1,8 @@
-"""`make demo`: everything on this machine with one command, from the database to the dashboard.
+"""`make demo` runs everything on this machine with one command, from the database to the dashboard.
 
-Starts Postgres from a wheel, the demo model, a Celery worker over a filesystem broker and the web server,
-launches the demo experiment where it was not launched yet, and shows its progress until Ctrl-C, which stops
-everything that was started. What was unfinished goes on at the next start.
+It starts Postgres from a wheel, the simulated model, a Celery worker over a filesystem broker and the web server,
+launches the demo experiment once, and shows its progress. Ctrl-C stops everything that it started; the next start
+continues.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ console = Console(highlight=False)
 
 
 class DemoError(Exception):
-    """The demo cannot run; the message says what is missing and how to get it."""
+    """The demo cannot run. The message names what is missing and how to get it."""
 
 
 def main() -> None:
     """Runs the demo until Ctrl-C. Exit code 2 where something is missing."""
     arguments = _arguments()
     LOG_DIR.mkdir(parents=True, exist_ok=True)
-    # A closed terminal and SIGTERM as Ctrl-C, which a shell disables for what it starts in the background:
-    # whoever stops this process stops what it started.
+    # SIGTERM and a closed terminal count as Ctrl-C. A shell ignores SIGINT for background processes,
+    # so the handlers are set here.
     for one in _STOPPING:
         signal.signal(one, _interrupt)
     try:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _interrupt(*_: object) -> None:
-    """Once: pressed again, Ctrl-C must not cut off the stopping of what was started."""
+    """Raises KeyboardInterrupt once. A second Ctrl-C must not interrupt the shutdown."""
     for one in _STOPPING:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -186,8 +186,8 @@ def _login_file() -> Path:
 
 def _worker_command() -> list[str]:
     return [
-        *(sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker", "--beat"),
-        *("--pool", "threads", "--concurrency", "8", "--loglevel", "INFO"),
+        *(sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker"),
+        *("--pool", "threads", "--concurrency", "16", "--loglevel", "INFO"),
     ]
 
 
@@ -300,13 +300,13 @@ class _Child:
             self._start()
 
     def _end_orphans(self) -> None:
-        """What the process leaves behind in its session: a worker that is killed leaves its beat."""
+        """Ends what the process left in its session: a killed worker leaves its sandboxes."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _start(self) -> None:
-        # A session of its own: Ctrl-C in the terminal reaches the demo, which stops the children in order.
+        # The session keeps Ctrl-C in the terminal from the child; the demo stops its children in order.
         self._process = subprocess.Popen(
             self._command, cwd=BASE_DIR, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -343,5 +343,5 @@ def _free_port(first: int) -> int:
 
 
 def _shown(path: Path) -> str:
-    """A path as it is best read: relative to the checkout where it is in it."""
+    """A path for display: relative if it is inside the checkout."""
     return str(path.relative_to(BASE_DIR)) if path.is_relative_to(BASE_DIR) else str(path)

@@ -39,7 +39,7 @@ class EmbeddedPostgres:
         fresh.replace(address)
 
     def stop(self) -> None:
-        """Lets go of the server; it stops where nobody else has it."""
+        """Releases the server. It stops when no other process uses it."""
         self._server.cleanup()
 
 

@@ -1,4 +1,4 @@
-"""What a rollout may spend, enforced by the host at the moment of the call, never by code inside the REPL."""
+"""The budget of a rollout, enforced by the host at the moment of the call, never by code inside the REPL."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from .events import Usage
 class BudgetLimits:
     """Limits of one rollout; None is no limit. Tokens are prompt plus completion, of the root and all sub-LLMs.
 
-    A limit is checked before each call with what has been spent by then, so calls that are already under way
-    may take the sum past it.
+    A limit is checked before each call against what is spent by then, so calls under way may exceed it.
     """
 
     sub_calls: int | None = None

@@ -1,6 +1,6 @@
-"""How a running rollout is stopped from outside: a flag that every wait and every step looks at.
+"""Cancellation: a flag that stops a running rollout; every wait and every step checks it.
 
-A sub-LLM has a flag of its own (`child`): it is stopped with its rollout, or alone where its cell gave up.
+A sub-LLM has its own flag (`child`): it stops with its rollout, or alone when its cell gives up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from .errors import Stopped
 
 
-class Control:
+class CancellationToken:
     """A stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Control:
         return self._reason
 
     def stop(self, reason: str) -> None:
-        """Stops the rollout at its next step, and what it waits for at once."""
+        """Stops the rollout at its next step, and interrupts its waits now."""
         with self._lock:
             if self._stopped.is_set():
                 return
@@ -39,7 +39,7 @@ class Control:
 
     @contextmanager
     def on_stop(self, close: Callable[[], None]) -> Iterator[None]:
-        """Has `close` called if it is stopped during the block: at once, if it already is."""
+        """Calls `close` if the flag is set during the block, or is set already."""
         with self._lock:
             self._closers.append(close)
             stopped = self._stopped.is_set()
@@ -52,9 +52,9 @@ class Control:
                 self._closers.remove(close)
 
     @contextmanager
-    def child(self) -> Iterator[Control]:
+    def child(self) -> Iterator[CancellationToken]:
         """A flag for the block's time, which is stopped with this one."""
-        child = Control()
+        child = CancellationToken()
 
         def stop() -> None:
             child.stop(self._reason)

@@ -1,4 +1,6 @@
-"""What the model is shown of a cell: its output cut, the value of its last expression, errors, the time."""
+"""The text of a cell for the model: its output cut to a limit, the last expression's value, errors, and the
+time.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ def whole_text(result: CellResult, *, number: int) -> str:
 
 
 def shown_text(result: CellResult, *, number: int, limit: int, time_limit: float) -> tuple[str, bool]:
-    """What the model is shown, and whether that is a part only.
+    """Returns the text for the model, and whether it is cut.
 
-    The first `limit` characters of the whole, a mark where it was cut, what happened to the cell in words,
-    and `[Execution time: 0.57s]` as the last line.
+    The text has the first `limit` characters, a mark where it is cut, a sentence if something happened to the
+    cell, and `[Execution time: 0.57s]` as the last line.
     """
     whole = whole_text(result, number=number)
     chars = len(whole) + result.output_chars - len(result.output)

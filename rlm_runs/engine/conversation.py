@@ -1,4 +1,4 @@
-"""One trajectory while it runs: its messages, its calls to the model, each metered and told as an event."""
+"""One trajectory while it runs: its messages and its model calls, each metered and recorded as an event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .events import (
     TrajectoryStarted,
     TurnEnded,
 )
-from .run import Run, now
+from .rollout_context import RolloutContext, now
 
 
 def no_reply(_: Completion) -> str:
@@ -27,8 +27,8 @@ def no_reply(_: Completion) -> str:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a conversation ended, with the answer it led to."""
+class ConversationResult:
+    """The end of a conversation, with its answer."""
 
     answer: str
     stop_reason: str
@@ -37,12 +37,12 @@ class Ended:
 class Conversation:
     """The messages between one model and the host. Used by one thread at a time.
 
-    `tool_calls` counts the calls that were made for it; whoever makes one counts it.
+    `tool_calls` counts its executions; the code that makes one counts it.
     """
 
     def __init__(
         self,
-        run: Run,
+        run: RolloutContext,
         *,
         kind: TrajectoryKind,
         opening: Sequence[Message],
@@ -91,6 +91,7 @@ class Conversation:
         if self._kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
+        run.record_events()  # what the last cell showed is stored before the model thinks about it
         try:
             completion = self.model.client.complete(
                 model=self.model.name,
@@ -108,7 +109,7 @@ class Conversation:
         return completion
 
     def begin_execution(self, call: ToolCall, *, kind: ExecutionKind, position: int) -> int:
-        """Tells that a call of the last turn begins to run; the key of the execution."""
+        """Records that an execution of the last turn begins. Returns the key of the execution."""
         key = self._run.new_key()
         self._run.emit(
             ExecutionStarted(
@@ -130,7 +131,7 @@ class Conversation:
         self._messages.append({"role": "tool", "tool_call_id": call.id, "content": shown})
 
     def end(self, *, stop_reason: str, answer: str = "", error: str = "") -> None:
-        """Tells that the conversation is over. The first call counts."""
+        """Records the end of the conversation. Later calls have no effect."""
         if not self.ended:
             self.ended = True
             self._run.emit(

@@ -1,4 +1,4 @@
-"""What can go wrong in a rollout, each attributed to the boundary at which it did.
+"""Failures of a rollout, each attributed to its boundary.
 
     RolloutFailure
     ├ ModelFailure             boundary "model"
@@ -8,8 +8,8 @@
     ├ FunctionsFailed          boundary "sandbox": the functions that its settings give do not run
     └ Stopped                  boundary "control": cancelled, interrupted to be done again, or abandoned
 
-A failure of the sandbox is `sandbox.contract.SandboxError`; one of an environment's tool is told to the model
-and ends nothing.
+A failure of the sandbox is `sandbox.contract.SandboxError`. A failure of an environment's tool is reported to the
+model and ends nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RolloutFailure(Exception):
 
 @dataclass
 class Tries:
-    """What a model call took until it failed: `seconds` includes `retry_seconds`."""
+    """Time and tries of a model call until it failed. `seconds` includes `retry_seconds`."""
 
     retries: int = 0
     retry_seconds: float = 0.0
@@ -41,7 +41,7 @@ class ModelFailure(RolloutFailure):
     stop_reason = "model_error"
 
     cost: Decimal | None = Decimal(0)
-    """Dollars: nothing where the API refused the call, None where nobody knows whether it is billed."""
+    """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class PromptTooLong(ModelFailure):
 
 
 class BadCompletion(ModelFailure):
-    """What the endpoint answered is not a chat completion."""
+    """The endpoint's answer is not a chat completion."""
 
     stop_reason = "bad_completion"
     cost = None
@@ -79,9 +79,9 @@ class FunctionsFailed(RolloutFailure):
 
 
 class Stopped(RolloutFailure):
-    """Somebody outside stopped the rollout: `cancelled` for good, `interrupted` to be done again.
+    """The rollout was stopped from outside: `cancelled` for good, `interrupted` to be done again.
 
-    A sub-LLM is `abandoned` where the cell that called it no longer waits.
+    A sub-LLM is `abandoned` if its cell no longer waits.
     """
 
     boundary = "control"

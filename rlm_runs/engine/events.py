@@ -1,4 +1,4 @@
-"""What happens in a rollout, as records: the one language between the engine, the importers and the recorder.
+"""The events of a rollout: the one language between the engine, the importers and the recorder.
 
 Order of a rollout's events:
 
@@ -11,8 +11,8 @@ Order of a rollout's events:
       TrajectoryEnded
     RolloutEnded
 
-Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time.
-A rollout imported from a file that has no transcript is its first and its last event.
+Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An imported
+rollout without a transcript has only its first and its last event.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class RolloutStarted:
 
 @dataclass(frozen=True)
 class CallSummary:
-    """What one line of a cell's output says of a sub-LLM call. `tokens` are prompt plus completion."""
+    """A sub-LLM call as one line of a cell's output. `tokens` are prompt plus completion."""
 
     tokens: int
     tool_calls: int
@@ -78,10 +78,10 @@ class CallSummary:
 
 @dataclass(frozen=True)
 class TrajectoryStarted:
-    """A model conversation begins. `parent` is the key of the execution that started it, None for the root's.
+    """A model conversation begins. `parent` is the key of the execution that started it, None for the root.
 
-    `batch` and `position` tell which `llm_batch` of the execution it belongs to, and which prompt of it.
-    `summary` is for a sub-LLM of which an imported file has one line and no words: it has no turns.
+    `batch` is the number of the `llm_batch` in the execution, `position` that of the prompt in the batch.
+    `summary` is for a sub-LLM of an import that has one line and no texts; it has no turns.
     """
 
     key: int
@@ -99,11 +99,11 @@ class TrajectoryStarted:
 
 @dataclass(frozen=True)
 class TurnEnded:
-    """One model call of a trajectory ended, in a completion or in an error (then `error` says which).
+    """One model call of a trajectory ended, in a completion or in `error`.
 
-    `reply` is what the host said after it, as a user message behind the results of its tool calls, if anything.
-    `seconds` includes retries; `retry_seconds` is what of it was spent on failed tries and waiting.
-    `cost` is in dollars, None where the model has no known price; `price_version` names the price list.
+    `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
+    includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
+    without a known price; `price_version` names the price list.
     """
 
     trajectory: int
@@ -140,11 +140,10 @@ class ExecutionStarted:
 
 @dataclass(frozen=True)
 class ExecutionEnded:
-    """It came back. `output` is what it wrote (kept whole up to a cap), `shown` what the model was sent.
+    """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
 
-    `output_chars` counts all that was written. `answer` and `ready` are the state of the `answer` dict after
-    a cell, None where there is none. Of an import, `seconds` is None where its file does not tell, and `output`
-    where it has only what was shown.
+    `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
+    without one. In an import, `seconds` is None if the file has no time, and `output` if it has only `shown`.
     """
 
     key: int
@@ -167,7 +166,7 @@ class ExecutionEnded:
 
 @dataclass(frozen=True)
 class TrajectoryEnded:
-    """A model conversation ended: `answer` is what it returned to whoever started it, None if nobody knows."""
+    """A model conversation ended. `answer` is what it returned to its caller, None if unknown."""
 
     key: int
     at: datetime
@@ -199,11 +198,10 @@ class ReportedSums:
 
 @dataclass(frozen=True)
 class RolloutEnded:
-    """The attempt ended. `reward` is None where it was not scored; `boundary` says whose failure it was.
+    """The attempt ended. `reward` is None if it was not scored; `boundary` says whose failure it was.
 
-    `scoring_seconds` is the part of its time that scoring took. `answer` is None where an imported file does not
-    have it. `reported` are the sums of an imported rollout, whose turns have no numbers of their own; None where
-    the sums are those of the events.
+    `scoring_seconds` is the time of scoring. `answer` is None if an imported file does not have it. `reported` are
+    the sums of an imported rollout whose turns have no numbers, else None.
     """
 
     at: datetime

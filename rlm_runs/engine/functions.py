@@ -1,4 +1,4 @@
-"""Functions for the REPL, given as Python source: checked at launch, told in the prompt, run before any cell."""
+"""Functions for the REPL, given as Python source: checked at launch, listed in the prompt, run before any cell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import symtable
 import warnings
 
 RESERVED = frozenset({"answer", "context", "llm_batch"})
-"""What the REPL holds already."""
+"""Names that the REPL defines."""
 
 
 def check_source(source: str) -> str:
-    """The source. Raises ValueError, with the line where there is one, if it cannot be run in a REPL."""
+    """Returns the source. Raises ValueError, with the line if there is one, if it cannot run in a REPL."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in somebody's string is theirs
@@ -29,8 +29,8 @@ def check_source(source: str) -> str:
     return source
 
 
-def described(source: str) -> list[str]:
-    """Each function that is not private, as `name(a, b=1) -> str`, with its docstring."""
+def signatures(source: str) -> list[str]:
+    """Yields each public function as `name(a, b=1) -> str`, with its docstring."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = ast.parse(source).body
@@ -45,5 +45,5 @@ def _line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     signature = f"`{node.name}({ast.unparse(node.args)}){returns}`"
     about = (ast.get_docstring(node) or "").strip()
-    # All of a docstring: its author wrote it for whoever calls the function.
+    # The whole docstring, because its author wrote it for the caller of the function.
     return f"{signature}: {about}".replace("\n", "\n    ") if about else signature

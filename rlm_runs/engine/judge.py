@@ -8,7 +8,7 @@ from pathlib import Path
 from .conversation import Conversation
 from .errors import RolloutFailure
 from .events import Message
-from .run import Run
+from .rollout_context import RolloutContext
 
 SYSTEM_PROMPT = (Path(__file__).parent / "judge_system.txt").read_text().strip()
 _AGAIN = "Answer with one word: yes or no."
@@ -22,10 +22,10 @@ class Unjudged(RolloutFailure):
     stop_reason = "unjudged"
 
 
-def verdict_on(prompt: str, *, run: Run) -> bool:
-    """Whether the judge says yes. It is asked once more where it says neither.
+def verdict_on(prompt: str, *, run: RolloutContext) -> bool:
+    """Returns whether the judge says yes. If it says neither yes nor no, it is asked once more.
 
-    Raises Unjudged where that does not help either, ModelFailure where the judge cannot be asked.
+    Raises Unjudged after the second try, and ModelFailure if the judge cannot be asked.
     """
     conversation = Conversation(
         run, kind="judge", opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)]

@@ -1,4 +1,4 @@
-"""A REPL as the model that drives it meets it: a tool call in, a cell run, what is shown of it out."""
+"""The REPL from the model's side: a tool call in, a cell run, its text out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .cell_text import shown_text, whole_text
 from .conversation import Conversation
 from .errors import FunctionsFailed
 from .events import ExecutionEnded, ToolCall
-from .run import Run
-from .threads import ContextExecutor
+from .rollout_context import RolloutContext
+from .threads import CallThread
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
@@ -36,17 +36,20 @@ class BatchServer(Protocol):
     """Answers the `llm_batch` calls of cells."""
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
-        """Starts the calls of a batch and returns at once. `parent` is its cell, `number` counts there from 0."""
+        """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts there from
+        0.
+        """
 
     def abandon(self, parent: int) -> None:
-        """Stops what is still under way for a cell that is over."""
+        """Stops the calls of a cell that is over."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What holds in a REPL: seconds of a cell, characters of it that are shown, the tool that runs it.
+class ReplSettings:
+    """Settings of a REPL: the tool that runs cells, seconds of a cell, and characters of its output that are
+    shown.
 
-    `functions` is source that runs before the first cell, and again where the state was lost.
+    `functions` is source that runs before the first cell, and again after a lost state.
     """
 
     tool_name: str
@@ -56,18 +59,18 @@ class Rules:
 
 
 class Repl:
-    """Runs the cells of one conversation, in a sandbox that it closes.
+    """Runs the cells of one conversation in a sandbox, which it closes.
 
-    `answers` says whether there is an `answer` to tell of; without a `server` there is no `llm_batch`. Calls of
-    tools that the conversation has `beside` the REPL are passed on.
+    `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. Calls of other
+    tools go to the toolbox `beside` it.
     """
 
     def __init__(
         self,
-        run: Run,
+        run: RolloutContext,
         sandbox: Sandbox,
         *,
-        rules: Rules,
+        rules: ReplSettings,
         answers: bool = False,
         server: BatchServer | None = None,
         beside: Toolbox | None = None,
@@ -80,16 +83,17 @@ class Repl:
         self._beside = beside or Toolbox(run, (), time_limit=rules.time_limit)
         self._functions_due = bool(rules.functions)
         self._cells = 0
-        # A cell runs in a thread of its own, so that the rollout's thread can record sub-LLMs meanwhile.
-        self._thread = ContextExecutor(1, thread_name_prefix="cell")
+        # A cell runs in its own thread, so that the rollout's thread can record sub-LLMs meanwhile.
+        self._thread = CallThread("cell")
         self.answer = Answer()
 
     def prepare(self) -> None:
-        """Runs what is to be there before the first cell. Raises FunctionsFailed, SandboxError."""
-        self._run.wait_for(self._thread.submit(self._run_functions))
+        """Runs the functions of the settings. Raises FunctionsFailed, SandboxError."""
+        if self._functions_due:
+            self._run.wait_for(self._thread.submit(self._run_functions))
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
-        """Runs the cell of a tool call and adds what is shown of it. Raises SandboxError."""
+        """Runs the cell of a tool call and adds its text to the conversation. Raises SandboxError."""
         if call.name in self._beside:
             self._beside.call(conversation, call, position=position)
             return
@@ -110,7 +114,7 @@ class Repl:
     def close(self) -> None:
         """Ends the sandbox, with it a cell that still runs, and so the thread."""
         self._sandbox.close()
-        self._thread.shutdown(wait=True)
+        self._thread.join()
 
     def _code_of(self, call: ToolCall) -> str:
         if call.name != self._rules.tool_name:

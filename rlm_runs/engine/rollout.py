@@ -1,44 +1,42 @@
-"""One rollout from start to end: the scaffold runs, the answer is scored, and whatever fails becomes data.
+"""One rollout from start to end: the scaffold runs, the answer is scored, and every failure becomes data.
 
-`run_rollout` is the only place with a broad `except`: it attributes a failure to its boundary and tells it as
-the rollout's end.
+Only `run_rollout` has a broad `except`: it attributes a failure to its boundary and records it as the end.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.base import Clients
-from .conversation import Ended
+from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
-from .run import Model, Models, Price, Run, now
-from .scaffolds.base import Task
-from .scaffolds.llm import run_llm
-from .scaffolds.rlm import run_rlm
-from .scaffolds.settings import LlmSettings, RlmSettings, ScaffoldSettings
+from .lazy_sandbox import LazySandbox
+from .rollout_context import Model, Models, Price, RolloutContext, now
+from .scaffolds.base import Scaffold, Task
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """What is to be done: all of an arm that a rollout needs, and the example."""
+    """The plan of a rollout: everything of its arm that it needs, and the example."""
 
     environment: Environment[Settings]
     example: Example
-    scaffold_settings: ScaffoldSettings
+    scaffold: Scaffold[Any]
     model: str
     sub_model: str
     judge_model: str = ""
@@ -50,16 +48,14 @@ class RolloutPlan:
     @property
     def needs_sandbox(self) -> bool:
         """Whether the scaffold runs code."""
-        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+        return self.scaffold.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[str, ...]:
         """The models whose code is run: the root's, and that of sub-LLMs which have a REPL of their own."""
         if not self.needs_sandbox:
             return ()
-        settings = self.scaffold_settings
-        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
-        return (self.model, self.sub_model) if recursive else (self.model,)
+        return (self.model, self.sub_model) if self.scaffold.sub_llms_run_code else (self.model,)
 
 
 def run_rollout(
@@ -67,24 +63,24 @@ def run_rollout(
     *,
     clients: Clients,
     backend: Backend,
-    record: Callable[[Event], None],
-    control: Control,
+    record: Callable[[Sequence[Event]], None],
+    control: CancellationToken,
     price: Price,
     price_version: str,
 ) -> None:
-    """Runs one rollout, telling everything to `record`, which is called from this thread only.
+    """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    Raises Stopped (`interrupted`) where the rollout is to be done again, and what `record` itself raises;
-    every other failure is told as the rollout's end.
+    Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
+    failure is recorded as the rollout's end.
     """
-    run = Run(
+    run = RolloutContext(
         models=Models(
             main=Model(plan.model, clients.main, window=plan.window),
             sub=Model(plan.sub_model, clients.sub, window=plan.sub_window),
             judge=Model(plan.judge_model or plan.model, clients.judge),
             sampling=plan.sampling,
         ),
-        budget=Budget(plan.scaffold_settings.limits),
+        budget=Budget(plan.scaffold.settings.limits),
         control=control,
         record=record,
         price=price,
@@ -92,12 +88,13 @@ def run_rollout(
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    packages = plan.scaffold_settings.all_packages(plan.environment.packages)
+    packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
     @contextmanager
-    def open_sandbox(control: Control) -> Iterator[Sandbox]:
-        with closing(backend.start(spec)) as sandbox, control.on_stop(sandbox.close):
+    def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
+        with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
     task = Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)
@@ -123,25 +120,25 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, failure, stop_reason="internal_error", boundary="internal")
     _end_root(task, stop_reason=ended.stop_reason, answer=ended.answer)
     task.run.record_events()
-    return _scored(plan, task, ended)
-
-
-def _drive(plan: RolloutPlan, task: Task) -> Ended:
-    settings = plan.scaffold_settings
     try:
-        if isinstance(settings, RlmSettings):
-            return run_rlm(task, settings)
-        if isinstance(settings, LlmSettings):
-            return run_llm(task, settings)
+        return _scored(plan, task, ended)
+    except Stopped as stopped:
+        if stopped.stop_reason == "interrupted":
+            raise  # it is scored again with the next attempt
+        return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
+
+
+def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
+    try:
+        return plan.scaffold.run(task)
     except BudgetSpent as spent:
-        return Ended(task.answer(), spent.stop_reason)
+        return ConversationResult(task.answer(), spent.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise
-    raise TypeError(f"no scaffold for {type(settings).__name__}")
 
 
-def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
+def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> RolloutEnded:
     began = time.monotonic()
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""
@@ -149,9 +146,11 @@ def _scored(plan: RolloutPlan, task: Task, ended: Ended) -> RolloutEnded:
         score = _score(plan, task, ended.answer)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
+    except Stopped:
+        raise
     except RolloutFailure as failure:
         stop_reason, error = "scoring_error", f"the judge could not be asked: {failure}"
-    except Exception as failure:  # an environment's own code: its failure is data, too
+    except Exception as failure:  # an environment's own code: its failure is data
         logger.exception("scoring failed")
         stop_reason, error = "scoring_error", f"{type(failure).__name__}: {failure}"
     return RolloutEnded(

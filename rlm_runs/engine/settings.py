@@ -17,7 +17,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _none_by_name(cls, given: Any) -> Any:
-        """TOML has no null: where a setting may be None, the word `none` stands for it."""
+        """TOML has no null, so the word `none` means None where a setting allows it."""
         if not isinstance(given, Mapping):
             return given
         return {name: None if cls._says_none(name, value) else value for name, value in given.items()}

@@ -1,8 +1,8 @@
-"""The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation of its own, in a bounded pool.
+"""The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation in a bounded pool.
 
-A sub-LLM may be an RLM whose cells call sub-LLMs in turn. There is one pool for each depth: whoever waits, waits
-for the pool below, and the deepest waits for none, so that no number of threads is too small. What all depths
-share is the number of model calls at once; a sub-LLM that waits for others makes none.
+A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
+waits for the pool below, and the deepest waits for none. All depths share the limit of concurrent model calls; a
+sub-LLM that waits for others makes none.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any, Protocol
 
 from sandbox.contract import Batch, SandboxError
 
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.gate import Gate, GatedClient
-from .conversation import Conversation, Ended
+from .conversation import Conversation, ConversationResult
 from .errors import RolloutFailure
 from .events import Message
 from .repl import BatchServer
-from .run import Run
+from .rollout_context import RolloutContext
 from .threads import ContextExecutor
 
 _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max turns"}
 
 
 class SubLlm(Protocol):
-    """What answers one prompt: a plain model, or an RLM."""
+    """The respondent of one prompt: a plain model, or an RLM."""
 
     @property
     def opening(self) -> Sequence[Message]:
@@ -40,15 +40,17 @@ class SubLlm(Protocol):
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """The schemas of what it may call."""
+        """The schemas of its tools."""
 
-    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+    def converse(
+        self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
+    ) -> ConversationResult:
         """Leads the conversation to its end. Raises RolloutFailure or SandboxError."""
 
 
 @dataclass(frozen=True)
 class SubCall:
-    """One prompt of a batch, and where it stands in the trace."""
+    """One prompt of a batch, with its place in the trace."""
 
     prompt: str
     parent: int
@@ -59,7 +61,7 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubAnswer:
-    """What one sub-LLM returned, and the line of the summary that tells of it."""
+    """The answer of one sub-LLM, with the facts of its line in the batch's summary."""
 
     text: str
     tokens: int
@@ -80,7 +82,9 @@ class SubLlms:
     `by_depth` makes what answers a prompt at depth 1, 2 and so on; below the last there are no sub-LLMs.
     """
 
-    def __init__(self, run: Run, *, by_depth: Sequence[Callable[[str], SubLlm]], parallelism: int) -> None:
+    def __init__(
+        self, run: RolloutContext, *, by_depth: Sequence[Callable[[str], SubLlm]], parallelism: int
+    ) -> None:
         bounded = GatedClient(run.models.sub.client, Gate(concurrency=parallelism), check=run.budget.check)
         sub = replace(run.models.sub, client=bounded)
         self._run = replace(run, models=replace(run.models, sub=sub))
@@ -90,10 +94,10 @@ class SubLlms:
             for depth in range(1, len(by_depth) + 1)
         ]
         self._lock = threading.Lock()
-        self._under_way: dict[int, list[Control]] = defaultdict(list)
+        self._under_way: dict[int, list[CancellationToken]] = defaultdict(list)
 
     def below(self, depth: int) -> BatchServer | None:
-        """What serves the cells of an RLM at this depth; None at the last."""
+        """Returns the server for the cells of an RLM at this depth; None at the last depth."""
         return _Level(self, depth=depth + 1) if depth < len(self._by_depth) else None
 
     def submit(self, depth: int, work: Callable[[], None]) -> None:
@@ -101,9 +105,9 @@ class SubLlms:
         self._pools[depth - 1].submit(work).add_done_callback(self._fail_with)
 
     def answer(self, call: SubCall, *, cancelled: threading.Event) -> SubAnswer | None:
-        """The answer to a prompt; None where nobody waits for it any more."""
+        """Returns the answer to a prompt; None if its cell no longer waits."""
         with self._stoppable(call) as control:
-            # Looked at behind the registration: what is cancelled later is stopped by `abandon`.
+            # Checked after the registration: a later cancellation is stopped by `abandon`.
             if cancelled.is_set():
                 return None
             return self._answer(call, self._run.under(control))
@@ -117,9 +121,9 @@ class SubLlms:
             control.stop(reason)
 
     def close(self) -> None:
-        """Waits for the calls that are under way, recording what they did; those that wait are dropped."""
+        """Drops waiting calls, waits for calls under way, and records them."""
         with ExitStack() as stack:  # each pool is ended, also where another one brings an error of ours
-            # The first depth first: whoever is done submits nothing further down.
+            # The first depth first: a finished call submits nothing further down.
             for pool in reversed(self._pools):
                 stack.callback(self._run.finish, pool)
 
@@ -129,7 +133,7 @@ class SubLlms:
             self._run.fail(error)
 
     @contextmanager
-    def _stoppable(self, call: SubCall) -> Iterator[Control]:
+    def _stoppable(self, call: SubCall) -> Iterator[CancellationToken]:
         with self._run.control.child() as control:
             with self._lock:
                 self._under_way[call.parent].append(control)
@@ -141,7 +145,7 @@ class SubLlms:
                     if not self._under_way[call.parent]:
                         del self._under_way[call.parent]
 
-    def _answer(self, call: SubCall, run: Run) -> SubAnswer:
+    def _answer(self, call: SubCall, run: RolloutContext) -> SubAnswer:
         began = time.monotonic()
         try:
             run.budget.take_sub_call()
@@ -205,7 +209,7 @@ class _Level:
         self.calls.abandon(parent)
 
 
-def _reason_of(failure: RolloutFailure | SandboxError, control: Control) -> str:
+def _reason_of(failure: RolloutFailure | SandboxError, control: CancellationToken) -> str:
     if isinstance(failure, RolloutFailure):
         return failure.stop_reason
     return control.reason or "sandbox_error"  # the sandbox may be gone because the call was stopped

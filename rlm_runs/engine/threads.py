@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -18,3 +19,36 @@ class ContextExecutor(ThreadPoolExecutor):
         """Schedules a call as `ThreadPoolExecutor.submit` does."""
         context = copy_context()
         return super().submit(lambda: context.run(fn, *args, **kwargs))
+
+
+class CallThread:
+    """Runs one call at a time, each in a thread that ends with it, in a copy of the caller's context.
+
+    A rollout that waits for its model then holds no idle thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: threading.Thread | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Starts the call and returns its future."""
+        future: Future[T] = Future()
+        context = copy_context()
+
+        def call() -> None:
+            try:
+                result = context.run(fn, *args, **kwargs)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._thread = threading.Thread(target=call, name=self._name, daemon=True)
+        self._thread.start()
+        return future
+
+    def join(self) -> None:
+        """Waits for the last call."""
+        if self._thread is not None:
+            self._thread.join()

@@ -1,8 +1,8 @@
-"""A call into an environment's own code, for so long and no longer: whoever hangs is left behind.
+"""Calls into an environment's code with a time limit. A call that hangs is left behind.
 
-A thread cannot be ended from outside. So such a call runs in a thread of its own, which nobody waits for once its
-time is over or its rollout was stopped: a daemon, so that it keeps no process from ending, and counted, so that a
-tool that always hangs does not fill the process with threads.
+A thread cannot be ended from outside. Such a call therefore runs in a daemon thread, and no one waits for it after
+its time is over or its rollout is stopped. The threads are counted, so that a tool that always hangs does not fill
+the process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from .run import Run
+from .rollout_context import RolloutContext
 
 T = TypeVar("T")
 
@@ -30,15 +30,15 @@ class CallFailed(Exception):
         self.timed_out = timed_out
 
 
-def call_within(seconds: float, call: Callable[[], T], *, run: Run, name: str) -> T:
-    """What the call returns. Raises CallFailed where it raises anything or takes longer.
+def call_within(seconds: float, call: Callable[[], T], *, run: RolloutContext, name: str) -> T:
+    """Returns what the call returns. Raises CallFailed if it raises or takes longer.
 
-    Raises Stopped as soon as the rollout, or this part of it, is stopped. The rollout's own thread records
-    events meanwhile; what that raises is raised here, and is no failure of the call.
+    Raises Stopped as soon as the rollout, or this part of it, is stopped. The rollout's own thread records events
+    meanwhile; errors of recording are raised as they are, not as failures of the call.
     """
     if _LEFT.count() >= MOST_LEFT_BEHIND:
         raise CallFailed(f"{name} is not called: too many calls before it still hang", error_type="TooManyHang")
-    # Never marked as running, so that it can be cancelled at any time: then what comes late is dropped.
+    # Never marked as running, so that it can be cancelled at any time; a late result is dropped.
     done: Future[T] = Future()
     thread = threading.Thread(
         target=copy_context().run, args=(_settle, done, call), name=f"call-{name}", daemon=True
@@ -64,7 +64,7 @@ def _drop(done: Future[Any]) -> None:
 def _settle(done: Future[T], call: Callable[[], T]) -> None:
     try:
         result = call()
-    except BaseException as error:  # whatever it is, it belongs to whoever waits
+    except BaseException as error:  # whatever it is, the waiting code handles it
         _tell(done.set_exception, error)
     else:
         _tell(done.set_result, result)
@@ -78,7 +78,7 @@ def _tell(tell: Callable[[Any], None], outcome: Any) -> None:
 
 
 class _LeftBehind:
-    """The threads that nobody waits for and that have not ended yet."""
+    """The threads that were left behind and have not ended yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

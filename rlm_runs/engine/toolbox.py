@@ -1,7 +1,7 @@
 """An environment's tools as models call them: schemas for the API, and calls that cannot end a rollout.
 
-Whatever is wrong with a call (its name, its arguments, the tool itself, the time it takes) is told to the model
-and stored, and the rollout goes on.
+Every fault of a call (its name, its arguments, the tool itself, its time) is reported to the model and stored, and
+the rollout continues.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .conversation import Conversation
 from .environments.base import Tool
 from .errors import Stopped
 from .events import ExecutionEnded, ToolCall
-from .run import Run
+from .rollout_context import RolloutContext
 from .time_limit import CallFailed, call_within
 
 
 class BadCall(Exception):
-    """A tool call that cannot be made, in words for the model."""
+    """A tool call that cannot be made. The message is for the model."""
 
 
 def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 
 
 class Toolbox:
-    """Makes the tool calls of one conversation, none of which takes longer than `time_limit` seconds."""
+    """Makes the tool calls of one conversation, each within `time_limit` seconds."""
 
-    def __init__(self, run: Run, tools: Sequence[Tool], *, time_limit: float) -> None:
+    def __init__(self, run: RolloutContext, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run
         self._tools = {tool.name: tool for tool in tools}
         self._time_limit = time_limit
@@ -71,7 +71,7 @@ class Toolbox:
         return iter(self._tools)
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
-        """Makes a call of the conversation's last turn, and adds what it returned. Raises Stopped."""
+        """Makes a call of the conversation's last turn and adds its result. Raises Stopped."""
         conversation.tool_calls += 1
         with _told(self._run, conversation, call, position=position) as execution:
             try:
@@ -88,13 +88,13 @@ class Toolbox:
         result: object = call_within(
             self._time_limit, partial(tool.call, **arguments), run=self._run, name=tool.name
         )
-        if not isinstance(result, str):  # one's own environment may get it wrong
+        if not isinstance(result, str):  # a custom environment may return something else
             raise BadCall(f"{tool.name} returned no text, but {type(result).__name__}")
         return result
 
 
-def refuse(run: Run, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
-    """Stores a call that is not made, and tells the model why."""
+def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
+    """Stores a call that is not made, and gives the model the reason."""
     with _told(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
@@ -110,7 +110,7 @@ class ToldExecution:
     timed_out: bool = False
 
     def fail(self, failure: Exception) -> None:
-        """Tells the model, and the store, what went wrong."""
+        """Reports the failure to the model and to the store."""
         self.error_message = str(failure)
         self.shown = f"Error: {failure}"
         self.error_type = type(failure).__name__
@@ -119,8 +119,10 @@ class ToldExecution:
 
 
 @contextmanager
-def _told(run: Run, conversation: Conversation, call: ToolCall, *, position: int) -> Iterator[ToldExecution]:
-    """Tells the start and the end of a tool call around its body."""
+def _told(
+    run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int
+) -> Iterator[ToldExecution]:
+    """Records the start and the end of a tool call around its body."""
     key = conversation.begin_execution(call, kind="tool", position=position)
     began, execution = time.monotonic(), ToldExecution()
     try:

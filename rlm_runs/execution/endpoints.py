@@ -1,7 +1,7 @@
-"""The model endpoints of `endpoints.toml`, with what the environment says of them.
+"""The model endpoints of `endpoints.toml`, completed from the environment.
 
-How a model is called is said once: on its endpoint, for all its models, or on the model, which goes before. A key
-is never in the file: what looks like one is refused without being repeated.
+An endpoint declares once how its models are called; a model may override that. Keys never stand in the file: a
+value that looks like a key is refused and not repeated.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MaxTokensParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Calls(BaseModel):
-    """How a model is called. On an endpoint it holds for all its models; what a model says goes before.
+    """How a model is called. An endpoint's values hold for all its models; a model's own values override them.
 
-    `extra_body` goes into each request's body as it is, `request` are parameters of chat completions; both are
-    merged name by name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the name
-    that the server knows the limit of a completion by.
+    `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
+    name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
+    limit of a completion.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +71,7 @@ class Calls(BaseModel):
 
 
 class Rate(BaseModel):
-    """How often it may be called by one process: calls in flight, and requests in a minute; None is no limit."""
+    """Limits of one process: calls in flight, and requests per minute. None is no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class Rate(BaseModel):
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is a limit at all."""
+        """Whether any limit is set."""
         return self.concurrency is not None or self.requests_per_minute is not None
 
 
@@ -121,7 +121,7 @@ class Endpoint(Calls, Rate):
 
     @property
     def url(self) -> str:
-        """Where requests go."""
+        """The base URL of requests."""
         return os.environ.get(self.base_url_variable) or self.base_url
 
     @property
@@ -131,9 +131,9 @@ class Endpoint(Calls, Rate):
 
     @property
     def missing(self) -> str:
-        """What has to be set before this endpoint can be used, in words; "" where nothing is missing.
+        """What must be set before this endpoint can be used, as a sentence; "" if nothing is missing.
 
-        A server of one's own, named by the base URL's variable, may need no key.
+        A server that the base URL's variable names may need no key.
         """
         if not self.key_variable or self.key or os.environ.get(self.base_url_variable):
             return ""
@@ -164,22 +164,22 @@ class ModelChoice:
 
     @property
     def title(self) -> str:
-        """For lists: the model, and where it is served."""
+        """The model and its endpoint, for lists."""
         return f"{self.name} ({self.endpoint.title})"
 
     @property
     def simulated(self) -> bool:
-        """Whether it is the demo model."""
+        """Whether it is the simulated model."""
         return self.endpoint.simulated
 
     @property
     def calls(self) -> Calls:
-        """How it is called: its own settings before those of its endpoint."""
+        """How it is called: its own settings over those of its endpoint."""
         return self.served.before(self.endpoint)
 
 
 def load_endpoints(path: Path) -> tuple[Endpoint, ...]:
-    """The endpoints of a TOML file. Raises ImproperlyConfigured, saying what is wrong in it, and where."""
+    """Returns the endpoints of a TOML file. Raises ImproperlyConfigured, which names the problem and its place."""
     try:
         tables = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -235,7 +235,7 @@ def _words(kind: str, message: str) -> str:
 
 
 def _keys_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
-    """Where something stands that looks like a key: by its own form, or by the name that it is given."""
+    """The places of values that look like keys, by their form or by their name."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if isinstance(item, str) and item and _KEY_NAME.search(name):

@@ -1,4 +1,4 @@
-"""What a model call costs, by the price list in `prices.toml`."""
+"""The cost of a model call, by the price list in `prices.toml`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PriceList(BaseModel):
         return (dollars + usage.completion * price.completion) / _PER_MILLION
 
     def overridden(self, prices: Mapping[str, Price]) -> PriceList:
-        """This list with other prices for some models, and a version that tells the two apart."""
+        """Returns this list with other prices for some models, and a version of its own."""
         if not prices:
             return self
         said = json.dumps({name: price.model_dump(mode="json") for name, price in sorted(prices.items())})

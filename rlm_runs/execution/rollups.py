@@ -1,7 +1,7 @@
-"""The columns of a rollout that are computed from its trace when it ends: sums, times, and how it used its REPL.
+"""Roll-ups: the columns of a rollout that are computed from its trace when it ends.
 
-A fixed number of queries, and no text: an answer is compared by its digest. What the trace cannot tell is None: a
-rollout without a REPL has no cells that went wrong, and tokens that no call reported are not zero.
+They take a fixed number of queries and read no text: answers are compared by their digests. A value that the trace
+does not hold is None: a rollout without a REPL has no failed cells, and tokens that no call reported are not zero.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from django.db.models.functions import Left
 
 from ..analysis.failure_modes import LIMITS, Facts, failure_modes
 from ..engine.events import ReportedSums, RolloutEnded
+from ..engine.scaffolds import registry
 from ..models import Arm, Execution, Rollout, Trajectory, Turn
-from ..models.experiments import Scaffold
 from ..models.texts import digest
 
 _NO_ANSWER = digest("")
 _ERROR_CHARS = 500
 """Characters of an error's message by which two errors are the same."""
 _NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
-"""What an imported transcript cannot tell: its turns and sub-calls have no numbers of their own."""
+"""Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
 _TOKENS = [f"{side}_{part}_tokens" for side in ("main", "sub") for part in _PARTS]
 
 
 def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None) -> dict[str, Any]:
-    """The columns of the rollout's row over an attempt. Judges are metered apart and not in them.
+    """Returns the roll-ups of an attempt as columns of the rollout. Judges are metered apart.
 
-    `ended` is how the attempt ended, None where it was cut off. Where it brings reported sums, these stand in
-    place of those of the rows, and what neither tells is None.
+    `ended` is the end of the attempt, None if it was cut off. Its reported sums replace those of the rows; a sum
+    that neither has is None.
     """
     steps = _root_steps(rollout, attempt=attempt)
     calls = _sub_calls(rollout, attempt=attempt)
@@ -57,20 +57,17 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
 
 def depth_of(arm: Arm) -> int:
     """Levels of sub-LLMs below the root of an arm: none without an RLM, 1 where its settings do not say."""
-    if not is_rlm(arm):
-        return 0
-    depth = arm.scaffold_settings.get("depth")
-    return depth if isinstance(depth, int) else 1
+    return registry.sub_llm_levels(arm.scaffold, arm.scaffold_settings)
 
 
 def is_rlm(arm: Arm) -> bool:
-    """Whether its root works in a REPL with an `answer`."""
-    return arm.scaffold in (Scaffold.RLM, Scaffold.RLM_TIPS)
+    """Returns whether its root submits its answer through the REPL's `answer`."""
+    return registry.submits_answer(arm.scaffold)
 
 
 @dataclass(frozen=True)
 class _RootStep:
-    """A cell or a tool call of the root. `turn` counts from 0; `answer` is a digest, None where there is none."""
+    """A cell or a tool call of the root. `turn` counts from 0; `answer` is a digest, None without an `answer`."""
 
     turn: int
     kind: str
@@ -107,7 +104,7 @@ def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
 
 @dataclass(frozen=True)
 class _SubCall:
-    """A sub-LLM, and the cell that called it. `ended` is None where it was cut off, or has a summary only."""
+    """A sub-LLM and the cell that called it. `ended` is None if it was cut off, or if only a summary is stored."""
 
     parent: int
     batch: int
@@ -183,13 +180,13 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
 
 
 def _tokens(calls: Sequence[_Call], part: str) -> int | None:
-    """The sum of what was reported; None where calls came back and none of them reported any."""
+    """The sum of the reported tokens; None if calls succeeded and none of them reported any."""
     reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
     return sum(reported) if reported or not any(call.came_back for call in calls) else None
 
 
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """The sum; None where one of the calls has no known price, 0 where there was no call."""
+    """The sum; None if a call has no known price, 0 without calls."""
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
@@ -212,14 +209,14 @@ def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, f
 
 
 def _known_sum(seconds: Iterable[float | None]) -> float | None:
-    """The sum of those that are known; None where there are some and none of them is."""
+    """The sum of the known values; None if there are values and none is known."""
     found = list(seconds)
     known = [value for value in found if value is not None]
     return sum(known) if known or not found else None
 
 
 def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
-    """From when to when the root's cell had this call under way; None for calls of other cells than the root's."""
+    """The start and end of the call within its cell; None for calls of cells below the root."""
     if call.depth != 1 or call.is_summary or call.cell_seconds is None:
         return None
     cell_ended = call.cell_started + timedelta(seconds=call.cell_seconds)
@@ -239,7 +236,7 @@ def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
 
 
 def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -> dict[str, int | None]:
-    """How the root used its REPL; None where it had none, or no sub-LLMs to call."""
+    """Counts of how the root used its REPL; None without a REPL, or without sub-LLMs."""
     cells = [step for step in steps if step.is_cell]
     has_repl, may_call = bool(cells) or is_rlm(arm), depth_of(arm) > 0
     own = [call for call in calls if call.depth == 1]
@@ -267,7 +264,7 @@ def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]
 
 
 def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
-    """The most calls under way at one time; None where an import does not tell when they were."""
+    """The most calls in flight at a time; None if an import has no times."""
     if any(call.is_summary for call in calls):
         return None
     changes = [(call.started, 1) for call in calls]
@@ -280,7 +277,7 @@ def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
 
 
 def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcript: bool) -> dict[str, Any]:
-    """The file's sums, where it says them; else those of its transcript, as far as that tells."""
+    """The file's sums; where the file has none, those of its transcript."""
     told = {name: value for name, value in asdict(reported).items() if name != "seconds"}
     unknown = {*_NOT_IN_A_TRANSCRIPT, *_TOKENS, "cost"}
     of_rows = {name: None if name in unknown or not has_transcript else sums[name] for name in sums}
@@ -311,7 +308,7 @@ def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended:
 def _submitted(
     arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
 ) -> bool | None:
-    """Whether an answer was declared final; None where there is no transcript that tells."""
+    """Whether an answer was submitted; None without a transcript."""
     if ended is None:
         return False
     if sums["reported"] and sums["cells"] is None:

@@ -1,8 +1,9 @@
-"""Which sandbox backend this process uses, and which models may run code in it."""
+"""The sandbox backend of this process, and the models whose code may run in it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
@@ -21,6 +22,16 @@ def backend() -> Backend:
     return open_backend(name, SandboxSettings.from_environment(environment))
 
 
+def name_in_use() -> str:
+    """The name of the backend, "" while no rollout has needed it."""
+    return backend().name if backend.cache_info().currsize else ""
+
+
+def sizes() -> Mapping[str, int]:
+    """Returns the sandboxes of this process by state; empty while no rollout has needed one."""
+    return backend().sizes() if backend.cache_info().currsize else {}
+
+
 def close() -> None:
     """Ends every sandbox of this process, those kept warm included."""
     if backend.cache_info().currsize:
@@ -29,7 +40,7 @@ def close() -> None:
 
 
 def refusal(*, model: str, simulated: bool) -> str:
-    """Why the code of a model may not run in this backend, in words; "" where it may."""
+    """Returns why a model's code may not run in this backend, as a sentence; "" if it may."""
     if backend().name != "process" or simulated or model in settings.RLM_PROCESS_SANDBOX_MODELS:
         return ""
     return (

@@ -1,44 +1,52 @@
-"""The Celery tasks, and what a worker process does when it starts and stops. A few lines each; they delegate.
+"""The Celery task, and what a worker process does when it starts and stops.
 
-The names of the tasks are fixed: messages that are under way keep their meaning when modules move.
+The task has no content: receiving its message wakes the dispatcher of the worker process, whatever its pool is.
+Its name is fixed, because messages under way outlive a deployment. Two names of earlier versions stay known, so
+that their messages are not errors.
 """
 
 from __future__ import annotations
 
-from celery import current_app, shared_task
-from celery.exceptions import Reject
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from typing import Any
 
-from . import leases, sandboxes, worker
+from celery import shared_task
+from celery.signals import celeryd_after_setup, task_received, worker_shutdown, worker_shutting_down
 
-SWEEP = "rlm_runs.tasks.sweep"
-
-
-@shared_task(name=leases.RUN_ROLLOUT)
-def run_rollout(rollout_id: int) -> None:
-    """Runs one rollout, if it is there to be had."""
-    if leases.shutting_down.is_set():
-        raise Reject("the worker shuts down", requeue=True)
-    worker.run_claimed(rollout_id)
+from . import dispatcher, queue, sandboxes
 
 
-@shared_task(name=SWEEP)
+@shared_task(name=queue.WORK)
+def work() -> None:
+    """Wakes the worker that receives it."""
+
+
+@shared_task(name="rlm_runs.tasks.run_rollout")
+def run_rollout(_: int) -> None:
+    """Wakes the worker that receives it. Earlier versions sent one such message per rollout."""
+
+
+@shared_task(name="rlm_runs.tasks.sweep")
 def sweep() -> None:
-    """Picks up what dead workers and lost messages left behind."""
-    leases.sweep()
+    """Wakes the worker that receives it. Earlier versions had a scheduler that sent it."""
 
 
-@worker_ready.connect
-def _sweep_at_start(**_: object) -> None:
-    """Picks up what a dead worker left behind, without waiting for the first scheduled sweep."""
-    current_app.send_task(SWEEP)
+@task_received.connect
+def _wake(**_: object) -> None:
+    dispatcher.wake()
+
+
+@celeryd_after_setup.connect
+def _start(instance: Any, **_: object) -> None:
+    """Begins to claim rollouts, whether the broker answers or not."""
+    dispatcher.start(slots=int(instance.concurrency))
 
 
 @worker_shutting_down.connect
-def _give_rollouts_back(**_: object) -> None:
-    leases.interrupt_all()
+def _interrupt(**_: object) -> None:
+    dispatcher.interrupt()
 
 
 @worker_shutdown.connect
-def _close_sandboxes(**_: object) -> None:
+def _stop(**_: object) -> None:
+    dispatcher.stop()
     sandboxes.close()

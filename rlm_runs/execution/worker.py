@@ -1,13 +1,17 @@
-"""What a worker does with one rollout id: claims the row, makes the engine's plan of it, runs and records it."""
+"""The worker's part in a rollout: it turns the claimed row into the engine's plan, runs it and records it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from django.conf import settings
+
 from sandbox.contract import Backend
 
+from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
 from ..engine.clients.chat import ChatClient
 from ..engine.clients.gate import Gate
@@ -16,47 +20,68 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
-from ..engine.events import RolloutEnded
+from ..engine.events import Event, RolloutEnded
 from ..engine.rollout import RolloutPlan, run_rollout
-from ..engine.run import now
-from ..engine.scaffolds.settings import SETTINGS
+from ..engine.rollout_context import now
+from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from ..models import Rollout, Text
-from . import leases, sandboxes
+from ..observability.logs import bound_to
+from ..observability.worker_metrics import RolloutMetrics
+from . import queue, sandboxes
 from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .group_commit import GroupCommit
+from .leases import LeaseKeeper
+from .patience import AWAY, patiently
 from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
 
 
-def run_claimed(rollout_id: int) -> None:
-    """Claims a rollout and runs it to its end; does nothing where another worker has it."""
-    rollout = leases.claim(rollout_id)
-    if rollout is None:
-        return
-    recorder = Recorder(rollout)
-    with leases.Lease(rollout) as control:
+_commits = GroupCommit()
+
+
+def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
+    """Runs a claimed rollout to its end, or gives it back if it is cut off."""
+    with bound_to(rollout), leases.held(rollout) as control:
         try:
-            means = _means_for(rollout)
-        except Exception as error:
-            # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
-            logger.exception("rollout %s cannot be begun", rollout_id)
-            recorder.record(_not_begun(error))
-            return
-        try:
-            run_rollout(
-                means.plan,
-                clients=means.clients,
-                backend=means.backend,
-                record=recorder.record,
-                control=control,
-                price=means.prices.cost,
-                price_version=means.prices.version,
-            )
+            _run(rollout, control)
         except Stopped:
-            leases.give_back(rollout)
+            patiently(lambda: queue.give_back(rollout))
         except ClaimLost:
-            logger.info("rollout %s was taken over", rollout_id)
+            logger.info("rollout %s was taken over", rollout.pk)
+        except Exception:
+            # The lease expires and a sweep queues the rollout again.
+            logger.exception("rollout %s was left to the sweep", rollout.pk)
+
+
+def _run(rollout: Rollout, control: CancellationToken) -> None:
+    recorder = Recorder(rollout)
+    metrics = RolloutMetrics()
+
+    def record(events: Sequence[Event]) -> None:
+        _commits.record(recorder, events)
+        metrics.observe(events)
+
+    try:
+        means = patiently(lambda: _means_for(rollout))
+    except AWAY:
+        raise
+    except Exception as error:
+        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+        logger.exception("rollout %s cannot be begun", rollout.pk)
+        record([_not_begun(error)])
+        return
+    metrics.endpoints.update(means.endpoints)
+    run_rollout(
+        means.plan,
+        clients=means.clients,
+        backend=means.backend,
+        record=record,
+        control=control,
+        price=means.prices.cost,
+        price_version=means.prices.version,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,8 @@ class _Means:
     clients: Clients
     backend: Backend
     prices: PriceList
+    endpoints: Mapping[str, str]
+    """Endpoint's name by model."""
 
 
 def _means_for(rollout: Rollout) -> _Means:
@@ -72,12 +99,14 @@ def _means_for(rollout: Rollout) -> _Means:
     for model in map(_model, plan.coders):
         if refusal := sandboxes.refusal(model=model.name, simulated=model.simulated):
             raise PermissionError(refusal)
-    clients = Clients(
-        main=_client(_model(plan.model)),
-        sub=_client(_model(plan.sub_model)),
-        judge=_client(_model(plan.judge_model or plan.model)),
+    main, sub, judge = map(_model, (plan.model, plan.sub_model, plan.judge_model or plan.model))
+    return _Means(
+        plan,
+        Clients(main=_client(main), sub=_client(sub), judge=_client(judge)),
+        sandboxes.backend(),
+        prices(),
+        {choice.name: choice.endpoint.name for choice in (main, sub, judge)},
     )
-    return _Means(plan, clients, sandboxes.backend(), prices())
 
 
 def _not_begun(error: Exception) -> RolloutEnded:
@@ -89,12 +118,12 @@ def _not_begun(error: Exception) -> RolloutEnded:
 def plan_of(rollout: Rollout) -> RolloutPlan:
     """The engine's view of a rollout: its arm's settings and its example."""
     arm = rollout.arm
-    environment_type = REGISTRY[arm.environment]
+    environment_type, scaffold_type = REGISTRY[arm.environment], SCAFFOLDS[arm.scaffold]
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
         example=_example_of(rollout),
-        scaffold_settings=SETTINGS[arm.scaffold](**arm.scaffold_settings),
+        scaffold=scaffold_type(scaffold_type.settings_type(**arm.scaffold_settings)),
         model=arm.model,
         sub_model=arm.sub_model,
         judge_model=arm.judge_model,
@@ -130,6 +159,7 @@ def _client(model: ModelChoice) -> ModelClient:
         base_url=model.endpoint.url,
         api_key=model.endpoint.key,
         shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
     )
     return TextToolsClient(client) if calls.tools == "text" else client

@@ -19,7 +19,7 @@ from ..models import WorkerProcess
 from ..models.workers import WorkerProcessQuerySet
 
 KEPT = timedelta(days=1)
-"""How long the row of a dead process is kept for the Workers page."""
+"""Time for which the row of a dead process stays on the Workers page."""
 
 
 def process_name() -> str:
@@ -52,8 +52,8 @@ def register(*, capacity: Mapping[str, Any], code_version: str = "", sandbox_bac
 def heartbeat(*, running: int, sandbox_backend: str = "") -> bool:
     """Records that this process is alive and how many rollouts it runs.
 
-    `sandbox_backend` is the backend in use, where it is known by now. Returns False where the row is gone, for
-    example because the database was away for more than a day; the caller registers again.
+    `sandbox_backend` is the backend in use, "" until one is. Returns False if the row is gone, for example because
+    the database was away for more than a day; the caller registers again.
     """
     columns: dict[str, Any] = {"last_seen_at": Now(), "running": running}
     if sandbox_backend:

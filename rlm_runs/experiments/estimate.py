@@ -1,20 +1,21 @@
-"""What an experiment would take: arms, rollouts, model calls and dollars, before anything runs.
+"""Estimates of an experiment before anything runs: arms, rollouts, model calls and dollars.
 
-An arm is estimated from what the store knows of it: the mean of its own earlier rollouts (same settings), else of
-rollouts of its environment and scaffold, else the article's published means of the scaffold on Oolong/real. The
-basis stands beside each number, so that nobody takes a guess for a measurement.
+An arm is estimated from the mean of its own earlier rollouts (same settings), else from rollouts of its
+environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Each number has
+its basis beside it, so that a guess is not taken for a measurement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Avg, Count, F
 
 from ..engine.events import Usage
+from ..engine.scaffolds import registry
 from ..execution.endpoints import prices
 from ..execution.pricing import PriceList
 from ..models import Rollout
@@ -66,13 +67,6 @@ class Estimate:
         known = [arm.dollars for arm in self.arms if arm.dollars is not None]
         return sum(known, Decimal(0)) if len(known) == len(self.arms) else None
 
-
-_PUBLISHED = {
-    "llm": PerRollout(1, 75_454, 1_305, 0, 0),
-    "rlm": PerRollout(16.9 + 18.0, 156_766, 11_833, 2_564, 4_899),
-    "rlm_tips": PerRollout(11.34 + 25.4, 69_169, 6_363, 110_958, 20_760),
-}
-"""The article's means on Oolong/real with GPT-5-mini, 50 rollouts an arm."""
 
 _ESTIMATED = (
     *("turns", "sub_turns"),
@@ -127,7 +121,7 @@ class _History:
         self._rows: list[Mapping[str, Any]] = list(rows)
 
     def of(self, arm: PlannedArm, *, settings_hash: str) -> tuple[PerRollout, str]:
-        """What a rollout of this arm takes, and where that is from."""
+        """Returns the means of a rollout of this arm, and their basis."""
         alike = [
             row
             for row in self._rows
@@ -138,7 +132,9 @@ class _History:
             n = sum(row["n"] for row in rows)
             if n >= _FEWEST:
                 return _mean(rows, n=n), f"mean of {n:,} rollouts of {what}"
-        return _PUBLISHED[arm.scaffold], "the article's means on Oolong/real"
+        means, title = registry.published_means(arm.scaffold)
+        of_whom = "" if title == arm.driver.title else f" of {title}"
+        return PerRollout(*astuple(means)), f"the article's means{of_whom} on Oolong/real"
 
 
 def _mean(rows: list[Mapping[str, Any]], *, n: int) -> PerRollout:

@@ -1,4 +1,6 @@
-"""What names arms and examples by their content, and experiments in a URL: the same in launches and imports."""
+"""Identity by content: the hashes of arms and examples, and the slugs of experiments. Launches and imports
+share them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def example_hash(
 
 
 def free_slug(name: str) -> str:
-    """`name` as it can stand in a URL; numbered from the second experiment of that name on."""
+    """Returns `name` as a slug; numbered from the second experiment of that name on."""
     slug = slugify(name)[:60] or "experiment"
     taken = set(Experiment.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
     number = next(n for n in range(1, len(taken) + 2) if _numbered(slug, n) not in taken)

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Avg, CharField, Count, Q
 
+from ..engine.scaffolds import registry
 from ..execution.recorder import Recorder
 from ..formats.records import ImportedArm, ImportedExample, ImportedRollout, Source, Unreadable, sha256_of
 from ..formats.sources import find_sources
@@ -24,7 +25,7 @@ from ..models.texts import digest, storable
 from .identity import content_hash, example_hash, free_slug
 
 _CHUNK = 50
-"""Rollouts whose rows are made together: so many are in memory at once."""
+"""Rollouts whose rows are created together, and are in memory together."""
 _LIMITS = {
     column.name: column.max_length
     for column in Arm._meta.concrete_fields
@@ -32,8 +33,7 @@ _LIMITS = {
 }
 """Characters that a column of an arm can hold."""
 _LOCK = 0x524C4D
-"""Of the one import that is under way. Any number that nothing else of this database locks."""
-_SCAFFOLD_ORDER = ("llm", "rlm", "rlm_tips")
+"""Number of the advisory lock of imports; no other lock of this database has it."""
 
 
 class AlreadyImported(Exception):
@@ -42,7 +42,7 @@ class AlreadyImported(Exception):
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """What was imported of an arm. `unknown` names what its files tell of none of its rollouts."""
+    """The imported part of an arm. `unknown` names the facts that its files hold for no rollout."""
 
     arm: Arm
     rollouts: int
@@ -65,10 +65,10 @@ class Imported:
 
 
 def import_paths(paths: Sequence[Path], *, name: str = "", environment: str = "") -> list[Imported]:
-    """Imports each path as an experiment of its own, called `name` or as the path is.
+    """Imports each path as an experiment, with the name `name` or the path's.
 
-    `environment` is that of tables which do not name theirs. Raises Unreadable or AlreadyImported, and then
-    nothing is written. Imports wait for each other.
+    `environment` is used for tables that do not name theirs. Raises Unreadable or AlreadyImported; then nothing is
+    written. Imports wait for each other.
     """
     try:
         with transaction.atomic():
@@ -127,7 +127,7 @@ def _refuse_known(sources: Sequence[Source], hashes: Sequence[str]) -> None:
 
 
 def _seed(abouts: Sequence[Mapping[str, Any]]) -> int:
-    """The seed that all runs were given; 0 where they tell none, or several."""
+    """The seed of all runs; 0 without a common one."""
     arguments = [about.get("env_args") for about in abouts]
     seeds = {given.get("seed") for given in arguments if isinstance(given, Mapping)}
     seed = seeds.pop() if len(seeds) == 1 else 0
@@ -161,8 +161,7 @@ class _Writer:
         """Arms by environment and settings, the plain model first: as one reads them."""
 
         def place(arm: Arm) -> tuple[Any, ...]:
-            known = arm.scaffold in _SCAFFOLD_ORDER
-            scaffold = _SCAFFOLD_ORDER.index(arm.scaffold) if known else len(_SCAFFOLD_ORDER)
+            scaffold = registry.place(arm.scaffold)
             return (arm.environment, str(arm.environment_settings), arm.model, scaffold, arm.position)
 
         arms = sorted(self._arms.values(), key=place)
@@ -195,7 +194,7 @@ class _Writer:
         return self._arms[settings_hash]
 
     def _keep_examples(self, chunk: Sequence[ImportedRollout], occurrences: _Occurrences) -> list[int]:
-        """The ids of the examples; those that other experiments have used are theirs, too."""
+        """The ids of the examples, shared with other experiments that use them."""
         asked = [(imported.arm.environment, imported.example) for imported in chunk]
         names = [occurrences.name(imported) for imported in chunk]
         fresh = {
@@ -227,7 +226,7 @@ class _Writer:
 
 
 class _Occurrences:
-    """Tells repetitions from questions that stand in a data set twice, by their numbers in one source."""
+    """Distinguishes repetitions from questions that a data set holds twice, by their numbers in one source."""
 
     def __init__(self) -> None:
         self._keys: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
@@ -277,7 +276,7 @@ _TOLD = {
     "cost": "cost",
     "seconds": "seconds",
 }
-"""What a file may tell of a rollout → the column that is NULL where it does not."""
+"""Facts that a file may lack → the columns that are then NULL."""
 
 
 def _summary(experiment: Experiment, *, files: int) -> Imported:

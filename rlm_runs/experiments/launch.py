@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from sandbox.contract import SandboxError
 
 from ..engine.environments.base import EnvironmentFault
 from ..engine.environments.base import Example as EngineExample
-from ..execution import leases, sandboxes
+from ..execution import queue, sandboxes
+from ..execution.code_version import code_version
 from ..models import Arm, Example, Experiment, Rollout, Text
 from ..models.texts import storable
-from .code_version import code_version
 from .identity import content_hash, example_hash, free_slug
 from .spec import Plan, PlannedArm, Problem, SpecError, resolve
 
@@ -31,10 +30,10 @@ __all__ = ["Problem", "SpecError", "launch"]
 
 
 def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path | None = None) -> Experiment:
-    """Launches an experiment. Raises SpecError, and then nothing is written.
+    """Launches an experiment. Raises SpecError; then nothing is written.
 
-    With `data_dir`, files that the spec names must be in that folder: the spec is from somebody who may not read
-    any other file of this machine.
+    With `data_dir`, the spec may only name files in that folder, because its author may not read other files of
+    this machine.
     """
     plan = resolve(raw)
     if data_dir is not None:
@@ -45,9 +44,8 @@ def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path |
         experiment = _create_experiment(plan, user=user)
         arms = _create_arms(plan, experiment, images=images)
         rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
-        rollouts = _create_rollouts(plan, arms, rows)
-        ids = [rollout.pk for rollout in rollouts]
-        transaction.on_commit(lambda: leases.enqueue(ids))
+        _create_rollouts(plan, arms, rows)
+        transaction.on_commit(queue.notify_workers)
     return experiment
 
 
@@ -86,7 +84,7 @@ def _prepare_sandboxes(plan: Plan) -> Images:
 
 
 def _field_of(model: str, plan: Plan) -> str:
-    """Where the spec names a model."""
+    """The field of the spec that names a model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == model:
             return f"models[{index}]"
@@ -151,7 +149,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
 
 
 def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
-    """The rows of the examples, in their order; those that other experiments have used are theirs, too."""
+    """The rows of the examples in their order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
@@ -186,7 +184,6 @@ def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[
 
 def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[Example]]) -> list[Rollout]:
     """Ordered by repetition and example, then arm: at any moment the arms have seen the same examples."""
-    now = timezone.now()
     most = max(len(loaded) for loaded in examples)
     rows = [
         Rollout(
@@ -194,7 +191,6 @@ def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequenc
             example=examples[planned.environment_index][position],
             example_position=position,
             repetition=repetition,
-            requeue_at=now,
         )
         for repetition in range(plan.spec.repetitions)
         for position in range(most)

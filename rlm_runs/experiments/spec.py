@@ -1,15 +1,15 @@
-"""An experiment as its author writes it, checked whole before anything is written.
+"""Specs of experiments, checked as a whole before anything is written.
 
     name = "oolong by scaffold"
     examples = 50
     seed = 7
     models = ["gpt-5-mini", { name = "gpt-4.1-mini", temperature = 0.2 }]
-    scaffolds = ["llm", "rlm", { name = "rlm_tips", cell_time_limit = 300 }]
+    scaffolds = ["llm", "rlm", { name = "rlm", cell_time_limit = 300 }]
     environments = ["verbatim-copy", { name = "oolong", labels = true }]
 
-The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the
-name and its settings; those of a model are its sampling, which goes before the experiment's, its sub-model and its
-judge. Every problem is found at once, each with the field it is in and what is allowed there.
+The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the name
+and its settings. A model's settings are its sampling, which overrides the experiment's, its sub-model and its
+judge. All problems are reported together, each with its field and the allowed values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from pydantic_core import ErrorDetails
 
 from ..engine.environments.base import Environment, Settings
 from ..engine.environments.registry import REGISTRY
-from ..engine.scaffolds.settings import SETTINGS, RlmSettings, RlmTipsSettings, ScaffoldSettings
+from ..engine.scaffolds.base import Scaffold
+from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
+from ..engine.scaffolds.settings import ScaffoldSettings
 from ..execution.endpoints import ModelChoice, model_choices
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
@@ -33,7 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one field; `field` is like `environments[1].target_length`, "" for the whole."""
+    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
 
     field: str
     message: str
@@ -51,7 +53,7 @@ class SpecError(ValueError):
 
 
 class Entry(BaseModel):
-    """A name with settings; written as the bare name where there are none."""
+    """A name with settings; written as the bare name without settings."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -59,12 +61,12 @@ class Entry(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What stands beside the name."""
+        """The settings beside the name."""
         return dict(self.model_extra or {})
 
 
 class Sampling(BaseModel):
-    """Sampling parameters, sent with every model call as they are; what is not given is not sent."""
+    """Sampling parameters of every model call; unset ones are not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,7 +90,7 @@ class Sampling(BaseModel):
         return {name: value for name, value in values.items() if value is not None}
 
     def before(self, other: Sampling) -> Sampling:
-        """These parameters, and the other's where these say nothing; those of `extra_body` likewise."""
+        """Returns these parameters over the other's, name by name, also within `extra_body`."""
         merged = {**other.given, **self.given}
         if "extra_body" in merged:
             merged["extra_body"] = {**(other.extra_body or {}), **(self.extra_body or {})}
@@ -146,7 +148,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """A bare name where there is nothing beside it."""
+    """The bare name if there are no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}
@@ -158,36 +160,44 @@ class PlannedArm:
 
     environment_index: int
     environment: Environment[Settings]
-    scaffold: str
-    scaffold_settings: ScaffoldSettings
+    driver: Scaffold[Any]
     model: ModelChoice
     sub_model: ModelChoice
     judge_model: ModelChoice
     sampling: Sampling
 
     @property
+    def scaffold(self) -> str:
+        """The key of the scaffold."""
+        return self.driver.key
+
+    @property
+    def scaffold_settings(self) -> ScaffoldSettings:
+        """The settings of the scaffold."""
+        settings: ScaffoldSettings = self.driver.settings
+        return settings
+
+    @property
     def needs_sandbox(self) -> bool:
         """Whether it runs code."""
-        return isinstance(self.scaffold_settings, RlmSettings) or self.environment.python_tool
+        return self.driver.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[ModelChoice, ...]:
-        """The models whose code it runs: the root's, and the sub-model's where sub-LLMs have REPLs, too."""
+        """The models whose code runs: the root's, and the sub-model's where sub-LLMs have REPLs."""
         if not self.needs_sandbox:
             return ()
-        settings = self.scaffold_settings
-        recursive = isinstance(settings, RlmSettings) and settings.depth > 1
-        return (self.model, self.sub_model) if recursive else (self.model,)
+        return (self.model, self.sub_model) if self.driver.sub_llms_run_code else (self.model,)
 
     @property
     def packages(self) -> tuple[str, ...]:
         """pip requirements of its sandbox."""
-        return self.scaffold_settings.all_packages(self.environment.packages)
+        return tuple(self.driver.packages(self.environment))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec that can be launched, with what its names stand for."""
+    """A spec that can be launched, with the objects behind its names."""
 
     spec: ExperimentSpec
     environments: tuple[Environment[Settings], ...]
@@ -214,7 +224,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         _check_tips(environments, scaffolds, problems)
     if not problems:
         _check_twins("models", map(_model_key, models), problems)
-        _check_twins("scaffolds", scaffolds, problems)
+        _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
         _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
     if problems:
         raise SpecError(problems)
@@ -222,8 +232,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         PlannedArm(
             environment_index=index,
             environment=environment,
-            scaffold=name,
-            scaffold_settings=settings,
+            driver=scaffold,
             model=model.model,
             sub_model=model.sub_model,
             judge_model=model.judge_model,
@@ -231,8 +240,8 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         )
         for index, environment in enumerate(environments)
         if environment is not None
-        for name, settings in scaffolds
-        if settings is not None
+        for scaffold in scaffolds
+        if scaffold is not None
         for model in models
     )
     return Plan(
@@ -265,7 +274,7 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`; a role that neither it nor the spec names is played by the model itself."""
+    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):
@@ -310,12 +319,13 @@ def _environment(entry: Entry, *, field: str, problems: list[Problem]) -> Enviro
     return None if settings is None else environment_type(settings)
 
 
-def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> tuple[str, ScaffoldSettings | None]:
-    settings_type = SETTINGS.get(entry.name)
-    if settings_type is None:
-        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SETTINGS)))
-        return entry.name, None
-    return entry.name, _settings(settings_type, entry, field=field, problems=problems)
+def _scaffold(entry: Entry, *, field: str, problems: list[Problem]) -> Scaffold[Any] | None:
+    scaffold_type = SCAFFOLDS.get(entry.name)
+    if scaffold_type is None:
+        problems.append(Problem(f"{field}.name", _unknown("scaffold", entry.name, SCAFFOLDS)))
+        return None
+    settings = _settings(scaffold_type.settings_type, entry, field=field, problems=problems)
+    return None if settings is None else scaffold_type(settings)
 
 
 def _settings(
@@ -330,17 +340,18 @@ def _settings(
 
 def _check_tips(
     environments: Sequence[Environment[Settings] | None],
-    scaffolds: Sequence[tuple[str, ScaffoldSettings | None]],
+    scaffolds: Sequence[Scaffold[Any] | None],
     problems: list[Problem],
 ) -> None:
-    for index, (_, settings) in enumerate(scaffolds):
-        if not isinstance(settings, RlmTipsSettings):
+    for index, scaffold in enumerate(scaffolds):
+        if scaffold is None or not scaffold.takes_tips:
             continue
+        variant = getattr(scaffold.settings, "tips", "")
         for environment in filter(None, environments):
             if not environment.tips:
                 problems.append(Problem(f"scaffolds[{index}]", f"{environment.name} has no tips"))
-            elif settings.tips and settings.tips not in environment.tips:
-                message = _unknown(f"tips of {environment.name}", settings.tips, environment.tips)
+            elif variant and variant not in environment.tips:
+                message = _unknown(f"tips of {environment.name}", variant, environment.tips)
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 
@@ -368,7 +379,7 @@ def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: 
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
         for detail in error.errors(include_url=False)
-        # A list whose only entry is wrong counts as empty, too: the entry's own problem says it better.
+        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
         if not (detail["type"] == "too_short" and detail["input"])
     ]
 
@@ -402,4 +413,4 @@ _IN_OUR_WORDS = {
     "tuple_type": "must be a list",
     "model_type": "must be a name, or a table with a name and settings",
 }
-"""What pydantic says of its own types, as it reads to somebody who writes TOML."""
+"""pydantic's messages about its own types, reworded for authors of TOML."""

@@ -1,5 +1,5 @@
-"""Files that others wrote, as the engine's events: no Django, no Celery, no rows.
+"""Files of other tools, read as the engine's events. No module here knows Django, Celery or rows.
 
-`sources.find_sources` says what of a path can be read and how; each format yields `records.ImportedRollout`s, one
-after the other, so that no file has to fit into memory.
+`sources.find_sources` finds the files of a path and their formats. Each format yields one
+`records.ImportedRollout` at a time, so that no file has to fit into memory.
 """

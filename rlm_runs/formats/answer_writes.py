@@ -1,6 +1,6 @@
-"""What a cell's code does to the `answer` dict, as far as reading it tells: files do not record the dict itself.
+"""Writes to the `answer` dict, inferred from a cell's source, because files do not record the dict.
 
-Content is known only while every assignment of it is of a plain string, and nothing else touches the dict.
+The content is known only while every assignment is a plain string and nothing else touches the dict.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _LOOKING = frozenset({"print", "repr", "str", "type", "len", "dict"})
 
 @dataclass(frozen=True)
 class AnswerWrites:
-    """`content` is what `answer["content"]` holds after the cell, None where it does not write it.
+    """The effect of a cell on `answer`. `content` is the content that it sets, None if it sets none.
 
-    `is_known` is False where the cell may write something that only running it would tell.
+    `is_known` is False if only running the cell would show what it writes.
     """
 
     content: str | None
@@ -31,7 +31,7 @@ NOTHING = AnswerWrites(content=None, ready=False, is_known=True)
 
 
 def answer_writes(code: str, *, failed: bool) -> AnswerWrites:
-    """What the code of a cell writes to `answer`; of a cell that failed nobody knows how far it came."""
+    """Returns what a cell's source writes to `answer`. After a failed cell the effect is unknown."""
     if not _ANSWER.search(code):
         return NOTHING
     ready = not failed and _READY.search(code) is not None
@@ -55,7 +55,7 @@ def _parsed(code: str) -> ast.Module | None:
 
 
 def _harmless_uses(module: ast.Module) -> int:
-    """How often `answer` is only looked at: a key of it read, all of it printed or shown."""
+    """The number of uses that only read `answer`: a key is read, or the dict is printed."""
     return sum(
         _is_answer(looked_at)
         for node in ast.walk(module)

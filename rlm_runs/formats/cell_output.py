@@ -1,7 +1,7 @@
-"""What the text that a model was shown of a REPL cell tells: its time, its error, and the sub-LLM calls in it.
+"""The text that a model was shown of a cell, parsed: the time, the error, and the sub-LLM calls.
 
-Nothing but the text is there, and whatever a cell printed stands in it too; so each part is looked for where the
-REPL puts it.
+Only the text is there, and a cell can print anything. Each part is therefore accepted only in the place where the
+REPL writes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_TURNS = "max turns"
 
 @dataclass(frozen=True)
 class SummaryLine:
-    """One sub-LLM call as its line tells it. `stop_reason` and `error` are as a trajectory has them."""
+    """One sub-LLM call, parsed from its line. `stop_reason` and `error` are those of a trajectory."""
 
     position: int
     summary: CallSummary
@@ -51,7 +51,7 @@ class SummaryBatch:
 
 @dataclass(frozen=True)
 class CellOutput:
-    """What a cell's text tells. `seconds` is None where it does not say how long the cell ran."""
+    """The parsed text of a cell. `seconds` is None if the text has no time."""
 
     seconds: float | None
     truncated: bool
@@ -84,7 +84,7 @@ def read_cell_output(shown: str) -> CellOutput:
 
 
 def _error(body: str) -> tuple[str, str]:
-    """Type and message of the traceback at the end of the text; two empty strings where there is none."""
+    """Type and message of the traceback at the end of the text; two empty strings without one."""
     frames = list(_FRAME.finditer(body))
     if not frames:
         return "", ""

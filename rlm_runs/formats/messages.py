@@ -1,9 +1,9 @@
-"""Chat messages, as eval files keep them, as turns: what the model said, what it called, what came back.
+"""Chat messages of eval files as turns: the model's text, its calls, and their results.
 
     prompt + completion → opening messages, then turns of calls with their results
 
-Files differ in all that can differ: tool calls as objects or as JSON texts, results with or without the id of the
-call, contents as text or as parts, the prompt repeated at the start of the completion.
+Files differ in many ways: tool calls as objects or as JSON texts, results with or without the id of the call,
+contents as text or as parts, and the prompt repeated at the start of the completion.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Turn:
 
     @property
     def calls(self) -> list[ToolCall]:
-        """What it called."""
+        """The tool calls of the turn."""
         return [result.call for result in self.results]
 
 
@@ -77,7 +77,7 @@ def read_prompt(prompt: Any) -> list[Message]:
 
 
 def _opening(prompt: Sequence[Message], before: Sequence[Message]) -> list[Message]:
-    """What opens the conversation: the prompt, with messages before the first turn that it does not have."""
+    """The opening of the conversation: the prompt, and further messages before the first turn."""
     if before and all(message in before for message in prompt):
         return list(before)
     return [*prompt, *(message for message in before if message not in prompt)]
@@ -91,7 +91,7 @@ def _role(message: Any, where: str) -> str:
 
 
 def _message(raw: Mapping[str, Any]) -> Message:
-    """One of the opening messages. What is neither the system's nor a worked example is the user's."""
+    """One opening message. A message that is neither the system's nor a worked example is the user's."""
     known: dict[str, Role] = {"system": "system", "developer": "system", "assistant": "assistant"}
     return Message(known.get(raw["role"], "user"), _text(raw.get("content")))
 

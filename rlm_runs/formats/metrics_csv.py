@@ -1,10 +1,9 @@
-"""Tables of metrics, a rollout a row: no prompt, no answer, no transcript.
+"""Tables of metrics, one row per rollout: no prompt, no answer, no transcript.
 
     model,mode,subset,judge_reward,…,context_length,generation_ms,…,sub_llm_call_count,…,turns,prompt_tokens,…
 
-A column with the mode and one with the reward are all that must be there, in any order; numbers in columns that
-are not known are metrics. The k-th row of each arm is the same example: the file says so by its order, and by the
-length of the context where it has one.
+The columns for the mode and the reward are required, in any order. Numbers in other unknown columns are metrics.
+The k-th row of each arm is the same example; the context length confirms it where the table has one.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from typing import Any
 
 from ..engine.environments.registry import REGISTRY
 from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted
+from ..engine.scaffolds import registry
 from .numbers import count, number, seconds_of_ms
 from .outcomes import Outcome, failure, refused_prompt
-from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
+from .records import ImportedArm, ImportedExample, ImportedRollout, Malformed, Unreadable, sha256_of
 from .reported import SUB_TOOL_CALLS, SUMS, TOOL_CALLS, reported_sums
 
 _MODES = ("mode", "scaffold")
@@ -32,7 +32,7 @@ _MODELS = ("model",)
 _ENVIRONMENTS = ("environment", "env_id", "env")
 _KEYS = ("example_id", "id")
 _SETTINGS = ("subset",)
-"""Columns that are settings of the environment, and so tell arms apart."""
+"""Columns that are settings of the environment and so distinguish arms."""
 _OF_EXAMPLE = ("context_length", "subset", "content_type", "target_length", "mean_fragment_length")
 """Columns that are the example's."""
 _OF_FORMAT = frozenset(
@@ -46,14 +46,14 @@ _NO_MODEL = "not recorded"
 
 @dataclass(frozen=True)
 class MetricsCsv:
-    """A table of metrics. Implements `Source`. `environment` is what it is of, where the file does not say."""
+    """A table of metrics. Implements `Source`. `environment` is used if the file does not name one."""
 
     path: Path
     environment: str = ""
     format: str = "metrics_csv"
 
     def about(self) -> Mapping[str, Any]:
-        """See `Source`: nothing is told but the rows."""
+        """See `Source`. The table has rows only."""
         return {}
 
     def rollouts(self) -> Iterator[ImportedRollout]:
@@ -67,7 +67,7 @@ class MetricsCsv:
 
 
 def is_metrics_csv(path: Path) -> bool:
-    """Whether the head of a file is that of a table of metrics."""
+    """Returns whether a file begins like a table of metrics."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
@@ -77,7 +77,7 @@ def is_metrics_csv(path: Path) -> bool:
 
 
 class _Table:
-    """The rows of a file, read in their order, which tells what example each is."""
+    """The rows of a file in their order, which identifies their examples."""
 
     def __init__(self, path: Path, environment: str) -> None:
         self._path = path
@@ -104,14 +104,14 @@ class _Table:
         return ImportedArm(
             environment=(_value(row, _ENVIRONMENTS) or self._environment).replace("_", "-"),
             environment_settings={name: row[name] for name in _SETTINGS if row.get(name)},
-            scaffold=SCAFFOLDS.get(mode, mode),
+            scaffold=registry.named_in_files(mode),
             scaffold_settings={},
             model=_value(row, _MODELS) or _NO_MODEL,
             sub_model=row.get("sub_model", ""),
         )
 
     def _example(self, row: Mapping[str, str], arm: ImportedArm, *, place: int) -> ImportedExample:
-        """Words that say what is known of it, and are the same for the same example of other arms."""
+        """A prompt made of the known facts, the same for the same example in all arms."""
         metadata = {name: _loose_number(row[name]) for name in _OF_EXAMPLE if row.get(name)}
         key = _value(row, _KEYS) or str(place)
         facts = [f"{name.replace('_', ' ')} {value}" for name, value in metadata.items()]
@@ -151,7 +151,9 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
     if sums.turns == 0 and not sums.main_prompt_tokens:
         why = "the file counts no turn and no token of this rollout"
         return (
-            refused_prompt(f"{why}: the API did not accept its prompt") if arm.scaffold == "llm" else failure(why)
+            refused_prompt(f"{why}: the API did not accept its prompt")
+            if registry.is_plain_model(arm.scaffold)
+            else failure(why)
         )
     column = _reward_column(list(row))
     reward = number(row.get(column), name=column)
@@ -162,7 +164,7 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
 
 def _tool_calls(row: Mapping[str, str], arm: ImportedArm) -> int | None:
     """An RLM's root has no tools but its REPL; those of a plain model are counted where the file does."""
-    if arm.scaffold == "llm":
+    if registry.is_plain_model(arm.scaffold):
         return count(row.get(TOOL_CALLS), name=TOOL_CALLS)
     return count(row.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
 
@@ -174,7 +176,7 @@ def _metrics(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _loose_number(text: str) -> float | int | str:
-    """A number where it is one, whole where it is whole; else the text."""
+    """A number, whole if it is whole; else the text."""
     try:
         found = float(text)
     except ValueError:
@@ -238,7 +240,7 @@ def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _environment_of(path: Path) -> str:
-    """The environment that the file's name begins with; the whole name where it is none of ours."""
+    """The environment that begins the file's name; the whole name if it is not one of ours."""
     stem = path.stem.replace("_", "-").lower()
     known = [name for name in REGISTRY if stem == name or stem.startswith(f"{name}-")]
     return max(known, key=len, default=stem)

@@ -1,4 +1,4 @@
-"""Numbers as files have them: counts written as floats, times in milliseconds, NaN for what is not known."""
+"""Numbers as files write them: counts as floats, times in milliseconds, NaN for unknown values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 1e12
 
 
 def number(value: Any, *, name: str) -> float | None:
-    """A finite number; None where there is none, or NaN. Raises Malformed for anything else."""
+    """Returns a finite number; None for an empty value or NaN. Raises Malformed for anything else."""
     if value is None or value == "":
         return None
     if isinstance(value, bool):
@@ -32,7 +32,7 @@ def count(value: Any, *, name: str) -> int | None:
 
 
 def tokens(value: Any, *, name: str) -> int | None:
-    """A number of tokens. Raises Malformed for what cannot be one."""
+    """Returns a number of tokens. Raises Malformed for a value that cannot be one."""
     return _whole(value, name=name, most=_MOST_TOKENS)
 
 

@@ -1,4 +1,4 @@
-"""How an imported rollout ended. What broke off has no reward, whatever number its file writes for it."""
+"""The end of an imported rollout. A rollout that broke off has no reward, whatever its file says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Outcome:
 
 
 def failure(error: str) -> Outcome:
-    """A rollout that broke off, attributed by the words of its error; to nobody where they do not tell."""
+    """Returns the outcome of a rollout that broke off. The words of its error decide the boundary, "" if they
+    do not.
+    """
     if _TOO_LONG.search(error):
         return Outcome(None, "prompt_too_long", "model", error)
     for boundary, pattern in (("sandbox", _SANDBOX), ("tool", _TOOL), ("model", _MODEL)):

@@ -1,4 +1,4 @@
-"""What an importer says of a file: its arms, its examples, its rollouts, and where it cannot be read."""
+"""The records of an import: arms, examples, rollouts, and the places that cannot be read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..engine.events import Event
-
-SCAFFOLDS = {"standard": "llm", "llm": "llm", "rlm": "rlm", "rlm_tips": "rlm_tips", "rlm+tips": "rlm_tips"}
-"""What files call the modes of a run → our scaffolds; other modes keep their names."""
 
 
 class Unreadable(Exception):
@@ -32,12 +29,12 @@ _TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
 
 
 class Malformed(Exception):
-    """A row that is not what its format says; whoever reads the file knows the line."""
+    """A row that breaks its format. The reader of the file adds the line."""
 
 
 @dataclass(frozen=True)
 class ImportedArm:
-    """The settings that a rollout ran with, as far as the file tells. Empty strings are not told."""
+    """The settings of a rollout, as far as the file has them. An empty string is unknown."""
 
     environment: str
     environment_settings: Mapping[str, Any]
@@ -52,10 +49,10 @@ class ImportedArm:
 
 @dataclass(frozen=True)
 class ImportedExample:
-    """What was asked. Two with the same prompt and gold answer are the same example.
+    """An example. Two with the same prompt and gold answer are the same.
 
-    `key` is its number in the file: with another one, the same question stands in the data set twice, and with the
-    same one it was tried again. `metadata` holds what figures may group by.
+    `key` is its number in the file: the same question under another key is another example of the data set, under
+    the same key a repetition. `metadata` holds keys by which figures can group.
     """
 
     key: str
@@ -86,7 +83,7 @@ class Source(Protocol):
         """The file with the rollouts."""
 
     def about(self) -> Mapping[str, Any]:
-        """What is told of the run as a whole, beside its arms: dates, selection of examples, published means."""
+        """Returns facts about the run beside its arms: dates, selection of examples, published means."""
 
     def rollouts(self) -> Iterator[ImportedRollout]:
         """Its rollouts, one after the other. Raises Unreadable."""
@@ -118,7 +115,7 @@ def json_file(path: Path) -> dict[str, Any]:
 
 
 def json_value(text: str) -> Any:
-    """What a JSON text says. Raises ValueError where it is none, or nested too deep."""
+    """Returns the value of a JSON text. Raises ValueError for other text, or text that is nested too deep."""
     try:
         value = json.loads(text)
     except RecursionError as error:

@@ -27,13 +27,15 @@ _NAMES = {
 SUB_TOOL_CALLS = "sub_llm_total_tool_calls"
 TOOL_CALLS = "total_tool_calls"
 SUMS = frozenset({name for names in _NAMES.values() for name in names} | {SUB_TOOL_CALLS})
-"""Metrics that become columns of a rollout, and need not stand among its metrics, too."""
+"""Metrics that become columns of a rollout and are left out of its metrics."""
 OF_RLM = frozenset(name for name in SUMS if name.startswith(("sub_llm_", "main_rlm_", "repl_")))
 """Metrics that only RLM runs have."""
 
 
 def reported_sums(metrics: Mapping[str, Any]) -> ReportedSums:
-    """The sums that the metrics tell; no tool calls, which depend on the scaffold. Raises Malformed."""
+    """Returns the sums among the metrics. Tool calls are not among them: they depend on the scaffold. Raises
+    Malformed.
+    """
     return replace(ReportedSums(), **dict(_told(metrics)))
 
 

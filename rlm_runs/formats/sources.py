@@ -1,4 +1,4 @@
-"""What of a path can be imported: the run folders and tables in it, and in the folders below."""
+"""The run folders and tables under a path that can be imported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .verifiers_v0 import RESULTS, VerifiersV0
 
 
 def find_sources(path: Path, *, environment: str = "") -> list[Source]:
-    """All sources at a path, in the order of their names. Raises Unreadable where there is none.
+    """Returns all sources at a path, sorted by name. Raises Unreadable if there is none.
 
-    `environment` is that of tables which do not name theirs.
+    `environment` is used for tables that do not name theirs.
     """
     if not path.exists():
         raise Unreadable(path, "there is no such file or folder")

@@ -32,9 +32,9 @@ _PYTHON_TOOLS = ("python", "repl")
 
 @dataclass(frozen=True)
 class Step:
-    """A tool call, read. `output` is None where it is no cell, or nothing came back.
+    """A parsed tool call. `output` is None for other tools than the REPL, and without a result.
 
-    `answer` is what `answer` holds after a cell, None where that cannot be told.
+    `answer` is the content of `answer` after a cell, None if it is unknown.
     """
 
     result: Result
@@ -54,7 +54,7 @@ class Transcript:
 
     @property
     def batches(self) -> list[SummaryBatch]:
-        """The batches of sub-LLM calls that its cells tell of."""
+        """The batches of sub-LLM calls in the output of its cells."""
         return [batch for steps in self.steps for step in steps if step.output for batch in step.output.batches]
 
     @property
@@ -70,7 +70,7 @@ class Transcript:
 
     @property
     def answer(self) -> str | None:
-        """What `answer` held at last where that can be told, else the message that ended it; None for neither."""
+        """The last content of `answer` if it is known, else the last message; None without either."""
         cells = [step for steps in self.steps for step in steps if step.is_cell]
         return (cells[-1].answer if cells else None) or self.last_message
 
@@ -101,7 +101,7 @@ def _without_batches(step: Step) -> Step:
 
 
 def _with_answers(steps: Sequence[Sequence[Step]]) -> list[list[Step]]:
-    """Each cell with what `answer` holds after it."""
+    """Each cell with the content of `answer` after it."""
     now, found = "", []
     for of_turn in steps:
         told = []

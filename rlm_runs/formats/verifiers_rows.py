@@ -1,7 +1,7 @@
-"""One line of a verifiers v0 run: its arm, its example, and its events.
+"""One line of a verifiers v0 run: its arm, its example and its events.
 
-The scaffold is what the row's `info.mode` says, else the run's arguments, else what metrics and tools show. The
-run's arguments become the arm's settings, but for those that only select examples.
+The scaffold comes from the row's `info.mode`, else from the run's arguments, else from its metrics and tools. The
+run's arguments become the arm's settings, except those that only select examples.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..engine.events import Event, ReportedSums, RolloutEnded, RolloutStarted, TrajectoryEnded
+from ..engine.scaffolds import registry
+from ..engine.scaffolds.llm import LlmScaffold
+from ..engine.scaffolds.rlm import RlmScaffold
+from ..engine.scaffolds.rlm_tips import RlmTipsScaffold
 from .messages import read_dialogue, read_prompt
 from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
-from .records import SCAFFOLDS, ImportedArm, ImportedExample, ImportedRollout, json_value
+from .records import ImportedArm, ImportedExample, ImportedRollout, json_value
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
 from .transcript import Transcript, read_transcript, tell
 
@@ -41,7 +45,6 @@ _OF_SCAFFOLD = {
     "pip_install_packages": "packages",
 }
 """Arguments that set how the model is driven → what our scaffolds call them."""
-_OURS = frozenset(SCAFFOLDS.values())
 _TIPS = re.compile(r"\s*<env_tips>.*?</env_tips>\s*", re.DOTALL)
 _METADATA_CHARS = 200
 _STOPS = {
@@ -49,7 +52,7 @@ _STOPS = {
     "answer_ready": "answer_ready",
     "no_tools_called": "final_message",
 }
-"""What files call the reasons for which a rollout ended → our names; other reasons keep theirs."""
+"""Stop conditions of files → our stop reasons; other stop conditions keep their names."""
 _NO_METRICS = frozenset(
     {
         *("example_id", "id", "reward", "generation_ms", "scoring_ms", "total_ms", "is_truncated", "is_completed"),
@@ -61,7 +64,9 @@ _NO_METRICS = frozenset(
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What all rollouts of a run share. `arguments` are those of its environment, `began` when the run did."""
+    """The settings that all rollouts of a run share. `arguments` are the environment's; `began` is the start of
+    the run.
+    """
 
     environment: str
     model: str
@@ -73,7 +78,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class _Timing:
-    """Seconds of generation and of scoring, None where the row does not tell."""
+    """Seconds of generation and of scoring, None if the row has none."""
 
     generation: float | None
     scoring: float | None
@@ -92,7 +97,7 @@ class Row:
         self._timing = _timing(row)
 
     def rollout(self, line: int) -> ImportedRollout:
-        """All of it; the events are told at once, so that nothing is left to fail while they are written."""
+        """Returns the rollout with all its events, so that no error is left for the time of writing."""
         arm = self._arm()
         return ImportedRollout(line, arm, self._example(), list(self._events(arm)))
 
@@ -115,12 +120,12 @@ class Row:
         arguments = self._run.arguments
         mode = self._info.get("mode") or arguments.get("mode")
         if isinstance(mode, str) and mode:
-            return SCAFFOLDS.get(mode, mode)
+            return registry.named_in_files(mode)
         called = {call.name for turn in self._dialogue.turns for call in turn.calls}
         if not arguments.get("use_rlm", bool(OF_RLM & self._metrics.keys()) or "call_python_repl" in called):
-            return "llm"
+            return LlmScaffold.key
         has_tips = any("<env_tips>" in message.content for message in self._prompt)
-        return "rlm_tips" if arguments.get("include_env_tips", has_tips) else "rlm"
+        return (RlmTipsScaffold if arguments.get("include_env_tips", has_tips) else RlmScaffold).key
 
     def _example(self) -> ImportedExample:
         """The question, without the tips; what the system says is the arm's.
@@ -137,7 +142,8 @@ class Row:
         )
 
     def _events(self, arm: ImportedArm) -> Iterator[Event]:
-        is_rlm = arm.scaffold != "llm" and (arm.scaffold in _OURS or bool(OF_RLM & self._metrics.keys()))
+        is_plain = registry.is_plain_model(arm.scaffold)
+        is_rlm = not is_plain and (arm.scaffold in registry.REGISTRY or bool(OF_RLM & self._metrics.keys()))
         transcript = read_transcript(
             self._dialogue,
             has_answer=is_rlm,
@@ -182,7 +188,7 @@ class Row:
         usage = _object(self._row.get("token_usage"))
         prompt = tokens(usage.get("input_tokens"), name="token_usage.input_tokens")
         completion = tokens(usage.get("output_tokens"), name="token_usage.output_tokens")
-        called_nobody = arm.scaffold == "llm" or sums.sub_calls == 0
+        called_nobody = registry.is_plain_model(arm.scaffold) or sums.sub_calls == 0
         return replace(
             sums,
             seconds=self._timing.generation,
@@ -212,15 +218,17 @@ class Row:
 
 
 def _silent(arm: ImportedArm) -> Outcome:
-    """A rollout of which no message came, and no error is told: of a plain model the API refused the prompt."""
+    """The outcome of a rollout without messages and without an error. For a plain model, the API refused the
+    prompt.
+    """
     why = "the file has no message of this rollout, and no error"
-    if arm.scaffold == "llm":
+    if registry.is_plain_model(arm.scaffold):
         return refused_prompt(f"{why}: the API did not accept its prompt")
     return failure(why)
 
 
 def _inferred_stop(transcript: Transcript) -> str:
-    """Why it ended, where the file does not say: calls that nobody answered are those of the last turn allowed."""
+    """The stop reason if the file has none. Calls without results are those of the last turn allowed."""
     if transcript.is_ready:
         return "answer_ready"
     if transcript.last_message is not None:
@@ -234,7 +242,7 @@ def _seconds_of_batches(transcript: Transcript) -> float | None:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a row beside those of the format; later files have them in `metrics`, too."""
+    """The metrics of a row beside the format's own. Later files also have them in `metrics`."""
     flat = {
         name: value
         for name, value in row.items()

@@ -55,7 +55,7 @@ class VerifiersV0:
 
 
 def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
-    """What the metadata say for all rollouts of a run. Raises Malformed."""
+    """Returns the settings that the metadata gives for all rollouts of a run. Raises Malformed."""
     environment = metadata.get("env_id") or metadata.get("env") or _environment_of_folder(path)
     model, arguments = metadata.get("model"), metadata.get("env_args") or {}
     environment = environment.rpartition("/")[2].partition("@")[0] if isinstance(environment, str) else ""

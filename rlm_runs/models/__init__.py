@@ -1,5 +1,6 @@
-"""The store. `experiments`: what was asked for; `traces`: what happened; `texts`: the words of it; `sharing`: who
-looks at it, and how; `workers`: the processes that run rollouts."""
+"""The store: `experiments` (specs, arms, examples, rollouts), `traces` (turns and executions), `texts` (their
+content), `sharing` (saved views and shared links) and `workers` (worker processes).
+"""
 
 from .experiments import Arm, Example, Experiment, Rollout
 from .sharing import SavedView, SharedLink

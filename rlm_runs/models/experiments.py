@@ -1,4 +1,4 @@
-"""What was asked for: experiments, their arms and examples, and one rollout per arm, example and repetition."""
+"""Experiments with their arms and examples, and one rollout per arm, example and repetition."""
 
 from __future__ import annotations
 
@@ -12,22 +12,16 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from ..engine.scaffolds import registry
 from .texts import Sha256Field, Text
 
 
-class Scaffold(models.TextChoices):
-    """How a model is driven."""
-
-    LLM = "llm", "LLM"
-    RLM = "rlm", "RLM"
-    RLM_TIPS = "rlm_tips", "RLM+tips"
-
-
 class Experiment(models.Model):
-    """A set of arms on the same examples. `spec` is what was launched, whole, as it was validated.
+    """A set of arms on the same examples. `spec` is the validated spec, as it can be launched again.
 
-    `sources` are the files that an imported one was read from, as {"path", "format", "sha256", "rollouts"}; empty
-    where it was launched here. `code_version` names the program that ran it.
+    `sources` are the files of an import, as {"path", "format", "sha256", "rollouts"}; empty for a launch.
+    `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
+    under way finish.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -40,6 +34,10 @@ class Experiment(models.Model):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)
+    priority = models.SmallIntegerField(
+        default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
+    )
 
     class Meta:
         indexes: ClassVar = [
@@ -59,7 +57,7 @@ class Experiment(models.Model):
 
     @property
     def simulated(self) -> bool:
-        """Whether any of its models is the demo model."""
+        """Whether any of its models is the simulated model."""
         return any(arm.simulated for arm in self.arms.all())
 
 
@@ -73,7 +71,7 @@ class Arm(models.Model):
     position = models.PositiveIntegerField()
     environment = models.CharField(max_length=80)
     environment_settings = models.JSONField(default=dict)
-    scaffold = models.CharField(max_length=20, choices=Scaffold.choices)
+    scaffold = models.CharField(max_length=40)
     scaffold_settings = models.JSONField(default=dict)
     model = models.CharField(max_length=200)
     sub_model = models.CharField(max_length=200)
@@ -92,7 +90,12 @@ class Arm(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.environment} × {self.get_scaffold_display()} × {self.model}"
+        return f"{self.environment} × {self.scaffold_title} × {self.model}"
+
+    @property
+    def scaffold_title(self) -> str:
+        """The title of the scaffold; the name itself where an import brought it."""
+        return registry.title(self.scaffold)
 
 
 class Example(models.Model):
@@ -118,14 +121,14 @@ _NARROW = (
     *("sub_completion_tokens", "cell_errors", "cells_cut", "cells_timed_out", "max_batch", "max_parallel"),
     *("first_answer_turn", "answer_edits"),
 )
-"""What lists sort and filter by and sums are made of, as far as one index can hold it."""
+"""Columns that lists sort and filter by, and that sums are made of, as many as one index can hold."""
 
 
 class RolloutQuerySet(models.QuerySet["Rollout"]):
     """Queries of the pages that list and count rollouts. None of them reads a text."""
 
     def bulk_create(self, objs: Iterable[Rollout], *args: Any, **kwargs: Any) -> list[Rollout]:
-        """As ever, each row with the experiment of its arm."""
+        """Sets `experiment` from the arm before saving."""
         rows = list(objs)
         for row in rows:
             row.experiment_id = row.arm.experiment_id
@@ -138,17 +141,17 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
         )
 
     def unfinished(self) -> RolloutQuerySet:
-        """Those that a worker still has to end."""
+        """Returns the rollouts that have not ended."""
         return self.filter(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])
 
 
 class Rollout(models.Model):
-    """One arm on one example, one repetition: its state, its outcome, and the sums over its trace.
+    """One arm on one example, one repetition: its state, its outcome and its roll-ups.
 
-    The sums cover the last attempt. What earlier attempts, cut off by a worker's death, had spent stands in
-    `earlier_cost`. A reward of NULL is one that was not given (failed, too long, still running), never a zero; a
-    sum of NULL is one that nothing tells. `reported` says that the sums stand in the file that the rollout was
-    imported from, and its turns may not add up to them. `experiment` is the arm's, so that lists sort by index.
+    The roll-ups cover the last attempt; `earlier_cost` is the cost of the attempts before it. A NULL reward was
+    not given (failed, too long, still running) and is never a zero; a NULL sum is unknown. `reported` means that
+    the sums come from an imported file, and that the turns may not add up to them. `experiment` repeats the arm's,
+    so that lists can sort by index.
     """
 
     class Status(models.TextChoices):
@@ -180,8 +183,6 @@ class Rollout(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text="Attempts begun so far.")
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
-    requeue_at = models.DateTimeField(null=True, help_text="When a message not yet taken counts as lost.")
-    enqueued = models.PositiveIntegerField(default=0, help_text="Messages sent for the present attempt.")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -224,14 +225,14 @@ class Rollout(models.Model):
     )
     retries = models.PositiveIntegerField(default=0)
 
-    # Where the time went, in seconds; what is left of `seconds` is the sandbox's start and our own.
+    # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
     model_seconds = models.FloatField(null=True, help_text="Calls of the root model, without retries.")
     retry_seconds = models.FloatField(null=True, help_text="Failed tries of the root's calls, and waiting.")
     cell_seconds = models.FloatField(null=True, default=0, help_text="Cells, with the sub-calls in them.")
     sub_seconds = models.FloatField(null=True, help_text="Of the cells' time, that in which sub-LLMs ran.")
     tool_seconds = models.FloatField(null=True, help_text="Tool calls of the root.")
 
-    # How the REPL was used by the root; NULL where no transcript tells.
+    # The root's use of its REPL; NULL without a transcript.
     cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
     cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")
     cells_timed_out = models.PositiveIntegerField(null=True)
@@ -288,8 +289,12 @@ class Rollout(models.Model):
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it
             # changes none.
             models.Index(fields=["id"], condition=Q(status="running"), name="rollout_running"),
-            # The sweep: queued rollouts whose message seems lost.
-            models.Index(fields=["requeue_at"], condition=Q(status="queued"), name="rollout_queued_requeue"),
+            # The queue: the next rollout of an experiment, in the order that keeps its arms level.
+            models.Index(
+                fields=["experiment", "repetition", "example_position", "id"],
+                condition=Q(status="queued"),
+                name="rollout_queue",
+            ),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]
@@ -298,7 +303,7 @@ class Rollout(models.Model):
         return f"rollout {self.pk}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As ever, with the experiment of its arm."""
+        """Sets `experiment` from the arm before saving."""
         self.experiment_id = self.arm.experiment_id
         super().save(*args, **kwargs)
 
@@ -311,17 +316,17 @@ class Rollout(models.Model):
 
     @property
     def too_long(self) -> bool:
-        """Whether the API refused the prompt as longer than the model's window."""
+        """Whether the API refused the prompt because it exceeds the model's window."""
         return self.stop_reason == "prompt_too_long"
 
     @property
     def main_tokens(self) -> int | None:
-        """Prompt and completion tokens of the root model; None where they are not known."""
+        """Prompt and completion tokens of the root model; None if unknown."""
         return _sum(self.main_prompt_tokens, self.main_completion_tokens)
 
     @property
     def sub_tokens(self) -> int | None:
-        """Prompt and completion tokens of all sub-LLMs; None where they are not known."""
+        """Prompt and completion tokens of all sub-LLMs; None if unknown."""
         return _sum(self.sub_prompt_tokens, self.sub_completion_tokens)
 
 

@@ -1,4 +1,4 @@
-"""What people keep and pass on: views of tables, and links to pages for readers without an account."""
+"""Saved views of tables, and shared links: pages for readers without an account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .experiments import Experiment, Rollout
 
 
 class SavedView(models.Model):
-    """A table as somebody left it: its filters, order and columns, as the query string that shows it again."""
+    """A table with its filters, order and columns, as the query string that shows it again."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     table = models.CharField(max_length=40)
@@ -35,19 +35,19 @@ class SavedView(models.Model):
 
 
 def _signer() -> Signer:
-    """With the server's key, and a salt of its own: no other signature of this server opens a link."""
+    """The signer of tokens. Its salt keeps other signatures of this server from opening a link."""
     return Signer(salt="rlm_runs.SharedLink", sep=".")
 
 
 class SharedLinkQuerySet(models.QuerySet["SharedLink"]):
-    """Which links there are, for whom."""
+    """Shared links by state and by user."""
 
     def alive(self) -> SharedLinkQuerySet:
-        """Those that still open."""
+        """Returns the links that are not revoked."""
         return self.filter(revoked_at=None)
 
     def opened_by(self, token: str) -> SharedLink | None:
-        """The link of this token; None where there is none, it was not signed here, or it was revoked."""
+        """Returns the link of a token; None if it does not exist, was revoked, or has a wrong signature."""
         try:
             identity = uuid.UUID(_signer().unsign(token))
         except (BadSignature, ValueError):
@@ -55,18 +55,17 @@ class SharedLinkQuerySet(models.QuerySet["SharedLink"]):
         return self.alive().select_related("experiment").filter(identity=identity).first()
 
     def manageable_by(self, user: AbstractBaseUser | AnonymousUser) -> SharedLinkQuerySet:
-        """Those that somebody may revoke: their own, or all for staff."""
+        """Returns the links that a user may revoke: their own, for staff all."""
         if not isinstance(user, User):
             return self.none()
         return self.all() if user.is_staff else self.filter(created_by=user)
 
 
 class SharedLink(models.Model):
-    """A read-only link to one thing and nothing around it, for whoever has the link.
+    """A read-only link to one page for anyone who has the link.
 
-    `identity` is in the address beside a signature that only this server can make, so that who reads the database
-    cannot open a link. `path` and `query` are the page that was shared; `experiment`, `rollout` and `arms` say
-    what of the store it may show.
+    The address holds `identity` and a signature that only this server can make, so a reader of the database cannot
+    open the link. `path` and `query` are the shared page; `experiment`, `rollout` and `arms` limit what it shows.
     """
 
     class Kind(models.TextChoices):
@@ -97,9 +96,9 @@ class SharedLink(models.Model):
 
     @property
     def token(self) -> str:
-        """What stands in the address: the identity and its signature."""
+        """The token of the address: the identity and its signature."""
         return _signer().sign(self.identity.hex)
 
     def revoke(self) -> None:
-        """From now on it opens nothing; a link that was revoked stays so."""
+        """Revokes the link for good."""
         SharedLink.objects.alive().filter(pk=self.pk).update(revoked_at=timezone.now())

@@ -1,7 +1,7 @@
-"""Large text, stored once by its content and out of the rows that lists and figures read.
+"""Large text, stored once by its content and outside the rows that lists and figures read.
 
-What models and sandboxes write is hostile: NUL bytes and lone surrogates, which Postgres cannot hold, are
-escaped reversibly. U+001A (SUBSTITUTE) opens an escape of four hex digits, and stands for itself as one.
+Text from models and sandboxes is hostile. Postgres cannot hold NUL bytes and lone surrogates; they are escaped
+reversibly. U+001A (SUBSTITUTE) begins an escape of four hex digits and is escaped itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def unescape(text: str) -> str:
 
 
 def storable(value: Any) -> Any:
-    """A JSON value with each string in it escaped (JSONB refuses NUL, too)."""
+    """Returns a JSON value with all its strings escaped, because JSONB refuses NUL."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dict):
@@ -64,7 +64,7 @@ class TextQuerySet(models.QuerySet["Text"]):
     """Writing and reading of texts by content."""
 
     def keep(self, bodies: Iterable[str]) -> list[str]:
-        """Stores what is not stored yet; the digests, in the order of the bodies."""
+        """Stores the texts that are not stored yet. Returns the digests in the order of the bodies."""
         named = [(digest(body), body) for body in bodies]
         # Sorted, so that two writers of the same texts lock them in the same order.
         rows = [Text(sha256=key, body=escape(body), chars=len(body)) for key, body in sorted(dict(named).items())]
@@ -72,7 +72,7 @@ class TextQuerySet(models.QuerySet["Text"]):
         return [key for key, _ in named]
 
     def read(self, digests: Iterable[str]) -> dict[str, str]:
-        """Digest → text as it was, for those that exist."""
+        """Returns digest → original text, for those that exist."""
         rows = self.filter(sha256__in=set(digests)).values_list("sha256", "body")
         return {key: unescape(body) for key, body in rows}
 

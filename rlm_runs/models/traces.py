@@ -1,9 +1,9 @@
-"""What happened: the trace of a rollout, a tree of any depth.
+"""The trace of a rollout, a tree of any depth.
 
     rollout → trajectory → turn → execution → (batch of) trajectories → turns → …
 
-No prompt is stored twice: that of a turn is its trajectory's opening messages, then each earlier turn's
-completion with what its executions showed (`transcripts.prompt_of` puts it together again).
+No prompt is stored twice. A turn's prompt is its trajectory's opening messages, then each earlier turn's
+completion with the output of its executions (see `transcripts.prompt_of`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .texts import Text
 
 
 class Trajectory(models.Model):
-    """One model conversation: the root's, or a sub-LLM's.
+    """One model conversation: the root's, a sub-LLM's or a judge's.
 
-    `opening` is a list of {"role", "text": digest of the content}; `tools` the schemas that the model was sent.
-    Of a sub-LLM, `parent` is the cell that called it, `batch` the number of the `llm_batch` call in that cell
-    and `position` the number of the prompt in the batch, both from 0. `summary` is all that an imported file says
-    of a call whose words it has not: {"tokens", "tool_calls", "seconds"}, as the line in the cell's output.
+    `opening` is a list of {"role", "text": digest of the content}; `tools` are the schemas sent to the model. For
+    a sub-LLM, `parent` is the cell that called it, `batch` the number of the `llm_batch` call in that cell and
+    `position` the number of the prompt in the batch, both from 0. `summary` is all that an imported file has of a
+    call without texts: {"tokens", "tool_calls", "seconds"}.
     """
 
     class Kind(models.TextChoices):
@@ -99,11 +99,11 @@ class Turn(models.Model):
 
 
 class Execution(models.Model):
-    """What a turn made run: a REPL cell or a tool call, in the order of `position`.
+    """An execution of a turn, a REPL cell or a tool call, in the order of `position`.
 
-    `arguments` is the JSON text that the model wrote, perhaps malformed; a cell's source is in its `code`.
-    `output` is what it wrote, `shown` what the model was sent. `finished` is false while it runs, and for ever
-    if its worker died in it.
+    `arguments` is the JSON text of the model, which may be malformed; a cell's source is in its `code`. `output`
+    is what it wrote, `shown` the part that the model was sent. `finished` is false while it runs, and stays false
+    if its worker died.
     """
 
     class Kind(models.TextChoices):

@@ -50,7 +50,7 @@ def start_exporter() -> int | None:
     return None
 
 
-_app = make_wsgi_app(REGISTRY)
+_app: Callable[..., Iterable[bytes]] = make_wsgi_app(REGISTRY)
 
 
 def _guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -10,7 +10,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ..models import Rollout
 from .store_totals import StoreTotals, Sums, store_totals
 
 _MOST_MODELS = 100
@@ -28,7 +27,13 @@ class StoreCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yields all metrics. Raises DatabaseError."""
         totals = store_totals()
-        yield _gauge("rlm_queue_depth", "Rollouts that wait for a worker.", totals.rollouts[Rollout.Status.QUEUED])
+        yield _labelled(
+            "rlm_queue_depth",
+            "Rollouts that wait for a worker, by the priority of their experiment.",
+            ["priority"],
+            _single({str(priority): n for priority, n in totals.queued.items()} or {"0": 0}),
+        )
+        yield _gauge("rlm_queue_paused", "Queued rollouts of paused experiments.", totals.paused)
         yield _labelled("rlm_rollouts", "Rollouts by status.", ["status"], _single(totals.rollouts))
         yield _labelled(
             "rlm_rollout_failures",

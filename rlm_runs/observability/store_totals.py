@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q, Sum
 
-from ..models import Arm, Rollout, WorkerProcess
+from ..models import Arm, Experiment, Rollout, WorkerProcess
 
 FRESH_SECONDS = 5.0
 """How long a process answers scrapes from the same totals."""
@@ -34,9 +34,15 @@ _State = tuple[tuple[str, int, datetime | None], ...]
 
 @dataclass(frozen=True)
 class StoreTotals:
-    """The store in numbers. `rollouts` is by status, `failures` by boundary, `connections` by state."""
+    """The store in numbers.
+
+    `rollouts` is by status, `failures` by boundary, `connections` by state. `queued` is by priority and leaves out
+    paused experiments, whose queued rollouts are `paused`.
+    """
 
     rollouts: Mapping[str, int]
+    queued: Mapping[int, int]
+    paused: int
     failures: Mapping[str, int]
     sums: Sums
     workers_alive: int
@@ -72,8 +78,11 @@ def _read() -> StoreTotals:
             cursor.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_SECONDS}s'")
         states = _states()
         _sum_up(states)
+        queued, paused = _queue(states)
         return StoreTotals(
             rollouts=_by_status(states),
+            queued=queued,
+            paused=paused,
             failures=_failures(),
             sums=sum((sums for _, sums in _sums.values()), Sums()),
             workers_alive=WorkerProcess.objects.alive().count(),
@@ -100,6 +109,25 @@ def _by_status(states: Mapping[int, _State]) -> dict[str, int]:
         for status, n, _ in state:
             counts[status] += n
     return dict(counts)
+
+
+def _queue(states: Mapping[int, _State]) -> tuple[dict[int, int], int]:
+    """Returns the queued rollouts by priority, and those of paused experiments."""
+    counts = {
+        experiment: n
+        for experiment, state in states.items()
+        for status, n, _ in state
+        if status == Rollout.Status.QUEUED
+    }
+    queued: Counter[int] = Counter()
+    paused = 0
+    rows = Experiment.objects.filter(pk__in=counts).values_list("pk", "priority", "paused_at")
+    for experiment, priority, paused_at in rows:
+        if paused_at is None:
+            queued[priority] += counts[experiment]
+        else:
+            paused += counts[experiment]
+    return dict(queued), paused
 
 
 def _failures() -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import connection
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -67,17 +67,21 @@ _ROLLOUTS = Counter(
 class RolloutMetrics:
     """Counts the events of one attempt. `endpoints` maps the models of the rollout to their endpoints' names.
 
-    Called from the rollout's own thread, with the events that the recorder stores.
+    Called with the events that were recorded, in their order, by one thread at a time.
     """
 
-    endpoints: Mapping[str, str]
+    endpoints: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._trajectories: dict[int, tuple[str, str]] = {}
         self._executions: dict[int, str] = {}
 
-    def observe(self, event: events.Event) -> None:
-        """Counts one event."""
+    def observe(self, recorded: Iterable[events.Event]) -> None:
+        """Counts events that were recorded."""
+        for event in recorded:
+            self._observe(event)
+
+    def _observe(self, event: events.Event) -> None:
         match event:
             case events.TrajectoryStarted():
                 self._trajectories[event.key] = (event.model, event.kind)

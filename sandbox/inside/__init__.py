@@ -1,5 +1,6 @@
-"""What runs in the box: standard library only, Python 3.9 or later, and no import of anything outside this folder.
+"""The code inside the box: standard library only, Python 3.9 or later, no import from outside this folder.
 
-`supervisor` is the box's first process and the only one that speaks with the host; `keeper` is one REPL child
-as the supervisor sees it; `repl` is that child. Everything a child says is hostile: `claims` checks it.
+`supervisor` is the first process of the box, and the only one that talks to the host. `repl_process` is the
+supervisor's side of one REPL child; `repl` is that child. Everything a child sends is hostile: `frame_checks`
+checks it.
 """

@@ -1,6 +1,7 @@
-"""One cell: compiled, run, its last expression and its exception told in text; and `answer` read safely.
+"""One cell: it is compiled and run, its last expression and its exception become text, and `answer` is read
+safely.
 
-Everything that may call user code (`repr`, `str`, an exception's message) happens where an interrupt can end it.
+Calls into user code (`repr`, `str`, an exception's message) happen only where an interrupt can end them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 
-from . import claims
+from . import frame_checks
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _execute(code: str, *, name: str, namespace: dict[str, object]) -> str | Non
     del tree.body[-1]
     exec(compile(tree, name, "exec", dont_inherit=True), namespace)
     value = eval(compile(Expression(last.value), name, "eval", dont_inherit=True), namespace)
-    return None if value is None else cut(plain(repr(value)), claims.MAX_OUT)
+    return None if value is None else cut(plain(repr(value)), frame_checks.MAX_OUT)
 
 
 def guarded(work: Callable[[], _T], allowed: Allowed) -> _T | None:
@@ -77,7 +78,7 @@ def cut(text: str, limit: int) -> str:
 
 def type_name(kind: type) -> str:
     """Without asking a metaclass, which could be the user's."""
-    return cut(plain(type.__dict__["__name__"].__get__(kind)), claims.MAX_NAME)
+    return cut(plain(type.__dict__["__name__"].__get__(kind)), frame_checks.MAX_NAME)
 
 
 def _told(error: BaseException) -> dict[str, str]:
@@ -87,8 +88,8 @@ def _told(error: BaseException) -> dict[str, str]:
         message = "(its message could not be read)"
     return {
         "type": type_name(type(error)),
-        "message": cut(message, claims.MAX_MESSAGE),
-        "traceback": cut(_users_traceback(error), claims.MAX_TRACEBACK),
+        "message": cut(message, frame_checks.MAX_MESSAGE),
+        "traceback": cut(_users_traceback(error), frame_checks.MAX_TRACEBACK),
     }
 
 
@@ -120,14 +121,14 @@ def _only_users_frames(told: traceback.TracebackException | None, *, depth: int)
 
 
 def read_answer(answer: Any) -> tuple[str | None, bool]:
-    """Content (None where it cannot be told, so the last one stands) and whether it is ready."""
+    """Returns the content (None if it cannot be read; the last one stays) and whether it is ready."""
     if not issubclass(type(answer), dict):  # isinstance would ask the answer
         return None, False
     content = dict.get(answer, "content")
     text = (
         ""
         if content is None
-        else cut(plain(content if issubclass(type(content), str) else str(content)), claims.MAX_ANSWER)
+        else cut(plain(content if issubclass(type(content), str) else str(content)), frame_checks.MAX_ANSWER)
     )
     try:
         ready = bool(dict.get(answer, "ready"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class Config:
-    """How the host wants the box; the JSON object in the supervisor's last argument."""
+    """The host's configuration of the box: the JSON object in the supervisor's last argument."""
 
     def __init__(self, *, lifetime_seconds: float, output_chars: int, process_memory_mb: int = 0) -> None:
         self.lifetime_seconds = lifetime_seconds
         self.output_chars = output_chars
         self.process_memory_mb = process_memory_mb
-        """Of each process, where no container limits them all; 0: no limit."""
+        """Memory limit of each process, for boxes without a container; 0 is no limit."""

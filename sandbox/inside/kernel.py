@@ -1,7 +1,7 @@
-"""What the supervisor asks of Linux beyond Python's library. Elsewhere each answer is the empty one.
+"""Linux system calls that Python's library lacks. On other systems each returns an empty value.
 
-On Linux a process can be timed, measured and hidden from its own user's other processes; on a laptop with
-another system the process backend does without.
+On Linux a process can be timed, measured and hidden from other processes of its user. Elsewhere the process
+backend works without that.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def oom_kills() -> int:
-    """How often the OOM killer came to this container."""
+    """Returns how often the OOM killer ended a process of this container."""
     told = _read("/sys/fs/cgroup/memory.events") or _read("/sys/fs/cgroup/memory/memory.oom_control")
     for line in told.splitlines():
         name, _, count = line.partition(" ")

@@ -19,7 +19,7 @@ MAIN = -1
 
 
 class Interrupts:
-    """SIGINT raises KeyboardInterrupt where that is allowed, and waits until it is where it is not."""
+    """SIGINT raises KeyboardInterrupt where interrupts are allowed, and waits elsewhere."""
 
     def __init__(self) -> None:
         self._allowed = False

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 
-from .claims import MAX_BATCH_CHARS, MAX_BATCH_PROMPTS
+from .frame_checks import MAX_BATCH_CHARS, MAX_BATCH_PROMPTS
 from .line import Interrupts, Line
 from .wire import PIECE_CHARS, Frame, pieces
 
 
 class LlmBatch:
-    """`llm_batch(prompts: list[str]) -> list[str]`: asks the sub-LLM all prompts at once; answers in their order.
+    """`llm_batch(prompts: list[str]) -> list[str]` sends all prompts to sub-LLMs and returns the answers in order.
 
-    If the cell is interrupted meanwhile, `llm_batch.partial` has the answers that had arrived, None for others.
+    After an interrupt, `llm_batch.partial` has the answers that arrived, and None for the others.
     """
 
     def __init__(self, line: Line, *, interrupts: Interrupts) -> None:

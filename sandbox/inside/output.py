@@ -1,7 +1,7 @@
-"""A cell's output as the supervisor keeps it: bytes in, text out; the head goes on at once, the tail is kept.
+"""A cell's output in the supervisor: bytes in, text out. The head is forwarded, the tail is kept.
 
-The first half of the allowed characters is passed on as it comes. Of the rest only the end is held, as bytes,
-and passed on when the cell ends. Beyond the head, what is counted is the bytes that begin a character.
+The first half of the allowed characters is forwarded as it arrives. Of the rest only the end is kept, as bytes,
+and forwarded when the cell ends. Characters beyond the head are counted by their first bytes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Decoder:
         return "".join(parts_as_text)
 
     def held(self) -> bytes:
-        """The beginning of a character at the end of what was fed; no longer held."""
+        """Returns and clears the incomplete character at the end of the input."""
         held, self._held = self._held, b""
         return held
 
 
 def _begun(data: bytes) -> int:
-    """How many bytes at the end are the beginning of a character."""
+    """The number of bytes at the end that begin an incomplete character."""
     for count, byte in enumerate(reversed(data[-3:]), start=1):
         if byte >= 0xC0:
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
@@ -59,7 +59,7 @@ class Output:
         self._tail_size = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """What of it belongs to the head, to be passed on now."""
+        """Takes data and returns the part that belongs to the head."""
         if self._head_left == 0:
             self.chars += len(data.translate(None, _CONTINUATION))
             self._keep(data)
@@ -84,6 +84,6 @@ class Output:
             self._tail_size -= len(self._tail.popleft())
 
     def tail(self) -> str:
-        """What is left to pass on after the last byte."""
+        """Returns the rest after the last byte."""
         text = Decoder().feed(b"".join(self._tail), final=True)
         return text[-self._tail_limit :] if self._tail_limit else ""

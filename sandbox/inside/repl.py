@@ -1,8 +1,8 @@
-"""The REPL child: keeps one namespace, runs the cells that the supervisor sends, and says what each one did.
+"""The REPL child: it keeps one namespace, runs the supervisor's cells and reports their results.
 
-User code shares this process and can break anything in it; then the child is lost and started again. What is
-defended here is that ordinary havoc (replaced builtins, closed streams, a trace function, a stopped clock)
-does not cost the state. Signals interrupt user code only, never the REPL's own work.
+User code shares this process and can break anything in it; a broken child is replaced. The REPL defends its state
+against ordinary accidents: replaced builtins, closed streams, a trace function, a stopped clock. Signals interrupt
+user code only, never the REPL's own work.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Repl:
         kernel.limit_memory(self._memory_mb, reserve=ran_out)
 
     def _connect_streams(self, pipe: int) -> None:
-        """From here on, what the new cell prints goes into its pipe, and what older threads print nowhere."""
+        """Connects the new cell's output to its pipe, and that of older threads to nowhere."""
         if pipe <= 2:  # the last cell closed its own
             pipe = fcntl(pipe, F_DUPFD_CLOEXEC, 3)
         with self._switching:
@@ -210,7 +210,7 @@ class Repl:
         )
 
     def _read_answer(self) -> bool:
-        """Whether it is ready. An `answer` that cannot be read is put back as it was last."""
+        """Returns whether `answer` is ready. An `answer` that cannot be read is replaced by the last one."""
         answer = self.namespace.get("answer")
         said = cell.guarded(lambda: cell.read_answer(answer), self.interrupts.allowed)
         if said is None:

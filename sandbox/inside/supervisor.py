@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from . import kernel
 from .config import Config
-from .keeper import Keeper
+from .repl_process import ReplProcess
 from .wire import Frame, Splitter, encode, parse
 
 _CHUNK = 65536
@@ -36,7 +36,7 @@ class Supervisor:
         self._unsent_size = 0
         self._congested = False
         self._splitter = Splitter()
-        self._keepers: dict[int, Keeper] = {}
+        self._repls: dict[int, ReplProcess] = {}
         self._wakeup, self._wakeup_in = os.pipe()
 
     # -- the loop
@@ -54,13 +54,13 @@ class Supervisor:
                 if key.fd in self._selector.get_map():  # an earlier callback may have closed it
                     key.data()
             now = time.monotonic()
-            for keeper in self._keepers.values():
-                keeper.keep_time(now)
+            for repl in self._repls.values():
+                repl.keep_time(now)
             if now >= self._ends_at:
                 raise EOFError("the lifetime is over")
 
     def _time_left(self) -> float:
-        due = min([self._ends_at, *(keeper.due for keeper in self._keepers.values())])
+        due = min([self._ends_at, *(repl.due for repl in self._repls.values())])
         return max(0.0, due - time.monotonic())
 
     def watch(self, fd: int, callback: Callable[[], None], *, events: int = selectors.EVENT_READ) -> None:
@@ -93,20 +93,20 @@ class Supervisor:
         number = int(frame["repl"])
         if kind == "open":
             self._open(number)
-        elif number in self._keepers:
-            keeper = self._keepers[number]
+        elif number in self._repls:
+            repl = self._repls[number]
             if kind == "shut":
-                keeper.shut()
-                del self._keepers[number]
+                repl.shut()
+                del self._repls[number]
             else:
-                keeper.obey(frame, body)
+                repl.obey(frame, body)
 
     def _open(self, number: int) -> None:
-        if number in self._keepers or len(self._keepers) >= _MAX_REPLS:
+        if number in self._repls or len(self._repls) >= _MAX_REPLS:
             self.tell({"t": "stale", "repl": number, "reason": f"more than {_MAX_REPLS} REPLs in a box"})
             return
-        keeper = self._keepers[number] = Keeper(number=number, supervisor=self)
-        keeper.start()
+        repl = self._repls[number] = ReplProcess(number=number, supervisor=self)
+        repl.start()
 
     def tell(self, *frames: Frame) -> None:
         data = b"".join(map(encode, frames))
@@ -137,8 +137,8 @@ class Supervisor:
         congested = self._unsent_size > _UNSENT_LIMIT
         if congested != self._congested:
             self._congested = congested
-            for keeper in self._keepers.values():
-                keeper.listen(not congested)
+            for repl in self._repls.values():
+                repl.listen(not congested)
 
     # -- processes
 
@@ -152,9 +152,9 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for keeper in self._keepers.values():
-                if keeper.pid == pid:
-                    keeper.mourn(status, usage)
+            for repl in self._repls.values():
+                if repl.pid == pid:
+                    repl.handle_death(status, usage)
 
     def hold_host(self, hold: bool) -> None:
         """While a REPL that is being set up reads slowly, its data waits outside."""
@@ -163,12 +163,12 @@ class Supervisor:
         else:
             self.watch(0, self._hear_host)
 
-    def other_repls(self, keeper: Keeper) -> set[int]:
-        return {other.pid for other in self._keepers.values() if other is not keeper and other.pid}
+    def other_repls(self, repl: ReplProcess) -> set[int]:
+        return {other.pid for other in self._repls.values() if other is not repl and other.pid}
 
     def end_everything(self) -> None:
-        for keeper in self._keepers.values():
-            keeper.kill()
+        for repl in self._repls.values():
+            repl.kill()
 
 
 def main() -> None:

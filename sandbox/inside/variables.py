@@ -1,6 +1,6 @@
-"""The table of the user's variables: name, type, size, short repr; told without calling any code of the user's.
+"""The table of the user's variables: name, type, size and short repr, made without calling user code.
 
-Only the exact types of the language and of numpy and pandas are looked into. Anything else is named by its type.
+Only exact types of the language, numpy and pandas are inspected. Other values show their type only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import islice
 from types import ModuleType
 
 from .cell import cut, type_name
-from .claims import MAX_NAME, MAX_REPR, MAX_VARIABLES
+from .frame_checks import MAX_NAME, MAX_REPR, MAX_VARIABLES
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Row = list[str]
 
 
 def table(namespace: dict[str, object], *, hidden: Container[str]) -> list[Row]:
-    """The variables set last, at most so many, and only those that could be told in time."""
+    """Returns the variables that were set last, up to a number and a time limit."""
     ends_at = time.monotonic() + _SECONDS
     rows: list[Row] = []
     for name, value in reversed(list(namespace.items())):

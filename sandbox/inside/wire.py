@@ -25,14 +25,14 @@ else:
 
 MAX_FRAME = 2**20
 PIECE_CHARS = 64_000
-"""Of a text in one frame: a character costs at most 12 bytes (a surrogate pair, escaped)."""
+"""Characters of one frame's text; a character takes at most 12 bytes (a surrogate pair, escaped)."""
 
 _LENGTH = struct.Struct(">I")
 _MAX_DIGITS = 20
 
 
 class WireError(Exception):
-    """The peer sent what is not a frame, or not one that it may send."""
+    """The peer sent an invalid frame, or one that it may not send."""
 
 
 class LineEnded(Exception):
@@ -106,11 +106,11 @@ class Splitter:
 
 
 class Mailboxes:
-    """Many threads wait for frames of one stream, each for its own: whoever comes first reads for all.
+    """Mailboxes of threads that wait for frames of one stream. One waiting thread reads for all of them.
 
-    This needs no reader thread, so a lone waiter gets its frame without a switch between threads.
-    `receive(timeout)` returns frames, none when the time is up, and raises LineEnded or WireError once the
-    stream is of no more use; `address` says whose a frame is; `blocking` goes around waiting for a reader.
+    Without a reader thread, a lone waiter gets its frame without a thread switch. `receive(timeout)` returns
+    frames, none after the timeout, and raises LineEnded or WireError when the stream ends; `address` returns the
+    mailbox of a frame; `blocking` wraps the wait.
     """
 
     def __init__(

@@ -8,10 +8,18 @@ from django.urls import get_resolver, reverse
 
 from rlm_runs.models import Execution, Trajectory, Turn
 
-OPEN = {"login", "logout", "healthz", "readyz", "metrics"}
+OPEN = {"login", "logout", "healthz", "readyz", "metrics", "scaffold-stylesheet"}
 FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
-SENT_TO = {"experiment-cancel", "share", "shared-link-revoke", "view-save", "view-delete"}
+SENT_TO = {
+    "experiment-cancel",
+    "experiment-pause",
+    "experiment-resume",
+    "share",
+    "shared-link-revoke",
+    "view-save",
+    "view-delete",
+}
 
 
 def addresses(experiment):
@@ -28,6 +36,8 @@ def addresses(experiment):
         "experiment": reverse("experiment", args=slug),
         "experiment-live": reverse("experiment-live", args=slug),
         "experiment-cancel": reverse("experiment-cancel", args=slug),
+        "experiment-pause": reverse("experiment-pause", args=slug),
+        "experiment-resume": reverse("experiment-resume", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),

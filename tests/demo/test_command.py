@@ -17,6 +17,19 @@ COMMAND = [sys.executable, "-m", "rlm_runs.demo.simulated_model", "--port", "0",
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_on_the_port_in_its_port_file_until_it_is_told_to_stop(tmp_path, stop):
+    serve_until(stop, tmp_path)
+
+
+def test_it_stops_on_sigint_where_it_inherits_that_sigint_is_ignored(tmp_path):
+    """As `make test &` starts it: a shell ignores SIGINT for what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        serve_until(signal.SIGINT, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def serve_until(stop, tmp_path):
     port_file = tmp_path / "port"
     child = subprocess.Popen([*COMMAND, "--port-file", str(port_file)], stdout=subprocess.DEVNULL)
     try:

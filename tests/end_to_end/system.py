@@ -40,7 +40,7 @@ class System:
         """A Celery worker as `make demo` starts it."""
         return self._start(
             "worker",
-            *("celery", "--app", "rlm_runs.celery", "worker", "--beat", "--pool", "threads"),
+            *("celery", "--app", "rlm_runs.celery", "worker", "--pool", "threads"),
             *("--concurrency", str(concurrency), "--loglevel", "INFO"),
         )
 

@@ -6,13 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan, run_rollout
-from rlm_runs.engine.scaffolds.settings import RlmSettings
+from rlm_runs.engine.scaffolds import registry
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from sandbox.process_backend import ProcessBackend
 from sandbox.settings import SandboxSettings
 from tests.engine.riddle import EXAMPLE, Riddle
@@ -43,15 +44,15 @@ def play(backend):
                     RolloutPlan(
                         environment=environment or Riddle(Settings()),
                         example=EXAMPLE,
-                        scaffold_settings=settings or RlmSettings(),
+                        scaffold=registry.of_settings(settings or RlmSettings()),
                         model="m",
                         sub_model="m",
                         window=more.get("window"),
                     ),
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
-                    record=more.get("record", told.append),
-                    control=control or Control(),
+                    record=more.get("record", told.extend),
+                    control=control or CancellationToken(),
                     price=price or (lambda model, usage: Decimal("0.001")),
                     price_version="test",
                 )

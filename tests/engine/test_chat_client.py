@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.errors import BadCompletion, ModelFailure, PromptTooLong, Stopped
 from tests.scripted_server import Reply, ScriptedServer, completion, error_body
@@ -20,7 +20,11 @@ def ask(server, *, retry=FAST, control=None, **more):
     client = ChatClient(base_url=server.url, api_key="sk-test", retry=retry, timeout=10)
     try:
         return client.complete(
-            model="m", messages=QUESTION, sampling={"temperature": 0.5}, control=control or Control(), **more
+            model="m",
+            messages=QUESTION,
+            sampling={"temperature": 0.5},
+            control=control or CancellationToken(),
+            **more,
         )
     finally:
         client.close()
@@ -141,12 +145,12 @@ def test_an_endpoint_that_is_down_is_named():
         url = server.url
     client = ChatClient(base_url=url, api_key="", retry=FAST)
     with pytest.raises(ModelFailure, match="cannot be reached"):
-        client.complete(model="m", messages=QUESTION, sampling={}, control=Control())
+        client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
     client.close()
 
 
 def test_stopping_ends_the_wait_for_a_retry():
-    control = Control()
+    control = CancellationToken()
     patient = RetryPolicy(tries=2, longest_retry_after=600)
     with ScriptedServer(lambda _: Reply(429, error_body("later"), {"Retry-After": "600"})) as server:
         timer = threading.Timer(0.3, control.stop, args=["cancelled"])

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from rlm_runs.engine import events as e
 from rlm_runs.engine.environments.base import Settings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
 from rlm_runs.engine.scaffolds.rlm_prompts import root_system_prompt
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, EXAMPLE, Riddle, ended, of, steps
 from tests.scripted_server import cell, completion
 

@@ -9,10 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.rollout import RolloutPlan
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds import registry
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, EXAMPLE, PlainRiddle, ended, is_sub, of, steps
 from tests.scripted_server import Reply, cell, completion, error_body
 
@@ -104,9 +106,9 @@ def test_at_depth_three_with_one_call_at_a_time_nothing_waits_for_ever(play):
 def test_every_event_is_recorded_by_the_rollouts_own_thread_in_the_order_of_the_trace(play):
     threads, told = set(), []
 
-    def record(event):
+    def record(events):
         threads.add(threading.get_ident())
-        told.append(event)
+        told.extend(events)
 
     play(by_role(root=PASS_ON.replace("context", "context[:3]"), sub_rlm=PASS_ON), settings=RlmSettings(depth=2),
          record=record)  # fmt: skip
@@ -208,7 +210,7 @@ def test_sub_rlms_of_a_cell_that_gave_up_are_stopped_and_all_below_them(play):
 
 
 def test_cancelling_ends_every_level(play):
-    control = Control()
+    control = CancellationToken()
 
     def script(request):
         if is_sub_rlm(request):
@@ -273,7 +275,7 @@ def test_whose_code_is_run_is_known_before_it_is(settings, coders):
     plan = RolloutPlan(
         environment=PlainRiddle(Settings()),
         example=EXAMPLE,
-        scaffold_settings=settings,
+        scaffold=registry.of_settings(settings),
         model="main",
         sub_model="sub",
     )

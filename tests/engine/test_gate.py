@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.gate import Gate
 from rlm_runs.engine.clients.request_shape import RequestShape
@@ -20,7 +20,7 @@ QUESTION = [{"role": "user", "content": "2 + 2?"}]
 
 
 def ask(client, control=None):
-    return client.complete(model="m", messages=QUESTION, sampling={}, control=control or Control())
+    return client.complete(model="m", messages=QUESTION, sampling={}, control=control or CancellationToken())
 
 
 def test_no_more_calls_are_in_flight_than_are_allowed():
@@ -70,8 +70,8 @@ def test_requests_are_spread_over_the_minute_retries_included():
 
 @pytest.mark.parametrize("gate", [Gate(concurrency=1), Gate(per_minute=0.1)])
 def test_who_was_stopped_waits_no_longer(gate):
-    control = Control()
-    with gate.passed(Control()):
+    control = CancellationToken()
+    with gate.passed(CancellationToken()):
         timer = threading.Timer(0.2, control.stop, args=["cancelled"])
         timer.start()
         began = time.monotonic()
@@ -83,9 +83,9 @@ def test_who_was_stopped_waits_no_longer(gate):
 
 def test_who_gave_up_leaves_no_place_taken():
     gate = Gate(concurrency=1, per_minute=0.1)
-    with gate.passed(Control()):
+    with gate.passed(CancellationToken()):
         pass
-    control = Control()
+    control = CancellationToken()
     control.stop("cancelled")
     for _ in range(3):
         with pytest.raises(Stopped), gate.passed(control):

@@ -8,10 +8,12 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.environments.base import Example, Settings
 from rlm_runs.engine.errors import Stopped
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings, RlmTipsSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
+from rlm_runs.engine.scaffolds.rlm_tips import RlmTipsSettings
 from tests.engine.riddle import DONE, PlainRiddle, PythonRiddle, ended, is_sub, of, steps
 from tests.scripted_server import Reply, cell, completion, error_body
 
@@ -301,7 +303,7 @@ def test_an_error_of_ours_inside_a_sub_llm_does_not_leave_the_cell_waiting(play)
 
 @pytest.mark.parametrize("reason", ["cancelled", "interrupted"])
 def test_stopping_ends_a_running_cell(play, reason):
-    control = Control()
+    control = CancellationToken()
 
     def sub(request):
         control.stop(reason)

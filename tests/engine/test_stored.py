@@ -11,7 +11,7 @@ from django.core.management import call_command
 from rlm_runs.analysis.transcripts import prompt_of
 from rlm_runs.engine.clients.text_tools import as_text
 from rlm_runs.engine.environments.base import Settings, Tool
-from rlm_runs.engine.scaffolds.settings import RlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from rlm_runs.execution.recorder import Recorder
 from rlm_runs.models import Execution, Rollout, Trajectory, Turn
 from tests.engine.riddle import Riddle, is_sub
@@ -47,7 +47,7 @@ def test_a_rollout_of_depth_three_is_stored_as_it_was(play, rollout, script, tex
         script,
         settings=RlmSettings(depth=3, sub_parallelism=1),
         text_tools=text_tools,
-        record=Recorder(rollout).record,
+        record=Recorder(rollout).record_all,
     )
     rollout.refresh_from_db()
     assert rollout.status == Rollout.Status.COMPLETED
@@ -77,7 +77,7 @@ def test_a_tool_that_hangs_inside_a_sub_llm_is_stored_as_timed_out(play, rollout
         native,
         environment=Hanging(Settings()),
         settings=RlmSettings(tool_time_limit=0.1),
-        record=Recorder(rollout).record,
+        record=Recorder(rollout).record_all,
     )
     released.set()
     rollout.refresh_from_db()

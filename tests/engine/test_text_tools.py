@@ -9,13 +9,14 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine import events as e
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Completion
 from rlm_runs.engine.clients.fences import Called, blocks, call_of, written
 from rlm_runs.engine.clients.text_tools import TextToolsClient, as_text
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.repl import repl_tool
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import PythonRiddle, ended, is_sub, of, steps
 from tests.scripted_server import completion
 
@@ -44,10 +45,10 @@ def say(text, *, tools=TOOLS, finish_reason="stop"):
     parrot = Parrot(text, finish_reason)
     client = TextToolsClient(parrot)
     opening = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "Question?"}]
-    got = client.complete(model="m", messages=opening, tools=tools, sampling={}, control=Control())
+    got = client.complete(model="m", messages=opening, tools=tools, sampling={}, control=CancellationToken())
     results = [{"role": "tool", "tool_call_id": call.id, "content": "42"} for call in got.tool_calls]
     again = [*opening, got.message(), *results]
-    client.complete(model="m", messages=again, tools=tools, sampling={}, control=Control())
+    client.complete(model="m", messages=again, tools=tools, sampling={}, control=CancellationToken())
     return got, parrot.sent[-1][2:]
 
 

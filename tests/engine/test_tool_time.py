@@ -10,9 +10,10 @@ import pytest
 
 from rlm_runs.engine import events as e
 from rlm_runs.engine import time_limit
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.environments.base import Settings, Tool
-from rlm_runs.engine.scaffolds.settings import LlmSettings, RlmSettings
+from rlm_runs.engine.scaffolds.llm import LlmSettings
+from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, Riddle, ended, of, steps
 from tests.scripted_server import cell, completion
 
@@ -82,7 +83,7 @@ def test_called_by_the_root_at_depth_0(play, slow):
 
 @pytest.mark.parametrize("settings", [LlmSettings(), RlmSettings(depth=0)], ids=["llm", "depth 0"])
 def test_a_rollout_that_is_stopped_does_not_wait_for_it(play, slow, settings):
-    control = Control()
+    control = CancellationToken()
     threading.Thread(target=lambda: slow.begun.wait(30) and control.stop("cancelled"), daemon=True).start()
     told = play(steps(CALL, DONE), environment=slow, settings=settings, control=control)
     assert ended(told).stop_reason == "cancelled"
@@ -104,9 +105,9 @@ def test_a_sub_llm_whose_cell_is_over_does_not_wait_for_it(play, slow):
 def test_only_the_rollouts_own_thread_records(play, slow, settings):
     told, threads = [], set()
 
-    def record(event):
+    def record(events):
         threads.add(threading.get_ident())
-        told.append(event)
+        told.extend(events)
 
     def sub(request):
         return completion("x") if request["messages"][-1]["role"] == "tool" else CALL
@@ -120,10 +121,10 @@ def test_only_the_rollouts_own_thread_records(play, slow, settings):
 def test_an_error_of_the_recorder_is_no_failure_of_the_tool(play, slow):
     told = []
 
-    def record(event):
-        if isinstance(event, e.ExecutionStarted):
+    def record(events):
+        if any(isinstance(event, e.ExecutionStarted) for event in events):
             raise LookupError("no row")
-        told.append(event)
+        told.extend(events)
 
     play(steps(CALL, completion("42")), environment=slow, settings=LlmSettings(), record=record)
     assert (ended(told).stop_reason, ended(told).error) == ("internal_error", "LookupError: no row")

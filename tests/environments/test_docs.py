@@ -8,7 +8,6 @@ import pytest
 
 from rlm_runs.engine.environments.custom import from_folder
 from rlm_runs.engine.environments.registry import REGISTRY
-from rlm_runs.engine.scaffolds.settings import SETTINGS
 from rlm_runs.experiments.spec import Sampling, resolve
 
 PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
@@ -23,17 +22,6 @@ def test_every_setting_and_metric_is_described(name):
     example = environment.load(n=1, seed=1)[0]
     for metric in environment.score(example, example.answer).metrics:
         assert f"`{metric}`" in section
-
-
-def test_every_setting_of_the_scaffolds_is_described_with_its_default():
-    section = PAGE.split("## Scaffolds\n")[1].split("\n## ")[0]
-    rows = dict(re.findall(r"^\| (.+?) \| .+? \| (.+?) \|", section, re.MULTILINE))
-    told = {name: default for names, default in rows.items() for name in re.findall(r"`(\w+)`", names)}
-    for settings_type in SETTINGS.values():
-        for name, field in settings_type.model_fields.items():
-            assert name in told
-            if isinstance(field.default, int | float):
-                assert float(told[name]) == field.default
 
 
 def test_every_parameter_of_sampling_is_described():

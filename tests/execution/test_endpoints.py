@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from rlm_runs.engine.cancellation import Control
+from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.events import Usage
 from rlm_runs.execution import worker
@@ -169,7 +169,7 @@ models = [{ name = "m", tools = "text" }]
         assert worker._client(find_model("m")) is client
         sampling = {"temperature": 0.9, "max_tokens": 50, "extra_body": {"seed": 3}}
         client.complete(
-            model="m", messages=[{"role": "user", "content": "?"}], sampling=sampling, control=Control()
+            model="m", messages=[{"role": "user", "content": "?"}], sampling=sampling, control=CancellationToken()
         )
         assert {key: value for key, value in server.requests[0].items() if key != "messages"} == {
             "model": "m",

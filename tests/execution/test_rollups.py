@@ -225,5 +225,5 @@ def test_the_queries_of_an_end_do_not_grow_with_the_trace(make_rollout, django_a
         *before, last = story(cells)
         recorder = Recorder(make_rollout())
         recorder.record_all(before)
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(7):  # the answer's text is written by a cursor that is not counted
             recorder.record(last)

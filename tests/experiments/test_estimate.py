@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.core.management import CommandError, call_command
 
-from rlm_runs.execution import leases
+from rlm_runs.execution import queue
 from rlm_runs.experiments.estimate import estimate
 from rlm_runs.experiments.launch import launch
 from rlm_runs.experiments.spec import resolve
@@ -25,7 +25,7 @@ SPEC = {
 
 @pytest.fixture(autouse=True)
 def no_messages(db, monkeypatch):
-    monkeypatch.setattr(leases.current_app, "send_task", lambda *_: None)
+    monkeypatch.setattr(queue.current_app, "send_task", lambda *_, **__: None)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
 
 

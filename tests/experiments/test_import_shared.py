@@ -11,7 +11,7 @@ from django.core.management import call_command
 from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.analysis.aggregates.frame import Outcome, load
 from rlm_runs.analysis.aggregates.measures import MEASURES
-from rlm_runs.analysis.aggregates.unscored import counted
+from rlm_runs.analysis.aggregates.unscored import select_counted
 from rlm_runs.experiments.importer import import_paths
 from rlm_runs.models import Example, Experiment, Rollout, Trajectory
 
@@ -62,7 +62,7 @@ def oolong():
 
 
 def test_the_published_means_of_oolong(oolong):
-    frame = counted(frame_of(oolong), Unscored.ZERO)
+    frame = select_counted(frame_of(oolong), Unscored.ZERO)
     for arm in oolong.arms:
         of_arm = frame.where(frame["arm"] == arm.arm.pk)
         assert len(of_arm) == 50
@@ -82,7 +82,7 @@ def test_prompts_that_the_api_refused_have_no_reward(oolong):
 
 
 def test_the_modes_are_paired_by_example(oolong):
-    frame = counted(frame_of(oolong), Unscored.ZERO)
+    frame = select_counted(frame_of(oolong), Unscored.ZERO)
     rewards = {
         arm.arm.scaffold: dict(
             zip(

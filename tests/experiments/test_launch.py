@@ -8,10 +8,10 @@ from contextlib import closing
 import pytest
 from django.core.management import CommandError, call_command
 
-from rlm_runs.execution import leases, sandboxes
+from rlm_runs.execution import queue, sandboxes
+from rlm_runs.execution.code_version import code_version
 from rlm_runs.execution.worker import plan_of
 from rlm_runs.experiments import launch as launching
-from rlm_runs.experiments.code_version import code_version
 from rlm_runs.experiments.launch import SpecError, launch
 from rlm_runs.models import Arm, Example, Experiment, Rollout, Text
 from sandbox.contract import ImageError
@@ -30,22 +30,24 @@ SPEC = {
 
 @pytest.fixture(autouse=True)
 def sent(db, monkeypatch, django_capture_on_commit_callbacks):
-    ids = []
-    monkeypatch.setattr(leases.current_app, "send_task", lambda _, args: ids.extend(args))
+    """The messages sent to workers, by task."""
+    tasks = []
+    monkeypatch.setattr(queue.current_app, "send_task", lambda task, **_: tasks.append(task))
     with django_capture_on_commit_callbacks(execute=True):
-        yield ids
+        yield tasks
 
 
 def counts():
     return [model.objects.count() for model in (Experiment, Arm, Example, Rollout, Text)]
 
 
-def test_all_rows_are_there_and_a_message_for_each_rollout(sent, django_capture_on_commit_callbacks):
+def test_all_rows_are_there_and_one_message_tells_the_workers(sent, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         experiment = launch(SPEC)
     assert experiment.slug == "an-ablation"
     assert counts()[:4] == [1, 4, 6, 12]
-    assert sorted(sent) == sorted(experiment.rollouts().values_list("pk", flat=True))
+    assert {rollout.status for rollout in experiment.rollouts()} == {Rollout.Status.QUEUED}
+    assert sent == [queue.WORK]
     arm = experiment.arms.get(position=2)
     assert (arm.environment, arm.scaffold, arm.simulated) == ("needle-in-haystack", "llm", True)
     assert arm.environment_settings["lines"] == 50

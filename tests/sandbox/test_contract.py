@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from sandbox.contract import Answer, Limits, SandboxError, Variable
-from sandbox.inside import claims
+from sandbox.inside import frame_checks
 from tests.sandbox.conftest import SMALL
 
 LIMIT = 10.0
@@ -212,7 +212,7 @@ class TestAnswer:
 
     def test_a_longer_one_is_cut(self, sandbox):
         content = run(sandbox, "answer['content'] = 'x' * 1_000_001").answer.content
-        assert len(content) == claims.MAX_ANSWER
+        assert len(content) == frame_checks.MAX_ANSWER
         assert content.endswith(" […]")
 
     def test_other_content_becomes_text(self, sandbox):
@@ -342,9 +342,9 @@ class TestVariables:
         table = run(
             sandbox, "for i in range(1000): globals()[f'v{i}'] = 'x' * 10_000_000 if i > 995 else i"
         ).variables
-        assert len(table) <= claims.MAX_VARIABLES
+        assert len(table) <= frame_checks.MAX_VARIABLES
         assert table[-1].size == "10000000"
-        assert len(table[-1].repr) <= claims.MAX_REPR
+        assert len(table[-1].repr) <= frame_checks.MAX_REPR
 
 
 class TestLife:

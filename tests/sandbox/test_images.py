@@ -31,10 +31,10 @@ class TestRequirements:
     )
     def test_what_is_no_requirement_is_refused(self, package):
         with pytest.raises(ImageError, match="is not a pip requirement"):
-            requirements.checked((package,))
+            requirements.normalized((package,))
 
     def test_order_and_doubles_do_not_matter(self):
-        assert requirements.checked(("b", "a", "b ")) == ("a", "b")
+        assert requirements.normalized(("b", "a", "b ")) == ("a", "b")
 
 
 class TestTag:

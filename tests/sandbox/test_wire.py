@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.box import Box
 from sandbox.contract import Limits, SandboxError
-from sandbox.inside import claims, wire
+from sandbox.inside import frame_checks, wire
 from sandbox.inside.output import Output
 from sandbox.repl_sandbox import ReplSandbox
 
@@ -71,20 +71,20 @@ DONE = {
 
 class TestClaims:
     def test_a_good_one_passes(self):
-        assert claims.check(DONE, claims.FROM_REPL) is DONE
+        assert frame_checks.check(DONE, frame_checks.FROM_REPL) is DONE
 
     @pytest.mark.parametrize(
         "change",
         [
             {"out": 1},
-            {"out": "x" * (claims.MAX_OUT + 1)},
+            {"out": "x" * (frame_checks.MAX_OUT + 1)},
             {"ready": 1},
             {"threads": -1},
             {"threads": True},
             {"threads": 10**30},
             {"variables": [["a", "b", "c"]]},
             {"variables": [["a", "b", "c", 4]]},
-            {"variables": [["a", "b", "c", "d"]] * (claims.MAX_VARIABLES + 1)},
+            {"variables": [["a", "b", "c", "d"]] * (frame_checks.MAX_VARIABLES + 1)},
             {"error": {"type": "x"}},
             {"error": {"type": "x", "message": "", "traceback": "", "more": ""}},
             {"more": 1},
@@ -93,7 +93,7 @@ class TestClaims:
     )
     def test_a_bad_one_is_refused(self, change):
         with pytest.raises(wire.WireError):
-            claims.check({**DONE, **change}, claims.FROM_REPL)
+            frame_checks.check({**DONE, **change}, frame_checks.FROM_REPL)
 
 
 class TestOutput:

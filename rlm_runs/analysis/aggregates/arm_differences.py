@@ -1,4 +1,4 @@
-"""In which settings arms differ: what tells them apart in tables, figures and words."""
+"""The settings in which arms differ, as they name arms in tables, figures and sentences."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rlm_runs.models import Arm
 
 
 class _Absent:
-    """What an arm or example has that lacks the key altogether."""
+    """The value of an arm or example that lacks the key."""
 
 
 ABSENT = _Absent()
 
 
 def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], ...]]:
-    """Arm → the settings, in words, in which arms of the same environment or scaffold differ.
+    """Returns arm → the settings, as text, in which arms of the same environment or scaffold differ.
 
     Model, sub-model and sampling are compared over all arms.
     """
@@ -34,7 +34,7 @@ def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], 
         for arm in arms:
             for key in {key for peer in arms if peers_of(peer) == peers_of(arm) for key in settings_of(peer)}:
                 values[peers_of(arm), key].append(settings_of(arm).get(key))
-        words = {place: told_apart(seen) for place, seen in values.items()}
+        words = {place: distinct_labels(seen) for place, seen in values.items()}
         for arm in arms:
             own = {key: told for (peers, key), told in words.items() if peers == peers_of(arm) and len(told) > 1}
             found[arm.pk] += [(key, own[key][identity(settings_of(arm).get(key))]) for key in sorted(own)]
@@ -61,7 +61,7 @@ def in_words(value: Any) -> str:
 
 
 def identity(value: Any) -> str:
-    """The same text for the same value, "" for what is absent: 5 is 5.0, and neither is "5"."""
+    """Returns the same text for the same value, "" for an absent one: 5 equals 5.0, and neither equals "5"."""
     if value is ABSENT:
         return ""
     return json.dumps(_whole(value), sort_keys=True, default=str)
@@ -72,11 +72,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def told_apart(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
-    """The identity of each value → its words, of which no two are the same.
+def distinct_labels(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
+    """Returns the identity of each value → its text, unique among them.
 
-    Of values that read alike (none and "none", yes and "yes"), texts stand in quotes; what still reads alike, as
-    long texts of which only the beginning is said, is numbered.
+    Values that look the same (none and "none", yes and "yes") are told apart by quotes around texts; values that
+    still look the same, such as long texts that are cut, are numbered.
     """
     by_identity = {identity(value): value for value in values}
     read = {key: words(value) for key, value in by_identity.items()}

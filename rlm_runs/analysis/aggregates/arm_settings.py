@@ -1,4 +1,4 @@
-"""All that arms were told to do, setting by setting beside each other, and in which of these they differ."""
+"""All settings of arms side by side, and the settings in which the arms differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting of all arms, in words and in their order; ABSENT where an arm has none such."""
+    """One setting of all arms, as text and in their order; ABSENT for an arm without it."""
 
     group: str
     name: str
@@ -22,7 +22,7 @@ class SettingRow:
 
     @property
     def differs(self) -> bool:
-        """Whether not all arms have the same."""
+        """Whether arms have different values."""
         return len(set(self.values)) > 1
 
 
@@ -46,7 +46,7 @@ def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
 def _settings(arm: Arm) -> Iterator[tuple[tuple[str, str], Any]]:
     yield ("environment", "name"), arm.environment
     yield from ((("environment", key), value) for key, value in sorted(arm.environment_settings.items()))
-    yield ("scaffold", "name"), arm.get_scaffold_display()
+    yield ("scaffold", "name"), arm.scaffold_title
     yield from ((("scaffold", key), value) for key, value in sorted(arm.scaffold_settings.items()))
     yield ("model", "model"), arm.model
     yield ("model", "sub-model"), arm.sub_model

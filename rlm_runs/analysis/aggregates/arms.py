@@ -12,8 +12,8 @@ import numpy as np
 from django.db.models import Avg
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment, Rollout
-from rlm_runs.models.experiments import Scaffold
 
 from .. import statistics
 from ..statistics import Interval, Paired, PassRate, Table
@@ -36,7 +36,7 @@ from .unscored import COMPLETED, Unscored
 
 @dataclass(frozen=True)
 class Money:
-    """What an arm cost, all attempts together; `unpriced` counts the rollouts of which that is not known."""
+    """The cost of an arm over all attempts. `unpriced` counts the rollouts with an unknown cost."""
 
     total: Decimal = Decimal(0)
     priced: int = 0
@@ -45,10 +45,10 @@ class Money:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm and what its rollouts came to. All means are over the rollouts that count, as the switch says.
+    """One arm in numbers. All means are over the rollouts that count under the switch for unscored rollouts.
 
-    `differs` are the settings in which it differs from other arms; `group` what it shares with those that it
-    competes with, `series` what sets it apart from them. A mean is None where no rollout has such a number.
+    `differs` are the settings in which it differs from other arms. `group` is what it shares with its competitors,
+    `series` what distinguishes it from them. A mean is None if no rollout has the number.
     """
 
     pk: int
@@ -79,12 +79,12 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against the LLM arm of its group, on the examples that both have a reward for.
+    """An arm against the baseline of its group, on the examples for which both have a reward.
 
-    Where no group has both, it is against the first arm of its environment; names then say all that differs.
-    `p` is corrected for all comparisons of the experiment (Holm). `otherwise` is the same comparison with the
-    switch the other way: unscored rollouts as zero where they are left out, and left out where they are zero;
-    None where neither arm has any. `prices` are by how much more of each the arm took, on the same examples.
+    In an experiment without baselines, the first arm of the environment is the baseline; names then show all
+    differences. `p` is corrected for all comparisons of the experiment (Holm 1979). `otherwise` is the same
+    comparison with unscored rollouts counted the other way, None if neither arm has any. `prices` are the arm's
+    tokens, dollars and seconds as multiples of the baseline's, on the same examples.
     """
 
     group: str
@@ -108,7 +108,7 @@ class Summary:
 
     @property
     def left_out(self) -> LeftOut:
-        """What has no reward, of all arms together."""
+        """Rollouts without a reward, of all arms together."""
         names = LeftOut.__dataclass_fields__
         return LeftOut(**{name: sum(getattr(arm.left_out, name) for arm in self.arms) for name in names})
 
@@ -173,7 +173,7 @@ _MEANS = (
 
 
 def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
-    """The plain means of a cell, of what is known."""
+    """The plain means of a cell over known values."""
     own = pieces.frame["cell"] == at
     found: dict[str, float | None] = {}
     for name in _MEANS:
@@ -231,7 +231,7 @@ def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
 
 
 def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:
-    """Each arm against its baseline; with the switch as it is, then not."""
+    """Each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
     asked = next(iter(ways.values()))
     baselines, are_llms = _baselines(arms)
     found, otherwise = (lifts(way, MEASURES["reward"], baselines=baselines) for way in ways.values())
@@ -258,16 +258,16 @@ def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tu
 
 
 def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
-    """Of each arm the place of the one that it is compared with, None of that itself; and whether these are LLMs.
+    """The place of each arm's baseline, None for a baseline itself; and whether baselines were found.
 
-    An experiment of one scaffold compares something else, models say: then the first arm of each environment is
-    what the others are compared with.
+    An experiment of one scaffold compares something else, such as models. The first arm of each environment is
+    then the baseline.
     """
     llms: dict[str, int] = {}
     for at, arm in enumerate(arms):
-        if arm.scaffold == Scaffold.LLM:
+        if registry.is_baseline(arm.scaffold):
             llms.setdefault(arm.group, at)
-    found = [None if arm.scaffold == Scaffold.LLM else llms.get(arm.group) for arm in arms]
+    found = [None if registry.is_baseline(arm.scaffold) else llms.get(arm.group) for arm in arms]
     if any(base is not None for base in found):
         return found, True
     first: dict[str, int] = {}
@@ -277,7 +277,7 @@ def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
-    """How many times as much of each the arm took as its baseline, on the examples that both have."""
+    """The arm's means as multiples of its baseline's, on the examples that both have."""
     own, others = frame["cell"] == at, frame["cell"] == base
     common = np.isin(frame["example"], np.intersect1d(frame["example"][own], frame["example"][others]))
     found = {}
@@ -296,7 +296,7 @@ def _known_mean(values: NDArray[np.float64]) -> float | None:
 
 @dataclass(frozen=True)
 class ArmPassRates:
-    """Of an arm with repetitions: pass@k and pass^k for some k. A success is a reward of 1."""
+    """pass@k and pass^k of an arm with repetitions, for some k. A success is a reward of 1."""
 
     arm: ArmSummary
     at_least_one: tuple[PassRate, ...]
@@ -304,7 +304,7 @@ class ArmPassRates:
 
 
 def pass_rates(snapshot: Snapshot, *, unscored: Unscored) -> tuple[ArmPassRates, ...]:
-    """Of all arms, where examples have several repetitions; empty where none has."""
+    """Returns the pass rates of all arms; empty if no example has repetitions."""
     return snapshot.remembered(("pass rates", unscored), lambda: _pass_rates(snapshot, unscored))
 
 

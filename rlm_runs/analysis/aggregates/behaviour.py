@@ -1,8 +1,8 @@
-"""How each arm used the RLM, why its rollouts stopped, how they went wrong, and where their time went.
+"""Behaviour of arms: their use of the REPL, stop reasons, failure modes, and where their time went.
 
-Uses and times are means over the rollouts that count, as the switch of the pages says, and that tell the number:
-a log without a transcript tells fewer. Stop reasons and failure modes are counts over all rollouts that ended, but
-for cancelled ones, whatever the switch says: they are about those without a reward as much as about the others.
+Uses and times are means over the rollouts that count and have the number; an import without a transcript has
+fewer. Stop reasons and failure modes count all rollouts that ended, except cancelled ones, with and without a
+reward.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from django.db.models import Count, F, Func
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment, Rollout
-from rlm_runs.models.experiments import Scaffold
 
 from .. import statistics
 from ..failure_modes import FAILURE_MODES
@@ -31,9 +31,9 @@ from .unscored import (
     FAILED,
     LONGEST_QUERY,
     Unscored,
-    counted,
     examples_term,
     outcomes_term,
+    select_counted,
 )
 
 Values = NDArray[np.float64]
@@ -44,10 +44,10 @@ ARMS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Use:
-    """One number of a rollout that says how it used the RLM, NaN where it is not known or there is none.
+    """One number of a rollout about its use of the REPL, NaN if it is unknown or does not exist.
 
-    A share is a yes or no, of which `term` finds the yes in the filter language; of the others it finds those
-    that tell. `about` says over which rollouts the mean is, where that is not all.
+    For a share, which is yes or no, `term` finds the yes in the filter language; for other numbers it finds the
+    rollouts that have one. `about` names the rollouts of the mean if they are not all.
     """
 
     name: str
@@ -132,7 +132,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Times:
-    """Where the time of an arm went: mean seconds per rollout in the order of PARTS, over `n` that tell it."""
+    """Mean seconds per rollout of an arm in the order of PARTS, over the `n` rollouts that have all parts."""
 
     parts: tuple[Interval, ...]
     total: Interval
@@ -141,9 +141,9 @@ class Times:
 
 @dataclass(frozen=True)
 class ArmBehaviour:
-    """One arm. `group` and `series` name it as figures do; `uses` are in the order of USES, None where nothing
-    tells; `stops` and `modes` count rollouts of `ended`; `counted` are those that uses and times are about, and
-    `query` finds them in the words of the filter language, None where no filter does.
+    """One arm. `group` and `series` name it as in figures. `uses` are in the order of USES, None if unknown.
+    `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and times;
+    `query` finds them, None if no filter does.
     """
 
     arm: Arm
@@ -161,8 +161,8 @@ class ArmBehaviour:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """All arms of an experiment, in their order. `stop_reasons` are those that occur, the most frequent first;
-    `total` counts all rollouts.
+    """All arms of an experiment in their order. `stop_reasons` are the ones that occur, the most frequent
+    first; `total` counts all rollouts.
     """
 
     unscored: Unscored
@@ -182,13 +182,15 @@ class Behaviour:
 
 
 def behaviour(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Behaviour:
-    """How the arms of an experiment behaved. One query beside the snapshot's, and none for the same again."""
+    """Returns the behaviour of an experiment's arms. It takes one query beside the snapshot's, none when
+    repeated.
+    """
     return snapshot.remembered(("behaviour", unscored), lambda: _behaviour(snapshot, unscored))
 
 
 def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     whole = snapshot.frame(MEASURES[name] for name in _COLUMNS)
-    frame = counted(whole, unscored)
+    frame = select_counted(whole, unscored)
     arms = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
     uses = {use.name: _means(frame, use.of(frame), arms, is_share=use.is_share) for use in USES}
     times = _times(frame, arms)
@@ -202,7 +204,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             arm=arm,
             group=parts[arm.pk].label(of="environment"),
             series=parts[arm.pk].label(of="scaffold"),
-            has_repl=arm.scaffold != Scaffold.LLM or arm.pk in with_cells,
+            has_repl=registry.runs_code(arm.scaffold) or arm.pk in with_cells,
             counted=int((frame["arm"] == arm.pk).sum()),
             query=_query(arm.pk, unscored, kept=frame, whole=whole, longest=longest),
             ended=sum(stops[arm.pk].values()),
@@ -222,7 +224,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
 
 
 def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
-    """The filter that finds the rollouts of an arm that count; None where it is longer than that."""
+    """The filter that finds the counted rollouts of an arm; None if it is too long."""
     query = f"arm:{arm} {outcomes_term(unscored)}"
     own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
     mine = kept.where(kept["arm"] == arm)
@@ -234,7 +236,7 @@ def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: 
 
 
 def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: bool) -> dict[int, Interval]:
-    """Arm → the mean of its rollouts that tell, for the arms that have some."""
+    """Arm → the mean over its rollouts that have the number, for arms with some."""
     known = ~np.isnan(values)
     table = Table.of(
         values[known], examples=frame["example"][known], arms=frame["arm"][known], arm_ids=np.sort(arms)
@@ -245,7 +247,7 @@ def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: b
 
 
 def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
-    """Of the rollouts that tell all parts, so that the parts add up to the whole."""
+    """Mean times over the rollouts that have all parts, so that the parts add up to the whole."""
     telling = frame.where(~np.isnan(np.stack([frame[name] for name in _TIMES])).any(axis=0))
     totals = _means(telling, telling["seconds"], arms, is_share=False)
     parts = [_means(telling, part.of(telling), arms, is_share=False) for part in PARTS]

@@ -25,7 +25,7 @@ from ..statistics import (
 )
 from .frame import ENDED_UNSCORED, Frame, Outcome
 from .measures import Measure
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 _KEPT = 64
 """Comparisons whose numbers are kept: a few hundred bytes for each arm and measure."""
@@ -33,28 +33,28 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class Tally:
-    """How the rollouts of an arm stand; `counted` of them go into the means."""
+    """Counts of an arm's rollouts by outcome; `counted` of them enter the means."""
 
     total: int
     counted: int
     outcomes: tuple[int, ...]
 
     def of(self, outcome: Outcome) -> int:
-        """How many stand so."""
+        """Returns the number of rollouts with an outcome."""
         return self.outcomes[outcome]
 
     @property
     def ended_unscored(self) -> int:
-        """Those that ran and have no reward."""
+        """Rollouts that ran and have no reward."""
         return sum(self.outcomes[outcome] for outcome in ENDED_UNSCORED)
 
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One measure of all arms, in their order; `against` and `adjusted` compare each with the first.
+    """One measure of all arms in their order; `against` and `adjusted` compare each with the first.
 
-    `means` are over the counted rollouts of which the measure is known; `unknown` counts the others. `adjusted` is
-    the p of `against` after Holm's correction over the arms. Of the first arm itself both are None.
+    `means` are over the counted rollouts with a known measure; `unknown` counts the others. `adjusted` is the p of
+    `against` after Holm's correction over the arms. Both are None for the first arm.
     """
 
     measure: Measure
@@ -65,7 +65,7 @@ class MeasureRow:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known of it, in any arm."""
+        """Whether any arm has a known value."""
         return any(mean is not None for mean in self.means)
 
 
@@ -120,7 +120,7 @@ class Keyed:
 def _side_by_side(
     keyed: Keyed, arms: tuple[int, ...], measures: tuple[Measure, ...], unscored: Unscored
 ) -> SideBySide:
-    kept = counted(keyed.frame, unscored)
+    kept = select_counted(keyed.frame, unscored)
     table = values_table(kept, arms, measures)
     means = _means(table, kept, arms, measures)
     pairs = [
@@ -156,9 +156,9 @@ def _side_by_side(
 
 
 def values_table(frame: Frame, arms: Sequence[int], measures: Sequence[Measure]) -> Table:
-    """All measures of all arms as one table: row `m * len(arms) + a` is the measure m of the arm a.
+    """Returns all measures of all arms as one table: row `m * len(arms) + a` is measure m of arm a.
 
-    Its columns are the examples of the frame, also those of which nothing is known.
+    Its columns are all examples of the frame, also those without known values.
     """
     places = {arm: place for place, arm in enumerate(arms)}
     of_arm = np.array([places[arm] for arm in frame["arm"].tolist()], dtype=np.int64)

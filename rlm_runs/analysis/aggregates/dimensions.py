@@ -1,7 +1,7 @@
-"""What rollouts of an experiment can be grouped by, found in its arms and examples.
+"""Dimensions: what the rollouts of an experiment can be grouped by, found in its arms and examples.
 
-Whatever setting differs between arms is a dimension, and so is whatever key of the metadata tells examples apart:
-an ablation that nobody foresaw has its figures. Dimensions are named as the filter language names them.
+Every setting that differs between arms is a dimension, and so is every metadata key that differs between examples.
+Unforeseen ablations have their figures too. Dimensions have the names of the filter language.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm
-from rlm_runs.models.experiments import Scaffold
 
-from .arm_differences import ABSENT, differing_settings, identity, in_words, told_apart
+from .arm_differences import ABSENT, differing_settings, distinct_labels, identity, in_words
 from .frame import Frame, Outcome
 from .measures import Measure
 from .snapshot import Snapshot
 
 _FEW = 10
-"""Numbers of so many different values are groups as they are; of more, they are binned."""
+"""Most different numbers that are groups of their own; more are binned."""
 SETTING = "set."
 METADATA = "meta."
 _MODEL_SIDE = ("model", "sub-model", "judge")
@@ -42,8 +42,8 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Dimension:
-    """`parts` are the settings that it tells apart, so that what is left can be told, too. Of an arm's dimension
-    `by_arm` has the value of each arm that has one; numeric ones can be binned.
+    """A dimension. `parts` are the settings that it covers, so that the rest can be shown elsewhere. For a
+    dimension of arms, `by_arm` has the value of each arm that has one; numeric ones can be binned.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a dimension, in words. `term` is the filter that finds its rollouts: empty where the arms say
-    it, None where no filter can. `low` and `high` are the limits of a bin, of which only the last has its high.
+    """One value of a dimension as text. `term` is the filter that finds its rollouts: empty if the arms imply
+    it, None if no filter does. `low` and `high` are the limits of a bin; only the last bin includes its high.
     """
 
     label: str
@@ -77,13 +77,13 @@ class Grouping:
 
 @dataclass(frozen=True)
 class ArmParts:
-    """What sets an arm apart, as (name, words): on the side of the environment and model, and of the scaffold."""
+    """What distinguishes an arm, as (name, text): the environment's and model's side, and the scaffold's."""
 
     environment: tuple[tuple[str, str], ...]
     scaffold: tuple[tuple[str, str], ...]
 
     def label(self, *, without: frozenset[str] = frozenset(), of: str = "both") -> str:
-        """Both sides or one (`of`) in words, but for the parts that something else tells already."""
+        """Returns both sides or one (`of`) as text, except the parts in `without`."""
         sides = {"environment": self.environment, "scaffold": self.scaffold}
         chosen = [*self.environment, *self.scaffold] if of == "both" else sides[of]
         words = [
@@ -95,13 +95,13 @@ class ArmParts:
 
 
 def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
-    """Arm → what tells it apart from the others."""
+    """Returns arm → what distinguishes it from the others."""
     differing = differing_settings(arms)
     found = {}
     for arm in arms:
         of_scaffold = tuple(pair for pair in differing[arm.pk] if pair[0] in arm.scaffold_settings)
         of_environment = tuple(pair for pair in differing[arm.pk] if pair not in of_scaffold)
-        name = Scaffold(arm.scaffold).label if arm.scaffold in Scaffold.values else arm.scaffold
+        name = registry.title(arm.scaffold)
         found[arm.pk] = ArmParts(
             environment=(("environment", arm.environment), *of_environment),
             scaffold=(("scaffold", name), *of_scaffold),
@@ -110,7 +110,7 @@ def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
 
 
 def dimensions(snapshot: Snapshot) -> dict[str, Dimension]:
-    """All dimensions of an experiment by name: those that tell its rollouts apart, and the plain ones anyway."""
+    """Returns all dimensions of an experiment by name: those that vary, and the basic ones in any case."""
     return snapshot.remembered("dimensions", lambda: {each.name: each for each in _dimensions(snapshot)})
 
 
@@ -147,7 +147,7 @@ def _dimensions(snapshot: Snapshot) -> list[Dimension]:
 
 
 def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
-    """All that tells arms apart beside the parts that are told already."""
+    """Everything that distinguishes arms beside the covered parts."""
     parts = arm_parts(snapshot.arms)
     by_arm = {arm: each.label(without=told) for arm, each in parts.items()}
     every = frozenset(name for each in parts.values() for name, _ in each.environment + each.scaffold)
@@ -155,7 +155,7 @@ def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
 
 
 def side(snapshot: Snapshot, name: str, *, told: frozenset[str]) -> Dimension:
-    """The dimension `group` or `variant` without what is told already."""
+    """The dimension `group` or `variant` without the covered parts."""
     of = "environment" if name == "group" else "scaffold"
     whole = dimensions(snapshot)[name]
     parts = arm_parts(snapshot.arms)
@@ -209,7 +209,7 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
     elif dimension.name.startswith(SETTING):
         value_of = {arm.pk: dimension.by_arm.get(arm.pk, ABSENT) for arm in snapshot.arms}
         codes, raw = _by_value(frame["arm"], value_of)
-        words = told_apart(value_of.values(), words=value_in_words)
+        words = distinct_labels(value_of.values(), words=value_in_words)
         values = [Value(words[identity(each.value)]) for each in raw]
     else:
         codes, values = _as_arms_come(snapshot, dimension, frame=frame)
@@ -224,8 +224,7 @@ def _as_arms_come(
     """
     arms = list(snapshot.arms)
     if snapshot.experiment.sources and dimension.name in ("variant", "scaffold"):
-        known = Scaffold.values
-        arms.sort(key=lambda arm: known.index(arm.scaffold) if arm.scaffold in known else len(known))
+        arms.sort(key=lambda arm: registry.place(arm.scaffold))
     labels = [str(dimension.by_arm[arm.pk]) for arm in arms]
     order = list(dict.fromkeys(labels))
     code_of = {arm.pk: order.index(label) for arm, label in zip(arms, labels, strict=True)}
@@ -249,7 +248,7 @@ def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDAr
 
 
 def _sort_key(key: str) -> tuple[int, float, str]:
-    """What lacks the key, then none, then no and yes, then numbers by size, then words."""
+    """The order of values: absent, none, no, yes, numbers by size, texts."""
     if not key:
         return 0, 0.0, ""
     value = json.loads(key)
@@ -291,7 +290,7 @@ def _by_example(
     value_of = {each: values.get(each, ABSENT) for each in present}
     codes, found = _by_value(frame["example"], value_of)
     known = {identity(value): value for value in (*values.values(), *value_of.values())}
-    words = told_apart((*known.values(), ABSENT), words=value_in_words)
+    words = distinct_labels((*known.values(), ABSENT), words=value_in_words)
     alike = Counter(sign for value in known.values() for sign in _signs(value))
     return codes, [
         Value(
@@ -305,9 +304,10 @@ def _by_example(
 
 
 def _signs(value: Any) -> set[str | float | None]:
-    """All that the filter language knows a value by: no filter tells apart what has one of these in common.
+    """The forms under which the filter language knows a value. Values that share one cannot be filtered apart.
 
-    It does not tell null from nothing, and finds a text that reads as a number with the number, true with 1.
+    The language does not distinguish null from absent, a text that reads as a number from the number, and true
+    from 1.
     """
     if value is None or value is ABSENT:
         return {None}
@@ -319,7 +319,7 @@ def _signs(value: Any) -> set[str | float | None]:
 
 
 def named(name: str) -> str:
-    """A key of the filter language: what stands behind its dot is quoted where it is no plain word."""
+    """A key of the filter language; the part behind its dot is quoted unless it is a plain word."""
     family, dot, own = name.partition(".")
     return name if re.fullmatch(r"[\w.-]*", own, re.ASCII) else f"{family}{dot}{_quoted(own)}"
 

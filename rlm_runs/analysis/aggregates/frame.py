@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .measures import Measure
 
 _HEADER = 19
-"""Bytes before the first row: signature, flags, and the length of an extension that there is not."""
+"""Bytes before the first row: signature, flags, and the length of the missing extension."""
 _KEYS = {
     "rollout": "r.id",
     "arm": "r.arm_id",
@@ -30,7 +30,7 @@ _KEYS = {
 
 
 class Outcome(IntEnum):
-    """How a rollout stands. What ended without a reward is told apart by why."""
+    """The outcome of a rollout; one that ended without a reward is classified by the reason."""
 
     SCORED = 0
     TOO_LONG = 1
@@ -41,7 +41,7 @@ class Outcome(IntEnum):
 
 
 ENDED_UNSCORED = (Outcome.TOO_LONG, Outcome.UNJUDGED, Outcome.FAILED)
-"""Those that ran and have no reward: what the switch of the pages is about."""
+"""Outcomes of rollouts that ran and have no reward, which the switch for unscored rollouts covers."""
 
 _OUTCOME = f"""
 CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
@@ -55,9 +55,9 @@ CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
 
 @dataclass(frozen=True)
 class Frame:
-    """Columns of one length, an entry per rollout: `rollout`, `arm`, `example`, `position`, `repetition` and
-    `outcome` as int64, measures by name as float64 with NaN for what is not known. In the order of arm, example
-    and repetition.
+    """Columns of one length with an entry per rollout: `rollout`, `arm`, `example`, `position`, `repetition`
+    and `outcome` as int64, measures by name as float64 with NaN for unknown values. Sorted by arm, example and
+    repetition.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -69,7 +69,7 @@ class Frame:
         return len(self.columns["rollout"])
 
     def where(self, mask: NDArray[np.bool_]) -> Frame:
-        """The rollouts of which the mask is true."""
+        """Returns the rollouts for which the mask is true."""
         return Frame({name: column[mask] for name, column in self.columns.items()})
 
     def with_column(self, name: str, values: NDArray[Any]) -> Frame:
@@ -82,10 +82,10 @@ def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
     return _read("r.arm_id = ANY(%s)", sorted(set(arms)), measures=measures)
 
 
-def renewed(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
-    """The frame with what ended since it was read: all but those that are unfinished still. One query.
+def refreshed(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
+    """Returns the frame with the rollouts that ended since it was read. One query.
 
-    None where that is not all that happened: rollouts came, went away, or began again.
+    Returns None if more happened: rollouts were added, removed or started again.
     """
     were = frame["rollout"][frame["outcome"] == Outcome.UNFINISHED]
     are = np.asarray(unfinished, dtype=np.int64)
@@ -113,7 +113,7 @@ def _read(condition: str, ids: Sequence[int], *, measures: Sequence[Measure]) ->
 
 
 def example_values(examples: Iterable[int], key: str) -> dict[int, Any]:
-    """Example (its id) → what its metadata say under `key`, for those that have it. One query."""
+    """Returns example id → its metadata under `key`, for examples that have it. One query."""
     statement = "SELECT id, metadata -> %s FROM rlm_runs_example WHERE id = ANY(%s) AND metadata ? %s"
     with connection.cursor() as cursor:
         cursor.execute(statement, [key, list(examples), key])

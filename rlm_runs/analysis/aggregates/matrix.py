@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .frame import Frame, Outcome
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 DISAGREEMENT = "disagreement"
 EXAMPLE = "example"
@@ -24,7 +24,7 @@ _ROUNDING = 1e-12
 
 
 class Show(Enum):
-    """Which examples are listed. A is the first arm, B the second; only what counts decides."""
+    """A filter of examples. A is the first arm, B the second; only counted rewards decide."""
 
     ALL = "all"
     DIFFER = "differ"
@@ -74,8 +74,8 @@ class Row:
 class Matrix:
     """All examples of some arms. Arrays of examples are in ascending order of id: [examples].
 
-    `means` holds the mean rewards that count, NaN where there is none: [arms, examples]. `scored` says where an
-    arm has any reward at all, `ran` where it has any rollout.
+    `means` holds the mean counted rewards, NaN without one: [arms, examples]. `scored` says whether an arm has a
+    reward, `ran` whether it has a rollout.
     """
 
     frame: Frame
@@ -93,7 +93,7 @@ class Matrix:
         examples, column = np.unique(frame["example"], return_inverse=True)
         cell = _places(frame["arm"], arms) * len(examples) + column
         shape = (len(arms), len(examples))
-        kept = counted(frame, unscored)
+        kept = select_counted(frame, unscored)
         counted_cell = _places(kept["arm"], arms) * len(examples) + np.searchsorted(examples, kept["example"])
         counts = _summed(counted_cell, shape)
         means = np.full(shape, np.nan)
@@ -126,7 +126,7 @@ class Matrix:
         return spread
 
     def shown(self, show: Show) -> NDArray[np.bool_]:
-        """Which examples the filter leaves: [examples]."""
+        """Returns a mask of the examples that the filter leaves: [examples]."""
         with np.errstate(invalid="ignore"):
             match show:
                 case Show.DIFFER:
@@ -144,7 +144,7 @@ class Matrix:
 
     @property
     def _difference(self) -> NDArray[np.float64]:
-        """B less A, 0 where it is no more than rounding: [examples]."""
+        """B minus A, 0 for differences within rounding: [examples]."""
         if len(self.arms) < 2:
             return np.full(len(self.examples), np.nan)
         difference: NDArray[np.float64] = self.means[1] - self.means[0]
@@ -208,7 +208,7 @@ class Matrix:
 
 
 def _any(by_arm: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where it holds of any arm: [arms, examples] → [examples]."""
+    """Whether it holds for any arm: [arms, examples] → [examples]."""
     found: NDArray[np.bool_] = np.logical_or.reduce(by_arm, axis=0)
     return found
 

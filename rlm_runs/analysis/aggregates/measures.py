@@ -1,6 +1,6 @@
-"""What of a rollout can be plotted and tested: one number each, from a column of its row or a metric of its own.
+"""Measures: numbers of a rollout that can be plotted and tested, each from a column or one of its metrics.
 
-An environment's metrics are measures, too, under `metric.<name>`. A NULL is not known, and never a zero.
+An environment's metrics are measures too, as `metric.<name>`. NULL is unknown, never zero.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def measure(name: str) -> Measure | None:
         return MEASURES.get(name)
     key = name.removeprefix(_METRIC)
     literal = quoted(key)
-    # Metrics are shown as they came: what is not a number there is not known here.
+    # Metrics are stored as they came; a value that is not a number is unknown.
     number = f"CASE WHEN jsonb_typeof(r.metrics -> {literal}) = 'number' THEN (r.metrics ->> {literal}) END"
     return Measure(name, key, "", number, higher_is_better=None) if key else None
 
 
 def quoted(text: str) -> str:
-    """A text as a literal of a statement that has placeholders, too."""
+    """Returns a text as an SQL literal for a statement with placeholders."""
     return "'" + text.replace("'", "''").replace("%", "%%") + "'"

@@ -1,4 +1,4 @@
-"""Which keys of examples' metadata a figure can be made by: found in the data, so that none has to be foreseen."""
+"""Metadata keys of examples that figures can group by, found in the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Key:
 
 
 def metadata_keys(examples: Sequence[int]) -> tuple[Key, ...]:
-    """The keys that tell some of these examples (ids) apart, by name. One query, of at most 400 examples."""
+    """Returns the keys in which some of these examples (ids) differ, by name. One query, of at most 400
+    examples.
+    """
     step = max(1, -(-len(examples) // _LOOKED_AT))
     statement = """
         SELECT pair.key,

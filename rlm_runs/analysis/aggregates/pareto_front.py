@@ -11,28 +11,28 @@ import numpy as np
 from ..statistics import Table, front_shares, pareto_front
 from .comparison import Keyed
 from .frame import Frame
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 
 @dataclass(frozen=True)
 class FrontPlace:
-    """Whether an arm is on the front, and in which share of the resamples; None where its price is not known."""
+    """Whether an arm is on the front, and in which share of the resamples; None if its price is unknown."""
 
     is_on: bool
     share: float | None
 
 
 def front(frame: Frame, arms: Sequence[int], *, price: str, unscored: Unscored) -> tuple[FrontPlace, ...]:
-    """The places of the arms, in their order, among means over the counted rollouts of each.
+    """Returns the places of the arms in their order, among means over the counted rollouts of each.
 
-    `frame` holds the rollouts of all arms with `reward` and the measure `price`, of which less is better.
+    `frame` holds the rollouts of all arms with `reward` and the measure `price`; less is better.
     """
     return _front(Keyed(frame), tuple(arms), price, unscored)
 
 
 @lru_cache(maxsize=64)
 def _front(keyed: Keyed, arms: tuple[int, ...], price: str, unscored: Unscored) -> tuple[FrontPlace, ...]:
-    kept = counted(keyed.frame, unscored)
+    kept = select_counted(keyed.frame, unscored)
     rewards, prices = (_table(kept, arms, name) for name in ("reward", price))
     is_on = pareto_front(prices.means, rewards.means)
     shares = front_shares(prices, rewards)

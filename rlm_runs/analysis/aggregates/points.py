@@ -15,12 +15,12 @@ from .. import statistics
 from ..statistics import Interval, Paired, Table
 from .frame import Frame, Outcome
 from .measures import Measure
-from .unscored import Unscored, counted
+from .unscored import Unscored, select_counted
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Rollouts that ended without a reward, by why, and those that did not end, whatever they count as."""
+    """Counts of rollouts that ended without a reward, by reason, and of unfinished ones."""
 
     too_long: int = 0
     unjudged: int = 0
@@ -30,7 +30,7 @@ class LeftOut:
 
     @property
     def unscored(self) -> int:
-        """Those that the switch is about."""
+        """Rollouts that the switch for unscored rollouts covers."""
         return self.too_long + self.unjudged + self.failed
 
 
@@ -63,7 +63,7 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
     cell_of, places = _numbered(codes)
     number = places.shape[1]
     numbered = frame.with_column("cell", cell_of)
-    kept = counted(numbered, unscored)
+    kept = select_counted(numbered, unscored)
     counts = np.bincount(kept["cell"], minlength=number)
     outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
     arms = np.unique(frame["arm"])
@@ -93,13 +93,13 @@ def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def _crossed(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
-    """How many rollouts are in each row and column: [height, width]."""
+    """Counts of rollouts by row and column: [height, width]."""
     return np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A measure over the rollouts of a cell; `unknown` counts those that count and have no such number."""
+    """A measure over the rollouts of a cell; `unknown` counts those that count and lack the number."""
 
     interval: Interval | None
     unknown: int
@@ -137,12 +137,12 @@ def table(pieces: Cut, *names: str) -> Table:
 
 
 def is_share(measure: Measure) -> bool:
-    """Whether its 0 and 1 are no and yes, and no counts."""
+    """Returns whether its values are 0 for no and 1 for yes."""
     return measure.name == "reward" or measure.name.startswith("metric.")
 
 
 def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]:
-    """Between what its mean can lie: what is counted is not negative, and rewards from 0 to 1 stay there."""
+    """Returns the limits of its mean: counts are not negative, and rewards from 0 to 1 stay there."""
     known = values[~np.isnan(values)]
     if len(known) and known.min() < 0:
         return -np.inf, np.inf
@@ -150,7 +150,7 @@ def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]
 
 
 def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> list[Paired | None]:
-    """Each cell against its baseline's cell, paired by example; None for the baselines, and without one."""
+    """Returns each cell against its baseline's cell, paired by example; None for baselines, and without one."""
     pairs = [(base, at) for at, base in enumerate(baselines) if base is not None and base != at]
     found = iter(statistics.compare_arms(table(pieces, measure.name), pairs=pairs)) if pairs else iter(())
     return [next(found) if base is not None and base != at else None for at, base in enumerate(baselines)]

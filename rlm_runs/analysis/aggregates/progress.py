@@ -1,4 +1,4 @@
-"""How far experiments are, and what they cost so far."""
+"""The progress of experiments, and their cost so far."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _RECENT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the rollouts of an experiment are.
+    """Progress of an experiment: counts of its rollouts by state.
 
-    `cost` sums what is priced, of all attempts; `unpriced` counts the other rollouts. Judges are paid apart.
+    `cost` sums the priced rollouts over all attempts; `unpriced` counts the others. The cost of judges is
+    separate.
     """
 
     total: int = 0
@@ -46,24 +47,24 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Those that ended, however they did."""
+        """Rollouts that ended, for whatever reason."""
         return self.completed + self.too_long + self.failed + self.cancelled
 
     @property
     def queued(self) -> int:
-        """Those that no worker has taken yet."""
+        """Rollouts that no worker has claimed."""
         return self.total - self.done - self.running
 
     @property
     def seconds_taken(self) -> float | None:
-        """From the first start to the last end."""
+        """Seconds from the first start to the last end."""
         if self.began_at is None or self.last_ended_at is None:
             return None
         return (self.last_ended_at - self.began_at).total_seconds()
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all rollouts have ended."""
         return self.done == self.total
 
     @property
@@ -78,7 +79,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the present rate; None where there is none."""
+        """Seconds to the end at the present rate; None without a rate."""
         return (self.total - self.done) / self.per_minute * 60 if self.per_minute else None
 
     @property
@@ -89,14 +90,14 @@ class Progress:
 
 
 def progress(experiment: Experiment, *, now: datetime | None = None) -> Progress:
-    """How far one experiment is. Two queries."""
+    """Returns the progress of one experiment. Two queries."""
     return progress_by_experiment([experiment], now=now)[experiment.pk]
 
 
 def progress_by_experiment(
     experiments: Sequence[Experiment], *, now: datetime | None = None
 ) -> dict[int, Progress]:
-    """How far each of these is. Two queries."""
+    """Returns the progress of several experiments. Two queries."""
     parts: dict[int, list[Tally]] = {experiment.pk: [] for experiment in experiments}
     for found in tally(experiments):
         parts[found.experiment].append(found)
@@ -106,7 +107,7 @@ def progress_by_experiment(
 
 
 def progress_from(tallies: Sequence[Tally], experiment: Experiment) -> Progress:
-    """The same from what was counted already. One query, from an index."""
+    """Returns the progress from existing counts. One query, from an index."""
     now = timezone.now()
     return _progress(tallies, recent=_recent([experiment], now).get(experiment.pk, 0), now=now)
 

@@ -1,8 +1,8 @@
-"""An experiment at one moment, kept in the process until one of its rollouts changes its state.
+"""Snapshots: an experiment at one moment, kept in the process until one of its rollouts changes its state.
 
-Reading a hundred thousand rollouts takes a part of a second, asking whether one of them changed takes a few
-milliseconds and no row: counts by status and the last end, from an index. So pages ask that, and read again only
-where something did, and then only what ended since: a rollout that ended does not change any more.
+Reading a hundred thousand rollouts takes part of a second. Asking whether one changed takes a few milliseconds and
+reads no row: counts by status and the last end come from an index. Pages ask that, and read only the rollouts that
+ended since, because an ended rollout does not change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django.db.models import Count, Max
 
 from rlm_runs.models import Arm, Experiment
 
-from .frame import Frame, example_values, load, renewed
+from .frame import Frame, example_values, load, refreshed
 from .measures import MEASURES, Measure
 from .metadata_keys import Key, metadata_keys
 from .tallies import Tally, tally
@@ -45,12 +45,12 @@ _USUAL = (
     "seconds",
     "cost",
 )
-"""The measures of the experiment page and of most figures: read together, since a query of its own costs more."""
+"""Measures of the experiment page and of most figures, read together because separate queries cost more."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What tells whether anything changed. `total` counts the rollouts, `files` names what was imported."""
+    """The facts that change with the experiment. `total` counts the rollouts, `files` names the imported files."""
 
     version: str
     total: int
@@ -58,9 +58,9 @@ class State:
 
 
 class Snapshot:
-    """What pages read of one experiment. All of it is read when it is first asked for, and once.
+    """What pages read of one experiment. Each part is read once, when it is first needed.
 
-    `before` is an earlier one, whose rollouts need not be read again where they had ended.
+    `before` is an earlier snapshot, whose ended rollouts are not read again.
     """
 
     def __init__(self, experiment: Experiment, *, state: State, before: Snapshot | None = None) -> None:
@@ -87,7 +87,7 @@ class Snapshot:
         return self if self._frame is not None else self._before
 
     def frame(self, measures: Iterable[Measure] = ()) -> Frame:
-        """All rollouts, with at least these measures and those that most pages need."""
+        """Returns all rollouts, with at least these measures and the most used ones."""
         asked = {measure.name: measure for measure in measures}
         with self._lock:
             if self._frame is None:
@@ -104,8 +104,8 @@ class Snapshot:
             return None
         if (before.state.total, before.state.files) != (self.state.total, self.state.files):
             return None
-        frame, measures = before._frame, before._measures  # in this order: measures are told before they are read
-        found = renewed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
+        frame, measures = before._frame, before._measures  # the frame first: its measures are known by then
+        found = refreshed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
         if found is not None:
             self._measures = measures
             known = dict(before._remembered)  # a copy: its readers may be adding to it
@@ -129,7 +129,7 @@ class Snapshot:
         return self.remembered("metrics", lambda: _metrics([arm.pk for arm in self.arms]))
 
     def stop_reasons(self) -> tuple[str, ...]:
-        """Those that its rollouts have, sorted."""
+        """Returns the stop reasons of its rollouts, sorted."""
         return tuple(sorted({each.stop_reason for each in self.tallies()} - {""}))
 
     def tallies(self) -> list[Tally]:
@@ -137,14 +137,14 @@ class Snapshot:
         return self.remembered("tallies", lambda: tally([self.experiment]))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` made of this snapshot when it was first asked for under this key.
+        """Returns the result of `make`, computed once per key.
 
-        Whoever asks while another makes it waits: readers of a running experiment come all at once.
+        Concurrent callers wait for the first one, because readers of a running experiment come together.
         """
         with self._lock:
             if key not in self._remembered:
                 made = make()
-                if len(self._remembered) >= _KEPT_RESULTS:  # addresses are made up by whoever asks
+                if len(self._remembered) >= _KEPT_RESULTS:  # keys come from addresses, which anyone can make up
                     self._remembered.clear()
                 self._remembered[key] = made
             return cast("T", self._remembered[key])
@@ -168,7 +168,7 @@ def snapshot(experiment: Experiment) -> Snapshot:
 
 
 def forget() -> None:
-    """Reads everything again from now on: for whoever changed rows in a way that no running program does."""
+    """Forgets all snapshots. For code that changes rows in ways that no running program does."""
     with _lock:
         _snapshots.clear()
 
@@ -200,7 +200,7 @@ def _is_of_examples(key: Hashable) -> bool:
 
 
 def _metrics(arms: Sequence[int]) -> tuple[str, ...]:
-    """From the first completed rollouts of each arm: an environment gives all of them the same."""
+    """Metric names, from the first completed rollouts of each arm; an environment gives all rollouts the same."""
     statement = """
         SELECT DISTINCT metric.key
         FROM unnest(%s::bigint[]) AS arm(id),

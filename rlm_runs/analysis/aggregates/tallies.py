@@ -20,10 +20,10 @@ _BEGUN_AND_ENDED = Q(status__in=Rollout.FINISHED, started_at__isnull=False)
 
 @dataclass(frozen=True)
 class Tally:
-    """The rollouts of one arm that have the same status, stop reason and kind of sandbox.
+    """The rollouts of one arm with the same status, stop reason and kind of sandbox.
 
-    The sums are of what is known, in dollars. `begun` counts those that began and ended; `unpriced` those of them
-    whose own cost is not known, `unknown` those of which that or the price of judging is not.
+    Sums are of known values, in dollars. `begun` counts rollouts that began and ended; `unpriced` those of them
+    whose cost is unknown; `unknown` those whose cost or judging cost is unknown.
     """
 
     experiment: int

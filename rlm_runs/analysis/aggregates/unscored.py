@@ -1,4 +1,4 @@
-"""Which rollouts count, and as what: a rollout without a reward is never silently a zero."""
+"""Rollouts without a reward: whether they count, and as what. None is ever silently a zero."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FAILED = Q(status=Rollout.Status.FAILED)
 
 
 class Unscored(Enum):
-    """What a rollout that ended without a reward counts as; cancelled and unfinished ones count in no way.
+    """How a rollout that ended without a reward counts. Cancelled and unfinished rollouts never count.
 
-    EXCLUDE leaves it out. ZERO counts it as reward 0, with the tokens, seconds and dollars that it took. COMMON
-    leaves out its example in every arm: what is left are examples that all arms which have them finished.
+    EXCLUDE leaves it out. ZERO counts it as reward 0, with its tokens, seconds and dollars. COMMON leaves out its
+    example in every arm: the examples that remain were finished by all arms that have them.
     """
 
     EXCLUDE = "exclude"
@@ -32,7 +32,7 @@ class Unscored(Enum):
     COMMON = "common"
 
 
-def counted(frame: Frame, unscored: Unscored) -> Frame:
+def select_counted(frame: Frame, unscored: Unscored) -> Frame:
     """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
     scored = frame["outcome"] == Outcome.SCORED
     if unscored is Unscored.EXCLUDE:
@@ -44,15 +44,15 @@ def counted(frame: Frame, unscored: Unscored) -> Frame:
 
 
 def outcomes_term(unscored: Unscored) -> str:
-    """The filter for the outcomes that count. Which examples COMMON leaves is told by `examples_term`."""
+    """Returns the filter for the counted outcomes. `examples_term` filters the examples of COMMON."""
     return "outcome:scored,too_long,unjudged,failed" if unscored is Unscored.ZERO else "outcome:scored"
 
 
 def examples_term(kept: Frame, *, whole: Frame) -> str | None:
-    """The filter for the examples of the rollouts that COMMON keeps, of the arms that `whole` has; None where no
-    filter tells them from others.
+    """Returns the filter for the examples that COMMON keeps, of the arms of `whole`; None if no filter
+    distinguishes them.
 
-    Examples are asked for by their numbers, and every environment counts its own from 1.
+    Examples are filtered by number, and every environment counts its own from 1.
     """
     places = np.unique(kept["position"])
     namesakes = np.isin(whole["position"], places) & (whole["outcome"] == Outcome.SCORED)

@@ -1,8 +1,8 @@
 """The filter language of lists and of the API: `env:oolong scaffold:rlm reward:<1 subcalls:>10 "a phrase"`.
 
-Terms stand beside each other and must all hold. `language`: text ↔ terms, each with its place in the text; `keys`:
-what can be asked, in one registry; `conditions`: terms → a condition on rollouts; `hints`: what may be written at
-a place, and why nothing was found. docs/filters.md explains it to readers.
+All terms must hold. `language` parses text into terms with their places; `keys` is the registry of keys;
+`conditions` turns terms into a condition on rollouts; `hints` completes queries and explains empty results.
+docs/filters.md is the user's guide.
 """
 
 from .conditions import condition

@@ -1,7 +1,7 @@
-"""Terms → a condition on rollouts.
+"""Terms as a condition on rollouts.
 
-A term and its negation share no rollout and leave none out: what is not known fulfils no comparison, and so
-fulfils each negated one.
+A term and its negation share no rollout and leave none out: an unknown value fulfils no comparison, and so each
+negated one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from .language import FilterError, Number, Query, Term, Value
 
 Find = Callable[[str], search.Matches]
 NONE = "none"
-"""Written for what is not known."""
+"""The word for an unknown value."""
 _LARGEST = Decimal(2**62)
 _MOST_ARMS = 2_000
 """Looked up by their ids; more than these are left to the database."""
@@ -61,14 +61,14 @@ OUTCOMES: Mapping[str, Q] = {
     "cancelled": Q(status=Rollout.Status.CANCELLED),
     "unfinished": Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING]),
 }
-"""As `aggregates.frame.Outcome` tells them apart."""
+"""The outcomes of `aggregates.frame.Outcome`."""
 
 
 def condition(query: Query, *, find: Find = search.find) -> Q:
-    """What a rollout must be like. Raises FilterError where a key or a number is not understood.
+    """Returns the condition on rollouts. Raises FilterError for an unknown key or a malformed number.
 
-    `find` looks up what has no key, two queries a phrase; what is said of arms is one query. Nothing else is asked
-    of the database.
+    `find` searches phrases, with two queries each. Terms about arms take one query together. There are no other
+    queries.
     """
     words = [term for term in query.terms if not term.key]
     if len(words) > search.MOST_WORDS:
@@ -110,7 +110,7 @@ def _with_words(term: Term, find: Find) -> Q:
 
 
 def key_of(query: Query, term: Term) -> Key:
-    """The key of a term. Raises FilterError with what there is, and what was perhaps meant."""
+    """Returns the key of a term. Raises FilterError with the known keys and a suggestion."""
     key = key_named(term.key)
     if key is not None:
         return key
@@ -164,7 +164,7 @@ def _numeric(key: Key, value: Value) -> Q:
 
 
 def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
-    """What is not known fulfils no comparison."""
+    """A comparison, which an unknown value does not fulfil."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
         (GreaterThanOrEqual, number.least),
@@ -179,7 +179,7 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
 
 
 def _whole(key: Key, number: Number) -> Q:
-    """A comparison with whole numbers, within what the database can hold, without changing what it means."""
+    """A comparison of whole numbers within the database's range, with the same meaning."""
     least = _up(number.least, key.first) if number.least is not None else None
     most = _down(number.most, key.first) if number.most is not None else None
     above = _down(number.above, key.first) if number.above is not None else None
@@ -202,7 +202,7 @@ def _held(limit: Decimal) -> Decimal:
 
 
 def _in_json(key: Key, value: Value) -> Q:
-    """What stands in a JSON column, compared as a number where both are numbers, and as text."""
+    """A comparison with a value of a JSON column: as numbers if both are numbers, else as text."""
     columns = SETTINGS if key.of_arm else (str(key.column),)
     texts = [json_text(column, key.name) for column in columns]
     if _is_none(value):

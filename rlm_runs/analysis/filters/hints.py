@@ -1,4 +1,4 @@
-"""What may be written at a place of a query, and why nothing was found: read from the store, in bounded time."""
+"""Completions at a place of a query, and reasons for empty results, read from the store in bounded time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TYPED = re.compile(r"([A-Za-z_][\w.-]*):(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that may be written, whole: `env:oolong`; and what it means."""
+    """One completion, such as `env:oolong`, with its meaning."""
 
     text: str
     help: str = ""
@@ -37,7 +37,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Completions:
-    """What may stand in place of the characters from `start` to `end`."""
+    """Replacements of the characters from `start` to `end`."""
 
     start: int
     end: int
@@ -45,7 +45,7 @@ class Completions:
 
 
 def complete(source: str, at: int, *, experiment: Experiment | None = None) -> Completions:
-    """What the word at the cursor may become: keys, and behind a colon the values that the store knows."""
+    """Returns completions of the word at the cursor: keys, and behind a colon the values in the store."""
     start, end = _chunk(source, at)
     typed = source[start:at]
     minus = typed.startswith("-")
@@ -56,7 +56,7 @@ def complete(source: str, at: int, *, experiment: Experiment | None = None) -> C
 
 
 def hints(query: Query, *, experiment: Experiment | None = None) -> list[str]:
-    """Values of which the store has none, in words, with what is alike: for a list that came out empty."""
+    """Returns sentences about values that the store does not have, with similar ones, for an empty list."""
     said: list[str] = []
     for asked in query.terms:
         key = key_named(asked.key) if asked.key and not asked.is_negated else None
@@ -120,13 +120,13 @@ def _values(name: str, typed: str, experiment: Experiment | None) -> Iterator[Op
 
 
 def _known(key: Key, experiment: Experiment | None) -> list[str]:
-    """Values that rollouts have: all of them where there are few, else those of the newest."""
+    """Values of rollouts: all of them if there are few, else those of the newest."""
     if key.kind is Kind.OUTCOME:
         return list(OUTCOMES)
     if key.name == "status":
         return list(Rollout.Status.values)
     if key.name == "experiment":
-        if experiment is not None:  # who sees this one through a shared link is not told of others
+        if experiment is not None:  # A reader of a shared link sees this experiment only.
             return [experiment.slug]
         newest = Experiment.objects.order_by("-pk").values_list("slug", flat=True)
         return list(newest[:_NEWEST])
@@ -146,7 +146,7 @@ def _arms(experiment: Experiment | None) -> QuerySet[Arm]:
 
 
 def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) -> Iterable[Any]:
-    """Of an experiment, the last ones in the order in which it runs: from all of its arms, and by an index."""
+    """The newest rollouts; in an experiment, the last in its order, from all arms and by an index."""
     if experiment is None:
         return Rollout.objects.order_by("-pk").values_list(column, flat=True)[:most]
     rollouts = Rollout.objects.filter(experiment=experiment).order_by("-example_position", "-pk")
@@ -164,7 +164,7 @@ def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, o
 
 
 def _own_keys(family: str, experiment: Experiment | None) -> list[str]:
-    """Those that can be written down: a name may hold anything, and an address may not."""
+    """Keys that can be written down: a name may hold anything, a query may not."""
     names = {unescape(name) for found in _objects(family, experiment) for name in found}
     return sorted(filter(str.isprintable, names))
 

@@ -1,4 +1,4 @@
-"""What rollouts can be asked for: one registry, which parsing, completion, errors and docs/filters.md read."""
+"""The registry of filter keys, read by parsing, completion, errors and docs/filters.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rlm_runs.models.texts import escape
 
 
 class Kind(Enum):
-    """What a key's values are; in words, as an error says what is allowed."""
+    """The type of a key's values; the text is used in errors."""
 
     TEXT = "a name, several with commas between them, or with * for anything"
     WHOLE = "a number, <1, >=10, 1..5"
@@ -30,9 +30,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Key:
-    """One key. `column` is a field's path or an expression; `first` is what is written for a stored 0 where that
-    is the first one. `family` is "meta", "set" or "metric" where `name` is a key in a JSON column. What is
-    `of_arm` is a column of arms, all others are of rollouts.
+    """One key. `column` is a field's path or an expression; `first` is the number written for a stored 0.
+    `family` is "meta", "set" or "metric" if `name` is a key in a JSON column. With `of_arm` it is a column of
+    arms, else of rollouts.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Key:
 
     @property
     def expression(self) -> Any:
-        """What is compared."""
+        """The expression to compare."""
         return F(self.column) if isinstance(self.column, str) else self.column
 
     @property
     def is_numeric(self) -> bool:
-        """Whether nothing but numbers (and none) can be asked of it."""
+        """Whether its values can only be numbers, or none."""
         return self.kind in (Kind.WHOLE, Kind.NUMBER, Kind.DOLLARS)
 
 
@@ -60,7 +60,7 @@ KEYS: Mapping[str, Key] = {
     key.name: key
     for key in (
         Key("env", Kind.TEXT, "environment", "environment", of_arm=True),
-        Key("scaffold", Kind.TEXT, "how the model is driven: llm, rlm, rlm_tips", "scaffold", of_arm=True),
+        Key("scaffold", Kind.TEXT, "how the model is driven, such as rlm", "scaffold", of_arm=True),
         Key("model", Kind.TEXT, "root model", "model", of_arm=True),
         Key("submodel", Kind.TEXT, "model of the sub-LLMs", "sub_model", of_arm=True),
         Key("experiment", Kind.TEXT, "experiment, as in its address", "experiment__slug"),
@@ -110,7 +110,7 @@ SETTINGS = ("scaffold_settings", "environment_settings", "sampling")
 
 
 def key_named(name: str) -> Key | None:
-    """The key of that name, None where there is none."""
+    """Returns the key of a name, None if there is none."""
     family, dot, own = name.partition(".")
     if dot and own and family in KINDS:
         kind = KINDS[family]
@@ -119,7 +119,7 @@ def key_named(name: str) -> Key | None:
 
 
 def json_text(column: str, key: str) -> Func:
-    """What stands under a key of a JSON object, as text; NULL where nothing does."""
+    """Returns the value under a key of a JSON object as text; NULL without one."""
     return Func(
         F(column),
         Value(escape(key)),
@@ -130,7 +130,7 @@ def json_text(column: str, key: str) -> Func:
 
 
 def json_number(column: str, key: str) -> Case:
-    """The same as a number; NULL where it is none. true and false are 1 and 0."""
+    """Returns the same as a number; NULL if it is not one. true and false are 1 and 0."""
     value = Func(
         F(column), Value(escape(key)), template="(%(expressions)s)", arg_joiner=" -> ", output_field=TextField()
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 MOST_CHARS = 2_000
-"""A query is a line that somebody wrote; what is longer is refused, not read."""
+"""Characters of a query; a longer one is refused unread."""
 
 _SPACE = re.compile(r"\s+")
 _KEY = re.compile(r'([A-Za-z_][\w.-]*)(?:(?<=\.)("(?:[^"\\]|\\.)*"))?:')
@@ -34,8 +34,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 class FilterError(ValueError):
-    """A query that cannot be read. `start` and `end` are the place of the word; `allowed` is what may stand there,
-    `suggestion` the whole query with that word mended, "" where nothing is alike.
+    """A query that cannot be read. `start` and `end` are the place of the word; `allowed` lists valid words,
+    `suggestion` is the whole query with that word corrected, "" if nothing is similar.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Value:
-    """One alternative. `number` is what it says read as a number, None where it is none; a quoted one is never.
+    """One alternative. `number` is its text as a number, None if it is not one; a quoted text never is.
 
-    `is_comparison` tells that it can be nothing but a number: `<1`, `1..2`.
+    `is_comparison` is true for `<1` and `1..2`, which can only be numbers.
     """
 
     text: str
@@ -84,12 +84,12 @@ class Value:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether it only makes sense of numbers."""
+        """Whether it is meaningful for numbers only."""
         return self.number is not None and not _NUMBER.fullmatch(self.text)
 
     @property
     def pattern(self) -> str | None:
-        """What it says with `*` for anything, None where it has no such star."""
+        """Its text with `*` for any characters, None without a star."""
         return self.text if "*" in self.text and not self.is_quoted else None
 
 
@@ -106,7 +106,7 @@ class Term:
 
     @property
     def key_start(self) -> int:
-        """Where its key begins, behind the minus."""
+        """The start of its key, behind the minus."""
         return self.start + self.is_negated
 
 
@@ -119,12 +119,12 @@ class Query:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What is searched for in texts, and must be there."""
+        """The phrases that texts must contain."""
         return tuple(term.values[0].text for term in self.terms if not term.key and not term.is_negated)
 
     @property
     def searches(self) -> bool:
-        """Whether texts are searched at all."""
+        """Whether it searches texts."""
         return any(not term.key for term in self.terms)
 
 

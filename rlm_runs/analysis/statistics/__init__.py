@@ -1,7 +1,7 @@
-"""How surely: intervals, paired comparisons, corrections, plans. Functions of numbers; none knows the store.
+"""Statistics: intervals, paired comparisons, corrections, plans. Functions of numbers that know no store.
 
-Values come as flat arrays with the example of each, or, for many arms at once, as a `Table`. All random draws
-have fixed seeds: a page shows the same numbers at each load. Docstrings say which method is used when, and why.
+Values are flat arrays with the example of each or, for many arms together, a `Table`. All random draws have fixed
+seeds, so a page shows the same numbers at each load. Docstrings name the methods and when they apply.
 """
 
 from .by_example import Table

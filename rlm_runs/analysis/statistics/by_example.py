@@ -37,11 +37,11 @@ class Table:
         arm_ids: ArrayLike | None = None,
         example_ids: ArrayLike | None = None,
     ) -> Table:
-        """From flat arrays [values], one entry per rollout that has this metric.
+        """Returns a table from flat arrays [values] with one entry per rollout that has the metric.
 
-        `arm_ids` and `example_ids` say which rows and columns there are, where that is more than the values
-        name: tables of several metrics that are to be resampled together must have the same. ValueError for NaN
-        or infinity among the values, for arrays of unequal length, and for an id that the ids lack.
+        `arm_ids` and `example_ids` are the rows and columns if there are more than the values name; tables of
+        metrics that are resampled together must share them. Raises ValueError for NaN or infinity, for arrays of
+        unequal length, and for an id that the ids lack.
         """
         data = np.asarray(values, dtype=np.float64)
         of_example = np.asarray(examples, dtype=np.int64)
@@ -65,13 +65,13 @@ class Table:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Where an arm has a value of an example: [arms, examples]."""
+        """Whether an arm has a value of an example: [arms, examples]."""
         present: NDArray[np.bool_] = self.counts > 0
         return present
 
     @property
     def example_means(self) -> Floats:
-        """The mean over the repetitions of each example, NaN where there is none: [arms, examples]."""
+        """The mean over the repetitions of each example, NaN without one: [arms, examples]."""
         means = np.full(self.sums.shape, np.nan)
         np.divide(self.sums, self.counts, out=means, where=self.present)
         return means
@@ -91,7 +91,7 @@ class Table:
         return common
 
     def only(self, examples: NDArray[np.bool_]) -> Table:
-        """The same arms on some of the examples: [examples], True for those that stay."""
+        """Returns the same arms on some examples. `examples` is a mask: [examples]."""
         return Table(
             sums=self.sums[:, examples],
             counts=self.counts[:, examples],
@@ -101,11 +101,11 @@ class Table:
         )
 
     def pooled(self, most: int) -> Table:
-        """At most so many columns: examples put together in lots of about the same size, where there are more.
+        """Returns a table with at most this many columns: examples are grouped into lots of similar size.
 
-        Lots of independent examples are independent, so that they can be resampled in place of the examples.
-        They are put together at random (the same at each call): neighbours may be alike, as where examples are
-        sorted by length. Each lot has the id of one of its examples.
+        Lots of independent examples are independent, so they can be resampled instead of the examples. The groups
+        are random (the same at each call), because neighbours may be alike, for example where examples are sorted
+        by length. Each lot has the id of one of its examples.
         """
         if len(self.examples) <= most:
             return self

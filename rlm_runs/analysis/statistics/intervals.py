@@ -1,4 +1,6 @@
-"""How surely a mean is known: Wilson for 0/1, else a bootstrap over examples, or t for few or very many."""
+"""Confidence intervals of means: Wilson (1927) for 0/1 values, else a bootstrap over examples, or Student's t
+for few or very many.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,8 @@ ALL_EQUAL = "all examples are equal: no interval"
 class Interval:
     """A mean, or another figure made of means, with its confidence interval.
 
-    `n` counts the values. `low` and `high` are None where the values say nothing of spread; of a ratio, `high`
-    alone is None where there is no upper limit. `method` says in words how the limits were found, or why there
-    are none.
+    `n` counts the values. `low` and `high` are None if the values show no spread; for a ratio, `high` alone is
+    None if there is no upper limit. `method` names the method as text, or the reason for a missing interval.
     """
 
     mean: float
@@ -93,7 +94,7 @@ def mean_interval(
 def mean_intervals(
     table: Table, *, confidence: float = 0.95, bounds: Bounds | None = None, proportion: bool = True
 ) -> list[Interval | None]:
-    """`mean_interval` of each row of the table, all resampled at once; None for a row without values."""
+    """Returns `mean_interval` of each row of the table, all resampled together; None for a row without values."""
     samples = [_Sample.of(table, row) for row in range(len(table.arms))]
     found = [_closed_form(sample, confidence=confidence, proportion=proportion) for sample in samples]
     open_rows = [row for row, sample in enumerate(samples) if sample.count and found[row] is None]
@@ -141,7 +142,7 @@ class _Sample:
 
     @property
     def residuals(self) -> Floats:
-        """How far each example's sum is from what the mean would make it; exactly 0 where all are equal."""
+        """Each example's sum minus its expectation under the mean; exactly 0 if all are equal."""
         means = self.sums / self.counts
         if np.ptp(means) <= 1e-12 * np.abs(means).max():
             return np.zeros(self.count)
@@ -149,7 +150,7 @@ class _Sample:
 
 
 def _closed_form(sample: _Sample, *, confidence: float, proportion: bool) -> Interval | None:
-    """The interval where a formula gives it; None of nothing, and of what is to be resampled."""
+    """The interval by a formula; None without values, and for values that must be resampled."""
     if not sample.count:
         return None
     if sample.zero_one and proportion:

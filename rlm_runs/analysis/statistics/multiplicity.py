@@ -1,4 +1,4 @@
-"""Many comparisons at once: Holm's correction."""
+"""Multiple comparisons: Holm's correction (1979)."""
 
 from __future__ import annotations
 

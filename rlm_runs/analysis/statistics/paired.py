@@ -43,7 +43,7 @@ _SEED = 20_260_102
 
 @dataclass(frozen=True)
 class Effect:
-    """How large a difference is apart from how sure: `size` is the word that Cohen gave to values so large."""
+    """The size of a difference, apart from its certainty. `size` is Cohen's word for values of this size."""
 
     name: str
     value: float
@@ -52,12 +52,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two arms on the examples that both have: on how many B is better, worse and equal, and by how much.
+    """Two arms on their common examples: on how many B is better, worse and equal, and by how much.
 
-    `difference` is the mean difference with its interval. `test` names what gave `p`, two-sided. `effect` is
-    None where it is not defined (no example differs; all differ by the same). `more_examples` says how many more
-    a difference of this size would need to show at p < 0.05 with 80 % chance: 0 if there are enough, None where
-    there is no difference to show, or too little to tell its spread.
+    `difference` is the mean difference with its interval. `test` names the test behind `p`, two-sided. `effect` is
+    None if it is undefined (no example differs; all differ by the same). `more_examples` is the number of further
+    examples with which a difference of this size shows at p < 0.05 with 80 % power: 0 if there are enough, None
+    without a difference, or with too little data for its spread.
     """
 
     n: int
@@ -81,9 +81,10 @@ class Paired:
 
 
 def compare_paired(baseline: ArrayLike, other: ArrayLike, *, confidence: float = 0.95) -> Paired | None:
-    """`other` against `baseline`, example by example: [examples] each, in one order; None where there are none.
+    """Returns `other` against `baseline`, example by example: [examples] each, in one order; None without
+    examples.
 
-    ValueError for arrays of unequal length, and for NaN.
+    Raises ValueError for arrays of unequal length, and for NaN.
     """
     pair = np.stack([np.asarray(values, dtype=np.float64) for values in (baseline, other)])
     width = pair.shape[1]
@@ -94,7 +95,7 @@ def compare_paired(baseline: ArrayLike, other: ArrayLike, *, confidence: float =
 
 
 def compare_to(table: Table, *, baseline: int, confidence: float = 0.95) -> list[Paired | None]:
-    """Every row against the row `baseline`; None for that row, and for those that share no example with it."""
+    """Returns every row against the row `baseline`; None for that row, and for rows without common examples."""
     rows = [row for row in range(len(table.arms)) if row != baseline]
     found = compare_arms(table, pairs=[(baseline, row) for row in rows], confidence=confidence)
     by_row = dict(zip(rows, found, strict=True))
@@ -104,7 +105,7 @@ def compare_to(table: Table, *, baseline: int, confidence: float = 0.95) -> list
 def compare_arms(
     table: Table, *, pairs: Sequence[tuple[int, int]], confidence: float = 0.95
 ) -> list[Paired | None]:
-    """For each pair of rows (A, B), B against A on their common examples; None where there are none.
+    """Returns B against A on their common examples for each pair of rows (A, B); None without common examples.
 
     All pairs are resampled and flipped together: 66 pairs of 500 examples take about as long as one.
     """
@@ -232,7 +233,7 @@ def _mean_intervals(samples: list[Floats], *, confidence: float) -> list[Interva
 
 
 def _sign_flips(samples: list[Floats]) -> list[float]:
-    """p of each sample; those that need random flips are flipped together. Equal examples do not count."""
+    """p of each sample. Samples that need random flips are flipped together. Equal examples do not count."""
     differing = [sample[sample != 0] for sample in samples]
     p_values = [
         _exact_flips(found) if len(found) <= _MOST_EXACT else _paired_t(sample)
@@ -246,7 +247,7 @@ def _sign_flips(samples: list[Floats]) -> list[float]:
 
 
 def _exact_flips(differences: Floats) -> float:
-    """Over all 2ⁿ patterns of signs, of which half mirror the other half."""
+    """p over all 2ⁿ patterns of signs, half of which mirror the other half."""
     if not len(differences):
         return 1.0
     sums = differences[:1]

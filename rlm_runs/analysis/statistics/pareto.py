@@ -1,4 +1,4 @@
-"""Which arms no other arm beats in both reward and cost, and how surely."""
+"""The Pareto front: arms that no other arm beats in both reward and cost, with their certainty."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .resampling import MOST_RESAMPLED, Floats, divided, resampled_sums
 
 
 def pareto_front(costs: ArrayLike, rewards: ArrayLike) -> NDArray[np.bool_]:
-    """Whether each arm is on the front: no other is as good in both and better in one.
+    """Returns whether each arm is on the front: no other is as good in both and better in one.
 
-    `costs` (or seconds, or tokens: less is better) and `rewards`: [arms]. Arms that are the same in both are on
-    it together. NaN, an arm whose cost or reward is not known, is never on it and beats nobody.
+    `costs` (or seconds, or tokens: less is better) and `rewards`: [arms]. Arms with equal values are on it
+    together. An arm with NaN, an unknown cost or reward, is never on it and beats no other.
     """
     front = _fronts(np.asarray(costs, dtype=np.float64)[:, None], np.asarray(rewards, dtype=np.float64)[:, None])
     on_front: NDArray[np.bool_] = front[:, 0]

@@ -14,9 +14,9 @@ from .resampling import Floats
 
 @dataclass(frozen=True)
 class PassRate:
-    """A mean over the examples that have k attempts; `short` counts those that have fewer, and are left out.
+    """A mean over the examples with at least k attempts; `short` counts the examples with fewer.
 
-    `interval` is None where no example has k attempts; its `n` counts examples.
+    `interval` is None if no example has k attempts; its `n` counts examples.
     """
 
     k: int
@@ -25,10 +25,11 @@ class PassRate:
 
 
 def pass_at_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
-    """The unbiased estimate, by example, that at least one of k attempts succeeds: 1 − C(n−c, k) / C(n, k).
+    """Returns the unbiased estimate per example that at least one of k attempts succeeds: 1 − C(n−c, k) / C(n, k).
 
-    `successes` and `attempts` are counts, [examples]; NaN where there are fewer than k attempts. ValueError
-    where k < 1 or an example has more successes than attempts.
+    `successes` and `attempts` are counts, [examples]; the result is NaN with fewer than k attempts. Raises
+    ValueError for k < 1, or more successes than attempts. Source: Chen et al. 2021,
+    https://arxiv.org/abs/2107.03374.
     """
     won, tried = _checked(successes, attempts, k=k)
     return 1.0 - _share_of_choices(tried - won, tried, k=k)

@@ -1,4 +1,4 @@
-"""How many examples a difference of the size seen would need to be told from none."""
+"""Sample sizes: how many examples a difference of the observed size needs to be told from none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import nctdtr
 from .resampling import student_t
 
 _FAR_BEYOND = 10_000
-"""From here on Student's t is the normal distribution."""
+"""Degrees of freedom from which Student's t is the normal distribution."""
 
 
 def examples_for_binary(*, better: float, worse: float, power: float = 0.8, alpha: float = 0.05) -> int | None:

@@ -29,7 +29,9 @@ NO_REWARD = "the mean above is 0: no interval"
 ALL_IN_PROPORTION = "no spread was seen: no interval"
 
 _FEWEST_RESAMPLED = 10
-"""With fewer, too many resamples divide by 0; t on the logarithm covers 93-98 % there."""
+"""Fewest examples for the bootstrap. With fewer, too many resamples divide by 0; t on the logarithm covers
+93-98 % there.
+"""
 
 
 def ratio_interval(
@@ -155,7 +157,7 @@ class _Quotient:
 
 
 def _closed_form(quotient: _Quotient, *, confidence: float) -> Interval | None:
-    """The interval where a formula gives it; None of what is to be resampled."""
+    """The interval by a formula; None for values that must be resampled."""
     ratio, examples = quotient.ratio, quotient.examples
     if quotient.is_baseline:
         return Interval(1.0, examples, 1.0, 1.0, "the baseline itself")

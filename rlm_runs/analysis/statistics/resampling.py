@@ -89,10 +89,10 @@ def divided(numerators: Floats, denominators: Floats, *, otherwise: float) -> Fl
 def bca_limits(
     replicates: Floats, *, estimate: float, influence: Floats, count: int, confidence: float
 ) -> tuple[float, float]:
-    """Limits of a statistic from its resamples.
+    """Returns the limits of a statistic from its resamples, by BCa (Efron 1987).
 
-    `replicates`: [RESAMPLES], infinite values allowed, no NaN. `influence`: by how much each example pulls the
-    estimate, up to a factor: [examples], 0 for those that are missing. `count`: how many are not.
+    `replicates`: [RESAMPLES], infinite values allowed, no NaN. `influence`: each example's pull on the estimate,
+    up to a factor: [examples], 0 for missing ones. `count`: the number of examples that are not missing.
     """
     below = np.count_nonzero(replicates < estimate) + np.count_nonzero(replicates <= estimate)
     bias = float(ndtri(np.clip(below / 2, 1, len(replicates) - 1) / len(replicates)))

@@ -1,4 +1,4 @@
-"""How one number goes with another, reward against context length above all: bins and a rolling mean."""
+"""Trends of one number over another, such as reward over context length: bins and a rolling mean."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def binned(
 
 
 def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Examples numbered anew within each bin, so that no table is made of bins × all examples."""
+    """Examples numbered from 0 within each bin, so that no table has bins × all examples."""
     distinct, numbers = np.unique(examples, return_inverse=True)
     pairs, pair_of = np.unique(bin_of * len(distinct) + numbers, return_inverse=True)
     bins = pairs // len(distinct)
@@ -85,7 +85,7 @@ def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> N
 
 
 def _lower_edges(x: Floats, *, bins: int, by: Binning) -> Floats:
-    """Where each bin begins, ascending."""
+    """The lower edges of the bins, ascending."""
     if by is Binning.WIDTH:
         return np.unique(np.linspace(x.min(), x.max(), bins + 1)[:-1])
     distinct, counts = np.unique(x, return_counts=True)

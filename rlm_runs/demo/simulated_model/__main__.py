@@ -18,12 +18,14 @@ def main(arguments: list[str] | None = None) -> int:
     options, port_file = _parse(arguments)
     server = DemoServer(options)
     if port_file is not None:
-        # Renamed into place, so that whoever waits for the file never reads half of it.
+        # Renamed into place, so that a waiting process never reads half of it.
         partial = port_file.with_name(port_file.name + ".partial")
         partial.write_text(f"{server.port}\n")
         os.replace(partial, port_file)
     print(f"demo model (simulated) on {server.url}/v1", flush=True)
-    signal.signal(signal.SIGTERM, _exit)
+    # A shell that starts this process in the background has SIGINT ignored, and the process would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""From a policy's reply to the API's chat completion object, usage included."""
+"""A policy's reply as a chat completion object of the API, with usage."""
 
 from __future__ import annotations
 

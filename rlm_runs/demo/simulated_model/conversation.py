@@ -1,7 +1,7 @@
-"""What a policy sees, and what it answers: a conversation, read from messages and tools as any model would.
+"""The input and the output of a policy: a conversation read from messages and tools, and a reply.
 
-Everything random in a policy comes from `chance(…)`, a hash of the conversation's opening and a name. So a
-reply depends on the conversation alone, whatever else the server was asked before.
+All randomness of a policy comes from `chance(…)`, a hash of the conversation's opening and a name. A reply
+therefore depends on the conversation alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STUCK_AFTER = 3
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model says: reasoning and text, and perhaps one call of a tool, which takes code or `arguments`."""
+    """The model's reply: reasoning, text, and at most one tool call with code or `arguments`."""
 
     content: str = ""
     reasoning: str = ""
@@ -35,7 +35,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Step:
-    """A tool call with what came back, without the line that tells the time."""
+    """A tool call with its result, without the line that shows the time."""
 
     code: str
     shown: str
@@ -59,7 +59,7 @@ class Conversation:
     steps: tuple[Step, ...]
     seed: str
     steady_seed: str
-    """The same whatever tools there are: a sub-LLM's last turn has none."""
+    """The hash of the opening. Tools are not part of it, because a sub-LLM's last turn has none."""
 
     @property
     def is_rlm(self) -> bool:
@@ -68,7 +68,7 @@ class Conversation:
 
     @property
     def has_tips(self) -> bool:
-        """Whether the environment's tips were given."""
+        """Whether the prompt has the environment's tips."""
         return "<env_tips>" in self.task
 
     @property
@@ -78,18 +78,18 @@ class Conversation:
 
     @property
     def inlined(self) -> str:
-        """The input data that stands in the prompt of a model without a REPL."""
+        """The input data in the prompt of a model without a REPL."""
         match = re.search(r"\n<context>\n(.*)\n</context>", self.task, re.DOTALL)
         return match.group(1) if match else ""
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the last cells failed one after the other."""
+        """Whether the last cells all failed."""
         last = self.steps[-STUCK_AFTER:]
         return len(last) == STUCK_AFTER and all(step.failed for step in last)
 
     def did(self, code: str) -> bool:
-        """Whether a cell so far held this piece of code."""
+        """Returns whether an earlier cell contained this code."""
         return any(code in step.code for step in self.steps)
 
     def rng(self, name: str) -> random.Random:

@@ -1,4 +1,4 @@
-"""What the demo model can be told to do: be slow, fail, refuse long prompts, ask for a key."""
+"""Options of the simulated model: latency, failures, the longest prompt, a required key."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class DemoOptions:
     seed: int = 7
     latency: float = 0.0
     jitter: float = 0.0
-    """Each completion takes `latency` plus a part of this, drawn from the request's hash."""
+    """Seconds that are added to `latency` in part; the part comes from the request's hash."""
     fail_429: float = 0.0
     fail_500: float = 0.0
     retry_after: float = 1.0
-    """What a 429 tells the client to wait."""
+    """Seconds in the `Retry-After` header of a 429."""
     window: int = 16_000
     api_key: str | None = None
     """None: any key is accepted, or none."""

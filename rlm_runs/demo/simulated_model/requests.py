@@ -1,4 +1,4 @@
-"""A chat completion request, checked: what is wrong with it is said as the API says it."""
+"""Chat completion requests, checked; errors have the API's form."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ MAX_BODY_BYTES = 64 << 20
 
 
 class DemoServer:
-    """One server in a thread of its own, a thread per connection."""
+    """A server in its own thread, with a thread per connection."""
 
     def __init__(self, options: DemoOptions | None = None) -> None:
         self.options = options or DemoOptions()
@@ -196,4 +196,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent: what was asked and answered is kept by whoever asked."""
+        """Logs nothing: the client keeps requests and answers."""

@@ -1,12 +1,12 @@
-"""The demo model's rule of counting tokens, and the usage it reports by it.
+"""The simulated model's token counts, and the usage that it reports.
 
 - A text has ceil(UTF-8 bytes / 4) tokens.
 - A prompt has the tokens of each message's text and tool calls, plus 4 per message, plus the tokens of the
   tools' JSON.
 - A completion has the tokens of its text, its tool calls and its reasoning. Reasoning tokens are those of the
   text in `reasoning_content`.
-- Cached tokens: in a conversation that goes on, everything before the last assistant message was sent before.
-  It counts as cached from 1,024 tokens on, in steps of 128.
+- Cached tokens: everything before the last assistant message was sent before. It counts as cached from 1,024
+  tokens on, in steps of 128.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the engine asks of a model client, and what it gets back."""
+"""The protocol of a model client, and the completion that it returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..events import ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]
@@ -15,7 +15,7 @@ ToolSchemas = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model answered, and what it took. `seconds` includes `retry_seconds`, spent on failed tries."""
+    """A model's answer and its cost in time. `seconds` includes `retry_seconds`, spent on failed tries."""
 
     content: str = ""
     reasoning: str = ""
@@ -51,18 +51,18 @@ class ModelClient(Protocol):
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
-        """One chat completion, retried where that may help.
+        """Returns one chat completion, retried where that may help.
 
-        Raises PromptTooLong, BadCompletion or another ModelFailure, whose `tries` say what it took; Stopped when
-        the rollout was stopped meanwhile.
+        Raises PromptTooLong, BadCompletion or another ModelFailure, whose `tries` hold the time spent, and Stopped
+        if the rollout is stopped meanwhile.
         """
 
 
 @dataclass(frozen=True)
 class Clients:
-    """What reaches the model of each role; those of a rollout without sub-LLMs or judge are not used."""
+    """The clients of each role. A rollout without sub-LLMs or judge does not use theirs."""
 
     main: ModelClient
     sub: ModelClient

@@ -15,9 +15,10 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2
 import openai
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
 from .base import Completion, Messages, ToolSchemas
 from .gate import Gate
@@ -34,7 +35,7 @@ _TOO_LONG = (
     "exceed context",
     "too many input tokens",
 )
-"""How the servers that researchers use say that a prompt is longer than the window (code or message)."""
+"""Words with which servers say that a prompt is longer than the window (code or message)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class RetryPolicy:
 
 
 class ChatClient:
-    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`."""
+    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`.
+
+    At most `connections` calls are in flight; further ones wait for a connection.
+    """
 
     def __init__(
         self,
@@ -66,12 +70,20 @@ class ChatClient:
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
         gates: Sequence[Gate] = (),
+        connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._shape = shape or RequestShape()
         self._gates = gates
         # A server of one's own may need no key; the SDK wants one all the same.
-        self._sdk = openai.OpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=0)
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._sdk = openai.OpenAI(
+            base_url=base_url,
+            api_key=api_key or "none",
+            timeout=timeout,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(limits=limits),
+        )
 
     def complete(
         self,
@@ -80,7 +92,7 @@ class ChatClient:
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
         request = {"model": model, "messages": list(messages), **self._shape.shaped(sampling)}
@@ -104,7 +116,9 @@ class ChatClient:
         """Closes the connections."""
         self._sdk.close()
 
-    def _try_until_it_works(self, request: Mapping[str, Any], *, tries: Tries, control: Control) -> Completion:
+    def _try_until_it_works(
+        self, request: Mapping[str, Any], *, tries: Tries, control: CancellationToken
+    ) -> Completion:
         while True:
             control.check()
             began = time.monotonic()
@@ -122,7 +136,7 @@ class ChatClient:
                 tries.retry_seconds += time.monotonic() - began
 
     @contextmanager
-    def _through_gates(self, control: Control) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
         with ExitStack() as stack:
             for gate in self._gates:
                 stack.enter_context(gate.passed(control))
@@ -175,7 +189,7 @@ def _failure_of_status(error: openai.APIStatusError) -> Exception:
     code = str(error.code or "")
     if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
         return PromptTooLong(told)
-    # No money left is a 429, too, and waiting does not mend it.
+    # An exhausted quota is a 429 as well, but waiting does not help.
     if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
         return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
     return ModelFailure(told)

@@ -56,7 +56,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def call_of(block: Block, *, cell_tool: str) -> Called:
-    """What a block calls; `cell_tool` is the tool that runs cells, "" where there is none."""
+    """Returns the call of a block. `cell_tool` is the tool that runs cells, "" without one."""
     if block.kind == "repl":
         return Called(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
     try:
@@ -65,7 +65,7 @@ def call_of(block: Block, *, cell_tool: str) -> Called:
         asked = None
     if isinstance(asked, dict) and isinstance(asked.get("name"), str):
         return Called(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
-    # The tool that was meant says what is wrong with its arguments.
+    # The tool itself reports what is wrong with its arguments.
     named = _NAME.search(block.body)
     return Called(named[1] if named else "tool", block.body)
 

@@ -1,4 +1,4 @@
-"""A gate before a server or a rollout's sub-calls: how many go through at once, and how many in a minute."""
+"""A gate before a server or a rollout's sub-calls: it limits concurrent calls and calls per minute."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from .base import Completion, Messages, ModelClient, ToolSchemas
 
 _LOOK_AT_CONTROL = 0.2
-"""Seconds after which somebody who waits for a place looks whether they were stopped."""
+"""Seconds between two checks of the stop flag while a call waits for its turn."""
 
 
 class Gate:
@@ -25,7 +25,7 @@ class Gate:
         self._next_at = 0.0
 
     @contextmanager
-    def passed(self, control: Control) -> Iterator[None]:
+    def passed(self, control: CancellationToken) -> Iterator[None]:
         """Waits for the caller's turn, and holds its place for the block. Raises Stopped."""
         self._wait_for_place(control)
         try:
@@ -35,11 +35,11 @@ class Gate:
             if self._places is not None:
                 self._places.release()
 
-    def _wait_for_place(self, control: Control) -> None:
+    def _wait_for_place(self, control: CancellationToken) -> None:
         while self._places is not None and not self._places.acquire(timeout=_LOOK_AT_CONTROL):
             control.check()
 
-    def _wait_for_time(self, control: Control) -> None:
+    def _wait_for_time(self, control: CancellationToken) -> None:
         if not self._interval:
             return
         with self._lock:
@@ -64,7 +64,7 @@ class GatedClient:
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
         with self._gate.passed(control):

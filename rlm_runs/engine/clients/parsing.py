@@ -12,7 +12,7 @@ from .base import Completion
 
 
 def parse_completion(body: Any) -> Completion:
-    """The first choice of a response body. Raises BadCompletion, saying what is missing, on anything else."""
+    """Returns the first choice of a response body. Raises BadCompletion, which names what is missing."""
     if not isinstance(body, Mapping):
         raise BadCompletion(f"the endpoint answered {type(body).__name__} where an object was expected")
     if body.get("error"):

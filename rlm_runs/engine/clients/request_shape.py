@@ -1,4 +1,4 @@
-"""What a model's server wants in each request beside the conversation: extras, and its own word for a limit."""
+"""What a server wants in each request beside the conversation: extras, and its own name for a limit."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Tool calls for models without tool calling: blocks of text on the wire, native calls on this side of it.
 
-The text form is a detail of the wire. Scaffolds, events and the store know native calls only; `as_text` makes
-the messages that go out from those that are known here, so what a model was sent can always be derived:
-`as_text(prompt_of(turn), trajectory.tools)`.
+The text form is a detail of the wire. Scaffolds, events and the store know native calls only. `as_text` derives
+the messages that are sent, so the text that a model got can always be derived too: `as_text(prompt_of(turn),
+trajectory.tools)`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..events import ToolCall
 from .base import Completion, Messages, ModelClient, ToolSchemas
 from .fences import Called, blocks, call_of, written
@@ -50,7 +50,7 @@ class TextToolsClient:
         messages: Messages,
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
-        control: Control,
+        control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
         completion = self._client.complete(
@@ -63,7 +63,7 @@ class TextToolsClient:
 
 
 def as_text(messages: Messages, tools: ToolSchemas) -> list[dict[str, Any]]:
-    """The same conversation without tool calls, its roles in turn, the tools told in the system message."""
+    """Returns the conversation without tool calls, with alternating roles, and the tools in the system message."""
     cell_tool = _cell_tool(tools) or _cell_tool_of(messages)
     told: list[dict[str, Any]] = []
     results = 0
@@ -115,13 +115,13 @@ def _called(call: Mapping[str, Any]) -> Called:
 
 
 def _cell_tool(tools: ToolSchemas) -> str:
-    """The tool that takes a cell's source and nothing else; "" where there is none."""
+    """The tool that takes only a cell's source; "" without one."""
     functions = (tool["function"] for tool in tools)
     return next((str(found["name"]) for found in functions if list(_properties(found)) == ["code"]), "")
 
 
 def _cell_tool_of(messages: Messages) -> str:
-    """The same where the tools are no longer offered, by what was called."""
+    """The same from earlier calls, when tools are no longer offered."""
     for message in messages:
         for call in message.get("tool_calls", ()):
             if call["function"]["arguments"].lstrip().startswith('{"code"'):

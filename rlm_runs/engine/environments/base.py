@@ -1,10 +1,10 @@
-"""What an environment is: examples, tools, tips and a reward. One module of this folder each.
+"""The base of environments: examples, tools, tips and a reward. One module of this folder per environment.
 
     environment = REGISTRY["oolong"](OolongSettings(subset="generated"))
     examples = environment.load(n=50, seed=7)
     score = environment.score(examples[0], "42")
 
-The gold answer is read by `score` alone: nothing that a model is sent is made from it.
+Only `score` reads the gold answer; nothing sent to a model is made from it.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class Environment(ABC, Generic[SettingsT]):
     description: ClassVar[str]
     settings_type: ClassVar[type[Settings]]
     tips: ClassVar[Mapping[str, str]] = {}
-    """Tips by variant; the first is the default of the scaffold `rlm_tips`."""
+    """Tips by variant; the first is the default of scaffolds that take tips."""
     packages: ClassVar[tuple[str, ...]] = ()
     """pip requirements of the sandbox."""
     python_tool: ClassVar[bool] = False
     """Whether the LLM scaffold has a persistent Python tool."""
     max_turns: ClassVar[int] = 30
-    """Root turns of the scaffolds `rlm` and `rlm_tips`, and of `llm` where it has tools."""
+    """Root turns of scaffolds that run code, and of the plain model with tools."""
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
@@ -92,9 +92,9 @@ class Environment(ABC, Generic[SettingsT]):
         """The reward of an answer, whatever text it is."""
 
     def judge_prompt(self, example: Example, answer: str) -> str | None:
-        """What a judge model is asked, to say yes or no; None where `score` decides by itself.
+        """Returns the prompt of a judge, which answers yes or no; None if `score` decides by itself.
 
-        Where there is a judge, its verdict is the reward, 1 or 0, and `score` gives the metrics.
+        With a judge, its verdict is the reward, 1 or 0, and `score` gives the metrics.
         """
         return None
 

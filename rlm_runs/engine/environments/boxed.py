@@ -9,9 +9,9 @@ _BRACES = re.compile(r"\\boxed\{|\{|\}")
 
 
 def last_boxed(text: str) -> str | None:
-    """The content of the last box whose braces match; None where there is none.
+    """Returns the content of the last box with matching braces; None without one.
 
-    In one pass: an answer may be a megabyte of opened boxes.
+    It takes one pass, because an answer may be a megabyte of opened boxes.
     """
     opened: list[re.Match[str]] = []
     last: tuple[int, int] | None = None

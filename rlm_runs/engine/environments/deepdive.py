@@ -43,7 +43,7 @@ INSTEAD = 'Set `source` to "generated": it needs no network, no key and no packa
 
 
 class DeepDiveSettings(Settings):
-    """Where the questions come from, and how far the generated ones go."""
+    """The source of the questions, and the length of generated ones."""
 
     source: Literal["generated", "local", "huggingface"] = Field(
         "generated",

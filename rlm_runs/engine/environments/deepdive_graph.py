@@ -25,7 +25,7 @@ from .vocabulary import NAMES
 SITE = "https://atlas.example"
 """No name under `.example` can ever be a real host."""
 LINK_SHARE = 0.9
-"""Of the relations that a thing could have, so many it has."""
+"""Share of the possible relations that a thing has."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Page:
-    """What `search` finds and `open` shows."""
+    """A page as `search` finds it and `open` shows it."""
 
     url: str
     title: str
@@ -122,7 +122,7 @@ def _links(rng: random.Random, things: tuple[Thing, ...]) -> dict[tuple[int, str
             fitting = [t for t in by_kind[relation.target] if t is not thing and _fits(relation, thing, t)]
             if fitting and rng.random() < LINK_SHARE:
                 links[thing.number, relation.name] = rng.choice(fitting).number
-    # Whoever made works is remembered for one of them, and not for another's.
+    # A maker of works is known for one of them only.
     for work in by_kind["work"]:
         author = links.get((work.number, "author"))
         if author is not None:

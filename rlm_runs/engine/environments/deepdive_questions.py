@@ -1,8 +1,8 @@
-"""DeepDive's generated questions: trails through the graph, told by attributes instead of names.
+"""DeepDive's generated questions: trails through the graph, described by attributes instead of names.
 
-A trail starts at a thing that is described, never named, and takes some hops along relations. A description
-leaves out as much as it can and still fits one thing only; `ends_of` finds what a trail as told leads to by
-going through the whole graph, and a question is kept only where that is exactly one thing.
+A trail starts at a thing that is described but never named, and takes some hops along relations. A description is
+as short as possible and still fits one thing only. `ends_of` searches the whole graph for the ends of a trail; a
+question is kept only if there is exactly one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OLDEST = (
 
 @dataclass(frozen=True)
 class Description:
-    """What a question tells of a trail's start; None and "" are not told."""
+    """The description of a trail's start; None and "" are left out."""
 
     kind: str
     sort: str
@@ -37,7 +37,7 @@ class Description:
     decade: int | None = None
 
     def fits(self, thing: Thing) -> bool:
-        """Whether it is true of the thing."""
+        """Returns whether the description is true of the thing."""
         return (
             (thing.kind, thing.sort) == (self.kind, self.sort)
             and self.detail in ("", thing.detail)
@@ -63,7 +63,7 @@ class Trail:
 
     @property
     def text(self) -> str:
-        """The trail as a question tells it."""
+        """The trail as text of a question."""
         return " ".join([self.start.text, *(hop.question for hop in self.hops)])
 
     @property
@@ -83,7 +83,7 @@ class Question:
 
 
 def ends_of(trail: Trail, graph: Graph) -> set[int]:
-    """All things that the trail, as it is told, may lead to."""
+    """Returns all things to which the described trail may lead."""
     reached = {thing.number for thing in graph.things if trail.start.fits(thing)}
     for hop in trail.hops:
         reached = {graph.links[number, hop.name] for number in reached if (number, hop.name) in graph.links}
@@ -91,7 +91,7 @@ def ends_of(trail: Trail, graph: Graph) -> set[int]:
 
 
 def question(rng: random.Random, *, graph: Graph, hops: range, trails: int) -> Question:
-    """A question of so many trails whose answer is the only one."""
+    """Returns a question of `trails` trails with exactly one answer."""
     while True:
         walked = [_trail(rng, graph=graph, hops=rng.choice(hops)) for _ in range(trails)]
         ends = [graph.things[number] for trail in walked for number in ends_of(trail, graph)]
@@ -110,7 +110,7 @@ def question(rng: random.Random, *, graph: Graph, hops: range, trails: int) -> Q
 
 
 def _trail(rng: random.Random, *, graph: Graph, hops: int) -> Trail:
-    """A random walk that never comes back to where it was."""
+    """A random walk that visits nothing twice."""
     while True:
         start = rng.choice(graph.things)
         description = _description(rng, start, graph.things)
@@ -141,7 +141,7 @@ def _walk(rng: random.Random, start: Thing, *, graph: Graph, hops: int) -> tuple
 
 
 def _description(rng: random.Random, thing: Thing, things: Sequence[Thing]) -> Description | None:
-    """The least that fits this thing alone, a random one where there are several; None if nothing does."""
+    """A shortest description that fits this thing alone, chosen at random; None if there is none."""
     decade = thing.year // 10 * 10
     short = [
         Description(thing.kind, thing.sort, decade=decade),

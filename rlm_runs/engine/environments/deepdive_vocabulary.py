@@ -1,7 +1,7 @@
-"""What the made-up world of DeepDive's generated source consists of: kinds of things, relations, words.
+"""The vocabulary of DeepDive's generated world: kinds of things, relations, words.
 
-Every thing has a sort ("cartographer"), a detail ("collected brass keys") and a year. A relation leads from a
-thing to one other thing, and is told twice: on the page, with both names, and in a question, with neither.
+Every thing has a sort ("cartographer"), a detail ("collected brass keys") and a year. A relation leads from one
+thing to another. It has two texts: one for the page, with both names, and one for questions, with neither.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing, with the forms in which its page and a question tell of it."""
+    """A kind of thing, with the forms of its text on pages and in questions."""
 
     share: float
-    """Of all pages."""
+    """Share of all pages."""
     sorts: tuple[str, ...]
     detail: str
     """With the place of an adjective and a noun: `{a} {b}`."""
@@ -36,7 +36,7 @@ class Relation:
     page: str
     question: str
     years_between: int | None = None
-    """So many years at least the target is older; None: any."""
+    """Years by which the target is older at least; None for any age."""
 
 
 KINDS: Mapping[str, Kind] = {

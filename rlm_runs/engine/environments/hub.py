@@ -1,7 +1,7 @@
-"""Rows of a dataset of the Hugging Face hub, through the package `datasets`, which is imported only here and late.
+"""Rows of a data set on the Hugging Face hub, through the package `datasets`, which is imported late and only
+here.
 
-It is no dependency of this program: whoever has no use for the hub does not pay for it, and every environment has
-a source that needs neither.
+The package is optional: every environment has a source that needs neither the package nor the hub.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def usable_of_hub(
     config: str | None = None,
     use: Callable[[Row], T],
 ) -> list[T]:
-    """What `use` makes of the first rows of the same random order; those that it refuses are passed over.
+    """Returns what `use` makes of the first rows in a random order. Rows that it refuses are skipped.
 
-    Nobody can mend a row of the hub. But where most rows are refused, something else is wrong: then it raises.
+    A single bad row of the hub cannot be corrected. If most rows are refused, the error is elsewhere, and it is
+    raised.
     """
     rows = _loaded(dataset, config=config, split=split, instead=instead)
     made: list[T] = []

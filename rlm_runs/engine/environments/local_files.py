@@ -30,7 +30,7 @@ class Row:
     unit: str = "line"
 
     def text(self, column: str) -> str:
-        """The column as text. Raises DataError where it is missing or empty."""
+        """Returns the column as text. Raises DataError if it is missing or empty."""
         value = self.columns.get(column)
         if value is None:
             have = ", ".join(map(str, self.columns)) or "none"

@@ -1,7 +1,6 @@
-"""math-python's generated source: seeded problems of several kinds, each answer computed as the problem is made.
+"""math-python's generated source: seeded problems of several kinds, whose answers are computed with them.
 
-A page of code, so that whoever has no compiler and no network has problems, too; the library reasoning-gym is a
-source of its own (`math_reasoning_gym.py`).
+It needs no compiler and no network. The library reasoning-gym is another source (`math_reasoning_gym.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Whether two mathematical expressions are equal, decided in a helper process with a hard time limit.
+"""Equality of two mathematical expressions, decided in a helper process with a hard time limit.
 
-math-verify bounds its own time by signals, which work in a main thread only, and the workers run rollouts in
-threads; and what it evaluates was written by a model. So one helper process is kept, asked by one thread at a
-time, killed when it takes too long, and started again when it is next needed.
+math-verify limits its own time by signals, which work in a main thread only, while workers run rollouts in
+threads; and its input comes from a model. One helper process serves one thread at a time. It is killed when it
+takes too long, and started again when it is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .base import EnvironmentFault
 SCRIPT = Path(__file__).with_name("math_grader_process.py")
 START_SECONDS = 60.0
 MAX_ANSWER_CHARS = 20_000
-"""Of a longer answer the end is graded: there the final answer stands."""
+"""Characters of an answer that are graded: the end, where the final answer stands."""
 
 
 class GraderError(EnvironmentFault):
@@ -43,7 +43,7 @@ class MathGrader:
         return self._ask({"gold": gold, "answer": answer[-MAX_ANSWER_CHARS:]})
 
     def is_expression(self, text: str) -> bool:
-        """Whether a mathematical expression can be read from the text."""
+        """Returns whether the text can be read as a mathematical expression."""
         return self._ask({"expression": text})
 
     def _ask(self, request: dict[str, str]) -> bool:

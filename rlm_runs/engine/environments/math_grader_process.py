@@ -1,9 +1,9 @@
-"""The helper process that compares mathematical expressions: a script of its own, run by `math_grader`.
+"""The helper process that compares mathematical expressions: a script, run by `math_grader`.
 
-It reads one JSON request a line from stdin, and writes one JSON reply a line, {"yes": bool}: whether the text
-of {"expression": …} is one, or whether {"gold": …, "answer": …} are equal. It imports nothing of ours, gets no
-environment variables, and bounds its own memory and the CPU time of each request, since what it evaluates was
-written by a model.
+It reads one JSON request per line from stdin and writes one JSON reply per line, {"yes": bool}: whether the text
+of {"expression": …} is an expression, or whether {"gold": …, "answer": …} are equal. It imports nothing of ours,
+has no environment variables, and limits its memory and the CPU time of each request, because its input comes from
+a model.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ MATHEMATICAL_WORDS = frozenset({
     "sqrt", "cbrt", "asin", "acos", "atan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "ceil", "floor",
     "matrix", "pmatrix", "bmatrix", "vmatrix", "cases", "array", "infty",
 })  # fmt: skip
-"""Words of four letters and more that stand in expressions; any other word makes a gold answer prose."""
+"""Words of four letters and more that occur in expressions; any other word makes a gold answer prose."""
 
 PROMPT = """\
 {question}
@@ -47,7 +47,7 @@ they and your own computation agree."""
 
 
 class MathPythonSettings(Settings):
-    """Where the questions come from."""
+    """The source of the questions."""
 
     source: Literal["bundled", "generated", "reasoning-gym", "local", "huggingface"] = Field(
         "bundled",
@@ -160,7 +160,7 @@ def _question_and_gold(row: Row) -> tuple[str, str]:
 
 
 def _is_prose(gold: str) -> bool:
-    """Whether it holds words that are no function's name: they would be read as products of letters."""
+    """Whether it has words that are no function names; they would be read as products of letters."""
     bare = re.sub(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+", " ", gold)
     return any(word not in MATHEMATICAL_WORDS for word in re.findall(r"[A-Za-z]{4,}", bare))
 

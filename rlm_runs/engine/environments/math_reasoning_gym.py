@@ -1,7 +1,7 @@
 """math-python's source reasoning-gym: its procedural tasks whose answer is one mathematical expression.
 
-The package is no dependency of this program, and is imported only here and late: it requires eleven others, three
-of which come as source only, one of these in C.
+The package is optional and imported late and only here: it requires eleven others, three of them as source only,
+one of these in C.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ its number and its label).
 
 
 class OolongSettings(Settings):
-    """Where the questions come from, how long their contexts are, how answers are scored."""
+    """The source of the questions, the length of their contexts, and the scoring of answers."""
 
     subset: Literal["generated", "local", "synth", "synth_with_labels", "real"] = Field(
         "generated",

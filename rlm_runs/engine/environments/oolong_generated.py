@@ -1,7 +1,7 @@
 """Oolong's generated subset: dated messages of users, each of one kind, and questions about all of them.
 
-What kind a message is of can be told by whoever understands it, and by no fixed word: so the labels are
-inferable, and counting them takes reading every message.
+A reader understands the kind of a message, but no fixed word reveals it. The labels can be inferred, and counting
+them takes reading every message.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the messages of Oolong's generated subset say: topics, their labels, and phrases for each label.
+"""The messages of Oolong's generated subset: topics, their labels, and phrases for each label.
 
-The phrases of one label share no keyword that the others lack ("which city" is a place, "which of the two
-teams" is not), so that a reader gets them right and a search for words does not.
+The phrases of a label share no keyword that the other labels lack ("which city" is a place, "which of the two
+teams" is not). A reader classifies them correctly, a search for words does not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SLOTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Topic:
-    """A kind of message list: what it is about, and the phrases of each label."""
+    """A subject of message lists, with the phrases of each label."""
 
     name: str
     about: str

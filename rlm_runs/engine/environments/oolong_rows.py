@@ -78,7 +78,7 @@ def _answer_type(row: Row, answer: str, *, kind: str) -> str:
     elif official_score(answer, gold=answer, answer_type=answer_type) != 1:
         problem = f"has a gold answer that its answer_type {kind or answer_type} cannot be: {answer[:200]!r}"
     if problem and row.unit == "row":
-        return "text"  # nobody can mend a row of the hub; as a text it must be said exactly
+        return "text"  # a row of the hub cannot be corrected; the value must be exact as text
     if problem:
         raise row.error(problem)
     return answer_type

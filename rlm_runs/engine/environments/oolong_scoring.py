@@ -1,7 +1,7 @@
-"""How an Oolong answer is scored: by the rules of the benchmark for the answer's type.
+"""The score of an Oolong answer, by the benchmark's rules for the answer's type.
 
-Numbers earn 0.75 ** |error|, dates are parsed, comparisons are matched by their phrase, lists earn the share
-of the gold items that are named; everything else must be the same text, letter case apart.
+Numbers earn 0.75 ** |error|, dates are parsed, comparisons are matched by their phrase, and lists earn the share
+of the gold items that are named. Everything else must equal the gold text, ignoring case.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MONTH_FORMATS = ("%B %Y", "%b %Y", "%B, %Y", "%b, %Y", "%Y-%m", "%m/%Y")
 
 
 def final_answer(answer: str) -> str:
-    """What the answer comes down to: the box, else what follows the last `Answer:` (or the like), bare."""
+    """Returns the bare final answer: the box, else the text after the last `Answer:` or similar."""
     text = unboxed(answer)
     text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
     marked = re.findall(r"(?im)^.*\b(?:answer|label|user|date|month)\b[*_`'\" ]*:[*_`'\" ]*(.+)$", text)
@@ -49,12 +49,12 @@ def official_score(answer: str, *, gold: str, answer_type: str) -> float:
 
 
 def exact_match(answer: str, *, gold: str) -> bool:
-    """Whether the final answer is the gold text, letter case and white space apart."""
+    """Returns whether the final answer is the gold text, ignoring case and white space."""
     return _plain(final_answer(answer)) == _plain(_bare(gold))
 
 
 def contains_answer(answer: str, *, gold: str) -> bool:
-    """Whether the gold text stands anywhere in the answer, not as a part of a word or number."""
+    """Returns whether the answer contains the gold text as whole words or numbers."""
     return re.search(rf"(?<!\w){re.escape(_plain(gold))}(?!\w)", _plain(answer)) is not None
 
 

@@ -1,4 +1,4 @@
-"""How what `search` and `open` return is written for a model, wherever it comes from, and where it is cut."""
+"""The form of results of `search` and `open` for a model, whatever their source, and their cuts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def missing_packages() -> list[str]:
 
 
 def text_of(page: Fetched) -> str:
-    """Raises FetchError where there is no text to be had."""
+    """Returns the text. Raises FetchError if there is none."""
     kind = page.content_type
     if kind == "application/pdf" or page.body.startswith(b"%PDF-"):
         return _pdf_text(page.body)

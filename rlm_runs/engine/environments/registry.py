@@ -1,4 +1,4 @@
-"""The environments by their public names: those that come with the program, and then one's own."""
+"""The environments by their public names: those of the program, then custom ones."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ with the text in the prompt.
 
 
 class VerbatimCopySettings(Settings):
-    """What is copied."""
+    """The text to copy."""
 
     content_type: ContentType = Field(
         "all", description="Kind of text; `mixed` joins several kinds in one text, `all` takes each in turn"
@@ -84,7 +84,7 @@ class VerbatimCopy(Environment[VerbatimCopySettings]):
 
     def score(self, example: Example, answer: str) -> Score:
         gold = example.answer
-        # No generated text holds a box, so whoever boxed the copy meant its content.
+        # Generated texts hold no box, so a boxed copy means its content.
         copy = unboxed(answer)
         same = sum(a == b for a, b in zip(gold, copy, strict=False))
         return Score(

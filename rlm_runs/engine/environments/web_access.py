@@ -31,7 +31,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a server sent."""
+    """A server's response."""
 
     url: str
     content_type: str
@@ -40,7 +40,7 @@ class Fetched:
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
-    """All addresses of a host, as the system knows them; of numbers in any notation, too."""
+    """Returns all addresses of a host, as the system resolves it, including numbers in any notation."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -60,7 +60,7 @@ class Web:
     max_seconds: float = MAX_SECONDS
 
     def fetch(self, url: str) -> Fetched:
-        """Raises FetchError. What is longer than `max_bytes` is cut there."""
+        """Returns the response, cut at `max_bytes`. Raises FetchError."""
         deadline = time.monotonic() + self.max_seconds
         try:
             with (
@@ -138,7 +138,7 @@ class PublicTransport(httpx2.BaseTransport):
 
 
 def is_public(address: str) -> bool:
-    """Whether it is an address of the public internet; one that stands for another is judged by that."""
+    """Whether it is an address of the public internet. An address that embeds another is judged by that one."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

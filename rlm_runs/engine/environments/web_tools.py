@@ -24,7 +24,7 @@ SERPER_URL = "https://google.serper.dev/search"
 SEARCH_SECONDS = 20.0
 RESULTS = 10
 GRACE_SECONDS = 5.0
-"""How much longer than a page may take the pages of a call are waited for."""
+"""Seconds that a call waits for its pages beyond the time of one page."""
 
 
 class SearchError(Exception):
@@ -55,7 +55,7 @@ class WebTools:
         return joined_results(_results(found))
 
     def open(self, urls: Sequence[str] | str) -> str:
-        """The texts of pages, all fetched at once; what is wrong with one of them stands in its place."""
+        """Returns the texts of pages, fetched in parallel. A page that fails is replaced by its error."""
         wanted = [urls] if isinstance(urls, str) else list(map(str, urls))
         texts = ["Error: it took too long."] * len(wanted)
 
@@ -63,7 +63,7 @@ class WebTools:
             texts[place] = self._text(url)
 
         if len(wanted) <= MAX_PAGES:
-            # Daemons, since a server may send a byte now and then for ever: nobody waits for those.
+            # Daemon threads, because a server may send a byte now and then forever.
             threads = [threading.Thread(target=fetch, args=pair, daemon=True) for pair in enumerate(wanted)]
             for thread in threads:
                 thread.start()

@@ -1,39 +1,117 @@
-"""What a scaffold is: the way a model is driven to an answer."""
+"""The base of scaffolds: the way a model is driven to an answer, with what other parts must know about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sandbox.contract import Sandbox
 
-from ..cancellation import Control
-from ..conversation import Conversation, Ended
+from ..cancellation import CancellationToken
+from ..conversation import Conversation, ConversationResult
 from ..environments.base import Environment, Example, Settings
-from ..run import Run
+from ..rollout_context import RolloutContext
+from .settings import ScaffoldSettings
+
+ScaffoldSettingsT = TypeVar("ScaffoldSettingsT", bound=ScaffoldSettings)
 
 
 @dataclass
 class Task:
-    """What a scaffold is given: the example in its environment, and the means to work on it.
+    """What a scaffold works on: the example in its environment, and the means to work on it.
 
-    `open_sandbox` gives a fresh sandbox for a block's time, which ends when the control is stopped. `root` is set
-    by the scaffold as soon as the conversation begins, so that whoever catches its failure can end it; `answer`
-    gives the answer so far.
+    `open_sandbox` gives a fresh sandbox for a block's time, which ends when the control is stopped. The scaffold
+    sets `root` as soon as the conversation begins, so that a failure can end it, and `answer`, which returns the
+    answer so far.
     """
 
-    run: Run
+    run: RolloutContext
     environment: Environment[Settings]
     example: Example
-    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
+    open_sandbox: Callable[[CancellationToken], AbstractContextManager[Sandbox]]
     root: Conversation | None = None
     answer: Callable[[], str] = str
 
 
-class Scaffold(Protocol):
-    """Drives a model through one example."""
+@dataclass(frozen=True)
+class Mark:
+    """A scaffold's mark: `glyph` in text, `symbol` in figures (a name of plotly's)."""
 
-    def __call__(self, task: Task) -> Ended:
-        """Runs to the end. Raises RolloutFailure or SandboxError."""
+    glyph: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class PublishedMeans:
+    """Means per rollout that an estimate falls back on before the store has rollouts. Tokens, all models."""
+
+    calls: float
+    main_prompt_tokens: float
+    main_completion_tokens: float
+    sub_prompt_tokens: float
+    sub_completion_tokens: float
+
+
+class Scaffold(ABC, Generic[ScaffoldSettingsT]):
+    """Base of the scaffolds. One module of this folder declares each; the registry is the only list of them.
+
+    `key` names the scaffold in specs, in the store and in the API: lower-case letters, digits and underscores.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    settings_type: ClassVar[type[ScaffoldSettings]]
+
+    mark: ClassVar[Mark | None] = None
+    """The mark; without one the registry gives the next free mark."""
+    colour: ClassVar[str] = ""
+    """The colour as `#rrggbb`; without one the registry gives the next colour that is readable."""
+
+    runs_code: ClassVar[bool] = False
+    """Whether the root model always works in a REPL."""
+    uses_python_tool: ClassVar[bool] = True
+    """Whether an environment's Python tool gives the root model a REPL."""
+    calls_sub_llms: ClassVar[bool] = False
+    """Whether cells can call sub-LLMs, as far as the settings allow."""
+    submits_answer: ClassVar[bool] = False
+    """Whether the answer is the REPL's `answer`, declared ready by the model."""
+    takes_tips: ClassVar[bool] = False
+    """Whether the environment's tips are added to the prompt; the setting `tips` names a variant."""
+    is_baseline: ClassVar[bool] = False
+    """Whether other scaffolds are compared with this one."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Names of this scaffold in the files of other tools."""
+    published: ClassVar[PublishedMeans | None] = None
+    """Means per rollout from a publication."""
+
+    def __init__(self, settings: ScaffoldSettingsT) -> None:
+        self.settings = settings
+
+    @classmethod
+    def sub_llm_levels(cls, settings: Mapping[str, Any]) -> int:
+        """Returns the levels of sub-LLMs below the root under stored settings, 0 for none."""
+        if not cls.calls_sub_llms:
+            return 0
+        depth = settings.get("depth")
+        return depth if isinstance(depth, int) else 1
+
+    def needs_sandbox(self, environment: Environment[Any]) -> bool:
+        """Returns whether code runs in a rollout on this environment."""
+        return self.runs_code or (self.uses_python_tool and environment.python_tool)
+
+    @property
+    def sub_llms_run_code(self) -> bool:
+        """Whether sub-LLMs have REPLs of their own."""
+        return self.sub_llm_levels(self.settings.model_dump()) > 1
+
+    def packages(self, environment: Environment[Any]) -> Sequence[str]:
+        """Returns the pip requirements of the sandbox."""
+        return self.settings.all_packages(environment.packages)
+
+    @abstractmethod
+    def run(self, task: Task) -> ConversationResult:
+        """Drives the model through one example. Raises RolloutFailure or SandboxError."""

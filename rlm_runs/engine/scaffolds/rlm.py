@@ -1,8 +1,8 @@
-"""The scaffolds `rlm` and `rlm_tips`: a model that drives a persistent REPL and calls sub-LLMs from it.
+"""The scaffold `rlm`: a model that drives a persistent REPL and calls sub-LLMs from it.
 
-The rules are those of the article: input data only as the variable `context`, the environment's tools only for
-the sub-LLMs, the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools.
-From depth 2 on, a sub-LLM above the last level is an RLM by the same rules, with its prompt as `context`.
+The rules are the article's: input data only as the variable `context`, the environment's tools only for sub-LLMs,
+the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools. From depth 2
+on, sub-LLMs above the last level are RLMs by the same rules, with their prompt as `context`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 
 from sandbox.contract import Answer, Sandbox
 
-from ..cancellation import Control
+from ..cancellation import CancellationToken
 from ..clients.base import Completion
-from ..conversation import Conversation, Ended
-from ..environments.base import Tool
+from ..conversation import Conversation, ConversationResult
+from ..environments.base import Environment, Example, Settings, Tool
 from ..errors import BudgetSpent
 from ..events import Message
 from ..plain_sub_llm import PlainSubLlm
-from ..repl import BatchServer, Repl, Rules, repl_tool
-from ..run import Run
+from ..repl import BatchServer, Repl, ReplSettings, repl_tool
+from ..rollout_context import RolloutContext
 from ..sub_llms import SubLlm, SubLlms
 from ..toolbox import Toolbox, schemas
-from .base import Task
-from .rlm_prompts import REPL_TOOL, root_system_prompt, sub_system_prompt, user_prompt
-from .settings import RlmSettings
+from .base import Mark, PublishedMeans, Scaffold, Task
+from .rlm_prompts import REPL_TOOL, root_system_prompt, sub_system_prompt
+from .rlm_settings import RlmSettings
 
 _NUDGE = (
     f'You did not call {REPL_TOOL}. Nothing but answer["content"] counts as your answer: go on by calling '
@@ -42,38 +42,59 @@ _CONTEXT_WARNING = (
 )
 
 
-def run_rlm(task: Task, settings: RlmSettings) -> Ended:
-    """Drives the root; what its cells call is made by depth."""
-    environment, example, run = task.environment, task.example, task.run
-    root = Rlm(
-        opening=[
-            Message("system", root_system_prompt(environment, example, settings)),
-            Message("user", user_prompt(environment, example, settings)),
-        ],
-        data=example.input_data,
-        settings=settings,
-        max_turns=settings.max_turns or environment.max_turns,
-        open_sandbox=task.open_sandbox,
-        own_tools=() if settings.depth else environment.tools(),
-    )
-    task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
-    task.answer = lambda: root.answer.content
-    below = [partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)]
-    plain = partial(
-        PlainSubLlm,
-        tools=environment.tools(),
-        max_turns=settings.sub_max_turns,
-        tool_time_limit=settings.tool_time_limit,
-    )
-    by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
-    sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
-    with closing(sub_llms):
-        return root.converse(run, task.root, server=sub_llms.below(0))
+class RlmScaffold(Scaffold[RlmSettings]):
+    """An RLM of the article: https://arxiv.org/abs/2512.24601 describes the idea."""
+
+    key = "rlm"
+    title = "RLM"
+    description = "The model drives a Python REPL and calls sub-LLMs from it."
+    settings_type = RlmSettings
+    mark = Mark("■", "square")
+    colour = "#0072b2"
+    runs_code = True
+    calls_sub_llms = True
+    submits_answer = True
+    published = PublishedMeans(16.9 + 18.0, 156_766, 11_833, 2_564, 4_899)
+
+    def user_prompt(self, environment: Environment[Settings], example: Example) -> str:
+        """Returns the prompt of the root."""
+        return example.prompt
+
+    def run(self, task: Task) -> ConversationResult:
+        """Drives the root. Cells call sub-LLMs, which at a depth of 2 or more may be RLMs themselves."""
+        settings = self.settings
+        environment, example, run = task.environment, task.example, task.run
+        root = RecursiveModel(
+            opening=[
+                Message("system", root_system_prompt(environment, example, settings)),
+                Message("user", self.user_prompt(environment, example)),
+            ],
+            data=example.input_data,
+            settings=settings,
+            max_turns=settings.max_turns or environment.max_turns,
+            open_sandbox=task.open_sandbox,
+            own_tools=() if settings.depth else environment.tools(),
+        )
+        task.root = Conversation(run, kind="root", opening=root.opening, tools=root.tools)
+        task.answer = lambda: root.answer.content
+        below = [
+            partial(_sub_rlm, task=task, settings=settings, depth=depth) for depth in range(1, settings.depth)
+        ]
+        plain = partial(
+            PlainSubLlm,
+            tools=environment.tools(),
+            max_turns=settings.sub_max_turns,
+            tool_time_limit=settings.tool_time_limit,
+        )
+        by_depth: list[Callable[[str], SubLlm]] = [*below, plain] if settings.depth else []
+        sub_llms = SubLlms(run, by_depth=by_depth, parallelism=settings.sub_parallelism)
+        with closing(sub_llms):
+            return root.converse(run, task.root, server=sub_llms.below(0))
 
 
-def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> Rlm:
+def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> RecursiveModel:
     system = sub_system_prompt(task.environment, prompt, settings, depth=depth)
-    return Rlm(
+    return RecursiveModel(
         opening=[Message("system", system), Message("user", prompt)],
         data=prompt,
         settings=settings,
@@ -83,17 +104,18 @@ def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> R
 
 
 @dataclass
-class Rlm:
-    """One RLM, the root or a sub-LLM: it runs cells until `answer` is ready or its turns are over.
+class RecursiveModel:
+    """One RLM, the root or a sub-LLM. It runs cells until `answer` is ready or its turns are over.
 
-    Either way the content is its answer. `data` is what it finds as `context`; `own_tools` it may call itself.
+    The content of `answer` is its answer in both cases. `data` is the value of `context`; it can call `own_tools`
+    itself.
     """
 
     opening: Sequence[Message]
     data: str | None
     settings: RlmSettings
     max_turns: int
-    open_sandbox: Callable[[Control], AbstractContextManager[Sandbox]]
+    open_sandbox: Callable[[CancellationToken], AbstractContextManager[Sandbox]]
     own_tools: Sequence[Tool] = ()
     answer: Answer = field(default_factory=Answer)
 
@@ -103,7 +125,9 @@ class Rlm:
         tool = repl_tool(name=REPL_TOOL, description="Runs a cell in your persistent Python REPL.")
         return [tool, *schemas(self.own_tools)]
 
-    def converse(self, run: Run, conversation: Conversation, *, server: BatchServer | None) -> Ended:
+    def converse(
+        self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
+    ) -> ConversationResult:
         """See `SubLlm`. A spent budget ends it with the answer so far."""
         with self.open_sandbox(run.control) as sandbox:
             sandbox.load({} if self.data is None else {"context": self.data}, rlm=True)
@@ -120,13 +144,13 @@ class Rlm:
                     repl.prepare()
                     return self._loop(conversation, repl)
                 except BudgetSpent as spent:
-                    return Ended(self.answer.content, spent.stop_reason)
+                    return ConversationResult(self.answer.content, spent.stop_reason)
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> ReplSettings:
         settings = self.settings
-        return Rules(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
+        return ReplSettings(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
 
-    def _loop(self, conversation: Conversation, repl: Repl) -> Ended:
+    def _loop(self, conversation: Conversation, repl: Repl) -> ConversationResult:
         reply = _Reply(window=conversation.model.window, warn_at=self.settings.context_warning)
         for _ in range(self.max_turns):
             completion = conversation.call(reply=reply)
@@ -134,14 +158,14 @@ class Rlm:
                 repl.call(conversation, call, position=position)
                 self.answer = repl.answer
             if self.answer.ready:
-                return Ended(self.answer.content, "answer_ready")
+                return ConversationResult(self.answer.content, "answer_ready")
             if reply.silent_turns == _SILENT_TURNS:
-                return Ended(self.answer.content, "no_tool_call")
-        return Ended(self.answer.content, "max_turns")
+                return ConversationResult(self.answer.content, "no_tool_call")
+        return ConversationResult(self.answer.content, "max_turns")
 
 
 class _Reply:
-    """What the host says after a turn: a nudge where no cell was run, a warning once when the window fills up."""
+    """The host's reply after a turn: a reminder if no cell ran, and one warning when the window fills up."""
 
     def __init__(self, *, window: int | None, warn_at: float) -> None:
         self._window = window

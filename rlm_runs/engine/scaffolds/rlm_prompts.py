@@ -1,4 +1,4 @@
-"""What an RLM is told: the rules of its REPL, with the limits, data, tools and packages that it has."""
+"""The prompts of an RLM: the rules of its REPL, with its limits, data, tools and packages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from string import Template
 
 from ..environments.base import Environment, Example, Settings, Tool
-from ..functions import described
-from .settings import RlmSettings, RlmTipsSettings, ScaffoldSettings
+from ..functions import signatures
+from .rlm_settings import RlmSettings
+from .settings import ScaffoldSettings
 
 REPL_TOOL = "call_python_repl"
 _SYSTEM = Template((Path(__file__).parent / "prompts/rlm_system.txt").read_text().strip())
@@ -59,14 +60,6 @@ def sub_system_prompt(
     )
 
 
-def user_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
-    """The example's prompt, with tips where the scaffold gives them."""
-    if not isinstance(settings, RlmTipsSettings):
-        return example.prompt
-    variant = settings.tips or next(iter(environment.tips))
-    return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"
-
-
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
     """The packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
     described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
@@ -74,7 +67,7 @@ def packages_text(environment: Environment[Settings], settings: ScaffoldSettings
 
 
 def _functions(source: str) -> str:
-    lines = "".join(f"\n  - {line}" for line in described(source))
+    lines = "".join(f"\n  - {line}" for line in signatures(source))
     return f"\n- These functions are there already:{lines}" if lines else ""
 
 
@@ -102,7 +95,7 @@ def _system_prompt(
 
 
 def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> str:
-    """What an RLM at this depth can call beside its own cells."""
+    """The paragraph on sub-LLMs and tools for an RLM at this depth."""
     if settings.depth == 0:
         own = ", ".join(f"`{tool.name}`" for tool in tools)
         return _NO_SUB_LLMS + (_OWN_TOOLS.format(tools=own) if own else "")

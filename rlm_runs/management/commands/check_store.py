@@ -1,6 +1,6 @@
-"""`manage.py check_store`: whether every stored sum equals the sum of its parts, computed anew in SQL.
+"""`manage.py check_store` compares every stored roll-up with the sum of its parts, computed again in SQL.
 
-Of an imported rollout whose sums its file says, only what its transcript tells is checked.
+For an imported rollout with reported sums, it checks only the values that its transcript holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from rlm_runs.analysis.failure_modes import FAILURE_MODES
+from rlm_runs.engine.scaffolds import registry
 
 # Independent of sums.roll_up on purpose: two ways to the same number.
 _PARTS = """
@@ -110,8 +111,8 @@ WITH turn_sums AS (
 ), summarized AS (
   SELECT DISTINCT rollout_id FROM calls WHERE depth = 1 AND summary IS NOT NULL
 ), ended AS (
-  SELECT r.*, (a.scaffold IN ('rlm', 'rlm_tips')) AS is_rlm,
-         (a.scaffold IN ('rlm', 'rlm_tips')
+  SELECT r.*, (a.scaffold = ANY(%(submitting)s)) AS is_rlm,
+         (a.scaffold = ANY(%(calling)s)
           AND CASE WHEN jsonb_typeof(a.scaffold_settings -> 'depth') = 'number'
                    THEN (a.scaffold_settings ->> 'depth')::numeric > 0 ELSE true END) AS may_call
     FROM rlm_runs_rollout r
@@ -183,7 +184,7 @@ def _differ(columns: dict[str, str]) -> str:
 
 
 def _far(columns: dict[str, str]) -> str:
-    """Whether one of these differs by more than the last bits, or is known on one side only."""
+    """SQL that is true if a value differs by more than rounding, or is known on one side only."""
     return " OR ".join(
         f"(r.{column} IS NULL) <> (({found}) IS NULL) OR abs(r.{column} - ({found})) > {_SECONDS_CLOSE}"
         for column, found in columns.items()
@@ -208,7 +209,13 @@ class Command(BaseCommand):
             # All rows are read once. Where statistics are missing, as behind an import, nested loops read them for
             # each rollout anew.
             cursor.execute("SET LOCAL enable_nestloop = off")
-            cursor.execute(_MISMATCHES)
+            cursor.execute(
+                _MISMATCHES,
+                {
+                    "submitting": registry.with_capability("submits_answer"),
+                    "calling": registry.with_capability("calls_sub_llms"),
+                },
+            )
             wrong = [row[0] for row in cursor.fetchall()]
         if wrong:
             shown = ", ".join(map(str, wrong[:20]))

@@ -37,7 +37,7 @@ def chart(experiment, name, **asked):
     form = charts.FigureForm(
         {key: [str(each) for each in value] if key == "arm" else value for key, value in asked.items()},
         snapshot=taken,
-        opens=charts.opening(charts.FIGURES[name], taken),
+        opens=charts.opening_query(charts.FIGURES[name], taken),
     )
     found = form.asked()
     assert not form.errors, form.errors
@@ -69,7 +69,7 @@ def mean(values):
 def groups(rows):
     found = defaultdict(list)
     for row in rows:
-        found[row.arm.environment_settings["subset"], row.arm.get_scaffold_display()].append(row)
+        found[row.arm.environment_settings["subset"], row.arm.scaffold_title].append(row)
     return found
 
 
@@ -181,7 +181,7 @@ def test_bins_hold_what_lies_in_them(experiment, unscored):
         inside = [
             row
             for row in rows
-            if row.arm.get_scaffold_display() == point.series.name
+            if row.arm.scaffold_title == point.series.name
             and point.x.low <= row.example.metadata["context_length"]
             and (row.example.metadata["context_length"] < point.x.high or last)
         ]
@@ -200,7 +200,7 @@ def test_a_rolling_mean_is_over_neighbouring_examples(experiment):
     for curve in found.panels[0].curves:
         by_example = defaultdict(list)
         for row in rows:
-            if row.arm.get_scaffold_display() == curve.series.name:
+            if row.arm.scaffold_title == curve.series.name:
                 by_example[row.example_id].append((row.example.metadata["context_length"], row.reward))
         examples = sorted((pairs[0][0], mean([reward for _, reward in pairs])) for pairs in by_example.values())
         window = -(-len(examples) // 4)
@@ -233,7 +233,7 @@ def test_points_are_the_rollouts(experiment):
     found = chart(experiment, "context-length", form="scatter")
     rows = rows_of(experiment, Unscored.EXCLUDE)
     for curve in found.panels[0].curves:
-        own = [row for row in rows if row.arm.get_scaffold_display() == curve.series.name]
+        own = [row for row in rows if row.arm.scaffold_title == curve.series.name]
         places = (curve.x.tolist(), curve.y.tolist(), curve.examples.tolist(), curve.rollouts.tolist())
         assert sorted(zip(*places, strict=True)) == sorted(
             (float(row.example.metadata["context_length"]), row.reward, row.example_position + 1, row.pk)
@@ -302,7 +302,7 @@ def test_by_metadata_the_examples_without_a_value_are_told_apart(experiment):
         own = [
             row.reward
             for row in rows
-            if row.example.metadata["kind"] == kind and row.arm.get_scaffold_display() == point.series.name
+            if row.example.metadata["kind"] == kind and row.arm.scaffold_title == point.series.name
         ]
         assert point.value.mean == pytest.approx(mean(own), **EXACT)
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import snapshot as snapshot_of
-from rlm_runs.analysis.aggregates.frame import Outcome, load, renewed
+from rlm_runs.analysis.aggregates.frame import Outcome, load, refreshed
 from rlm_runs.analysis.aggregates.measures import MEASURES
 from rlm_runs.models import Rollout
 from tests.factories.rollout_rows import Plan, make
@@ -115,7 +115,7 @@ def test_whatever_else_happened_all_is_read(change):
         ended.save(force_insert=True)
     unfinished = waiting(experiment)
     if change == "begun again":
-        assert renewed(frame, unfinished=unfinished, measures=USUAL) is None
+        assert refreshed(frame, unfinished=unfinished, measures=USUAL) is None
     now = snapshot_of(experiment).frame(USUAL)
     arms = [arm.pk for arm in experiment.arms.all()]
     assert now["rollout"].tolist() == load(arms, measures=[])["rollout"].tolist()
@@ -126,7 +126,7 @@ def test_an_unfinished_rollout_that_went_away_is_noticed():
     experiment = running()
     frame = snapshot_of(experiment).frame(USUAL)
     Rollout.objects.filter(pk=waiting(experiment)[0]).delete()
-    assert renewed(frame, unfinished=waiting(experiment), measures=USUAL) is None
+    assert refreshed(frame, unfinished=waiting(experiment), measures=USUAL) is None
 
 
 def test_the_page_follows(client, django_user_model):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlm_runs.analysis.aggregates.frame import Frame, Outcome
-from rlm_runs.analysis.aggregates.unscored import Unscored, counted
+from rlm_runs.analysis.aggregates.unscored import Unscored, select_counted
 
 NAN = float("nan")
 FRAME = Frame(
@@ -33,10 +33,10 @@ FRAME = Frame(
     ],
 )
 def test_what_counts(unscored, rollouts, rewards):
-    found = counted(FRAME, unscored)
+    found = select_counted(FRAME, unscored)
     assert found["rollout"].tolist() == rollouts
     assert found["reward"].tolist() == rewards
 
 
 def test_what_a_rollout_took_is_kept_where_its_reward_counts_as_zero():
-    assert counted(FRAME, Unscored.ZERO)["tokens"].tolist() == [10.0, 0.0, 30.0, 50.0, 60.0, 70.0, 80.0]
+    assert select_counted(FRAME, Unscored.ZERO)["tokens"].tolist() == [10.0, 0.0, 30.0, 50.0, 60.0, 70.0, 80.0]

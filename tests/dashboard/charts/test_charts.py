@@ -309,18 +309,18 @@ def test_what_the_articles_bars_hide_is_said_without_a_click():
 
 
 def test_in_short_it_counts_what_is_beyond_chance():
-    ahead = verdicts.in_short(compared(paired(9, 0, 41)))
+    ahead = verdicts.headline(compared(paired(9, 0, 41)))
     assert "1 is ahead of the LLM beyond chance" in ahead
     assert ahead.endswith("Ahead: RLM on oolong.")
-    assert verdicts.in_short(compared(paired(0, 9, 41))).endswith("Behind: RLM on oolong.")
-    assert "none tells an arm from the LLM" in verdicts.in_short(compared(paired(7, 1, 42)))
-    assert verdicts.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(ARM,), comparisons=())) == ""
+    assert verdicts.headline(compared(paired(0, 9, 41))).endswith("Behind: RLM on oolong.")
+    assert "none tells an arm from the LLM" in verdicts.headline(compared(paired(7, 1, 42)))
+    assert verdicts.headline(Summary(unscored=Unscored.EXCLUDE, arms=(ARM,), comparisons=())) == ""
 
 
 def test_in_short_it_says_why_nothing_can_be_compared():
     def without(left_out):
         arm = replace(ARM, reward=None, scored=0, left_out=left_out)
-        return verdicts.in_short(Summary(unscored=Unscored.EXCLUDE, arms=(arm, arm), comparisons=()))
+        return verdicts.headline(Summary(unscored=Unscored.EXCLUDE, arms=(arm, arm), comparisons=()))
 
     assert without(LeftOut(failed=10, too_long=1)) == "No rollout has a reward: 2 too long, 20 failed."
     assert without(LeftOut(failed=1, unfinished=9)) == "No rollout has a reward yet: 2 failed, 18 to go."

@@ -189,3 +189,15 @@ def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):
     told = html(reader, queued.get_absolute_url())
     assert "51,235 / 100,000 rollouts" in " ".join(told.split())
     assert "48,753 queued" in told
+
+
+def test_it_pauses_and_resumes(reader, queued):
+    page = reader.get(queued.get_absolute_url()).content.decode()
+    assert ">Pause<" in page
+    assert ">Resume<" not in page
+    page = reader.post(f"/experiments/{queued.slug}/pause/", follow=True).content.decode()
+    assert ">Resume<" in page
+    assert "paused" in page
+    assert "celery --app" not in page
+    page = reader.post(f"/experiments/{queued.slug}/resume/", follow=True).content.decode()
+    assert ">Pause<" in page

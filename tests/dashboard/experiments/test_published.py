@@ -35,7 +35,7 @@ def published():
 
 
 def points(taken, name, **asked):
-    form = charts.FigureForm(asked, snapshot=taken, opens=charts.opening(charts.FIGURES[name], taken))
+    form = charts.FigureForm(asked, snapshot=taken, opens=charts.opening_query(charts.FIGURES[name], taken))
     return charts.chart(taken, form.asked()).points
 
 

@@ -50,7 +50,7 @@ def oolong():
 
 def every_figure(experiment):
     taken = snapshot(experiment)
-    return [name for name, spec in charts.FIGURES.items() if charts.opening(spec, taken)]
+    return [name for name, spec in charts.FIGURES.items() if charts.opening_query(spec, taken)]
 
 
 def test_every_figure_has_its_page_its_numbers_and_its_files(reader, oolong):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from dashboard.workers import overview as overviews
 from dashboard.workers.overview import State, overview
-from rlm_runs.experiments.code_version import code_version
+from rlm_runs.execution.code_version import code_version
 from rlm_runs.models import Rollout, WorkerProcess
 
 

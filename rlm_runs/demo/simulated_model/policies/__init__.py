@@ -1,6 +1,6 @@
-"""How the demo model plays: one policy per task, chosen by what the task says.
+"""The policies of the simulated model, one per task, chosen by the task's text.
 
-A policy is a plain function from a conversation to a reply. It keeps nothing between requests.
+A policy is a plain function from a conversation to a reply. It keeps no state between requests.
 """
 
 from __future__ import annotations

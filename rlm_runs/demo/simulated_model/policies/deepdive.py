@@ -1,8 +1,8 @@
-"""Research questions: alone with search and open, or from a REPL by sub-LLMs that have them.
+"""The policy for research questions: alone with search and open, or from a REPL through sub-LLMs.
 
-Alone, one trail is followed after the other, and a first result is often taken for the right one. Without tips, a
-REPL hands the question or its trails to sub-LLMs once, and believes them. With the tips, each trail is read twice,
-every clue is to be checked on the page, and what is disputed is read again.
+Alone, the model follows one trail after the other and often takes the first result for the right one. In a REPL
+without tips, it hands the question or its trails to sub-LLMs once and believes them. With tips, it reads each
+trail twice, checks every clue on the page, and reads disputed trails again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CARELESS_TOLD_TO_CHECK = 0.03
 SLIPS_ALONE = 0.13
 SLIPS = 0.07
 WHOLE = 0.3
-"""How often, without tips, one sub-LLM gets the whole question."""
+"""Share of rollouts without tips in which one sub-LLM gets the whole question."""
 
 TO_CHECK = "fits every clue"
-"""What a prompt says that wants clues checked."""
+"""Text of a prompt that wants clues checked."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Asked:
 
 
 def asked(question: str) -> Asked | None:
-    """Reads the task; None where it is another."""
+    """Returns the task, parsed; None for another task."""
     if "search for pages" not in question and "searching and opening pages" not in question:
         return None
     numbered = re.findall(r"^Trail \d+: (.+)$", question, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The cells that the DeepDive policy runs, as code: `$name` stands for what the task at hand fills in."""
+"""The cells of the DeepDive policy, as code. `$name` is filled in for the task."""
 
 from __future__ import annotations
 

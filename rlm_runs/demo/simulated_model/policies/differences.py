@@ -1,4 +1,4 @@
-"""The first place where a copy differs from its text, with as little around it as tells the two apart."""
+"""The first difference between a copy and its text, with enough context to locate it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Difference:
 
 
 def first_difference(text: str, copy: str) -> Difference | None:
-    """None where they are the same."""
+    """Returns the first difference; None if the texts are equal."""
     if text == copy:
         return None
     pairs = zip(text, copy, strict=False)

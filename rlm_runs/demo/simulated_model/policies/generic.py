@@ -1,4 +1,4 @@
-"""What the demo model does with a task that it has no policy for: a small honest try, and it says so."""
+"""The policy for unknown tasks: a small honest attempt that says what it is."""
 
 from __future__ import annotations
 

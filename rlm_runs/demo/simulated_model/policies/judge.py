@@ -10,11 +10,11 @@ import re
 from ..conversation import Conversation, Reply
 
 WORDS_AROUND = 12
-"""A response with so many words more than the ground truth may still state it; a longer one says too much."""
+"""Words that a correct response may have beyond the ground truth."""
 
 
 def is_asked(conversation: Conversation) -> bool:
-    """Whether the conversation is a judge's."""
+    """Returns whether the conversation is a judge's."""
     return "You compare an answer with the ground truth" in conversation.system
 
 

@@ -1,6 +1,6 @@
-"""How each kind of generated problem is computed: `right`, what a hasty reader writes, and a check by another way.
+"""The computation of each kind of generated problem: `right`, a hasty mistake, and an independent check.
 
-`$1`, `$2` … in the code stand for the numbers of the question, in the order in which the pattern finds them.
+`$1`, `$2` … stand for the numbers of the question, in the order of the pattern.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Problem:
 
 
 def asked(question: str) -> Problem | None:
-    """Reads the task; None where it is another, or a problem of a kind unknown here."""
+    """Returns the task, parsed; None for another task or an unknown kind of problem."""
     for kind in KINDS:
         match = re.search(kind.pattern, question)
         if match:

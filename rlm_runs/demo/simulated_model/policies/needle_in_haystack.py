@@ -17,7 +17,7 @@ TIRED_AFTER_TOKENS = 60_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the task asks for: so many words or numbers, in lines that begin like this."""
+    """The needles that the task asks for: how many words or numbers, in lines with which beginning."""
 
     count: int
     noun: str
@@ -25,7 +25,7 @@ class Wanted:
 
 
 def wanted(question: str) -> Wanted | None:
-    """Reads the task; None where it is another."""
+    """Returns the needles that the task asks for; None for another task."""
     form = re.search(r"^\s*(The secret (word|number) of) … is: …", question, re.MULTILINE)
     if form is None:
         return None

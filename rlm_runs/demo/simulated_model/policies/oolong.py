@@ -1,7 +1,7 @@
-"""Aggregate questions: three ways to answer them, by what there is to work with.
+"""The policy for aggregate questions, with three ways to answer them.
 
-Without a REPL, the list is skimmed and counts are estimates. In a REPL without tips, keywords are counted by
-code: exact work on a rough idea. With the tips, sub-LLMs read the messages, and code counts what they say.
+Without a REPL, the model skims the list and estimates the counts. In a REPL without tips, it counts keywords by
+code: exact work on a rough idea. With tips, sub-LLMs read the messages, and code counts their labels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KEYWORDS = {
     "fault": ["noise", "display", "repair", "hot"],
     "praise": ["thank", "wonderful", "like"],
 }
-"""What comes to mind first, before any message was read: right for some half of them."""
+"""Keywords before any message is read; about half of them are right."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
 
 
 def asked(question: str) -> Asked | None:
-    """Reads the task; None where it is another, or a question of a form unknown here."""
+    """Returns the task, parsed; None for another task or an unknown form of question."""
     labels = re.search(r"exactly one of these labels: (.+?)\.(?:\s|$)", question)
     names = tuple(re.findall(r"'([^']+)'", labels.group(1))) if labels else ()
     for what, pattern in QUESTIONS if names else ():

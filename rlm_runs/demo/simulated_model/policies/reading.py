@@ -1,7 +1,7 @@
-"""What the demo model understands of a message: its own reader's rules, phrases that tell a label.
+"""The simulated model's understanding of a message: rules, each a phrase that decides a label.
 
-Rules stand in order of weight: the first that matches decides. Labels that it has no rules for are compared
-with the message by their words, and else guessed from a hash.
+Rules are ordered by weight; the first match decides. Labels without rules are compared with the message by their
+words, else guessed from a hash.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Following a trail from page to page: what to search for or open next, told from what was seen so far.
+"""Following a trail from page to page: the next search or page, chosen from what was seen so far.
 
-It knows the trail's words and the pages that tools returned, and its own rules of reading: which phrase on a page
+The reader knows the trail's words, the pages that tools returned, and its own rules: which phrase on a page
 answers which phrase of a trail.
 """
 
@@ -28,7 +28,7 @@ YEAR = r"(?:born|founded|mentioned|finished|held) in (\d{4})\."
 
 @dataclass(frozen=True)
 class Found:
-    """Where a trail ends, as far as one could follow it: no name where it was lost."""
+    """The end of a trail as far as it was followed; no name if it was lost."""
 
     name: str = ""
     year: int | None = None
@@ -36,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Habits:
-    """How somebody reads: whether a start is checked against its clues, how often a wrong link is taken."""
+    """Reading habits: whether a start is checked against its clues, and how often a wrong link is taken."""
 
     careful: bool
     slips: float
@@ -45,7 +45,7 @@ class Habits:
 
 @dataclass(frozen=True)
 class Notes:
-    """What was seen: the addresses that each query found, and the text of each page."""
+    """What was seen: the addresses of each query's results, and the text of each page."""
 
     results: dict[str, list[str]]
     pages: dict[str, str]
@@ -102,7 +102,7 @@ def _start(start: str, notes: Notes, habits: Habits) -> str | Reply | Found:
 
 
 def _fits(start: str, page: str) -> bool:
-    """Whether a page is about what the trail's first sentence describes."""
+    """Whether a page matches the description in the trail's first sentence."""
     told = re.match(r"An? (.+?) ((?:collected|has|is|tells|rewards|was) .+)\.$", start)
     if told is None or not re.search(rf" an? {re.escape(told[1])}\.", page):
         return False

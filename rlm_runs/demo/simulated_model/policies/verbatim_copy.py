@@ -1,7 +1,7 @@
-"""Copying: the first copy has slips; in a REPL it can be printed, compared and mended.
+"""The policy for copying: the first copy has slips; in a REPL it can be printed, compared and corrected.
 
-Slips grow with the length, and with characters that make no words. Printing shows what was written; whether a
-slip is noticed in what was printed is a matter of care, and the tips make for more care: a second look, too.
+Slips grow with the length and with characters that form no words. Printing shows the copy; noticing a slip takes
+care, and the tips add care: a second look.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .differences import first_difference
 
 SLIPS_PER_CHARACTER = 1 / 2_600
 HARD_CHARACTER = 2.0
-"""How much likelier a slip is where digits, capitals and signs stand."""
+"""Factor by which a slip is likelier at digits, capitals and signs."""
 MOST_SLIPS = 4
 NOTICED = 0.45
 NOTICED_WITH_TIPS = 0.6
@@ -145,7 +145,7 @@ def _printed(step: Step) -> str:
 
 
 def _compare(conversation: Conversation, text: str, *, printed: str) -> Reply:
-    """Looks for the first difference between what was printed and the text, and sees it or does not."""
+    """Looks for the first difference between the printed copy and the text, and may overlook it."""
     difference = first_difference(text, printed) if printed else None
     care = NOTICED_WITH_TIPS if conversation.has_tips else NOTICED
     if difference is not None and conversation.chance(care, f"notice {len(conversation.steps)}"):

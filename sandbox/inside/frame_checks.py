@@ -1,7 +1,7 @@
-"""What a REPL may say to its supervisor, and a supervisor to the host: the shape and the bounds of each frame.
+"""The shape and the bounds of each frame from a REPL to its supervisor, and from a supervisor to the host.
 
-The same table is checked on both sides of the wall, so that a supervisor that was taken over can do no more
-than a REPL that was: claim something wrong about its own cell.
+Both sides of the wall check the same table. A compromised supervisor can therefore do no more than a compromised
+REPL: send wrong facts about its own cell.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_REPR = 160
 MAX_BATCH_PROMPTS = 2_000
 MAX_BATCH_CHARS = 20_000_000
 MAX_BATCHES = 256
-"""Of one cell, waiting at the same time."""
+"""Batches of one cell that wait at the same time."""
 
 _COUNT = 2**31
 

@@ -18,9 +18,17 @@ import termios
 import time
 from collections import deque
 
-from . import claims, kernel, repl
+from . import frame_checks, kernel, repl
 from .output import Output
-from .wire import Frame, Splitter, WireError, enclose, encode, parse, pieces
+from .wire import (
+    Frame,
+    Splitter,
+    WireError,
+    enclose,
+    encode,
+    parse,
+    pieces,
+)
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
     from .config import Config
 
     class Supervisor(Protocol):
-        """What a keeper asks of the supervisor that has it."""
+        """What a REPL process asks of its supervisor."""
 
         config: Config
 
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
         def watch(self, fd: int, callback: Callable[[], None], *, events: int = ...) -> None: ...
         def unwatch(self, fd: int) -> None: ...
         def hold_host(self, hold: bool) -> None: ...
-        def other_repls(self, keeper: Keeper) -> set[int]: ...
+        def other_repls(self, repl: ReplProcess) -> set[int]: ...
 
 
 _CHUNK = 65536
@@ -46,7 +54,7 @@ _FLUSH_SECONDS = 0.02
 """Live output is gathered for so long: a short cell's output then travels with its result."""
 _INTERRUPTS = (0.0, 0.35)
 _GRACE_SECONDS = 0.7
-"""From the first interrupt to the kill; the second interrupt is for a cell that swallowed the first."""
+"""Seconds from the first interrupt to the kill. The second interrupt is for a cell that swallowed the first."""
 _FORK_RETRY_SECONDS = 0.05
 _KEPT_PIPES = 8
 _NEVER = float("inf")
@@ -77,7 +85,7 @@ class Cell:
         return self.ends_at + (_INTERRUPTS[step] if step < len(_INTERRUPTS) else _GRACE_SECONDS)
 
 
-class Keeper:
+class ReplProcess:
     def __init__(self, *, number: int, supervisor: Supervisor) -> None:
         self.number = number
         self.pid = 0
@@ -167,8 +175,8 @@ class Keeper:
         while self._old_pipes:
             self._close_pipe(self._old_pipes.popleft())
 
-    def mourn(self, status: int, usage: resource.struct_rusage) -> None:
-        """The child has died: of its own cell, or of what an earlier cell left behind."""
+    def handle_death(self, status: int, usage: resource.struct_rusage) -> None:
+        """Handles the child's death, caused by its own cell or by processes of an earlier one."""
         self._hear(last=True)  # its result may have been the last that it said
         if not self.pid:
             return
@@ -278,7 +286,7 @@ class Keeper:
                     self._hang_up()
                     return
                 for body in self._splitter.feed(data):
-                    self._believe(claims.check(parse(body), claims.FROM_REPL))
+                    self._believe(frame_checks.check(parse(body), frame_checks.FROM_REPL))
                     if control is not self._control:  # it was lost for what it said
                         return
             except BlockingIOError:
@@ -323,7 +331,7 @@ class Keeper:
     def _believe_result(self, frame: Frame, cell: Cell) -> None:
         if frame["t"] == "piece":
             cell.answer_chars += len(frame["text"])
-            if cell.answer_chars > claims.MAX_ANSWER:
+            if cell.answer_chars > frame_checks.MAX_ANSWER:
                 raise WireError("an answer over the limit")
             self._supervisor.tell({**frame, "repl": self.number})
         elif frame["number"] != cell.number:
@@ -344,10 +352,10 @@ class Keeper:
             return
         if not cell.has_sub_llms:
             raise WireError("a batch where there are no sub-LLMs")
-        if number not in cell.batches and len(cell.batches) >= claims.MAX_BATCHES:
+        if number not in cell.batches and len(cell.batches) >= frame_checks.MAX_BATCHES:
             raise WireError("too many batches at a time")
         chars = cell.batches.get(number, 0) + sum(len(text) for _, text in frame["pieces"])
-        if chars > claims.MAX_BATCH_CHARS:
+        if chars > frame_checks.MAX_BATCH_CHARS:
             raise WireError("a batch over the limit")
         cell.batches[number] = chars
         self._supervisor.tell({**frame, "repl": self.number})
@@ -371,7 +379,7 @@ class Keeper:
             cell.flush_at = min(cell.flush_at, time.monotonic() + _FLUSH_SECONDS)
 
     def _drain(self, cell: Cell) -> None:
-        """Takes what is in the pipe by now, and not what a forgotten process goes on writing."""
+        """Reads what is in the pipe now, but not what a forgotten process still writes."""
         waiting = array.array("i", [0])
         fcntl.ioctl(cell.pipe, termios.FIONREAD, waiting)
         left = waiting[0]
@@ -391,7 +399,7 @@ class Keeper:
         return [{"t": "output", "repl": self.number, "text": piece} for piece in pieces(text) if piece]
 
     def _retire(self, cell: Cell) -> None:
-        """What an earlier cell's processes print goes nowhere, but does not kill or block them either."""
+        """Discards what processes of an earlier cell print, without killing or blocking them."""
         pipe = cell.pipe
         self._supervisor.unwatch(pipe)
         self._old_pipes.append(pipe)
@@ -423,7 +431,7 @@ class Keeper:
             **frame,
             "t": "done",
             "repl": self.number,
-            "lost": lost[: claims.MAX_MESSAGE],
+            "lost": lost[: frame_checks.MAX_MESSAGE],
             "timed_out": cell.interrupts > 0,
             "chars": cell.output.chars,
             "wall": measured.wall,
@@ -439,7 +447,7 @@ class Keeper:
         self._supervisor.tell(*self._flushed(cell), result)
 
     def _take_stock(self) -> None:
-        """What the next cell is measured against; between the cells, where it takes nobody's time."""
+        """Measures the state before the next cell, between cells, where nobody waits for it."""
         self._bystanders = self._processes()
         self._waited_before = kernel.waited_cpu_seconds(self.pid)
         self._oom_kills = kernel.oom_kills()
@@ -481,7 +489,7 @@ class Keeper:
 
 
 _NOTHING: Frame = {"out": None, "error": None, "answer": None, "ready": False, "variables": [], "threads": 0}
-"""What a dead child claims."""
+"""The result of a dead child."""
 
 
 class _Measured:

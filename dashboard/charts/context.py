@@ -1,4 +1,4 @@
-"""What a page needs to show charts: the drawn figure, the links to the others, and what changed since."""
+"""The context of pages with charts: the drawn figure, links to the others, and live updates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.urls import reverse
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
 from rlm_runs.analysis.aggregates.dimensions import dimensions
 
+from ..addresses import address_of
 from . import specs
 from .captions import caption
 from .legends import legend, shades, shapes
@@ -29,7 +30,7 @@ def without_version(request: HttpRequest) -> None:
 
 
 def figure_context(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
-    """What the templates need to draw a figure."""
+    """Returns what the templates need to draw a figure."""
     entries, drawn = legend(chart), plotted(chart)
     words = caption(chart)
     if drawn.left_away:
@@ -61,14 +62,15 @@ def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[s
     kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
 
     def link(entry: specs.Entry) -> dict[str, Any]:
-        address = reverse("figure", args=[snapshot.experiment.slug, entry.spec.name])
+        address = address_of("figure", snapshot.experiment.slug, entry.spec.name)
         query = urlencode({**({"by": entry.by} if entry.by else {}), **kept})
         is_here = entry.spec.name == name and not entry.by
         return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
 
+    has_page = bool(address_of("figure", snapshot.experiment.slug, "by"))
     arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
     return {
-        "plain": [link(entry) for entry in plain],
-        "by_setting": [link(entry) for entry in by_setting],
+        "plain": [link(entry) for entry in plain] if has_page else [],
+        "by_setting": [link(entry) for entry in by_setting] if has_page else [],
         "compared": urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else "",
     }

@@ -18,23 +18,23 @@ from rlm_runs.analysis.aggregates.pareto_front import FrontPlace, front
 from rlm_runs.analysis.statistics import Interval, Paired
 from rlm_runs.models.texts import unescape
 
-from ..comparison_query import Asked, NamedArm
+from ..comparison_query import ComparisonQuery, NamedArm
 from ..formatting import no_formula, visible
 
 _ROWS = 50
-"""Examples on one page of the matrix, or fewer, down to these, so that no more than so many rollouts are on it."""
+"""Most and fewest examples on one page of the matrix, and the rollouts that bound them."""
 _FEWEST = 10
 _ROLLOUTS = 600
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """Everything that is computed from the rollouts of the arms asked for, which all exist.
+class ComparisonData:
+    """Everything computed from the rollouts of the chosen arms, all of which exist.
 
-    `otherwise` are the rewards with what has none counted in the other way: as zero, or else left out.
+    `otherwise` are the rewards with unscored rollouts counted the other way: as zero, or excluded.
     """
 
-    asked: Asked
+    asked: ComparisonQuery
     arms: tuple[NamedArm, ...]
     numbers: SideBySide
     otherwise: SideBySide
@@ -42,7 +42,7 @@ class Compared:
     matrix: Matrix
 
     @classmethod
-    def of(cls, asked: Asked, arms: tuple[NamedArm, ...]) -> Compared:
+    def of(cls, asked: ComparisonQuery, arms: tuple[NamedArm, ...]) -> ComparisonData:
         """One query."""
         frame = load(asked.arms, measures=asked.measures)
         is_zero = asked.unscored is Unscored.ZERO
@@ -67,7 +67,7 @@ class Compared:
 
     @property
     def in_common(self) -> list[int]:
-        """How many examples each arm has in common with the first."""
+        """The number of examples that each arm has in common with the first."""
         ran = self.matrix.ran
         return [int((ran[0] & own).sum()) for own in ran]
 
@@ -89,7 +89,7 @@ def _only(frame: Frame, *measures: str) -> Frame:
     return Frame({name: frame[name] for name in names})
 
 
-def as_json(found: Compared) -> dict[str, Any]:
+def as_json(found: ComparisonData) -> dict[str, Any]:
     """The comparison in plain values, with the page of the matrix that was asked for.
 
     Lists are in the order of `arms`; a setting that all have the same has one `value`. A rollout of the matrix is
@@ -118,7 +118,7 @@ def _setting(row: SettingRow) -> dict[str, Any]:
     return {"group": row.group, "name": unescape(row.name), **of_all}
 
 
-def _arm(found: Compared, at: int) -> dict[str, Any]:
+def _arm(found: ComparisonData, at: int) -> dict[str, Any]:
     named, tally, place = found.arms[at], found.numbers.tallies[at], found.places[at]
     arm = named.arm
     return {
@@ -172,7 +172,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def measures_csv(found: Compared) -> Iterator[str]:
+def measures_csv(found: ComparisonData) -> Iterator[str]:
     """The table of measures, a line per measure and arm."""
     yield _line(
         *("measure", "unit", "letter", "arm_id", "experiment", "arm", "n", "unknown", "mean", "low", "high"),
@@ -198,7 +198,7 @@ def _pair_values(pair: Paired, adjusted: float | None) -> list[Any]:
     ]
 
 
-def matrix_csv(found: Compared) -> Iterator[str]:
+def matrix_csv(found: ComparisonData) -> Iterator[str]:
     """All examples that the filter leaves, in the order of the page, a line per rollout."""
     yield _line(
         *("example_id", "example_number", "disagreement", "letter", "arm_id", "experiment", "arm"),

@@ -1,4 +1,4 @@
-"""Which program this is: the commit of its checkout, or the version of its package where there is no checkout."""
+"""The version of this program: the commit of its checkout, else the version of its package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def code_version() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git says; None where it is not there, or does not trust the folder."""
+    """The output of git; None if git is missing or does not trust the folder."""
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

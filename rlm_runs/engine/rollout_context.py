@@ -1,6 +1,6 @@
-"""One rollout while it runs: what its parts share, and the one queue through which its events leave.
+"""The context of a running rollout: what its parts share, and the queue through which its events leave.
 
-Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pools and put theirs
+Only the rollout's own thread records events. Sub-LLMs run in threads of the rollout's pools and put their events
 into the queue; the rollout's thread empties it whenever it waits.
 """
 
@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from .budget import Budget
-from .cancellation import Control
+from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Event, Usage
 
@@ -49,13 +49,13 @@ class Models:
 
 
 @dataclass
-class Run:
-    """What the parts of a running rollout share. Made by the rollout's own thread."""
+class RolloutContext:
+    """What the parts of a running rollout share. Created by the rollout's own thread."""
 
     models: Models
     budget: Budget
-    control: Control
-    record: Callable[[Event], None]
+    control: CancellationToken
+    record: Callable[[Sequence[Event]], None]
     price: Price
     price_version: str
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
@@ -63,7 +63,7 @@ class Run:
     _recorder: int = field(default_factory=threading.get_ident)
     """The rollout's own thread."""
 
-    def under(self, control: Control) -> Run:
+    def under(self, control: CancellationToken) -> RolloutContext:
         """The same rollout for one of its parts that may be stopped alone."""
         return replace(self, control=control)
 
@@ -80,9 +80,10 @@ class Run:
         self.events.put(error)
 
     def record_events(self) -> None:
-        """Records what was handed over by now. Called by the rollout's own thread only."""
-        while not self.events.empty():
-            self._record_one()
+        """Records the events so far. In another thread than the rollout's own it does nothing."""
+        if threading.get_ident() == self._recorder:
+            while not self.events.empty():
+                self._record_next()
 
     def wait_for(self, future: Future[T]) -> T:
         """The future's result; the rollout's own thread records events until it is there."""
@@ -91,7 +92,7 @@ class Run:
         # None wakes the queue up; nothing else may be waiting on it.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done():
-            self._record_one()
+            self._record_next()
         self.record_events()
         return future.result()
 
@@ -103,27 +104,34 @@ class Run:
             done.wait(seconds)
             return
         deadline = time.monotonic() + seconds
-        # As in `wait_for`; one that comes later wakes up whoever waits then, who looks again and waits on.
+        # As in `wait_for`. A late wake-up reaches the next wait, which checks again and goes on waiting.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done() and (left := deadline - time.monotonic()) > 0:
-            self._record_one(within=left)
+            self._record_next(within=left)
         self.record_events()
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
-        """Ends the pool, recording until its last call has come back: what was spent late is spent, too."""
+        """Ends the pool and records until its last call has returned, so that late calls are metered."""
         closing = ThreadPoolExecutor(1, thread_name_prefix="close")
         with closing:
             self.wait_for(closing.submit(pool.shutdown, wait=True, cancel_futures=True))
 
-    def _record_one(self, *, within: float | None = None) -> None:
+    def _record_next(self, *, within: float | None = None) -> None:
+        """Waits for an event and records it, together with those behind it."""
         try:
-            event = self.events.get(timeout=within)
+            waiting = [self.events.get(timeout=within)]
         except queue.Empty:
             return
-        if isinstance(event, BaseException):
-            raise event
-        if event is not None:
-            self.record(event)
+        while not self.events.empty():
+            waiting.append(self.events.get_nowait())
+        events: list[Event] = []
+        for event in waiting:
+            if isinstance(event, BaseException):
+                raise event
+            if event is not None:
+                events.append(event)
+        if events:
+            self.record(events)
 
 
 def now() -> datetime:

@@ -24,7 +24,8 @@ from rlm_runs.analysis.transcripts import EMPTY, Conversation, Excerpt, Window
 from rlm_runs.models import Rollout
 from rlm_runs.models.texts import unescape
 
-from ..comparison_query import Asked, NamedArm, find, named
+from ..addresses import address_of
+from ..comparison_query import ComparisonQuery, NamedArm, find_arms, with_letters
 from ..formatting import count, dollars, duration, exact, visible, weight
 from ..query_params import rollout_or_404, whole_number
 from ..tables import exports
@@ -92,10 +93,10 @@ def pair(request: HttpRequest) -> HttpResponse:
         "total": len(walk.order),
         "swapped": walk.address(rollouts[1].pk, rollouts[0].pk),
         "json": replace(walk, view="compare-rollouts-json").address(rollouts[0].pk, rollouts[1].pk),
-        "back": reverse("compare") + walk.asked.query(),
+        "back": (compare := address_of("compare")) and compare + walk.asked.query(),
         "rollout": rollouts[0],
     }
-    return render(request, "dashboard/replay/pair.html", context)
+    return render(request, "dashboard/replay/side_by_side.html", context)
 
 
 @require_safe
@@ -114,7 +115,7 @@ def pair_json(request: HttpRequest) -> JsonResponse:
                     "arm": {"id": rollout.arm_id, "title": visible(unescape(walk.arms[rollout.arm_id].title))},
                     "row": exports.json_row(columns, found[rollout.pk]),
                     "answer": _excerpt(words.get(rollout.answer_id or "")),
-                    "trace": reverse("api-rollout", args=[rollout.pk]),
+                    "trace": address_of("api-rollout", rollout.pk),
                 }
                 for letter, rollout in zip("ab", rollouts, strict=True)
             },
@@ -149,11 +150,11 @@ def _rollout(request: HttpRequest, name: str) -> Rollout:
 
 @dataclass(frozen=True)
 class _Walk:
-    """The matrix that one walks along, from example to example. `order` are those that both arms have, `view` is
-    what is at the addresses.
+    """The walk along the matrix from example to example. `order` are the examples that both arms have, `view`
+    is the view of its URLs.
     """
 
-    asked: Asked
+    asked: ComparisonQuery
     arms: dict[int, NamedArm]
     matrix: Matrix
     order: list[int]
@@ -162,7 +163,7 @@ class _Walk:
     @classmethod
     def of(cls, request: HttpRequest, rollouts: Sequence[Rollout], *, view: str = "compare-rollouts") -> _Walk:
         """The arms of the address, or those of the two rollouts. Two queries."""
-        found = find(request.GET)
+        found = find_arms(request.GET)
         own = {rollout.arm_id: rollout.arm for rollout in rollouts}
         by_id = {arm.arm.pk: arm.arm for arm in found.arms} | own
         asked = replace(found.asked, arms=tuple(by_id))
@@ -170,11 +171,11 @@ class _Walk:
         have = matrix.ran[[asked.arms.index(pk) for pk in own]].all(axis=0)
         both = set(matrix.examples[have].tolist())
         order = [pk for pk in matrix.ordered(sort=asked.sort, show=asked.show).tolist() if pk in both]
-        arms = {arm.arm.pk: arm for arm in named([*by_id.values()])}
+        arms = {arm.arm.pk: arm for arm in with_letters([*by_id.values()])}
         return cls(asked=asked, arms=arms, matrix=matrix, order=order, view=view)
 
     def place(self, rollouts: Sequence[Rollout]) -> int:
-        """The number of the present example among those, from 1; 0 where it is none of them."""
+        """Returns the number of the present example among those, from 1; 0 if it is not among them."""
         first, second = (rollout.example_id for rollout in rollouts)
         return self.order.index(first) + 1 if first == second and first in self.order else 0
 
@@ -191,7 +192,7 @@ class _Walk:
         return dict(zip(self.asked.arms, self.matrix.rows([example])[0].cells, strict=True))
 
     def address(self, a: int, b: int) -> str:
-        """Of these two rollouts, in the same matrix."""
+        """Returns the URL of two rollouts in the same matrix."""
         pairs = [("a", str(a)), ("b", str(b)), *(pair for pair in self.asked.pairs if pair[0] != "page")]
         return f"{reverse(self.view)}?{urlencode(pairs)}"
 
@@ -230,14 +231,14 @@ def _side(
 
 
 def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
-    """The diff from the gold answer; nothing where they have no word in common, or every one."""
+    """The diff from the gold answer; empty if they share no word, or all of them."""
     pieces = diff(gold.text, answer.text)
     has_common = any(piece.kind is Kind.SAME and piece.text.strip() for piece in pieces)
     return pieces if has_common and len(pieces) > 1 else ()
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:
-    """What could stand in this column: every rollout of the example, its address, and whether it does."""
+    """The rollouts that this column can show: every one of the example, its URL, and whether it is shown."""
     for pk, cell in walk.cells(rollout.example_id).items():
         for each in cell.repetitions:
             if each.rollout == other.pk:
@@ -249,7 +250,7 @@ def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> It
 
 @dataclass(frozen=True)
 class _Fact:
-    """One line of the head-to-head: the two values, in words and exactly, and which of them is less."""
+    """One line of the head-to-head: both values, short and exact, and which one is less."""
 
     title: str
     values: tuple[str, str]

@@ -1,0 +1,148 @@
+"""Rollouts in flight: how many one worker process runs at once, and what each of them holds while it waits.
+
+    python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--sandbox process] [--json]
+
+The model takes two seconds per answer. Rollouts at once are beside the number of slots; threads, memory, database
+connections and CPU time are beside the limits that the design sets, and the rate beside slots ÷ latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.filled_store import served
+from bench.report import Figure, show
+
+LATENCY = 2.0
+MOST_THREADS = 3.0
+MOST_MB = 1.0
+MOST_CONNECTIONS = 16.0
+MOST_CPU_SECONDS = 0.05
+_LONGEST = 300.0
+
+
+@dataclass
+class Peak:
+    """The highest values seen while the worker ran."""
+
+    running: int = 0
+    threads: int = 0
+    megabytes: int = 0
+    connections: int = 0
+    idle_megabytes: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@contextmanager
+def simulated_model(folder: Path) -> Iterator[None]:
+    """A simulated model that takes two seconds, at the address that the settings read."""
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "rlm_runs.demo.simulated_model", "--port", "0", "--port-file", str(port_file)]
+    model = subprocess.Popen([*command, "--latency", str(LATENCY), "--jitter", "0"], stdout=subprocess.DEVNULL)
+    try:
+        while not port_file.exists():
+            time.sleep(0.05)
+        os.environ["DEMO_MODEL_URL"] = f"http://127.0.0.1:{port_file.read_text().strip()}/v1"
+        yield
+    finally:
+        model.kill()
+        model.wait()
+
+
+def measure(*, rollouts: int, slots: int, scaffold: str, folder: Path) -> Peak:
+    """Launches an experiment, runs it in one worker process, and watches the process."""
+    from django.db.models import Count
+
+    from rlm_runs.experiments.launch import launch
+
+    experiment = launch(
+        {
+            "name": "in flight",
+            "examples": rollouts,
+            "models": ["demo-model"],
+            "scaffolds": [scaffold],
+            "environments": [{"name": "verbatim-copy", "target_length": 200}],
+        }
+    )
+    command = [sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker", "--concurrency", str(slots)]
+    peak, began = Peak(), time.monotonic()
+    with (folder / "worker.log").open("w") as log:
+        worker = subprocess.Popen([*command, "--loglevel", "WARNING"], stdout=log, stderr=subprocess.STDOUT)
+    try:
+        while time.monotonic() - began < _LONGEST:
+            time.sleep(0.25)
+            counts = dict(experiment.rollouts().values_list("status").annotate(Count("id")).order_by())
+            _look(worker.pid, counts.get("running", 0), peak)
+            if not counts.get("queued") and not counts.get("running"):
+                break
+        peak.seconds = time.monotonic() - began
+    finally:
+        worker.terminate()
+        worker.wait()
+        experiment.delete()
+    return peak
+
+
+def _look(pid: int, running: int, peak: Peak) -> None:
+    from django.db import connection
+
+    status = Path(f"/proc/{pid}/status").read_text()
+    values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    threads, megabytes = int(values["Threads"]), int(values["VmRSS"].split()[0]) // 1024
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connections = cursor.fetchone()[0]
+    if running == 0 and peak.running == 0:
+        peak.idle_megabytes = max(peak.idle_megabytes, megabytes)
+    peak.running = max(peak.running, running)
+    peak.threads = max(peak.threads, threads)
+    peak.megabytes = max(peak.megabytes, megabytes)
+    peak.connections = max(peak.connections, connections)
+    times = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    peak.cpu_seconds = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rollouts", type=int, default=1500)
+    parser.add_argument("--slots", type=int, default=1000)
+    parser.add_argument("--scaffold", default="llm", help="rlm needs a sandbox per rollout")
+    parser.add_argument("--sandbox", choices=["process", "docker"], default="process")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ |= {"RLM_VAR_DIR": name, "RLM_SANDBOX": arguments.sandbox, "SECRET_KEY": "of the benchmark"}
+        with simulated_model(folder), served(rollouts=0, name="in_flight"):
+            peak = measure(
+                rollouts=arguments.rollouts, slots=arguments.slots, scaffold=arguments.scaffold, folder=folder
+            )
+    waiting = max(peak.running, 1)
+    grown = max(peak.megabytes - peak.idle_megabytes, 0)
+    cpu, rate = peak.cpu_seconds / arguments.rollouts, 60 * arguments.rollouts / peak.seconds
+    for figure in (
+        Figure("rollouts at once", peak.running, "", "slots", arguments.slots),
+        Figure("threads per waiting rollout", peak.threads / waiting, "", "limit", MOST_THREADS),
+        Figure("worker memory per waiting rollout", grown / waiting, "MB", "limit", MOST_MB),
+        Figure("database connections", peak.connections, "", "limit", MOST_CONNECTIONS),
+        Figure("CPU of the worker per rollout", cpu, "s", "limit", MOST_CPU_SECONDS),
+        Figure("rollouts a minute", rate, "/min", "slots ÷ latency", 60 * arguments.slots / LATENCY),
+    ):
+        show(figure, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()

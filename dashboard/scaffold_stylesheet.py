@@ -1,0 +1,44 @@
+"""The stylesheet with the colours of the scaffolds, made from the registry.
+
+Its path is one of the static files, which pages of shared links find too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from rlm_runs.engine.scaffolds import registry
+
+PATH = "static/scaffolds.css"
+
+
+@login_not_required
+@require_safe
+@cache_control(public=True, max_age=31_536_000, immutable=True)
+def stylesheet(request: HttpRequest) -> HttpResponse:
+    """A custom property `--<key>` and a rule for the mark of each scaffold."""
+    return HttpResponse(_css(), content_type="text/css; charset=utf-8")
+
+
+def address() -> str:
+    """Returns the address, with a version that changes with the content."""
+    return f"/{PATH}?v={_version()}"
+
+
+@cache
+def _css() -> str:
+    colours = registry.colours()
+    properties = "".join(f"  --{key}: {colour};\n" for key, colour in colours.items())
+    rules = "".join(f".scaffold-{key} .mark {{ color: var(--{key}); }}\n" for key in colours)
+    return f":root {{\n{properties}}}\n{rules}"
+
+
+@cache
+def _version() -> str:
+    return hashlib.sha256(_css().encode()).hexdigest()[:12]

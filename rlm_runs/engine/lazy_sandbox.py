@@ -1,0 +1,59 @@
+"""A sandbox that starts with its first cell: a rollout whose model has not run code yet holds no container."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from sandbox.contract import Batch, CellResult, Sandbox, SandboxError
+
+
+class LazySandbox:
+    """A `Sandbox` that is started when it is needed. `close` may be called from any thread, at any time."""
+
+    def __init__(self, start: Callable[[], Sandbox], *, backend: str) -> None:
+        self.backend = backend
+        self._start = start
+        self._lock = threading.Lock()
+        self._sandbox: Sandbox | None = None
+        self._load: Callable[[Sandbox], None] | None = None
+        self._closed = False
+
+    def load(self, variables: Mapping[str, str], *, rlm: bool = True) -> None:
+        """See `Sandbox`. The variables are set up when the sandbox starts."""
+        self._load = lambda sandbox: sandbox.load(variables, rlm=rlm)
+
+    def execute(
+        self,
+        code: str,
+        *,
+        time_limit: float,
+        on_batch: Callable[[Batch], None] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> CellResult:
+        """See `Sandbox`. The start is not part of the cell's time."""
+        return self._started().execute(code, time_limit=time_limit, on_batch=on_batch, on_output=on_output)
+
+    def close(self) -> None:
+        """See `Sandbox`."""
+        with self._lock:
+            self._closed = True
+            sandbox = self._sandbox
+        if sandbox is not None:
+            sandbox.close()
+
+    def _started(self) -> Sandbox:
+        if self._sandbox is not None:
+            return self._sandbox
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        sandbox = self._start()
+        with self._lock:
+            self._sandbox = sandbox
+            closed = self._closed
+        if closed:  # while it started
+            sandbox.close()
+            raise SandboxError("the sandbox is closed")
+        if self._load is not None:
+            self._load(sandbox)
+        return sandbox

@@ -1,0 +1,75 @@
+"""The settings of an RLM, with the article's numbers as defaults."""
+
+from __future__ import annotations
+
+from string import Template
+
+from pydantic import Field, field_validator
+
+from ..functions import check_source
+from .settings import ScaffoldSettings
+
+PLACEHOLDERS = (
+    "context",
+    "sub_llms",
+    "packages",
+    "functions",
+    "cell_time_limit",
+    "output_limit",
+    "max_turns",
+)
+"""Placeholders that a custom system prompt may hold behind a `$`.
+
+`context`, `sub_llms` and `functions` are lines that describe the REPL, empty if there is nothing to describe;
+`packages` is a sentence; the others are numbers.
+"""
+
+
+class RlmSettings(ScaffoldSettings):
+    """A model that drives a REPL and calls sub-LLMs from it."""
+
+    depth: int = Field(
+        default=1,
+        ge=0,
+        le=8,
+        description="Levels of sub-LLMs: 0 is none (the root has the environment's tools itself); "
+        "from 2 on, those above the last level are RLMs themselves.",
+    )
+    sub_rlm_max_turns: int = Field(
+        default=10, ge=1, le=1000, description="Model calls of a sub-LLM that is an RLM itself."
+    )
+    sub_parallelism: int = Field(default=5, ge=1, le=256, description="Sub-LLM calls of a rollout at once.")
+    sub_max_turns: int = Field(
+        default=5, ge=1, le=100, description="Turns with tools of a sub-LLM, after which it must answer."
+    )
+    max_sub_calls: int | None = Field(default=None, ge=0, description="Sub-LLM calls of a rollout.")
+    context_warning: float = Field(
+        default=0.8, gt=0, le=1, description="Part of the model's window at which it is told to finish."
+    )
+    system_prompt: str = Field(
+        default="",
+        max_length=1_000_000,
+        description="The root's system prompt instead of ours; "
+        f"it may hold ${', $'.join(PLACEHOLDERS)}, and $$ for a $.",
+    )
+    functions: str = Field(
+        default="",
+        max_length=500_000,
+        description="Python source, run in each REPL before its first cell; its functions are told in the prompt.",
+    )
+
+    @field_validator("system_prompt")
+    @classmethod
+    def _has_our_placeholders_only(cls, given: str) -> str:
+        template = Template(given)
+        if not template.is_valid():
+            raise ValueError("has a $ that begins no placeholder; write $$ for a $")
+        unknown = sorted(set(template.get_identifiers()) - set(PLACEHOLDERS))
+        if unknown:
+            raise ValueError(f"has unknown placeholders {', '.join(unknown)}; allowed: {', '.join(PLACEHOLDERS)}")
+        return given
+
+    @field_validator("functions")
+    @classmethod
+    def _can_be_compiled(cls, given: str) -> str:
+        return check_source(given)

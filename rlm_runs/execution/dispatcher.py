@@ -1,0 +1,190 @@
+"""The dispatcher of a worker process: it claims rollouts for its free slots and runs each in a thread.
+
+One dispatcher runs per process. Beside its slots it has three threads: one claims, one renews the leases, one
+sweeps. It works while the broker is away, and waits while the database is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+
+from django.conf import settings
+from django.db import Error, connection
+
+from ..models import Rollout
+from ..observability import worker_metrics
+from ..observability.metrics_exporter import start_exporter
+from . import capacity, queue, sandboxes, sweep, worker, worker_registry
+from .code_version import code_version
+from .leases import LeaseKeeper
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+"""Time between two looks at the queue while slots are free and no message comes."""
+_MOST_AT_ONCE = 16
+"""Rollouts of one claim: a full worker's start is then spread over its colleagues."""
+_STOP_SECONDS = 20.0
+"""Time that rollouts get to end after an interrupt."""
+
+
+class Dispatcher:
+    """Runs up to `slots` rollouts at a time. `run` runs one claimed rollout to its end and never raises."""
+
+    def __init__(self, *, slots: int, run: Callable[[Rollout, LeaseKeeper], None]) -> None:
+        self._slots = slots
+        self._run = run
+        self._leases = LeaseKeeper()
+        self._wake = threading.Event()
+        self._draining = threading.Event()
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._rollouts: dict[threading.Thread, int] = {}
+        self._may_have_lost_claims = False
+        self._services = [
+            threading.Thread(target=self._claim_until_drained, name="claims", daemon=True),
+            threading.Thread(target=self._leases.keep, args=[self._done], name="leases", daemon=True),
+            threading.Thread(target=self._sweep, name="sweep", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Starts to claim."""
+        for thread in self._services:
+            thread.start()
+
+    def wake(self) -> None:
+        """Looks at the queue now. May be called from any thread."""
+        self._wake.set()
+
+    def interrupt(self) -> None:
+        """Stops claiming, and interrupts what runs. Returns at once; may be called in a signal handler."""
+        self._draining.set()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Interrupts what runs, waits for it, and ends the threads."""
+        self.interrupt()
+        until = time.monotonic() + _STOP_SECONDS
+        for thread in self._running():
+            thread.join(max(0.0, until - time.monotonic()))
+        self._done.set()
+        for thread in self._services:
+            thread.join(5)
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the rollouts that run and the slots of this process."""
+        return {"running": len(self._running()), "slots": self._slots}
+
+    def _running(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._rollouts)
+
+    def _ids(self) -> list[int]:
+        with self._lock:
+            return list(self._rollouts.values())
+
+    def _claim_until_drained(self) -> None:
+        while not self._draining.is_set():
+            self._wake.clear()
+            claimed = self._claim()
+            for rollout in claimed:
+                self._begin(rollout)
+            if not claimed:
+                self._wake.wait(IDLE_SECONDS)
+        self._leases.interrupt_all()
+
+    def _claim(self) -> list[Rollout]:
+        running = len(self._running())
+        free = min(self._slots - running, capacity.room(running=running), _MOST_AT_ONCE)
+        if free <= 0:
+            return []
+        try:
+            if self._may_have_lost_claims:
+                queue.release(self._ids())
+                self._may_have_lost_claims = False
+            return queue.claim(free)
+        except Error as error:
+            # The claim may be committed, although its answer is lost.
+            self._may_have_lost_claims = True
+            logger.warning("the queue cannot be read: %s", error)
+            return []
+        finally:
+            connection.close()
+
+    def _begin(self, rollout: Rollout) -> None:
+        thread = threading.Thread(
+            target=copy_context().run, args=[self._run_one, rollout], name=f"rollout-{rollout.pk}", daemon=True
+        )
+        with self._lock:
+            self._rollouts[thread] = rollout.pk
+        thread.start()
+
+    def _run_one(self, rollout: Rollout) -> None:
+        try:
+            self._run(rollout, self._leases)
+        finally:
+            connection.close()
+            with self._lock:
+                del self._rollouts[threading.current_thread()]
+            self._wake.set()
+
+    def _sweep(self) -> None:
+        """Sweeps, and reports this process as alive, on this process's own clock."""
+        sweeper = sweep.Sweeper()
+        registered = False
+        while not self._done.wait(settings.RLM_SWEEP_SECONDS if registered else 0.1):
+            try:
+                registered = (registered and self._heartbeat()) or self._register()
+                if sweeper.sweep():
+                    self.wake()
+            except Error as error:
+                logger.warning("the sweep waits for the database: %s", error)
+            finally:
+                connection.close()
+        with suppress(Error):
+            worker_registry.unregister()
+        connection.close()
+
+    def _register(self) -> bool:
+        worker_registry.register(capacity=capacity.limits(slots=self._slots), code_version=code_version())
+        return True
+
+    def _heartbeat(self) -> bool:
+        return worker_registry.heartbeat(running=len(self._running()), sandbox_backend=sandboxes.name_in_use())
+
+
+_dispatcher: Dispatcher | None = None
+
+
+def start(*, slots: int) -> None:
+    """Starts the dispatcher of this process."""
+    global _dispatcher
+    for line in capacity.described(slots=slots):
+        logger.info(line)
+    _dispatcher = Dispatcher(slots=slots, run=worker.run_claimed)
+    _dispatcher.start()
+    worker_metrics.watch(rollouts=_dispatcher.sizes, sandboxes=sandboxes.sizes)
+    start_exporter()
+
+
+def wake() -> None:
+    """Has the dispatcher of this process, if there is one, look at the queue."""
+    if _dispatcher is not None:
+        _dispatcher.wake()
+
+
+def interrupt() -> None:
+    """Has the dispatcher of this process stop claiming and interrupt its rollouts."""
+    if _dispatcher is not None:
+        _dispatcher.interrupt()
+
+
+def stop() -> None:
+    """Ends the dispatcher of this process."""
+    if _dispatcher is not None:
+        _dispatcher.stop()

@@ -1,0 +1,114 @@
+"""Group commit: one thread of the process writes the events of all its rollouts, and lets them share transactions.
+
+A rollout that records waits until its events are committed. While one transaction is under way, the events of
+other rollouts gather and share the next one. A thousand rollouts then need one database connection to record.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from ..engine.events import Event
+from .patience import patiently
+from .recorder import Recorder
+from .trace_rows import PendingRows
+
+logger = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class _Request:
+    recorder: Recorder
+    events: Sequence[Event]
+    done: Future[None] = field(default_factory=Future)
+
+
+class GroupCommit:
+    """Records events of many rollouts. Thread-safe; each rollout records from one thread at a time."""
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def record(self, recorder: Recorder, events: Sequence[Event]) -> None:
+        """Returns when the events are committed. Raises ClaimLost, and the database's errors after patience."""
+        self._start()
+        request = _Request(recorder, events)
+        self._requests.put(request)
+        request.done.result()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._commit_forever, name="commits", daemon=True)
+                self._thread.start()
+
+    def _commit_forever(self) -> None:
+        while True:
+            requests = [self._requests.get()]
+            while len(requests) < _MOST_AT_ONCE:
+                try:
+                    requests.append(self._requests.get_nowait())
+                except queue.Empty:
+                    break
+            self._commit(requests)
+
+    def _commit(self, requests: Sequence[_Request]) -> None:
+        """Commits all requests together; where that fails, each by itself, so that one cannot fail the others."""
+        added = []
+        for request in requests:
+            try:
+                for event in request.events:
+                    request.recorder.add(event)
+                added.append(request)
+            except Exception as error:
+                _settle(request, error)
+        if not added:
+            return
+        try:
+            patiently(lambda: _write(added))
+        except Exception as error:
+            if len(added) == 1:
+                _settle(added[0], error)
+            else:
+                for request in added:
+                    self._commit_alone(request)
+        else:
+            for request in added:
+                _settle(request, None)
+
+    def _commit_alone(self, request: _Request) -> None:
+        try:
+            patiently(lambda: _write([request]))
+        except Exception as error:
+            _settle(request, error)
+        else:
+            _settle(request, None)
+
+
+def _write(requests: Sequence[_Request]) -> None:
+    rows = PendingRows()
+    for request in requests:
+        rows.merge(request.recorder.pending)
+    with transaction.atomic():
+        rows.write()
+        for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
+            request.recorder.update_rollout()
+
+
+def _settle(request: _Request, error: Exception | None) -> None:
+    request.recorder.forget()
+    if error is None:
+        request.done.set_result(None)
+    else:
+        request.done.set_exception(error)

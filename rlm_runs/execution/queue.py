@@ -1,0 +1,181 @@
+"""The queue of rollouts. The table is the queue: a worker claims the best queued rows under a lease.
+
+A Celery message only says that there is work. A lost or duplicate message therefore costs nothing, and pausing,
+priorities and fairness need no messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
+
+from ..models import Rollout
+from .rollups import roll_up
+from .worker_registry import process_name
+
+logger = logging.getLogger(__name__)
+
+WORK = "rlm_runs.tasks.work"
+"""Name of the Celery task that wakes a worker."""
+_MAX_ATTEMPTS = 10
+
+# Experiments with queued rollouts, found by hops through the partial index `rollout_queue`: one index probe per
+# such experiment, however many rollouts are stored.
+_EXPERIMENTS = """
+WITH RECURSIVE queued(id) AS (
+  (SELECT experiment_id FROM rlm_runs_rollout WHERE status = 'queued' ORDER BY experiment_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT experiment_id FROM rlm_runs_rollout
+           WHERE status = 'queued' AND experiment_id > queued.id ORDER BY experiment_id LIMIT 1)
+    FROM queued WHERE queued.id IS NOT NULL
+), running AS (
+  SELECT experiment_id AS id, count(*) AS running FROM rlm_runs_rollout WHERE status = 'running' GROUP BY 1
+)
+SELECT e.id, e.priority, COALESCE(r.running, 0)
+  FROM queued JOIN rlm_runs_experiment e USING (id) LEFT JOIN running r USING (id)
+ WHERE e.paused_at IS NULL AND e.cancelled_at IS NULL
+ ORDER BY e.priority DESC, COALESCE(r.running, 0), e.id
+"""
+
+_CLAIM = """
+UPDATE rlm_runs_rollout r
+   SET status = 'running', attempt = r.attempt + 1, worker = %(worker)s,
+       lease_expires_at = now() + make_interval(secs => %(lease)s)
+  FROM (SELECT id FROM rlm_runs_rollout
+         WHERE status = 'queued' AND experiment_id = %(experiment)s
+         ORDER BY repetition, example_position, id
+         LIMIT %(limit)s
+           FOR UPDATE SKIP LOCKED) best
+ WHERE r.id = best.id
+RETURNING r.id
+"""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An experiment with queued rollouts."""
+
+    id: int
+    priority: int
+    running: int
+
+
+def claim(limit: int) -> list[Rollout]:
+    """Claims up to `limit` queued rollouts for this process and returns them, running under its lease.
+
+    Rollouts of the highest priority come first. Experiments of the same priority get equal shares of what is
+    running. Within an experiment, rollouts go by repetition and example, so that its arms stay level.
+    """
+    ids: list[int] = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_EXPERIMENTS)
+        candidates = [_Candidate(*row) for row in cursor.fetchall()]
+        for experiment, share in _shares(candidates, limit):
+            cursor.execute(
+                _CLAIM,
+                {
+                    "worker": process_name(),
+                    "lease": settings.RLM_LEASE_SECONDS,
+                    "experiment": experiment,
+                    "limit": min(share, limit - len(ids)),
+                },
+            )
+            ids += [row[0] for row in cursor.fetchall()]
+            if len(ids) >= limit:
+                break
+    rows = Rollout.objects.select_related("arm__experiment", "example").in_bulk(ids)
+    return [rows[pk] for pk in ids]
+
+
+def release(running: Sequence[int]) -> int:
+    """Queues the rollouts again that this process claimed without knowing, and returns how many.
+
+    `running` are the ids of the rollouts that it runs. A connection can break after the commit of a claim. No
+    attempt has begun then, so the count of attempts goes back as well.
+    """
+    lost = Rollout.objects.filter(status=Rollout.Status.RUNNING, worker=process_name()).exclude(pk__in=running)
+    return lost.update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None, attempt=F("attempt") - 1)
+
+
+def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int]]:
+    """(experiment, rollouts to claim), in the order of claiming.
+
+    Each free slot goes to the experiment with the fewest running rollouts among those of the highest priority.
+    An experiment may have fewer queued rollouts than its share, so every experiment is listed again, in the same
+    order, for what is left.
+    """
+    shares = {each.id: 0 for each in candidates}
+    level = [each for each in candidates if each.priority == candidates[0].priority]
+    for _ in range(limit if level else 0):
+        least = min(level, key=lambda each: each.running + shares[each.id])
+        shares[least.id] += 1
+    fair = [(each.id, shares[each.id]) for each in level if shares[each.id]]
+    return [*fair, *((each.id, limit) for each in candidates)]
+
+
+def give_back(rollout: Rollout) -> None:
+    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again."""
+    if rollout.arm.experiment.cancelled_at is not None:
+        _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
+    elif rollout.attempt >= _MAX_ATTEMPTS:
+        error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
+        _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
+    else:
+        running_attempt(rollout).update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None)
+
+
+def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
+    with transaction.atomic():
+        running_attempt(rollout).update(
+            status=status,
+            stop_reason=stop_reason,
+            error=error,
+            error_boundary="control" if status == Rollout.Status.CANCELLED else "worker",
+            finished_at=Now(),
+            lease_expires_at=None,
+            **roll_up(rollout, attempt=rollout.attempt),
+        )
+
+
+def running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
+    """The row, if the attempt is still the one that runs: the condition of every update by a worker."""
+    return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, attempt=rollout.attempt)
+
+
+def reap() -> int:
+    """Gives back rollouts whose worker died. Returns how many.
+
+    A worker on another machine counts as dead when its lease expired. A process of this machine is known to be
+    dead when it has no entry in the process table.
+    """
+    running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
+    dead = [name for name in running.values_list("worker", flat=True).distinct() if _is_dead_neighbour(name)]
+    rollouts = list(
+        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)).select_related("arm__experiment")
+    )
+    for rollout in rollouts:
+        give_back(rollout)
+    return len(rollouts)
+
+
+def _is_dead_neighbour(worker: str) -> bool:
+    host, _, pid = worker.rpartition(":")
+    return host == socket.gethostname() and pid.isdecimal() and not Path(f"/proc/{pid}").exists()
+
+
+def notify_workers() -> None:
+    """Tells a worker that there is work. Workers find it within a second even without the message."""
+    try:
+        current_app.send_task(WORK, expires=60, retry=False)
+    except OperationalError:
+        logger.warning("the broker does not answer; workers find the queued rollouts when they next look")

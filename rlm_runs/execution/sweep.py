@@ -1,0 +1,47 @@
+"""The sweep: what any worker does now and then for all of them. One sweeps at a time, under an advisory lock."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from . import queue
+
+logger = logging.getLogger(__name__)
+
+_LOCK = 0x524C4D02
+"""Number of the advisory lock; no other lock of this database has it."""
+
+
+class Sweeper:
+    """Sweeps for one process.
+
+    After the database was away for longer than a lease, every lease has expired, though the workers are alive. The
+    first sweep after such a gap therefore reaps nothing, which gives them time to renew.
+    """
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def sweep(self) -> int:
+        """Gives back what dead workers left. Returns how many rollouts, 0 where another worker sweeps now."""
+        gap, self._last = time.monotonic() - self._last, time.monotonic()
+        if gap > max(settings.RLM_LEASE_SECONDS, 2 * settings.RLM_SWEEP_SECONDS):
+            return 0
+        with transaction.atomic():
+            if not _lock():
+                return 0
+            reaped = queue.reap()
+        if reaped:
+            logger.info("%s rollouts of dead workers are queued again", reaped)
+        return reaped
+
+
+def _lock() -> bool:
+    """Takes the lock until the transaction ends; False where another process has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+        return bool(cursor.fetchone()[0])
