@@ -163,13 +163,13 @@ def _sums_of(experiments: list[int]) -> dict[int, Sums]:
         .values("experiment", "arm")
         .annotate(
             calls=Sum("turns"),
-            sub_turns=Sum("sub_turns"),
-            cells=Sum("cells"),
+            sub_calls_made=Sum("sub_turns"),
+            total_cells=Sum("cells"),
             **{f"total_{name}": Sum(name) for name in _COLUMNS},
             total_cost=Sum("cost"),
             total_earlier=Sum("earlier_cost"),
             total_judging=Sum("judge_cost"),
-            unpriced=Count("*", filter=Q(cost=None) & ~Q(finished_at=None)),
+            unpriced=Count("pk", filter=Q(cost=None) & ~Q(finished_at=None)),
         )
     )
     found: defaultdict[int, Sums] = defaultdict(Sums)
@@ -182,8 +182,8 @@ def _sums_in(row: Mapping[str, Any], model: str, sub_model: str) -> Sums:
     """Returns the sums of one arm by quantity and labels; zeros are left out."""
     quantities: Iterable[tuple[tuple[str, ...], Any]] = (
         (("calls", model, "main"), row["calls"]),
-        (("calls", sub_model, "sub"), row["sub_turns"]),
-        (("cells", model), row["cells"]),
+        (("calls", sub_model, "sub"), row["sub_calls_made"]),
+        (("cells", model), row["total_cells"]),
         (("tokens", model, "main", "prompt"), row["total_main_prompt_tokens"]),
         (("tokens", model, "main", "completion"), row["total_main_completion_tokens"]),
         (("tokens", sub_model, "sub", "prompt"), row["total_sub_prompt_tokens"]),
