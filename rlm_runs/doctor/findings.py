@@ -1,0 +1,53 @@
+"""Findings: the result of one check, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """OK needs nothing, WARN works with a limit or a risk, FAIL does not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check of `subject` found. `advice` says what to do; it is empty only where `status` is OK."""
+
+    subject: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+Check = Callable[[], Iterable[Finding]]
+
+
+def ok(subject: str, found: str) -> Finding:
+    """Returns a finding that needs nothing."""
+    return Finding(subject, Status.OK, found)
+
+
+def warn(subject: str, found: str, *, advice: str) -> Finding:
+    """Returns a finding that limits or endangers something."""
+    return Finding(subject, Status.WARN, found, advice)
+
+
+def fail(subject: str, found: str, *, advice: str) -> Finding:
+    """Returns a finding that stops something from working."""
+    return Finding(subject, Status.FAIL, found, advice)
+
+
+def run(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
+    """Runs checks in order. A check that raises is a failed finding of its subject, and the next one runs."""
+    for subject, check in checks:
+        try:
+            yield from check()
+        except Exception as error:
+            advice = "Mend what the other findings name first; if none does, report this message."
+            yield fail(subject, f"the check itself failed: {type(error).__name__}: {error}", advice=advice)
