@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 from functools import cache
@@ -14,8 +15,11 @@ from django.conf import settings
 def code_version() -> str:
     """`3f2a…`, 40 digits, with a `+` where tracked files differ from that commit; or the likes of `0.1.0`.
 
-    Looked up once in a process, since the code that it runs does not change with the files.
+    RLM_CODE_VERSION, which images set, overrides both. The result is cached for the life of the process, since the
+    code that it runs does not change with the files.
     """
+    if given := os.environ.get("RLM_CODE_VERSION"):
+        return given
     root = Path(settings.BASE_DIR)
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     if commit is None:
