@@ -27,13 +27,32 @@ def _redis_is_missing() -> str:
     return "" if shutil.which("redis-server") else "there is no redis-server"
 
 
+def compose_command() -> list[str]:
+    """`docker compose`, the older `docker-compose`, or nothing."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, "version"], capture_output=True, timeout=30, check=False)
+            if done.returncode == 0:
+                return command
+    return []
+
+
+def _compose_is_missing() -> str:
+    return "" if compose_command() else "there is no docker compose"
+
+
 def chromium_path() -> str | None:
     """The browser, under any of the names that distributions give it."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-MISSING = {"docker": _docker_is_missing, "browser": _chromium_is_missing, "redis": _redis_is_missing}
+MISSING = {
+    "compose": _compose_is_missing,
+    "docker": _docker_is_missing,
+    "browser": _chromium_is_missing,
+    "redis": _redis_is_missing,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
