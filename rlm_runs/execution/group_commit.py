@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from ..engine.events import Event
+from .fence import lock_held
 from .patience import patiently
-from .recorder import Recorder
+from .recorder import ClaimLost, Recorder
 from .trace_rows import PendingRows
 
 logger = logging.getLogger(__name__)
@@ -73,37 +74,36 @@ class GroupCommit:
                 added.append(request)
             except Exception as error:
                 _settle(request, error)
-        if not added:
-            return
+        if added:
+            self._commit_added(added)
+
+    def _commit_added(self, added: Sequence[_Request]) -> None:
         try:
-            patiently(lambda: _write(added))
+            written = patiently(lambda: _write(added))
         except Exception as error:
             if len(added) == 1:
                 _settle(added[0], error)
             else:
                 for request in added:
-                    self._commit_alone(request)
+                    self._commit_added([request])
         else:
             for request in added:
-                _settle(request, None)
-
-    def _commit_alone(self, request: _Request) -> None:
-        try:
-            patiently(lambda: _write([request]))
-        except Exception as error:
-            _settle(request, error)
-        else:
-            _settle(request, None)
+                lost = ClaimLost(f"rollout {request.recorder.rollout.pk} was taken over")
+                _settle(request, None if request in written else lost)
 
 
-def _write(requests: Sequence[_Request]) -> None:
-    rows = PendingRows()
-    for request in requests:
-        rows.merge(request.recorder.pending)
+def _write(requests: Sequence[_Request]) -> Sequence[_Request]:
+    """Writes the requests whose rollouts are still held, and returns them."""
     with transaction.atomic():
+        held = lock_held([request.recorder.rollout for request in requests])
+        kept = [one for one in requests if one.recorder.rollout.pk in held or one.recorder.has_ended_already()]
+        rows = PendingRows()
+        for request in kept:
+            rows.merge(request.recorder.pending)
         rows.write()
-        for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
+        for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
             request.recorder.update_rollout()
+    return kept
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

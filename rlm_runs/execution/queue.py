@@ -161,7 +161,9 @@ def reap() -> int:
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
     dead = [name for name in running.values_list("worker", flat=True).distinct() if _is_dead_neighbour(name)]
     rollouts = list(
-        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)).select_related("arm__experiment")
+        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead))
+        .select_related("arm__experiment")
+        .order_by("pk")
     )
     for rollout in rollouts:
         give_back(rollout)

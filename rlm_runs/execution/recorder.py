@@ -79,10 +79,10 @@ class Recorder:
         if not self._rollout_columns:
             return
         mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
-        if mine.update(**self._rollout_columns) != 1 and not self._has_ended_already():
+        if mine.update(**self._rollout_columns) != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 
-    def _has_ended_already(self) -> bool:
+    def has_ended_already(self) -> bool:
         """Whether this end is stored already: the connection broke after the commit, and the end is written
         again.
         """

@@ -49,8 +49,6 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
             _run(rollout, control)
         except Stopped:
             patiently(lambda: queue.give_back(rollout))
-        except ClaimLost:
-            logger.info("rollout %s was taken over", rollout.pk)
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
@@ -61,7 +59,12 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     metrics = RolloutMetrics()
 
     def record(events: Sequence[Event]) -> None:
-        _commits.record(recorder, events)
+        try:
+            _commits.record(recorder, events)
+        except ClaimLost as lost:
+            logger.info("%s", lost)
+            control.stop("interrupted")
+            raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
     try:

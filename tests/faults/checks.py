@@ -82,7 +82,8 @@ def _examine_ends(
     for pk, status, reason, boundary, attempt, error in rows:
         is_own = status == "failed" and reason in own_reasons
         if status not in ("completed", "cancelled") and not is_own:
-            found.problems.append(f"rollout {pk}: {status}, {reason} ({boundary}), attempt {attempt}: {error[:200]}")
+            told = f"{status}, {reason} ({boundary}), attempt {attempt}: {error[:200]}"
+            found.problems.append(f"rollout {pk}: {told}")
 
 
 def _examine_turns(found: Findings, rows: Sequence[tuple[Any, ...]], load: Load) -> None:

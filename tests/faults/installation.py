@@ -33,9 +33,7 @@ RESUMED_WITHIN = 10.0
 class Installation:
     """A system over a database of the test's own. `address` is of a migrated, empty database."""
 
-    def __init__(
-        self, folder: Path, *, database: Database, address: str, load: Load, **variables: str
-    ) -> None:
+    def __init__(self, folder: Path, *, database: Database, address: str, load: Load, **variables: str) -> None:
         self.database = database
         self.load = load
         self.address = address
