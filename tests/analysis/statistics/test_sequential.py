@@ -127,9 +127,9 @@ def test_a_sweep_of_wins_by_hand():
     fractions = (np.arange(20) + 0.5) / 20
     expected = [math.log(0.5 * ((1 + fractions) ** k).mean()) for k in range(1, 9)]
     assert log_e_values(np.ones(8)) == pytest.approx(expected)
-    assert first_finding(np.ones(8), level=0.05) == (7, Finding.AHEAD)
-    assert first_finding(-np.ones(8), level=0.05) == (7, Finding.BEHIND)
-    assert first_finding(np.ones(6), level=0.05) is None
+    assert first_finding(np.ones(8), level=0.05) == (8, Finding.AHEAD)
+    assert first_finding(-np.ones(8), level=0.05) == (8, Finding.BEHIND)
+    assert first_finding(np.ones(7), level=0.05) is None
 
 
 def test_ties_alone_say_nothing_about_a_difference_of_zero_but_find_equivalence():
