@@ -42,7 +42,8 @@ class ArmProgress:
 
     def have_ended(self, repetitions: int) -> Flags:
         """Whether the first repetitions of each example have ended: [examples]."""
-        return np.logical_and.reduce(self.ended[:, :repetitions], axis=1)
+        ended: Flags = np.logical_and.reduce(self.ended[:, :repetitions], axis=1)
+        return ended
 
 
 def _mean_by_example(rewards: Floats) -> Floats:

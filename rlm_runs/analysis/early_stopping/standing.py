@@ -30,9 +30,9 @@ class Comparison:
 class End:
     """An arm that needs no further rollouts.
 
-    `reason` is `ahead`, `behind`, `equivalent` (decided by the test), `unneeded` (a baseline that no arm waits for)
-    or `pruned` (by halving). `n` examples decided. `estimate` is the mean difference from the baseline, or a pruned
-    arm's mean reward; `needed` is the mean that it would have needed. `rung` is 0 but for pruned arms.
+    `reason` is `ahead`, `behind`, `equivalent` (decided by the test), `unneeded` (a baseline that no arm waits
+    for) or `pruned` (by halving). `n` examples decided. `estimate` is the mean difference from the baseline, or a
+    pruned arm's mean reward; `needed` is the mean that it would have needed. `rung` is 0 but for pruned arms.
     """
 
     arm: int
