@@ -1,41 +1,30 @@
 """The client of OpenAI-compatible chat completion servers, over the openai SDK.
 
-Retries are ours, not the SDK's, since each is kept on the turn: 408, 409, 429 and 5xx, timeouts and broken
-connections, with exponential backoff and full jitter, or as long as `Retry-After` says.
+Retries are ours, not the SDK's, since each is kept on the turn: 408, 409, 429 and 5xx (as status or inside a 200),
+timeouts, broken connections and answers that are no completion, with exponential backoff and full jitter, or as
+long as `Retry-After` says.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 import openai
 
 from ..cancellation import CancellationToken
-from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
+from ..errors import ModelFailure, Tries
 from .base import Completion, Messages, ToolSchemas
+from .error_reading import Passing, failure_inside, failure_of, is_html, no_completion
 from .gate import Gate
 from .parsing import parse_completion
 from .request_shape import RequestShape
-
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "context window",
-    "prompt is too long",
-    "input is too long",
-    "exceeds the limit of",
-    "exceed context",
-    "too many input tokens",
-)
-"""Words with which servers say that a prompt is longer than the window (code or message)."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +115,9 @@ class ChatClient:
                 with self._through_gates(control):
                     began = self._told_wait(tries, since=began)
                     return self._try(request)
-            except _Retryable as problem:
+            except Passing as problem:
                 if tries.retries + 1 >= self._retry.tries:
-                    failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
+                    failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
                     failure.cost = problem.cost
                     raise failure from problem
                 control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
@@ -150,71 +139,32 @@ class ChatClient:
         return now
 
     def _try(self, request: Mapping[str, Any]) -> Completion:
-        """One request. Raises a ModelFailure that is final, or _Retryable."""
+        """One request. Raises a ModelFailure that is final, or Passing."""
         try:
-            response = self._sdk.chat.completions.with_raw_response.create(**request)
+            response = self._sdk.chat.completions.with_raw_response.create(**request).http_response
         except openai.APIStatusError as error:
-            raise _failure_of_status(error) from error
+            found = error.response
+            raise failure_of(found.status_code, found.headers, found.content) from error
         except openai.APITimeoutError as error:
-            raise _Retryable("the endpoint did not answer in time", cost=None) from error
+            raise Passing("the endpoint did not answer in time", cost=None) from error
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            raise _Retryable(f"the endpoint cannot be reached: {cause}") from error
+            raise Passing(f"the endpoint cannot be reached: {cause}") from error
         except (openai.OpenAIError, TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
-        try:
-            body = response.http_response.json()
-        except ValueError as error:
-            raise BadCompletion(
-                f"the endpoint's answer is not JSON: {response.http_response.text[:500]!r}"
-            ) from error
-        return parse_completion(body)
+        return completion_of(response.content, response.headers)
 
 
-class _Retryable(Exception):
-    """A failure that another try may mend. `retry_after` in seconds, as the server asked."""
-
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, cost: Decimal | None = Decimal(0)
-    ) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        self.cost = cost
-
-
-def _failure_of_status(error: openai.APIStatusError) -> Exception:
-    status = error.status_code
-    message = _api_message(error)
-    told = f"HTTP {status}: {message}"
-    code = str(error.code or "")
-    if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
-        return PromptTooLong(told)
-    # An exhausted quota is a 429 as well, but waiting does not help.
-    if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
-        return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
-    return ModelFailure(told)
-
-
-def _api_message(error: openai.APIStatusError) -> str:
-    """The server's own words, where they can be found."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        found = inner.get("message", inner.get("detail")) if isinstance(inner, dict) else inner
-        if isinstance(found, str):
-            return found
-    return error.response.text[:2000] or error.message
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds of a Retry-After header, which may be a number or a date."""
-    if header is None:
-        return None
+def completion_of(body: bytes, headers: Mapping[str, str]) -> Completion:
+    """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
+    text = body.decode("utf-8", "replace")
+    if not text.strip():
+        raise no_completion("the endpoint's answer is empty")
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "a page" if is_html(text) else "not JSON"
+        raise no_completion(f"the endpoint's answer is {what}", text[:500]) from error
+    if failure := failure_inside(found, headers):
+        raise failure
+    return parse_completion(found)
