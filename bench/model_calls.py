@@ -1,8 +1,8 @@
-"""The worker's CPU time for a model call: a conversation of thirty turns, over HTTP to a server that answers at once.
+"""The CPU time of a worker for a model call: conversations of thirty turns with a server that answers at once.
 
     python -m bench.model_calls [--turns 30] [--conversations 20] [--json]
 
-A turn adds about 7 kB, so the last request has 220 kB. The references are OpenAI's own client, and plain `json.dumps`
+A turn adds about 7 kB, so the last request has 220 kB. The references are OpenAI's own client, and `json.dumps`
 with httpx2; both send and read the same.
 """
 
