@@ -1,7 +1,8 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `traces` (turns and executions), `texts` (their
-content), `sharing` (saved views and shared links) and `workers` (worker processes).
+"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `traces` (turns and
+executions), `texts` (their content), `sharing` (saved views and shared links) and `workers` (worker processes).
 """
 
+from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .sharing import SavedView, SharedLink
 from .texts import Text
@@ -13,6 +14,7 @@ __all__ = [
     "Example",
     "Execution",
     "Experiment",
+    "ExperimentAction",
     "Rollout",
     "SavedView",
     "SharedLink",

@@ -37,7 +37,7 @@ _NO_MONEY = re.compile(
     r"|credit_balance|余额不足|欠费",
     re.IGNORECASE,
 )
-_HTML = re.compile(r"^\s*(?:<!doctype|<html|<\?xml|<head|<body)", re.IGNORECASE)
+_PAGE = re.compile(r"^\s*(?:<!doctype|<html|<\?xml|<head|<body)", re.IGNORECASE)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
@@ -96,7 +96,7 @@ def failure_of(
     status: int, headers: Mapping[str, str], body: bytes | str, *, sent: Sent = Sent()
 ) -> ModelFailure | Passing:
     """The failure that an HTTP error status and its body mean."""
-    words = words_of(decoded(body))
+    words = words_of(decoded(body) or headers.get("location", ""))
     return _failure(words, status=status, told=f"HTTP {status}", sent=sent, retry_after=_retry_after(headers))
 
 
@@ -131,12 +131,12 @@ def decoded(body: bytes | str) -> Any:
             return json.loads(part)
         except (ValueError, RecursionError):
             continue
-    return " ".join(_TAG.sub(" ", text).split()) if _HTML.match(text) else text.strip()
+    return " ".join(_TAG.sub(" ", text).split()) if _PAGE.match(text) else text.strip()
 
 
-def is_html(body: bytes | str) -> bool:
+def is_page(body: bytes | str) -> bool:
     """Whether a body is a page, as proxies send one."""
-    return bool(_HTML.match(body.decode("utf-8", "replace") if isinstance(body, bytes) else body))
+    return bool(_PAGE.match(body.decode("utf-8", "replace") if isinstance(body, bytes) else body))
 
 
 def words_of(body: Any) -> ServerWords:

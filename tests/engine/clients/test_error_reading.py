@@ -16,7 +16,7 @@ from rlm_runs.engine.clients.error_reading import (
     decoded,
     failure_inside,
     failure_of,
-    is_html,
+    is_page,
     no_completion,
     words_of,
 )
@@ -150,8 +150,8 @@ def test_no_completion_passes():
 
 
 def test_a_page_is_known():
-    assert is_html("  <!DOCTYPE html><html></html>")
-    assert not is_html('{"html": 1}')
+    assert is_page("  <!DOCTYPE html><html></html>")
+    assert not is_page('{"html": 1}')
 
 
 def test_a_refusal_without_known_words_is_judged_by_size():
