@@ -131,8 +131,9 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
         return _scored(plan, task, ended)
     except Stopped as stopped:
-        if stopped.stop_reason == "interrupted":
-            raise  # it is scored again with the next attempt
+        if stopped.stop_reason == "interrupted":  # it is scored again with the next attempt
+            task.run.record_events()
+            raise
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 

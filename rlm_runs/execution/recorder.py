@@ -25,7 +25,8 @@ from .trace_rows import (
     PendingRows,
     Row,
     digest_column,
-    json_column,
+    open_cursor,
+    update_rows,
 )
 
 
@@ -78,8 +79,12 @@ class Recorder:
             self._rollout_columns |= roll_up(self.rollout, attempt=self._attempt, ended=self._ended)
         if not self._rollout_columns:
             return
-        mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
-        if mine.update(**self._rollout_columns) != 1 and not self.has_ended_already():
+        row = {"id": self.rollout.pk, **self._rollout_columns}
+        with open_cursor() as cursor:
+            changed = update_rows(
+                cursor, Rollout, [row], where=f"r.status = 'running' AND r.attempt = {self._attempt:d}"
+            )
+        if changed != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 
     def has_ended_already(self) -> bool:
@@ -116,14 +121,14 @@ class Recorder:
             "position": event.position,
             "depth": event.depth,
             "model": escape(event.model)[:200],
-            "opening": json_column(opening),
-            "tools": json_column(storable(event.tools)),
+            "opening": opening,
+            "tools": storable(event.tools),
             "started_at": event.at,
             "finished_at": None,
             "stop_reason": "",
             "answer_id": None,
             "error": "",
-            "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "summary": None if event.summary is None else asdict(event.summary),
         }
         self.pending.insert(Trajectory, row)
 
@@ -142,7 +147,7 @@ class Recorder:
             "cached_tokens": event.usage.cached,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
-            "usage": json_column(storable(event.usage.raw)),
+            "usage": storable(event.usage.raw),
             "cost": event.cost,
             "price_version": event.price_version,
             "ended_at": event.at,
@@ -187,7 +192,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
-            "variables": json_column(storable(event.variables)),
+            "variables": storable(event.variables),
         }
         self.pending.update(Execution, self._executions[event.key], changes)
 
@@ -209,7 +214,7 @@ class Recorder:
             "stop_reason": escape(event.stop_reason)[:40],
             "reward": event.reward,
             "metrics": storable(event.metrics),
-            "answer": self._text(event.answer),
+            "answer_id": digest_column(self._text(event.answer)),
             "error": escape(event.error),
             "error_boundary": event.boundary,
             "finished_at": event.at,
@@ -250,7 +255,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
-    "variables": json_column([]),
+    "variables": [],
 }
 
 

@@ -1,16 +1,19 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `traces` (turns and
-executions), `texts` (their content), `sharing` (saved views and shared links) and `workers` (worker processes).
+executions), `texts` (their content), `sharing` (saved views and shared links), `stopping` (arms that ended
+early) and `workers` (worker processes).
 """
 
 from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .sharing import SavedView, SharedLink
+from .stopping import ArmDecision, StoppingLook
 from .texts import Text
 from .traces import Execution, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
     "Arm",
+    "ArmDecision",
     "Example",
     "Execution",
     "Experiment",
@@ -18,6 +21,7 @@ __all__ = [
     "Rollout",
     "SavedView",
     "SharedLink",
+    "StoppingLook",
     "Text",
     "Trajectory",
     "Turn",
