@@ -237,7 +237,6 @@ def main() -> None:
 
 def _figures(arguments: argparse.Namespace, address: str) -> Iterator[Figure]:
     from django.core.management import call_command
-
     from django.db import connection
 
     from rlm_runs.execution import queue

@@ -80,10 +80,9 @@ class Recorder:
         if not self._rollout_columns:
             return
         row = {"id": self.rollout.pk, **self._rollout_columns}
+        mine = f"r.status = 'running' AND r.attempt = {self._attempt:d}"
         with open_cursor() as cursor:
-            changed = update_rows(
-                cursor, Rollout, [row], where=f"r.status = 'running' AND r.attempt = {self._attempt:d}"
-            )
+            changed = update_rows(cursor, Rollout, [row], where=mine)
         if changed != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 

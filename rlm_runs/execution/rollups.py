@@ -24,8 +24,9 @@ from .trace_rows import open_cursor
 _NO_ANSWER = digest("")
 # SQL as text: the ORM takes longer to write these than the database to answer them.
 _EXECUTIONS = """
-SELECT t.kind = 'root', u.index, e.kind, e.seconds, e.error_type, left(e.error_message, 500), e.truncated,
-       e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false)
+SELECT t.kind = 'root', u.index, e.kind, e.seconds,
+       CASE WHEN e.error_type = '' THEN '' ELSE e.error_type || ': ' || left(e.error_message, 500) END,
+       e.truncated, e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false)
   FROM rlm_runs_trajectory t
   JOIN rlm_runs_turn u ON u.trajectory_id = t.id
   JOIN rlm_runs_execution e ON e.turn_id = u.id
@@ -59,7 +60,7 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     that neither has is None.
     """
     executions = _ask(_EXECUTIONS, rollout.pk, attempt)
-    steps = [_root_step(*row) for is_root, *row in executions if is_root]
+    steps = [_RootStep(*row) for is_root, *row in executions if is_root]
     calls = [_SubCall(*row) for row in _ask(_SUB_CALLS, rollout.pk, attempt)]
     sums = _turn_sums([_call(*row) for row in _ask(_MODEL_CALLS, rollout.pk)], attempt=attempt)
     sums |= _execution_sums(executions)
@@ -106,21 +107,6 @@ class _RootStep:
     @property
     def is_cell(self) -> bool:
         return self.kind == Execution.Kind.CELL
-
-
-def _root_step(
-    turn: int,
-    kind: str,
-    seconds: float | None,
-    error_type: str,
-    error_message: str,
-    cut: bool,
-    timed_out: bool,
-    answer: str | None,
-    ready: bool,
-) -> _RootStep:
-    error = f"{error_type}: {error_message}" if error_type else ""
-    return _RootStep(turn, kind, seconds, error, cut, timed_out, answer, ready)
 
 
 @dataclass(frozen=True)
