@@ -28,11 +28,11 @@ from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
-from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .endpoints import Endpoint, ModelChoice, ServedModel, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .patience import AWAY, patiently
-from .pricing import PriceList
+from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,6 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record=record,
         control=control,
         price=means.prices.cost,
-        price_version=means.prices.version,
     )
 
 
@@ -89,7 +88,7 @@ class _Means:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
-    prices: PriceList
+    prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
 

@@ -1,8 +1,9 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `traces` (turns and executions), `texts` (their
-content), `sharing` (saved views and shared links) and `workers` (worker processes).
+content), `repricing` (earlier costs), `sharing` (saved views and shared links) and `workers` (worker processes).
 """
 
 from .experiments import Arm, Example, Experiment, Rollout
+from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
 from .texts import Text
 from .traces import Execution, Trajectory, Turn
@@ -13,6 +14,8 @@ __all__ = [
     "Example",
     "Execution",
     "Experiment",
+    "RepricedTurn",
+    "Repricing",
     "Rollout",
     "SavedView",
     "SharedLink",

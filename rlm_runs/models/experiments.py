@@ -35,6 +35,7 @@ class Experiment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
+    repriced_at = models.DateTimeField(null=True, help_text="When its costs were last computed again.")
     priority = models.SmallIntegerField(
         default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
     )
@@ -223,6 +224,12 @@ class Rollout(models.Model):
         default=0,
         help_text="Dollars of scoring, apart from the cost.",
     )
+    provider_cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=10,
+        null=True,
+        help_text="Dollars, as the provider reports them; NULL where it does not for a call.",
+    )
     retries = models.PositiveIntegerField(default=0)
 
     # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
@@ -284,6 +291,13 @@ class Rollout(models.Model):
             models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
             models.Index(fields=["started_at", "id"], name="rollout_started_at"),
             models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
+            # What providers report, beside what the price list says: sums over an experiment.
+            models.Index(
+                fields=["experiment"],
+                include=["cost", "provider_cost"],
+                condition=Q(provider_cost__isnull=False),
+                name="rollout_provider_cost",
+            ),
             # The filter by how a rollout went wrong.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it

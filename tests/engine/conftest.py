@@ -53,8 +53,7 @@ def play(backend):
                     backend=backend,
                     record=more.get("record", told.extend),
                     control=control or CancellationToken(),
-                    price=price or (lambda model, usage: Decimal("0.001")),
-                    price_version="test",
+                    price=_priced(price or (lambda model, usage: Decimal("0.001"))),
                 )
             finally:
                 client.close()
@@ -62,3 +61,13 @@ def play(backend):
         return told
 
     return run
+
+
+def _priced(price):
+    """A price list of the engine that asks this function of (model, usage) for dollars."""
+
+    def cost(model, usage, at):
+        dollars = price(model, usage)
+        return None if dollars is None else Cost(dollars, "test")
+
+    return cost
