@@ -1,7 +1,9 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `traces` (turns and executions), `texts` (their
-content), `repricing` (earlier costs), `sharing` (saved views and shared links) and `workers` (worker processes).
+"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `traces` (turns and
+executions), `texts` (their content), `repricing` (earlier costs), `sharing` (saved views and shared links) and
+`workers` (worker processes).
 """
 
+from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
@@ -14,6 +16,7 @@ __all__ = [
     "Example",
     "Execution",
     "Experiment",
+    "ExperimentAction",
     "RepricedTurn",
     "Repricing",
     "Rollout",

@@ -11,6 +11,7 @@ from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.environments.base import Settings
+from rlm_runs.engine.events import Cost
 from rlm_runs.engine.rollout import RolloutPlan, run_rollout
 from rlm_runs.engine.scaffolds import registry
 from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
