@@ -50,7 +50,10 @@ _USUAL = (
 
 @dataclass(frozen=True)
 class State:
-    """The facts that change with the experiment. `total` counts the rollouts, `files` names the imported files."""
+    """The facts that change with the experiment. `total` counts the rollouts.
+
+    `files` names the imported files, and when costs were computed again: what changes rollouts that have ended.
+    """
 
     version: str
     total: int
@@ -183,7 +186,7 @@ def _forget_oldest() -> None:
 def _state(experiment: Experiment) -> State:
     states = experiment.rollouts().values_list("status").order_by("status")
     counts = list(states.annotate(Count("id"), Max("finished_at")))
-    files = repr(experiment.sources)
+    files = repr((experiment.sources, experiment.repriced_at))
     known = repr((counts, experiment.cancelled_at, files))
     version = hashlib.sha256(known.encode()).hexdigest()[:16]
     return State(version=version, total=sum(count for _, count, _ in counts), files=files)
