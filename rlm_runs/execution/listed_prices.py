@@ -133,9 +133,7 @@ def _since(model: types.ModelInfo, at: datetime) -> date | None:
     if isinstance(model.prices, types.ModelPrice):
         return None
     starts = [each.constraint for each in model.prices]
-    begun = [
-        each.start_date for each in starts if isinstance(each, types.StartDateConstraint) and each.active(at)
-    ]
+    begun = [each.start_date for each in starts if isinstance(each, types.StartDateConstraint) and each.active(at)]
     return max(begun, default=None)
 
 

@@ -82,7 +82,9 @@ def test_no_name_of_one_model_finds_the_price_of_another():
         ids = {model.id.lower() for model in provider.models}
         for model in provider.models:
             found = name_of(provider.id, model.id)
-            assert found is None or found.lower() == model.id.lower() or model.id.lower() in _aliases(provider, found)
+            assert (
+                found is None or found.lower() == model.id.lower() or model.id.lower() in _aliases(provider, found)
+            )
             for other in (f"{model.id}-x", f"{model.id}x", f"x-{model.id}"):
                 assert name_of(provider.id, other) is None or other.lower() in ids or _is_spelled(provider, other)
 
@@ -147,8 +149,12 @@ def test_prices_depend_on_the_length_of_the_prompt():
 
 
 def test_prices_depend_on_the_time_of_day():
-    assert listed("deepseek", "deepseek-chat", at=datetime(2025, 6, 1, 12, tzinfo=UTC)).price.prompt == Decimal("0.27")
-    assert listed("deepseek", "deepseek-chat", at=datetime(2025, 6, 1, 20, tzinfo=UTC)).price.prompt == Decimal("0.135")
+    assert listed("deepseek", "deepseek-chat", at=datetime(2025, 6, 1, 12, tzinfo=UTC)).price.prompt == Decimal(
+        "0.27"
+    )
+    assert listed("deepseek", "deepseek-chat", at=datetime(2025, 6, 1, 20, tzinfo=UTC)).price.prompt == Decimal(
+        "0.135"
+    )
 
 
 def test_prices_depend_on_the_day():

@@ -163,7 +163,9 @@ def test_another_attempt_does_not_mix_with_the_one_that_was_cut_off(rollout):
 
 def with_provider_cost(story, dollars):
     return [
-        replace(event, provider_cost=Decimal(dollars)) if isinstance(event, e.TurnEnded) and not event.error else event
+        replace(event, provider_cost=Decimal(dollars))
+        if isinstance(event, e.TurnEnded) and not event.error
+        else event
         for event in story
     ]
 
