@@ -1,8 +1,8 @@
 """Prices of genai-prices, a maintained list that ships its data: who sells a model, and for how much.
 
-A name is matched exactly. genai-prices itself matches by beginnings and parts of names, which suits a guess and not
-a bill: it takes `deepseek-r1-distill-qwen-7b` for `deepseek-reasoner`. Here a model is found by a name that its
-provider's list spells out, after at most these changes, each tried in turn:
+A name is matched exactly. genai-prices itself matches by beginnings and parts of names, which suits a guess and
+not a bill: it takes `deepseek-r1-distill-qwen-7b` for `deepseek-reasoner`. Here a model is found by a name that
+its provider's list spells out, after at most these changes, each tried in turn:
 
 1. none, but upper and lower case are the same;
 2. without the provider's own name in front: `openai/gpt-5-mini` at OpenAI, `models/gemini-2.5-pro` at Google;
@@ -54,7 +54,7 @@ class Listed:
 
 
 def provider_at(url: str) -> str:
-    """The provider whose API is at this address, "" where the list knows none: a server of one's own, or a proxy."""
+    """The provider whose API is at this address, "" where there is none: a server of one's own, or a proxy."""
     for provider in get_snapshot().providers:
         found = re.match(provider.api_pattern, url, re.IGNORECASE)
         # What the pattern found must end where a host or a step of the path does.
@@ -78,7 +78,7 @@ def listed(provider: str, model: str, *, at: datetime, tier: str = "") -> Listed
         return None
     prices = found.get_prices(at, {"service_tier": tier} if tier else None)
     price = _FREE if _is_free(provider, model) else _price(prices)
-    return price and Listed(provider, found.id, price, _since(found, at), found.context_window)
+    return None if price is None else Listed(provider, found.id, price, _since(found, at), found.context_window)
 
 
 _FREE = Price(prompt=Decimal(0), completion=Decimal(0))
@@ -124,8 +124,10 @@ def _spelled_out(match: object, kind: type) -> Iterator[str]:
     if isinstance(match, types.ClauseOr):
         for clause in match.or_:
             yield from _spelled_out(clause, kind)
-    elif isinstance(match, kind):
-        yield match.equals if isinstance(match, types.ClauseEquals) else match.starts_with
+    elif isinstance(match, kind) and isinstance(match, types.ClauseEquals):
+        yield match.equals
+    elif isinstance(match, kind) and isinstance(match, types.ClauseStartsWith):
+        yield match.starts_with
 
 
 def _since(model: types.ModelInfo, at: datetime) -> date | None:

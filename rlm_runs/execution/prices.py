@@ -38,7 +38,7 @@ class KnownPrice:
 
 
 class Prices:
-    """The prices of some models. It remembers what was looked up, so make a new one when settings may have changed."""
+    """The prices of some models, as the endpoints file says at the moment."""
 
     def __init__(self, choices: Iterable[ModelChoice]) -> None:
         self._choices = {choice.name: choice for choice in choices}
@@ -57,7 +57,7 @@ class Prices:
     def dollars(self, model: str, usage: Usage) -> Decimal | None:
         """Dollars of one call made now."""
         found = self.cost(model, usage, timezone.now())
-        return found and found.dollars
+        return None if found is None else found.dollars
 
 
 def prices() -> Prices:

@@ -157,8 +157,9 @@ def _model_calls(rollout: Rollout) -> list[_Call]:
         )
     )
     return [
-        _Call(*columns[: -len(_PARTS)], tokens=dict(zip(_PARTS, columns[-len(_PARTS) :], strict=True)))
-        for columns in rows
+        _Call(kind, attempt, came_back, *spent, dict(zip(_PARTS, tokens, strict=True)))
+        for kind, attempt, came_back, seconds, retries, waited, cost, billed, *tokens in rows
+        for spent in [(seconds, retries, waited, cost, billed)]
     ]
 
 

@@ -80,7 +80,7 @@ models = [
         ('models = [{ name = "m" }]\ntools = "xml"', "lab.tools: input should be 'native' or 'text'"),
         ('models = [{ name = "m" }]\nmax_tokens_parameter = "n"', "lab.max_tokens_parameter: input should be"),
         ('models = [{ name = "m" }]\nrequest = { model = "x" }', "lab.request: must not hold model"),
-        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.cached: field required"),
+        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.completion: field required"),
         (
             'models = [{ name = "m", price = { prompt = -1, cached = 0, completion = 0 } }]',
             "lab.models[0].price.prompt: input should be greater than or equal to 0",

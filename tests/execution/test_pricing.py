@@ -25,9 +25,7 @@ def test_what_is_not_known_has_no_cost():
 def test_written_and_reasoning_tokens_have_rates_of_their_own():
     price = Price(prompt="1", cached="0.1", cache_write="1.25", completion="10", reasoning="4")
     usage = Usage(prompt=1_000_000, cached=200_000, cache_write=300_000, completion=100_000, reasoning=40_000)
-    assert price.cost(usage) == Decimal("0.5") + Decimal("0.02") + Decimal("0.375") + Decimal("0.6") + Decimal(
-        "0.16"
-    )
+    assert price.cost(usage) == sum(map(Decimal, ("0.5", "0.02", "0.375", "0.6", "0.16")))
 
 
 def test_without_a_rate_of_their_own_they_cost_as_what_they_are_part_of():

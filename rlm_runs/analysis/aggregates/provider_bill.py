@@ -43,9 +43,9 @@ def _read(experiment: int) -> ProviderBill | None:
     priced = Q(cost__isnull=False)
     nothing = Decimal(0)
     found = Rollout.objects.filter(experiment=experiment, provider_cost__isnull=False).aggregate(
-        rollouts=Count("*"),
+        rollouts=Count("pk"),
         reported=Sum("provider_cost", default=nothing),
-        priced=Count("*", filter=priced),
+        priced=Count("pk", filter=priced),
         ours=Sum("cost", default=nothing),
         theirs=Sum("provider_cost", filter=priced, default=nothing),
     )
