@@ -21,9 +21,10 @@ import openai
 from ..cancellation import CancellationToken
 from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
 from .base import Completion, Messages, ToolSchemas
-from .gate import Gate
+from .gate import Outcome, Report, ServerGate
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .token_estimates import estimator
 
 _TOO_LONG = (
     "context_length_exceeded",
@@ -52,7 +53,7 @@ class RetryPolicy:
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
-        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 class ChatClient:
@@ -69,7 +70,7 @@ class ChatClient:
         timeout: float = 600.0,
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[ServerGate] = (),
         connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
@@ -99,12 +100,15 @@ class ChatClient:
         if tools:
             request["tools"] = list(tools)
         tries, began = Tries(), time.monotonic()
+        expected = estimator(model).estimate(messages, tools, sampling)
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            completion = self._try_until_it_works(request, tries=tries, control=control)
+            completion = self._try_until_it_works(request, tokens=tokens, tries=tries, control=control)
         except ModelFailure as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
+        estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
             seconds=time.monotonic() - began,
@@ -117,30 +121,59 @@ class ChatClient:
         self._sdk.close()
 
     def _try_until_it_works(
-        self, request: Mapping[str, Any], *, tries: Tries, control: CancellationToken
+        self, request: Mapping[str, Any], *, tokens: int, tries: Tries, control: CancellationToken
     ) -> Completion:
+        first_fault_at: float | None = None
         while True:
             control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(control):
+                with self._through_gates(control, tokens=tokens) as report:
                     began = self._told_wait(tries, since=began)
-                    return self._try(request)
-            except _Retryable as problem:
-                if tries.retries + 1 >= self._retry.tries:
-                    failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
+                    return self._reported_try(request, report)
+            except (_Retryable, ModelFailure) as problem:
+                if problem.endpoint_fault and first_fault_at is None:
+                    first_fault_at = began
+                # Where the endpoint answers nobody, it is no failure of this call: it waits until it answers
+                # again.
+                is_away = problem.endpoint_fault and self._is_away(first_fault_at)
+                if isinstance(problem, ModelFailure):
+                    if not is_away:
+                        raise
+                    retry_after = None
+                elif tries.retries + 1 >= self._retry.tries and not is_away:
+                    failure = ModelFailure(f"{problem} (tried {tries.retries + 1} times)")
                     failure.cost = problem.cost
                     raise failure from problem
-                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                else:
+                    retry_after = problem.retry_after
+                control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
+    def _is_away(self, since: float | None) -> bool:
+        return since is not None and any(gate.fails_since(since) for gate in self._gates)
+
+    def _reported_try(self, request: Mapping[str, Any], report: Report) -> Completion:
+        try:
+            completion = self._try(request)
+        except (_Retryable, ModelFailure) as problem:
+            fault = str(problem) if problem.endpoint_fault else ""
+            report(Outcome(retry_after=getattr(problem, "retry_after", None), fault=fault))
+            raise
+        report(Outcome(usage=completion.usage))
+        return completion
+
     @contextmanager
-    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
         with ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate.passed(control))
-            yield
+            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+
+            def report(outcome: Outcome) -> None:
+                for each in reports:
+                    each(outcome)
+
+            yield report
 
     def _told_wait(self, tries: Tries, *, since: float) -> float:
         """Counts what the gates took as waiting; now."""
@@ -156,10 +189,10 @@ class ChatClient:
         except openai.APIStatusError as error:
             raise _failure_of_status(error) from error
         except openai.APITimeoutError as error:
-            raise _Retryable("the endpoint did not answer in time", cost=None) from error
+            raise _Retryable("the endpoint did not answer in time", cost=None, endpoint_fault=True) from error
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            raise _Retryable(f"the endpoint cannot be reached: {cause}") from error
+            raise _Retryable(f"the endpoint cannot be reached: {cause}", endpoint_fault=True) from error
         except (openai.OpenAIError, TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
         try:
@@ -172,14 +205,23 @@ class ChatClient:
 
 
 class _Retryable(Exception):
-    """A failure that another try may mend. `retry_after` in seconds, as the server asked."""
+    """A failure that another try may mend. `retry_after` in seconds, as the server asked.
+
+    `endpoint_fault` is as in `ModelFailure`.
+    """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, cost: Decimal | None = Decimal(0)
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        cost: Decimal | None = Decimal(0),
+        endpoint_fault: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.cost = cost
+        self.endpoint_fault = endpoint_fault
 
 
 def _failure_of_status(error: openai.APIStatusError) -> Exception:
@@ -190,9 +232,13 @@ def _failure_of_status(error: openai.APIStatusError) -> Exception:
     if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
         return PromptTooLong(told)
     # An exhausted quota is a 429 as well, but waiting does not help.
-    if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
-        return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
-    return ModelFailure(told)
+    no_quota = status == 429 and code == "insufficient_quota"
+    if (status in (408, 409, 429) and not no_quota) or status >= 500:
+        retry_after = _retry_after(error.response.headers.get("retry-after"))
+        return _Retryable(told, retry_after=retry_after, endpoint_fault=status >= 500)
+    failure = ModelFailure(told)
+    failure.endpoint_fault = no_quota or status in (401, 403, 404)
+    return failure
 
 
 def _api_message(error: openai.APIStatusError) -> str:
