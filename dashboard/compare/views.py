@@ -280,8 +280,8 @@ def _adding(asked: ComparisonQuery, ids: tuple[int, ...] | list[int], *, room: i
 def _roles(first: OpeningPrompt, second: OpeningPrompt) -> list[dict[str, Any]]:
     """The messages of each role in both prompts, with their diff."""
     found = []
-    for role in dict.fromkeys([*first.said, *second.said]):
-        one, other = first.said.get(role, EMPTY), second.said.get(role, EMPTY)
+    for role in dict.fromkeys([*first.by_role, *second.by_role]):
+        one, other = first.by_role.get(role, EMPTY), second.by_role.get(role, EMPTY)
         is_same = one.text == other.text and one.chars == other.chars
         pieces = text_diff.diff(one.text, other.text)
         found.append(

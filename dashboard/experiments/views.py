@@ -127,7 +127,7 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
     """Cancels the rollouts that have not ended."""
     found = get_object_or_404(Experiment, slug=slug)
-    control.cancel(found)
+    control.cancel(found, actor=request.user.get_username())
     return redirect(found)
 
 
@@ -135,7 +135,7 @@ def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
     """Pauses the experiment."""
     found = get_object_or_404(Experiment, slug=slug)
-    control.pause(found)
+    control.pause(found, actor=request.user.get_username())
     return redirect(found)
 
 
@@ -143,7 +143,7 @@ def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Ends a pause."""
     found = get_object_or_404(Experiment, slug=slug)
-    control.resume(found)
+    control.resume(found, actor=request.user.get_username())
     return redirect(found)
 
 

@@ -67,13 +67,13 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_same_attempt or (conversation and "turns" not in request.GET):
         return HttpResponseClientRefresh()  # the page has no place for these turns
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
-    moves = conversation.moves if conversation else ()
+    turns = conversation.turns if conversation else ()
     context |= {
         "attempt": found.attempt,
         "judges": transcripts.judges_of(found, attempt=found.attempt),
         **_answers(found, excerpts),
-        "known": [move for move in moves if move.number == known],
-        "fresh": [move for move in moves if move.number > known],
+        "known": [turn for turn in turns if turn.number == known],
+        "fresh": [turn for turn in turns if turn.number > known],
     }
     return render(request, "dashboard/replay/live.html", context)
 
@@ -140,8 +140,8 @@ def _open_batches(conversation: Conversation | None) -> set[str]:
     """The keys of the batches whose calls the page carries: the first ones, as far as they fit."""
     left = _ROWS
     found = set()
-    moves = conversation.moves if conversation else ()
-    for batch in (batch for move in moves for step in move.steps for batch in step.batches):
+    turns = conversation.turns if conversation else ()
+    for batch in (batch for turn in turns for execution in turn.executions for batch in execution.batches):
         if len(batch.calls) <= left:
             found.add(batch.key)
             left -= len(batch.calls)

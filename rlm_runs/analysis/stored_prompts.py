@@ -26,7 +26,7 @@ class OpeningPrompt:
     arm: int
     rollout: int
     example: int
-    said: Mapping[str, Excerpt]
+    by_role: Mapping[str, Excerpt]
 
 
 def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
@@ -51,22 +51,22 @@ def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
         .distinct("rollout__arm")
         .values_list("rollout__arm", "rollout", "rollout__example", "opening")
     )
-    words = excerpts((message["text"] for *_, opening in rows for message in opening), chars=_CHARS)
+    texts = excerpts((message["text"] for *_, opening in rows for message in opening), chars=_CHARS)
     return {
-        arm: OpeningPrompt(arm=arm, rollout=rollout, example=on, said=_by_role(opening, words))
+        arm: OpeningPrompt(arm=arm, rollout=rollout, example=on, by_role=_by_role(opening, texts))
         for arm, rollout, on, opening in rows
     }
 
 
-def _by_role(opening: Iterable[Mapping[str, str]], words: Mapping[str, Excerpt]) -> dict[str, Excerpt]:
+def _by_role(opening: Iterable[Mapping[str, str]], texts: Mapping[str, Excerpt]) -> dict[str, Excerpt]:
     """The messages of each role, one after the other."""
-    said: dict[str, list[Excerpt]] = defaultdict(list)
+    parts: dict[str, list[Excerpt]] = defaultdict(list)
     for message in opening:
-        said[message["role"]].append(words.get(message["text"], EMPTY))
+        parts[message["role"]].append(texts.get(message["text"], EMPTY))
     return {
         role: Excerpt(
-            text=_BETWEEN.join(part.text for part in parts),
-            chars=sum(part.chars for part in parts) + len(_BETWEEN) * (len(parts) - 1),
+            text=_BETWEEN.join(part.text for part in said),
+            chars=sum(part.chars for part in said) + len(_BETWEEN) * (len(said) - 1),
         )
-        for role, parts in said.items()
+        for role, said in parts.items()
     }

@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Avg, CharField, Count, Q
 
 from ..engine.scaffolds import registry
+from ..execution.experiment_log import COMMAND_LINE, record_action
 from ..execution.recorder import Recorder
 from ..formats.records import ImportedArm, ImportedExample, ImportedRollout, Source, Unreadable, sha256_of
 from ..formats.sources import find_sources
@@ -111,6 +112,8 @@ def _import_path(path: Path, *, name: str, environment: str) -> Imported:
         ]
     )
     experiment.save(update_fields=["sources"])
+    details = {"files": len(sources), "rollouts": sum(counts)}
+    record_action(experiment, action="imported", actor=COMMAND_LINE, details=details)
     return _summary(experiment, files=len(sources))
 
 

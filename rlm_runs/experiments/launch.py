@@ -18,6 +18,7 @@ from ..engine.environments.base import EnvironmentFault
 from ..engine.environments.base import Example as EngineExample
 from ..execution import queue, sandboxes
 from ..execution.code_version import code_version
+from ..execution.experiment_log import COMMAND_LINE, record_action
 from ..models import Arm, Example, Experiment, Rollout, Text
 from ..models.texts import storable
 from .identity import content_hash, example_hash, free_slug
@@ -44,7 +45,13 @@ def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path |
         experiment = _create_experiment(plan, user=user)
         arms = _create_arms(plan, experiment, images=images)
         rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
-        _create_rollouts(plan, arms, rows)
+        rollouts = _create_rollouts(plan, arms, rows)
+        record_action(
+            experiment,
+            action="launched",
+            actor=user.get_username() if user else COMMAND_LINE,
+            details={"arms": len(arms), "rollouts": len(rollouts)},
+        )
         transaction.on_commit(queue.notify_workers)
     return experiment
 

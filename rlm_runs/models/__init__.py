@@ -1,25 +1,30 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `traces` (turns and executions), `texts` (their
-content), `sharing` (saved views and shared links), `workers` (worker processes) and `limits` (what they share of
-endpoints).
+"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `traces` (turns and
+executions), `texts` (their content), `sharing` (saved views and shared links), `stopping` (arms that ended early),
+`workers` (worker processes) and `limits` (what these share of endpoints).
 """
 
+from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .limits import EndpointLease, EndpointState
 from .sharing import SavedView, SharedLink
+from .stopping import ArmDecision, StoppingLook
 from .texts import Text
 from .traces import Execution, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
     "Arm",
+    "ArmDecision",
     "EndpointLease",
     "EndpointState",
     "Example",
     "Execution",
     "Experiment",
+    "ExperimentAction",
     "Rollout",
     "SavedView",
     "SharedLink",
+    "StoppingLook",
     "Text",
     "Trajectory",
     "Turn",

@@ -26,17 +26,17 @@ def conversation_of(rollout, window=WHOLE, *, attempt=None):
 def test_the_whole_conversation(rollout):
     play_rlm(rollout)
     found = conversation_of(rollout)
-    assert [move.number for move in found.moves] == [1, 2, 3, 4, 5, 6]
-    first, wrong, cut, batch, talk, last = found.moves
-    assert first.steps[0].code.text.startswith("lines = context")
-    assert first.steps[0].out.text.startswith("['2024")
+    assert [turn.number for turn in found.turns] == [1, 2, 3, 4, 5, 6]
+    first, wrong, cut, batch, talk, last = found.turns
+    assert first.executions[0].code.text.startswith("lines = context")
+    assert first.executions[0].out.text.startswith("['2024")
     assert wrong.is_troubled
-    assert cut.steps[0].row.truncated
-    assert [step.number for move in found.moves for step in move.steps] == [1, 2, 3, 4, 5]
-    calls = batch.steps[0].batches[0].calls
+    assert cut.executions[0].row.truncated
+    assert [execution.number for turn in found.turns for execution in turn.executions] == [1, 2, 3, 4, 5]
+    calls = batch.executions[0].batches[0].calls
     assert [call.is_ok for call in calls] == [True, True, True, True, False, True]
     assert calls[0].answer.first_line == "spam: 3, ham: 64"
-    assert batch.steps[0].batches[0].troubled == 1
+    assert batch.executions[0].batches[0].troubled == 1
     assert talk.reply.text.startswith("Set answer")
     assert last.is_ready
 
@@ -44,7 +44,9 @@ def test_the_whole_conversation(rollout):
 def test_the_answer_shows_where_it_changed(rollout):
     play_rlm(rollout)
     answers = [
-        step.answer.text if step.answer else None for move in conversation_of(rollout).moves for step in move.steps
+        execution.answer.text if execution.answer else None
+        for turn in conversation_of(rollout).turns
+        for execution in turn.executions
     ]
     assert answers == [None, None, None, "spam", "ham"]
 
@@ -70,9 +72,9 @@ def test_a_window_has_its_turns_and_the_outline_has_all(rollout):
         story.cell(root, f"print({number})", said=f"step {number}")
     story.end(root)
     found = conversation_of(rollout, Window(first=5, limit=3))
-    assert ([move.number for move in found.moves], found.first, found.last, found.total) == ([5, 6, 7], 5, 7, 12)
+    assert ([turn.number for turn in found.turns], found.first, found.last, found.total) == ([5, 6, 7], 5, 7, 12)
     assert [entry.gist for entry in found.outline][:2] == ["step 0", "step 1"]
-    assert [step.number for move in found.moves for step in move.steps] == [5, 6, 7]
+    assert [execution.number for turn in found.turns for execution in turn.executions] == [5, 6, 7]
 
 
 def test_texts_are_cut_to_the_budget_longest_first(rollout):
@@ -82,15 +84,19 @@ def test_texts_are_cut_to_the_budget_longest_first(rollout):
     story.cell(root, "long", "p" * 7_000)
     story.end(root)
     found = conversation_of(rollout, Window(budget=8_000))
-    shown = [move.steps[0].shown for move in found.moves]
+    shown = [turn.executions[0].shown for turn in found.turns]
     assert all(3_000 < len(excerpt.text) < 4_000 and excerpt.is_cut for excerpt in shown)
-    assert found.moves[0].steps[0].code.text == "short"
+    assert found.turns[0].executions[0].code.text == "short"
 
 
 def test_reading_a_megabyte_reads_its_beginning(rollout):
     play_hostile(rollout)
     found = conversation_of(rollout, Window(budget=10**9))
-    assert all(len(step.shown.text) <= transcripts.EXCERPT_CHARS for move in found.moves for step in move.steps)
+    assert all(
+        len(execution.shown.text) <= transcripts.EXCERPT_CHARS
+        for turn in found.turns
+        for execution in turn.executions
+    )
 
 
 def test_an_excerpt_never_ends_in_half_an_escape(rollout):
@@ -98,22 +104,22 @@ def test_an_excerpt_never_ends_in_half_an_escape(rollout):
     root = story.root()
     story.turn(root, "\x00" * 5_000)
     story.end(root)
-    text = conversation_of(rollout).moves[0].content.text
+    text = conversation_of(rollout).turns[0].content.text
     assert set(text) == {"\x00"}
 
 
 def test_hostile_text_comes_back_as_it_was(rollout):
     play_hostile(rollout)
     found = conversation_of(rollout)
-    assert found.moves[0].content.text == HOSTILE
-    assert found.moves[1].steps[0].is_malformed
+    assert found.turns[0].content.text == HOSTILE
+    assert found.turns[1].executions[0].is_malformed
 
 
 def test_a_running_cell_and_its_open_calls(rollout):
     play_running(rollout)
-    step = conversation_of(rollout).moves[1].steps[0]
-    assert not step.row.finished
-    assert (step.batches[0].unfinished, step.batches[0].seconds) == (1, None)
+    execution = conversation_of(rollout).turns[1].executions[0]
+    assert not execution.row.finished
+    assert (execution.batches[0].unfinished, execution.batches[0].seconds) == (1, None)
 
 
 def test_each_attempt_has_its_own_conversation(rollout):
@@ -134,7 +140,7 @@ def test_depth_is_only_another_conversation(rollout):
     deepest = Trajectory.objects.get(depth=199)
     assert transcripts.read(deepest).total == 0
     parent = Trajectory.objects.get(depth=198)
-    assert transcripts.read(parent).moves[0].steps[0].batches[0].calls[0].pk == deepest.pk
+    assert transcripts.read(parent).turns[0].executions[0].batches[0].calls[0].pk == deepest.pk
 
 
 def test_the_prompt_of_a_turn_is_what_it_was_sent(rollout, django_assert_num_queries):

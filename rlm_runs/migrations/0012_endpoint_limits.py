@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("rlm_runs", "0009_scaffold_keys")]
+    dependencies: ClassVar = [("rlm_runs", "0011_early_stopping")]
 
     operations: ClassVar = [
         migrations.CreateModel(

@@ -1,0 +1,36 @@
+"""Transcripts: one trajectory of a rollout at a time.
+
+A `Conversation` is a trajectory with its turns, their cells and tool calls, and one line for each sub-LLM that a
+cell called. Each line opens to a conversation of its own, at any depth, so nothing here recurses. Only the
+beginning of each text is read (`Excerpt`). `prompt_of` returns the exact messages of a turn's model call.
+"""
+
+from __future__ import annotations
+
+from .conversation import Batch, Conversation, ExecutionView, OpeningMessage, OutlineEntry, SubCall, TurnView
+from .excerpts import EMPTY, EXCERPT_CHARS, FIRST_LINE_CHARS, Excerpt, code_of, excerpts
+from .prompts import prompt_of
+from .reading import Window, batch_of, judges_of, read, root_of, version_of
+
+__all__ = [
+    "EMPTY",
+    "EXCERPT_CHARS",
+    "FIRST_LINE_CHARS",
+    "Batch",
+    "Conversation",
+    "Excerpt",
+    "ExecutionView",
+    "OpeningMessage",
+    "OutlineEntry",
+    "SubCall",
+    "TurnView",
+    "Window",
+    "batch_of",
+    "code_of",
+    "excerpts",
+    "judges_of",
+    "prompt_of",
+    "read",
+    "root_of",
+    "version_of",
+]

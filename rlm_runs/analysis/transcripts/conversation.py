@@ -1,0 +1,192 @@
+"""A conversation as a page reads it: turns, their executions, and the batches of sub-LLMs that these called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ...models import Execution, Trajectory, Turn
+from .excerpts import Excerpt
+
+
+@dataclass(frozen=True)
+class SubCall:
+    """One sub-LLM of a batch, in one line. `summary` is all that is known of one from an import without its
+    texts.
+    """
+
+    pk: int
+    batch: int
+    position: int
+    model: str
+    stop_reason: str
+    error: str
+    answer: Excerpt
+    started_at: datetime
+    finished_at: datetime | None
+    turns: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: Decimal | None
+    summary: Mapping[str, Any] | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it returned; false while it runs, and forever if its worker died."""
+        return self.finished_at is not None
+
+    @property
+    def seconds(self) -> float | None:
+        """Its duration."""
+        return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion."""
+        return self.summary["tokens"] if self.summary else self.prompt_tokens + self.completion_tokens
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it returned a regular answer."""
+        return self.is_finished and not self.error and self.stop_reason not in _TROUBLE
+
+
+_TROUBLE = frozenset(
+    {
+        *("max_turns", "no_tool_call", "prompt_too_long", "cancelled", "abandoned", "deadline"),
+        *("budget_tokens", "budget_dollars", "budget_sub_calls"),
+    }
+)
+"""Stop reasons of a sub-LLM without a regular answer, even if there is no error."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The sub-LLMs that one `llm_batch` started. `key` names it on a page."""
+
+    key: str
+    index: int
+    calls: tuple[SubCall, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from the first call's start to the last one's end; None while one runs, or if none is known."""
+        if any(call.summary for call in self.calls):
+            return None
+        ends = [call.finished_at for call in self.calls if call.finished_at]
+        if len(ends) < len(self.calls):
+            return None
+        return (max(ends) - min(call.started_at for call in self.calls)).total_seconds()
+
+    @property
+    def troubled(self) -> int:
+        """Calls that ended in something else than an answer."""
+        return sum(call.is_finished and not call.is_ok for call in self.calls)
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion of all calls."""
+        return sum(call.tokens for call in self.calls)
+
+    @property
+    def unfinished(self) -> int:
+        """Calls that run, or were cut off."""
+        return sum(not call.is_finished for call in self.calls)
+
+
+@dataclass(frozen=True)
+class ExecutionView:
+    """A cell or a tool call. `row` has its numbers and marks, the excerpts its words.
+
+    `answer` is the `answer` dict's content where this cell changed it (or made it ready), else None.
+    """
+
+    row: Execution
+    number: int
+    code: Excerpt
+    is_malformed: bool
+    shown: Excerpt
+    out: Excerpt | None
+    answer: Excerpt | None
+    batches: tuple[Batch, ...]
+
+    @property
+    def is_cell(self) -> bool:
+        """A REPL cell, not a tool call."""
+        return self.row.kind == Execution.Kind.CELL
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One turn: the model's message and its executions. `number` counts from 1."""
+
+    row: Turn
+    number: int
+    content: Excerpt
+    reasoning: Excerpt | None
+    reply: Excerpt | None
+    executions: tuple[ExecutionView, ...]
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether a part of it failed."""
+        return bool(self.row.error) or any(went_wrong(execution.row) for execution in self.executions)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a cell of it declared the answer ready."""
+        return any(execution.row.ready for execution in self.executions)
+
+    @property
+    def sub_calls(self) -> int:
+        """Sub-LLMs called in it."""
+        return sum(len(batch.calls) for execution in self.executions for batch in execution.batches)
+
+
+@dataclass(frozen=True)
+class OpeningMessage:
+    """One of the messages that open a conversation."""
+
+    index: int
+    role: str
+    text: Excerpt
+
+
+@dataclass(frozen=True)
+class OutlineEntry:
+    """One line of the outline."""
+
+    number: int
+    gist: str
+    seconds: float
+    is_troubled: bool
+    is_ready: bool
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A trajectory as it is read. `first` is the number of the first of its `turns` that are here."""
+
+    row: Trajectory
+    opening: tuple[OpeningMessage, ...]
+    turns: tuple[TurnView, ...]
+    outline: tuple[OutlineEntry, ...]
+    first: int
+    answer: Excerpt | None
+
+    @property
+    def last(self) -> int:
+        """The number of the last of its turns that are here."""
+        return self.first + len(self.turns) - 1
+
+    @property
+    def total(self) -> int:
+        """Turns of all of it."""
+        return len(self.outline)
+
+
+def went_wrong(execution: Execution) -> bool:
+    return bool(execution.error_type or execution.timed_out or execution.state_lost)

@@ -1,0 +1,31 @@
+"""The log of an experiment: who did what to it, and when."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ..models import Experiment, ExperimentAction
+from ..models.texts import storable
+
+logger = logging.getLogger(__name__)
+
+COMMAND_LINE = "command line"
+"""The actor of `manage.py`."""
+WORKER = "worker"
+"""The actor of what a worker does on its own: a circuit opens, a budget is reached, a deletion ends."""
+
+
+def record_action(
+    experiment: Experiment | int, *, action: str, actor: str, details: Mapping[str, Any] | None = None
+) -> None:
+    """Writes an action into the log of an experiment, which is given as itself or by its id.
+
+    `action` is a verb in the past tense, such as `paused`; `actor` a user's name, COMMAND_LINE or WORKER.
+    `details` are JSON values by name, shown in their order. Call it in the transaction of the action.
+    """
+    key = experiment if isinstance(experiment, int) else experiment.pk
+    told = storable(dict(details or {}))
+    ExperimentAction.objects.create(experiment_id=key, action=action, actor=storable(actor)[:150], details=told)
+    logger.info("experiment %s: %s by %s %s", key, action, actor, told or "")
