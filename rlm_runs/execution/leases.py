@@ -115,7 +115,9 @@ class LeaseKeeper:
         if not experiments:
             return
         cancelled = set(
-            Experiment.objects.filter(pk__in=experiments, cancelled_at__isnull=False).values_list("pk", flat=True)
+            Experiment.everything.filter(pk__in=experiments, cancelled_at__isnull=False).values_list(
+                "pk", flat=True
+            )
         )
         for rollout, control in held.values():
             if rollout.experiment_id in cancelled:

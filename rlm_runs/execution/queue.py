@@ -19,7 +19,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Rollout
+from ..models import Experiment, Rollout
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -125,9 +125,9 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
 
 def give_back(rollout: Rollout) -> None:
     """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again."""
-    if rollout.arm.experiment.cancelled_at is not None:
+    if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt >= _MAX_ATTEMPTS:
+    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:

@@ -40,7 +40,6 @@ WITH turn_sums AS (
   SELECT t.rollout_id, CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS judge_cost
     FROM rlm_runs_turn u
     JOIN rlm_runs_trajectory t ON t.id = u.trajectory_id
-    JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
    WHERE t.kind = 'judge'
    GROUP BY t.rollout_id
 ), execution_sums AS (
