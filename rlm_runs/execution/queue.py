@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,13 +159,17 @@ def reap() -> int:
     dead when it has no entry in the process table.
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
-    dead = [name for name in running.values_list("worker", flat=True).distinct() if _is_dead_neighbour(name)]
-    rollouts = list(
-        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)).select_related("arm__experiment")
-    )
+    workers = running.values_list("worker", flat=True).distinct()
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)
+
+
+def is_lost(workers: Iterable[str]) -> Q:
+    """The condition of rows under a lease whose worker, one of these, is dead."""
+    dead = [name for name in workers if _is_dead_neighbour(name)]
+    return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 
 
 def _is_dead_neighbour(worker: str) -> bool:
