@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .clients.base import Completion
-from .errors import ModelFailure
+from .clients.message_log import MessageLog
+from .errors import CallAborted, ModelFailure
 from .events import (
     ExecutionKind,
     ExecutionStarted,
@@ -63,9 +64,7 @@ class Conversation:
         self.tokens = 0
         self._reply = ""
         self._tools = tools
-        self._messages: list[dict[str, Any]] = [
-            {"role": message.role, "content": message.content} for message in opening
-        ]
+        self._messages = MessageLog({"role": message.role, "content": message.content} for message in opening)
         run.emit(
             TrajectoryStarted(
                 key=self.key,
@@ -84,7 +83,8 @@ class Conversation:
     def call(self, *, with_tools: bool = True, reply: Callable[[Completion], str] = no_reply) -> Completion:
         """One turn. `reply` gives what the host says after it (and after the results of its tool calls), or "".
 
-        Raises ModelFailure after telling the failed turn; BudgetSpent before a call that may not be made.
+        Raises ModelFailure or CallAborted after telling the failed turn; BudgetSpent before a call that may not be
+        made.
         """
         run = self._run
         run.control.check()
@@ -100,7 +100,7 @@ class Conversation:
                 sampling=self._sampling,
                 control=run.control,
             )
-        except ModelFailure as failure:
+        except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
             raise
         self._reply = reply(completion)
@@ -168,7 +168,7 @@ class Conversation:
         )
         self.turns += 1
 
-    def _tell_failure(self, failure: ModelFailure) -> None:
+    def _tell_failure(self, failure: ModelFailure | CallAborted) -> None:
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,

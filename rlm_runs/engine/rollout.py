@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
+from sandbox.contract import Backend, EngineUnavailable, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
 from .cancellation import CancellationToken
@@ -68,8 +68,11 @@ def run_rollout(
     control: CancellationToken,
     price: Price,
     price_version: str,
+    engine_patience: float = 300.0,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
+
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -94,7 +97,7 @@ def run_rollout(
 
     @contextmanager
     def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
-        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=engine_patience)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
@@ -114,6 +117,11 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
     except RolloutFailure as failure:
         return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
+    except EngineUnavailable as lost:  # its REPL went with the engine, for no reason of its own
+        logger.warning("the rollout is interrupted: %s", lost)
+        _end_root(task, stop_reason="interrupted", error=str(lost))
+        task.run.record_events()
+        raise Stopped(stop_reason="interrupted") from lost
     except SandboxError as failure:
         return _failed(task, failure, stop_reason="sandbox_error", boundary="sandbox")
     except Exception as failure:
@@ -124,8 +132,9 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
         return _scored(plan, task, ended)
     except Stopped as stopped:
-        if stopped.stop_reason == "interrupted":
-            raise  # it is scored again with the next attempt
+        if stopped.stop_reason == "interrupted":  # it is scored again with the next attempt
+            task.run.record_events()
+            raise
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 

@@ -8,7 +8,9 @@ that fails leaves the outcome as it is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -32,6 +34,7 @@ from ..observability.logs import bound_to
 from . import queue, worker
 from .endpoints import find_model, prices
 from .experiment_log import COMMAND_LINE, WORKER, record_action
+from .leases import stop_all
 from .patience import patiently
 from .recorder import Recorder
 from .rollups import roll_up
@@ -113,9 +116,7 @@ def check_judge(name: str) -> None:
 def claim(limit: int) -> list[Rescoring]:
     """Claims up to `limit` rollouts to score for this process: those of the highest priority, the oldest first."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CLAIM, {"worker": process_name(), "lease": settings.RLM_LEASE_SECONDS, "limit": limit}
-        )
+        cursor.execute(_CLAIM, {"worker": process_name(), "lease": settings.RLM_LEASE_SECONDS, "limit": limit})
         ids = [row[0] for row in cursor.fetchall()]
     found = Rescoring.objects.select_related("rollout__arm__experiment", "rollout__example").filter(pk__in=ids)
     return list(found.order_by("pk"))
@@ -141,19 +142,27 @@ def reap() -> int:
     return len(found)
 
 
-def run_claimed(rescoring: Rescoring, control: CancellationToken) -> None:
-    """Scores one rollout and stores the outcome, or gives it back if it is cut off."""
-    with bound_to(rescoring.rollout):
+def run_claimed(rescoring: Rescoring, leases: RescoringLeases) -> None:
+    """Scores one rollout and stores the outcome, or gives it back if it is cut off. Never raises."""
+    with bound_to(rescoring.rollout), leases.held(rescoring) as control:
         try:
-            score = _score(rescoring, control)
-        except Stopped:
-            patiently(lambda: _give_back(rescoring))
-        except Exception as failure:
-            logger.exception("rollout %s cannot be scored again", rescoring.rollout_id)
-            error = f"{type(failure).__name__}: {failure}"
-            patiently(lambda: _end(rescoring, error=error))
-        else:
-            patiently(lambda: _end(rescoring, score=score))
+            _run(rescoring, control)
+        except Exception:
+            # The lease expires and a sweep queues it again.
+            logger.exception("rescoring %s was left to the sweep", rescoring.pk)
+
+
+def _run(rescoring: Rescoring, control: CancellationToken) -> None:
+    try:
+        score = _score(rescoring, control)
+    except Stopped:
+        patiently(lambda: _give_back(rescoring))
+    except Exception as failure:
+        logger.exception("rollout %s cannot be scored again", rescoring.rollout_id)
+        error = f"{type(failure).__name__}: {failure}"
+        patiently(lambda: _end(rescoring, error=error))
+    else:
+        patiently(lambda: _end(rescoring, score=score))
 
 
 def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
@@ -178,6 +187,44 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
         price=listed.cost,
         price_version=listed.version,
     )
+
+
+class RescoringLeases:
+    """Holds the leases of the rollouts that this process scores again. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, CancellationToken] = {}
+        self._lock = threading.Lock()
+        self._interrupted = False
+
+    @contextmanager
+    def held(self, rescoring: Rescoring) -> Iterator[CancellationToken]:
+        """Keeps the lease for the block. The token is stopped when the rescoring was cancelled or taken over."""
+        control = CancellationToken()
+        with self._lock:
+            self._held[rescoring.pk] = control
+            interrupted = self._interrupted
+        if interrupted:
+            control.stop("interrupted")
+        try:
+            yield control
+        finally:
+            with self._lock:
+                del self._held[rescoring.pk]
+
+    def renew(self) -> None:
+        """Renews all leases in one statement, and stops what this process no longer holds."""
+        with self._lock:
+            held = dict(self._held)
+        if held:
+            stop_all((held[pk] for pk in held.keys() - renew(list(held))), "cancelled")
+
+    def interrupt_all(self) -> None:
+        """Stops all, and every later one: the worker shuts down."""
+        with self._lock:
+            self._interrupted = True
+            held = list(self._held.values())
+        stop_all(held, "interrupted")
 
 
 class _NoJudge:
@@ -277,8 +324,7 @@ def _sum_of_turns(turns: Any) -> Decimal | None:
 
 
 def _record_end(rescoring: Rescoring) -> None:
-    """Writes into the log when the last rollout of a request is scored. With the experiment locked, that is one.
-    """
+    """Writes into the log when the last rollout of a request is scored. With the experiment locked, that is one."""
     of_request = Rescoring.objects.filter(action=rescoring.action_id)
     if of_request.filter(status__in=UNFINISHED).exists():
         return

@@ -17,6 +17,7 @@ from ..engine.clients.chat import ChatClient
 from ..engine.clients.gate import Gate
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
+from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
@@ -65,8 +66,12 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         metrics.observe(events)
 
     try:
-        means = patiently(lambda: _means_for(rollout))
-    except AWAY:
+        means = with_engine_patience(
+            lambda: patiently(lambda: _means_for(rollout)),
+            seconds=settings.RLM_ENGINE_PATIENCE,
+            wait=control.wait,
+        )
+    except (*AWAY, Stopped):
         raise
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
@@ -82,6 +87,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         control=control,
         price=means.prices.cost,
         price_version=means.prices.version,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
 
@@ -98,8 +104,7 @@ class _Means:
 def _means_for(rollout: Rollout) -> _Means:
     plan = plan_of(rollout)
     for model in map(model_named, plan.coders):
-        if refusal := sandboxes.refusal(model=model.name, simulated=model.simulated):
-            raise PermissionError(refusal)
+        sandboxes.require(model=model.name, simulated=model.simulated)
     main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
     return _Means(
         plan,

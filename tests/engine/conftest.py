@@ -59,6 +59,7 @@ def play(backend):
             finally:
                 client.close()
                 run.requests = server.requests
+                run.disconnects = server.disconnects
         return told
 
     return run
