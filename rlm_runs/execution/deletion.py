@@ -1,7 +1,7 @@
 """Deleting an experiment: it leaves all pages at once, and workers remove its rows in small batches.
 
-The mark on the experiment is the whole state, so a deletion goes on where a dead worker left it. Texts are shared by
-content: each that a removed row referred to is written down, and removed if no row of the store needs it.
+The mark on the experiment is the whole state, so a deletion goes on where a dead worker left it. Texts are shared
+by content: each that a removed row referred to is written down, and removed if no row of the store needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import Error, OperationalError, connection, models, transaction
+from django.db import Error, connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
@@ -83,7 +83,7 @@ def contents(experiment: Experiment) -> Contents:
 
 
 def delete(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Marks an experiment as deleted: it is on no page from now on, what runs ends, and workers remove its rows."""
+    """Marks an experiment as deleted: no page has it from now on, what runs ends, and workers remove its rows."""
     with transaction.atomic():
         marks = {"deleted_at": Now(), "cancelled_at": Coalesce("cancelled_at", Now())}
         if Experiment.objects.filter(pk=experiment.pk).update(**marks):
@@ -189,15 +189,25 @@ def _remove_texts() -> bool:
     if not digests:
         return False
     _lock_texts()
-    needed = set()
-    for model in (*REFERRING, Example):
+    needed: set[str] = set()
+    referring: list[type[models.Model]] = [*REFERRING, Example]
+    for model in referring:
         for field in _text_fields(model):
-            found = model._default_manager.filter(**{f"{field.attname}__in": digests})
-            needed.update(found.order_by().values_list(field.attname, flat=True).distinct())
+            needed |= _in_column(model._meta.db_table, field.column, digests)
     needed |= _in_openings(digests)
     Text.objects.filter(pk__in=[digest for digest in digests if digest not in needed])._raw_delete(using="default")
     DroppedText.objects.filter(digest__in=digests).delete()
     return True
+
+
+def _in_column(table: str, column: str, digests: Sequence[str]) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT d FROM unnest(%s::text[]) AS d
+                 WHERE EXISTS (SELECT FROM "{table}" WHERE "{column}" = decode(d, 'hex'))""",
+            [list(digests)],
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _in_openings(digests: Sequence[str]) -> set[str]:

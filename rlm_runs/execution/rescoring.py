@@ -153,6 +153,9 @@ def run_claimed(rescoring: Rescoring, leases: RescoringLeases) -> None:
 
 
 def _run(rescoring: Rescoring, control: CancellationToken) -> None:
+    if _is_outdated(rescoring, rescoring.rollout):
+        patiently(lambda: _end(rescoring, error=_RETRIED))
+        return
     try:
         score = _score(rescoring, control)
     except Stopped:
@@ -163,6 +166,13 @@ def _run(rescoring: Rescoring, control: CancellationToken) -> None:
         patiently(lambda: _end(rescoring, error=error))
     else:
         patiently(lambda: _end(rescoring, score=score))
+
+
+_RETRIED = "the rollout was retried meanwhile"
+
+
+def _is_outdated(rescoring: Rescoring, rollout: Rollout) -> bool:
+    return rollout.status not in Rollout.FINISHED or rollout.attempt != rescoring.attempt
 
 
 def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
@@ -237,7 +247,7 @@ class _NoJudge:
 
 @transaction.atomic
 def _give_back(rescoring: Rescoring) -> None:
-    """Queues a rescoring again that was cut off. One that was cancelled stays so; its calls are paid for anyway."""
+    """Queues a rescoring again that was cut off. One that was cancelled stays so; its calls are paid for."""
     _held(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
     _count_judges(rescoring)
 
@@ -259,8 +269,8 @@ def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -
     )
     columns: dict[str, Any] = {"lease_expires_at": None, "finished_at": Now(), "cost": _cost(rescoring)}
     columns["before"] = {name: getattr(before, name) for name in _OUTCOME}
-    if score is not None and (before.status not in Rollout.FINISHED or before.attempt != rescoring.attempt):
-        score, error = None, "the rollout was retried meanwhile"
+    if score is not None and _is_outdated(rescoring, before):
+        score, error = None, _RETRIED
     if score is None:
         columns |= {"status": Status.FAILED, "error": escape(error)[:4000]}
     else:
@@ -324,7 +334,7 @@ def _sum_of_turns(turns: Any) -> Decimal | None:
 
 
 def _record_end(rescoring: Rescoring) -> None:
-    """Writes into the log when the last rollout of a request is scored. With the experiment locked, that is one."""
+    """Writes into the log when the last rollout of a request is scored. The lock on the experiment finds it."""
     of_request = Rescoring.objects.filter(action=rescoring.action_id)
     if of_request.filter(status__in=UNFINISHED).exists():
         return

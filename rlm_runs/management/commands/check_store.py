@@ -151,8 +151,8 @@ _COUNTS = {
     "retries": "coalesce(s.retries, 0)",
     "cost": "CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END",
     # A judge that is being asked again is counted when it is done.
-    "judge_cost": "CASE WHEN EXISTS (SELECT FROM rlm_runs_rescoring x WHERE x.rollout_id = r.id AND x.status = 'running')"
-    " THEN r.judge_cost WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
+    "judge_cost": "CASE WHEN EXISTS (SELECT FROM rlm_runs_rescoring x WHERE x.rollout_id = r.id"
+    " AND x.status = 'running') THEN r.judge_cost WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
     "tool_calls": "coalesce(e.tool_calls, 0)",
     "sub_calls": "coalesce(c.sub_calls, 0)",
     "batches": "coalesce(c.batches, 0)",
