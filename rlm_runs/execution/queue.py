@@ -47,15 +47,20 @@ SELECT e.id, e.priority, COALESCE(r.running, 0)
  ORDER BY e.priority DESC, COALESCE(r.running, 0), e.id
 """
 
+# The rows are chosen in a CTE, which is computed once. A subquery could be computed once per row of a nested loop,
+# with other rows each time, and claim more than the limit.
 _CLAIM = """
+WITH best AS MATERIALIZED (
+  SELECT id FROM rlm_runs_rollout
+   WHERE status = 'queued' AND experiment_id = %(experiment)s
+   ORDER BY repetition, example_position, id
+   LIMIT %(limit)s
+     FOR UPDATE SKIP LOCKED
+)
 UPDATE rlm_runs_rollout r
    SET status = 'running', attempt = r.attempt + 1, worker = %(worker)s,
        lease_expires_at = now() + make_interval(secs => %(lease)s)
-  FROM (SELECT id FROM rlm_runs_rollout
-         WHERE status = 'queued' AND experiment_id = %(experiment)s
-         ORDER BY repetition, example_position, id
-         LIMIT %(limit)s
-           FOR UPDATE SKIP LOCKED) best
+  FROM best
  WHERE r.id = best.id
 RETURNING r.id
 """

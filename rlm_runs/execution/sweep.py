@@ -8,7 +8,7 @@ import time
 from django.conf import settings
 from django.db import connection, transaction
 
-from . import queue, rescoring
+from . import early_stopping, queue, rescoring
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ class Sweeper:
             if not _lock():
                 return 0
             reaped = queue.reap() + rescoring.reap()
+        with transaction.atomic():
+            if _lock():
+                early_stopping.look_at_all()
         if reaped:
             logger.info("%s rollouts of dead workers are queued again", reaped)
         return reaped

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0010_experiment_log'),
+        ('rlm_runs', '0011_early_stopping'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
