@@ -17,8 +17,9 @@ class AttemptHistory:
 
     @classmethod
     def of(cls, rollout: Rollout) -> AttemptHistory:
-        """Reads the attempts. One query."""
-        attempts = rollout.attempts.all() if rollout.attempt else ()
+        """Reads the attempts. One query, and none for a first attempt that is under way or counts."""
+        waits = rollout.status == Rollout.Status.QUEUED
+        attempts = rollout.attempts.all() if rollout.attempt > (0 if waits else 1) else ()
         return cls(rollout, {attempt.number: attempt for attempt in attempts})
 
     @property
@@ -43,5 +44,7 @@ class AttemptHistory:
 
 def rescorings_of(rollout: Rollout, *, attempt: int) -> Sequence[Rescoring]:
     """How the answer of an attempt was scored again, the last first. Two queries at most."""
+    if rollout.status not in Rollout.FINISHED:
+        return ()
     found = rollout.rescorings.filter(attempt=attempt).select_related("action").prefetch_related("judges")
     return list(found.order_by("-pk")[:20])
