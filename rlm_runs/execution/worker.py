@@ -39,7 +39,8 @@ from .recorder import ClaimLost, Recorder
 logger = logging.getLogger(__name__)
 
 
-_commits = GroupCommit()
+COMMITS = GroupCommit()
+"""Writes the events of all rollouts of this process."""
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
@@ -61,7 +62,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     metrics = RolloutMetrics()
 
     def record(events: Sequence[Event]) -> None:
-        _commits.record(recorder, events)
+        COMMITS.record(recorder, events)
         metrics.observe(events)
 
     try:
@@ -102,12 +103,12 @@ class _Means:
 
 def _means_for(rollout: Rollout) -> _Means:
     plan = plan_of(rollout)
-    for model in map(_model, plan.coders):
+    for model in map(model_named, plan.coders):
         sandboxes.require(model=model.name, simulated=model.simulated)
-    main, sub, judge = map(_model, (plan.model, plan.sub_model, plan.judge_model or plan.model))
+    main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
     return _Means(
         plan,
-        Clients(main=_client(main), sub=_client(sub), judge=_client(judge)),
+        Clients(main=client_of(main), sub=client_of(sub), judge=client_of(judge)),
         sandboxes.backend(),
         prices(),
         {choice.name: choice.endpoint.name for choice in (main, sub, judge)},
@@ -127,7 +128,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
-        example=_example_of(rollout),
+        example=example_of(rollout),
         scaffold=scaffold_type(scaffold_type.settings_type(**arm.scaffold_settings)),
         model=arm.model,
         sub_model=arm.sub_model,
@@ -138,7 +139,8 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     )
 
 
-def _example_of(rollout: Rollout) -> EngineExample:
+def example_of(rollout: Rollout) -> EngineExample:
+    """The engine's view of a rollout's example."""
     row = rollout.example
     texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
     return EngineExample(
@@ -149,7 +151,8 @@ def _example_of(rollout: Rollout) -> EngineExample:
     )
 
 
-def _model(name: str) -> ModelChoice:
+def model_named(name: str) -> ModelChoice:
+    """A model of the endpoints file. Raises LookupError."""
     model = find_model(name)
     if model is None:
         raise LookupError(f"model {name!r} is no longer in the endpoints file")
@@ -157,7 +160,7 @@ def _model(name: str) -> ModelChoice:
 
 
 @cache
-def _client(model: ModelChoice) -> ModelClient:
+def client_of(model: ModelChoice) -> ModelClient:
     """One client per model and process: its connections are shared by all rollouts."""
     calls = model.calls
     client = ChatClient(

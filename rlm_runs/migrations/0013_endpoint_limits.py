@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("rlm_runs", "0011_early_stopping")]
+    dependencies: ClassVar = [("rlm_runs", "0012_history")]
 
     operations: ClassVar = [
         migrations.CreateModel(
