@@ -32,7 +32,7 @@ _MOST_OF_ERROR = 300
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """An experiment, how far it is, and its arms with their numbers."""
-    found = get_object_or_404(Experiment.objects.defer("spec"), slug=slug)
+    found = get_object_or_404(Experiment, slug=slug)
     snapshot = aggregates.snapshot(found)
     progress = aggregates.snapshot_progress(snapshot)
     bill = aggregates.provider_bill(snapshot)

@@ -72,17 +72,16 @@ class Calls(BaseModel):
 
 
 class Rate(BaseModel):
-    """Limits of one process: calls in flight, and requests per minute. None is no limit."""
+    """Limits that hold across all workers:
+
+    calls in flight, requests and tokens in any minute. None is no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: int | None = Field(default=None, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether any limit is set."""
-        return self.concurrency is not None or self.requests_per_minute is not None
+    tokens_per_minute: int | None = Field(default=None, ge=1)
 
 
 class ServedModel(Calls, Rate):

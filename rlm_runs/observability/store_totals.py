@@ -52,8 +52,8 @@ class StoreTotals:
 
 _lock = threading.Lock()
 _totals: tuple[float, StoreTotals] | None = None
-_sums: dict[int, tuple[tuple[_State, datetime | None], Sums]] = {}
-"""Experiment → what its sums depend on, its state and when it was last repriced, and the sums."""
+_sums: dict[int, tuple[tuple[_State, int], Sums]] = {}
+"""Experiment → what its sums depend on, its state and its revision, and the sums."""
 
 
 def store_totals() -> StoreTotals:
@@ -140,8 +140,8 @@ def _sum_up(states: Mapping[int, _State]) -> None:
     """Brings the kept sums up to date, for experiments that changed."""
     for gone in _sums.keys() - states.keys():
         del _sums[gone]
-    repriced = dict(Experiment.objects.exclude(repriced_at=None).values_list("pk", "repriced_at"))
-    known = {pk: (state, repriced.get(pk)) for pk, state in states.items()}
+    revisions = dict(Experiment.objects.values_list("pk", "revision"))
+    known = {pk: (state, revisions.get(pk, 0)) for pk, state in states.items()}
     stale = [pk for pk, at in known.items() if pk not in _sums or _sums[pk][0] != at]
     for start in range(0, len(stale), _BATCH):
         part = stale[start : start + _BATCH]

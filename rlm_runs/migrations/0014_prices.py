@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0010_experiment_log'),
+        ('rlm_runs', '0013_endpoint_limits'),
     ]
 
     operations = [
@@ -30,11 +30,6 @@ class Migration(migrations.Migration):
                 ('scope', models.CharField(blank=True, max_length=400)),
                 ('finished_at', models.DateTimeField(help_text='NULL while it runs, or if it was cut off.', null=True)),
             ],
-        ),
-        migrations.AddField(
-            model_name='experiment',
-            name='repriced_at',
-            field=models.DateTimeField(help_text='When its costs were last computed again.', null=True),
         ),
         migrations.AddField(
             model_name='rollout',
