@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -95,8 +95,8 @@ class GroupCommit:
 def _write(requests: Sequence[_Request]) -> Sequence[_Request]:
     """Writes the requests whose rollouts are still held, and returns them."""
     with transaction.atomic():
-        held = lock_held([request.recorder.rollout for request in requests])
-        kept = [one for one in requests if one.recorder.rollout.pk in held or one.recorder.has_ended_already()]
+        held = lock_held([one.recorder.rollout for one in requests if one.recorder.rescoring is None])
+        kept = [one for one in requests if _may_write(one.recorder, held)]
         rows = PendingRows()
         for request in kept:
             rows.merge(request.recorder.pending)
@@ -104,6 +104,11 @@ def _write(requests: Sequence[_Request]) -> Sequence[_Request]:
         for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
             request.recorder.update_rollout()
     return kept
+
+
+def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
+    """Whether its rollout is still held. A rescoring holds no rollout: it has a claim of its own."""
+    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

@@ -40,13 +40,16 @@ SELECT t.parent_id, t.batch, t.depth, t.started_at, t.finished_at, e.started_at,
  WHERE t.rollout_id = %s AND t.attempt = %s AND t.kind = 'sub'
 """
 _MODEL_CALLS = """
-SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost,
+SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost, u.provider_cost,
        u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens
   FROM rlm_runs_trajectory t
   JOIN rlm_runs_turn u ON u.trajectory_id = t.id
  WHERE t.rollout_id = %s
 """
-_NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
+_NOT_IN_A_TRANSCRIPT = (
+    *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
+    "provider_cost",
+)
 """Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
@@ -62,7 +65,7 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     executions = _ask(_EXECUTIONS, rollout.pk, attempt)
     steps = [_RootStep(*row) for is_root, *row in executions if is_root]
     calls = [_SubCall(*row) for row in _ask(_SUB_CALLS, rollout.pk, attempt)]
-    sums = _turn_sums([_call(*row) for row in _ask(_MODEL_CALLS, rollout.pk)], attempt=attempt)
+    sums = _turn_sums([_call(row) for row in _ask(_MODEL_CALLS, rollout.pk)], attempt=attempt)
     sums |= _execution_sums(executions)
     sums |= _times(steps, calls)
     sums["sub_calls"] = len(calls)
@@ -134,20 +137,14 @@ class _Call:
     retries: int
     retry_seconds: float
     cost: Decimal | None
+    provider_cost: Decimal | None
     tokens: Mapping[str, int | None]
 
 
-def _call(
-    kind: str,
-    attempt: int,
-    came_back: bool,
-    seconds: float,
-    retries: int,
-    waited: float,
-    cost: Decimal | None,
-    *tokens: int | None,
-) -> _Call:
-    return _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
+def _call(row: tuple[Any, ...]) -> _Call:
+    """A row of `_MODEL_CALLS`; its tokens come last."""
+    columns: list[Any] = [*row[: -len(_PARTS)], dict(zip(_PARTS, row[-len(_PARTS) :], strict=True))]
+    return _Call(*columns)
 
 
 def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
@@ -167,7 +164,8 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
         "earlier_cost": _dollars(earlier),
-        "judge_cost": _dollars(call for call in of_attempt if call.kind == Trajectory.Kind.JUDGE),
+        "judge_cost": _dollars(call for call in calls if call.kind == Trajectory.Kind.JUDGE),
+        "provider_cost": _provider_dollars(unjudged),
     }
 
 
@@ -182,6 +180,13 @@ def _dollars(calls: Iterable[_Call]) -> Decimal | None:
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    costs = [call.provider_cost for call in calls if call.came_back]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
 
 
 def _execution_sums(executions: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

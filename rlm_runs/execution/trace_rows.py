@@ -22,7 +22,7 @@ from django.db import connection
 from django.db.models import Model
 
 from ..models import Execution, Text, Trajectory, Turn
-from ..models.texts import escape
+from ..models.texts import SHARE_TEXTS, escape
 from .patience import patiently
 
 Row = dict[str, Any]
@@ -96,6 +96,8 @@ class PendingRows:
     def write(self) -> None:
         """Writes everything. Foreign keys are checked at the end of the transaction, so the order is free."""
         with open_cursor() as cursor:
+            if self.texts:
+                cursor.execute(SHARE_TEXTS)
             for part in _text_parts(self.texts):
                 _insert(cursor, Text, part, key="sha256")
             for model, rows in self.inserts.items():
