@@ -103,7 +103,8 @@ class TurnEnded:
 
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
-    without a known price; `price_version` names the price list.
+    without a known price; `price_version` names the price list. `first_token_seconds` and `tokens_per_second` are
+    those of a streamed answer.
     """
 
     trajectory: int
@@ -121,6 +122,8 @@ class TurnEnded:
     retry_seconds: float = 0.0
     reply: str = ""
     error: str = ""
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Event, Usage
+from .live import LiveBoard
 
 T = TypeVar("T")
 Price = Callable[[str, Usage], Decimal | None]
@@ -58,6 +59,7 @@ class RolloutContext:
     record: Callable[[Sequence[Event]], None]
     price: Price
     price_version: str
+    live: LiveBoard = field(default_factory=LiveBoard)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
     _recorder: int = field(default_factory=threading.get_ident)
