@@ -1,7 +1,8 @@
 """The client of OpenAI-compatible chat completion servers.
 
-Retried are 408, 409, 429 and 5xx, timeouts and broken connections, with exponential backoff and full jitter, or as
-long as `Retry-After` says. Each retry is kept on the turn.
+Retried are 408, 409, 429 and 5xx (as status or inside a 200), timeouts, broken connections and answers that are no
+completion, with exponential backoff and full jitter, or as long as `Retry-After` says. Each retry is kept on the
+turn.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..cancellation import CancellationToken
-from ..errors import BadCompletion, CallAborted, ModelFailure, PromptTooLong, Tries
+from ..errors import CallAborted, ModelFailure, Tries
 from .base import Completion, Messages, ToolSchemas
+from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
 from .gate import Gate
 from .message_log import body_of
 from .parsing import parse_completion
@@ -29,18 +29,6 @@ from .transport import Aborted, Transport, TransportError
 USER_AGENT = "rlm-runs"
 _OF_OPENAI = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 """Environment variable → header, as OpenAI's own client sends them."""
-
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "context window",
-    "prompt is too long",
-    "input is too long",
-    "exceeds the limit of",
-    "exceed context",
-    "too many input tokens",
-)
-"""Words with which servers say that a prompt is longer than the window (code or message)."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +121,9 @@ class ChatClient:
                 with self._through_gates(control):
                     began = self._told_wait(tries, since=began)
                     return self._try(body, control)
-            except _Retryable as problem:
+            except Passing as problem:
                 if tries.retries + 1 >= self._retry.tries:
-                    failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
+                    failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
                     failure.cost = problem.cost
                     raise failure from problem
                 control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
@@ -157,7 +145,7 @@ class ChatClient:
         return now
 
     def _try(self, body: Sequence[bytes | bytearray], control: CancellationToken) -> Completion:
-        """One request. Raises a ModelFailure that is final, _Retryable, or CallAborted."""
+        """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
         try:
             with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
                 raw = answer.read()
@@ -168,22 +156,23 @@ class ChatClient:
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
         if answer.status >= 300:
-            raise _failure_of_status(answer.status, answer.headers, raw)
-        try:
-            return parse_completion(json.loads(raw))
-        except ValueError as error:
-            raise BadCompletion(f"the endpoint's answer is not JSON: {_text(raw)[:500]!r}") from error
+            raise failure_of(answer.status, answer.headers, raw)
+        return completion_of(raw, answer.headers)
 
 
-class _Retryable(Exception):
-    """A failure that another try may mend. `retry_after` in seconds, as the server asked."""
-
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, cost: Decimal | None = Decimal(0)
-    ) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        self.cost = cost
+def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
+    """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
+    text = raw.decode("utf-8", "replace")
+    if not text.strip():
+        raise no_completion("the endpoint's answer is empty")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "a page" if is_page(text) else "not JSON"
+        raise no_completion(f"the endpoint's answer is {what}", text) from error
+    if failure := failure_inside(body, headers):
+        raise failure
+    return parse_completion(body)
 
 
 def _headers(api_key: str) -> dict[str, str]:
@@ -193,62 +182,9 @@ def _headers(api_key: str) -> dict[str, str]:
     return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
 
 
-def _failure_of_transport(error: TransportError) -> _Retryable:
+def _failure_of_transport(error: TransportError) -> Passing:
     if not error.sent:
-        return _Retryable(f"the endpoint cannot be reached: {error}")
+        return Passing(f"the endpoint cannot be reached: {error}")
     if error.timed_out:
-        return _Retryable("the endpoint did not answer in time", cost=None)
-    return _Retryable(f"the connection to the endpoint broke: {error}", cost=None)
-
-
-def _failure_of_status(status: int, headers: Mapping[str, str], raw: bytes) -> Exception:
-    body = _parsed(raw)
-    message = _api_message(body) or _text(raw)[:2000] or headers.get("location", "")
-    told = f"HTTP {status}: {message}"
-    code = _api_code(body)
-    if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
-        return PromptTooLong(told)
-    # An exhausted quota is a 429 as well, but waiting does not help.
-    if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
-        return _Retryable(told, retry_after=_retry_after(headers.get("retry-after")))
-    return ModelFailure(told)
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return None
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
-
-
-def _api_message(body: Any) -> str:
-    """The server's own words, where they can be found."""
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        found = inner.get("message", inner.get("detail")) if isinstance(inner, dict) else inner
-        if isinstance(found, str):
-            return found
-    return ""
-
-
-def _api_code(body: Any) -> str:
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    return str(inner.get("code") or "") if isinstance(inner, dict) else ""
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds of a Retry-After header, which may be a number or a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+        return Passing("the endpoint did not answer in time", cost=None)
+    return Passing(f"the connection to the endpoint broke: {error}", cost=None)
