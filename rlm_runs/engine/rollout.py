@@ -24,6 +24,7 @@ from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged, verdict_on
 from .lazy_sandbox import LazySandbox
+from .live import LiveBoard
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
 
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The plan of a rollout: everything of its arm that it needs, and the example."""
+    """The plan of a rollout: everything of its arm that it needs, and the example.
+
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    """
 
     environment: Environment[Settings]
     example: Example
@@ -44,6 +48,7 @@ class RolloutPlan:
     sub_window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
+    engine_patience: float = 300.0
 
     @property
     def needs_sandbox(self) -> bool:
@@ -67,11 +72,11 @@ def run_rollout(
     control: CancellationToken,
     price: Price,
     price_version: str,
-    engine_patience: float = 300.0,
+    live: LiveBoard | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    `live` shows what it does meanwhile.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -88,6 +93,7 @@ def run_rollout(
         record=record,
         price=price,
         price_version=price_version,
+        live=live or LiveBoard(),
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
@@ -96,7 +102,7 @@ def run_rollout(
 
     @contextmanager
     def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
-        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=engine_patience)
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=plan.engine_patience)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 

@@ -86,7 +86,6 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         control=control,
         price=means.prices.cost,
         price_version=means.prices.version,
-        engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
 
@@ -135,6 +134,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
         window=model.window if model else None,
         sub_window=sub_model.window if sub_model else None,
         sampling=arm.sampling,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
 
@@ -163,7 +163,9 @@ def _client(model: ModelChoice) -> ModelClient:
     client = ChatClient(
         base_url=model.endpoint.url,
         api_key=model.endpoint.key,
-        shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        shape=RequestShape(
+            calls.request, calls.extra_body, calls.max_tokens_parameter or "", stream=bool(calls.stream)
+        ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
     )

@@ -18,8 +18,9 @@ from typing import Any
 
 from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
-from .base import Completion, Messages, ToolSchemas
+from .base import Completion, Messages, ToolSchemas, Watcher
 from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
+from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Gate
 from .message_log import body_of
 from .parsing import parse_completion
@@ -46,6 +47,15 @@ class RetryPolicy:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
         return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What each try of a call sends, and who looks on."""
+
+    body: Sequence[bytes | bytearray]
+    control: CancellationToken
+    watcher: Watcher | None
 
 
 class ChatClient:
@@ -79,12 +89,13 @@ class ChatClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
         try:
-            body = self._body(model, messages, tools, sampling)
-            completion = self._try_until_it_works(body, tries=tries, control=control)
+            call = _Call(self._body(model, messages, tools, sampling), control, watcher)
+            completion = self._try_until_it_works(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
@@ -111,22 +122,20 @@ class ChatClient:
         except (TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
-    def _try_until_it_works(
-        self, body: Sequence[bytes | bytearray], *, tries: Tries, control: CancellationToken
-    ) -> Completion:
+    def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
         while True:
-            control.check()
+            call.control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(control):
+                with self._through_gates(call.control):
                     began = self._told_wait(tries, since=began)
-                    return self._try(body, control)
+                    return self._try(call)
             except Passing as problem:
                 if tries.retries + 1 >= self._retry.tries:
                     failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
                     failure.cost = problem.cost
                     raise failure from problem
-                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                call.control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
@@ -144,17 +153,27 @@ class ChatClient:
             tries.retry_seconds += now - since
         return now
 
-    def _try(self, body: Sequence[bytes | bytearray], control: CancellationToken) -> Completion:
+    def _try(self, call: _Call) -> Completion:
         """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
+        streamed = StreamedCompletion(call.watcher)
         try:
-            with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
-                raw = answer.read()
+            with self._transport.post(
+                "/chat/completions", call.body, headers=self._headers, control=call.control
+            ) as answer:
+                if answer.is_stream:
+                    streamed.read(answer.pieces())
+                else:
+                    raw = answer.read()
         except Aborted as aborted:
-            raise CallAborted(stop_reason=control.reason, sent=aborted.sent) from aborted
+            raise CallAborted(stop_reason=call.control.reason, sent=aborted.sent) from aborted
+        except BrokenStream as error:
+            raise no_completion(f"the endpoint's stream broke: {error}") from error
         except TransportError as error:
             raise _failure_of_transport(error) from error
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
+        if answer.is_stream:
+            return streamed.timed(completion_in(streamed.body(), answer.headers))
         if answer.status >= 300:
             raise failure_of(answer.status, answer.headers, raw)
         return completion_of(raw, answer.headers)
@@ -170,6 +189,11 @@ def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
     except (ValueError, RecursionError) as error:
         what = "a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
+    return completion_in(body, headers)
+
+
+def completion_in(body: Any, headers: Mapping[str, str]) -> Completion:
+    """The same of a body that is read already."""
     if failure := failure_inside(body, headers):
         raise failure
     return parse_completion(body)

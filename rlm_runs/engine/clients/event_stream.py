@@ -6,19 +6,20 @@ comes out is read as any other body is.
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .base import Watcher
+from .base import Completion, Watcher
 
 _END = "[DONE]"
 
 
 class BrokenStream(Exception):
-    """The stream ended before the completion did, or is no stream of completions."""
+    """A stream ended before the completion did, or is no stream of completions."""
 
 
 @dataclass
@@ -45,6 +46,7 @@ class StreamedCompletion:
 
     def __init__(self, watcher: Watcher | None = None) -> None:
         self._watcher = watcher
+        self._began = time.monotonic()
         self._head: dict[str, Any] = {}
         self._content: list[str] = []
         self._reasoning: list[str] = []
@@ -55,15 +57,34 @@ class StreamedCompletion:
         self.last_at: float | None = None
         self.is_done = False
 
+    def read(self, pieces: Iterable[bytes]) -> None:
+        """Reads a body to its end. Raises BrokenStream if it ends before the completion does."""
+        if self._watcher:
+            self._watcher.restart()
+        try:
+            for event in events(pieces):
+                self.add(event)
+        except (OSError, http.client.HTTPException):
+            if not self.is_complete:  # behind the end of the completion nothing matters
+                raise
+        if not self.is_complete:
+            raise BrokenStream("it ended before the completion did")
+
+    def timed(self, completion: Completion) -> Completion:
+        """The completion with the times of its stream."""
+        if self.first_at is None or self.last_at is None:
+            return completion
+        tokens, seconds = completion.usage.completion or 0, self.last_at - self.first_at
+        rate = (tokens - 1) / seconds if tokens > 1 and seconds > 0 else None
+        return replace(completion, first_token_seconds=self.first_at - self._began, tokens_per_second=rate)
+
     @property
     def is_complete(self) -> bool:
         """Whether the server said that it is: by its last line, or by the reason why the model stopped."""
         return self.is_done or self._finish_reason is not None or "error" in self._head
 
     def body(self) -> dict[str, Any]:
-        """Returns the completion as a body. Raises BrokenStream if it is not complete."""
-        if not self.is_complete:
-            raise BrokenStream("the stream ended before the completion did")
+        """Returns the completion as a body that was sent in one piece."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
@@ -80,9 +101,9 @@ class StreamedCompletion:
         try:
             chunk = json.loads(event)
         except ValueError as error:
-            raise BrokenStream(f"the stream holds what is not JSON: {event[:200]!r}") from error
+            raise BrokenStream(f"it holds what is not JSON: {event[:200]!r}") from error
         if not isinstance(chunk, Mapping):
-            raise BrokenStream(f"the stream holds what is no object: {event[:200]!r}")
+            raise BrokenStream(f"it holds what is no object: {event[:200]!r}")
         self._head |= {
             name: value for name, value in chunk.items() if name not in ("choices", "usage") and value is not None
         }
@@ -154,7 +175,7 @@ class StreamedCompletion:
 
 
 def events(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yields the data of each event of a body. Comments, with which servers keep a connection alive, are skipped."""
+    """Yields the data of each event of a body. Comments, which keep a connection alive, are skipped."""
     data: list[str] = []
     for line in _lines(pieces):
         if not line:
