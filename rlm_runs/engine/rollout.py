@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,21 +22,19 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
-from .judge import Unjudged, verdict_on
+from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .live import LiveBoard
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
+from .scoring import score_answer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The plan of a rollout: everything of its arm that it needs, and the example.
-
-    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
-    """
+    """The plan of a rollout: everything of its arm that it needs, and the example."""
 
     environment: Environment[Settings]
     example: Example
@@ -48,7 +46,6 @@ class RolloutPlan:
     sub_window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
-    engine_patience: float = 300.0
 
     @property
     def needs_sandbox(self) -> bool:
@@ -71,11 +68,12 @@ def run_rollout(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
+    engine_patience: float = 300.0,
     live: LiveBoard | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
     `live` shows what it does meanwhile.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
@@ -92,7 +90,6 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
         live=live or LiveBoard(),
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
@@ -102,7 +99,7 @@ def run_rollout(
 
     @contextmanager
     def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
-        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=plan.engine_patience)
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=engine_patience)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
@@ -158,7 +155,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""
     try:
-        score = _score(plan, task, ended.answer)
+        score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
@@ -178,15 +175,6 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
         boundary="scoring" if error else "",
         error=error,
     )
-
-
-def _score(plan: RolloutPlan, task: Task, answer: str) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
-    score = plan.environment.score(plan.example, answer)
-    prompt = plan.environment.judge_prompt(plan.example, answer)
-    if prompt is None:
-        return score
-    return replace(score, reward=float(verdict_on(prompt, run=task.run)))
 
 
 def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:

@@ -21,10 +21,11 @@ from ..errors import CallAborted, ModelFailure, Tries
 from .base import Completion, Messages, ToolSchemas, Watcher
 from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
 from .event_stream import BrokenStream, StreamedCompletion
-from .gate import Gate
+from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .token_estimates import estimator
 from .transport import Aborted, Transport, TransportError
 
 USER_AGENT = "rlm-runs"
@@ -46,14 +47,15 @@ class RetryPolicy:
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
-        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What each try of a call sends, and who looks on."""
+    """What each try of a call sends, and who looks on. `tokens` are those that it is expected to take."""
 
     body: Sequence[bytes | bytearray]
+    tokens: int
     control: CancellationToken
     watcher: Watcher | None
 
@@ -72,7 +74,7 @@ class ChatClient:
         timeout: float = 600.0,
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[ServerGate] = (),
         connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
@@ -93,13 +95,16 @@ class ChatClient:
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
+        expected = estimator(model).estimate(messages, tools, sampling)
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            call = _Call(self._body(model, messages, tools, sampling), control, watcher)
+            call = _Call(self._body(model, messages, tools, sampling), tokens, control, watcher)
             completion = self._try_until_it_works(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
+        estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
             seconds=time.monotonic() - began,
@@ -123,28 +128,58 @@ class ChatClient:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
     def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
+        first_fault_at: float | None = None
         while True:
             call.control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(call.control):
+                with self._through_gates(call) as report:
                     began = self._told_wait(tries, since=began)
-                    return self._try(call)
-            except Passing as problem:
-                if tries.retries + 1 >= self._retry.tries:
-                    failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
-                    failure.cost = problem.cost
-                    raise failure from problem
-                call.control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                    return self._reported_try(call, report)
+            except (Passing, ModelFailure) as problem:
+                if problem.endpoint_fault and first_fault_at is None:
+                    first_fault_at = began
+                if not (problem.endpoint_fault and self._is_away(first_fault_at)):
+                    self._give_up_if_final(problem, tries)
+                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                call.control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
+    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+        """Raises what a call ends with that another try may not mend, or that has no try left."""
+        if isinstance(problem, ModelFailure):
+            raise problem
+        if tries.retries + 1 >= self._retry.tries:
+            failure = problem.failure(f"{problem} (tried {tries.retries + 1} times)")
+            failure.cost = problem.cost
+            raise failure from problem
+
+    def _is_away(self, since: float | None) -> bool:
+        """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
+        return since is not None and any(gate.fails_since(since) for gate in self._gates)
+
+    def _reported_try(self, call: _Call, report: Report) -> Completion:
+        try:
+            completion = self._try(call)
+        except (Passing, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+            report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
+            raise
+        report(Outcome(usage=completion.usage))
+        return completion
+
     @contextmanager
-    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
+    def _through_gates(self, call: _Call) -> Iterator[Report]:
         with ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate.passed(control))
-            yield
+            gates = [gate.passed(call.control, tokens=call.tokens) for gate in self._gates]
+            reports = [stack.enter_context(gate) for gate in gates]
+
+            def report(outcome: Outcome) -> None:
+                for each in reports:
+                    each(outcome)
+
+            yield report
 
     def _told_wait(self, tries: Tries, *, since: float) -> float:
         """Counts what the gates took as waiting; now."""
