@@ -97,6 +97,12 @@ class Arm(models.Model):
         """The title of the scaffold; the name itself where an import brought it."""
         return registry.title(self.scaffold)
 
+    @property
+    def ended_early(self) -> str:
+        """Why early stopping ended it, "" if it did not or was told to run the rest."""
+        decision = getattr(self, "decision", None)
+        return "" if decision is None or decision.reopened_at is not None else str(decision.reason)
+
 
 class Example(models.Model):
     """One prompt with its gold answer, shared by all experiments: `content_hash` names it by its content."""

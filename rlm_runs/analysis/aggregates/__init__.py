@@ -6,6 +6,7 @@
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
+- `decisions`: arms that early stopping ended; `baselines`: what arms are compared with;
 - `unscored`: whether rollouts without a reward count.
 """
 
@@ -20,6 +21,7 @@ from .arms import (
     pass_rates,
     summary,
 )
+from .decisions import decisions, ended_early_words
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
 from .snapshot import Snapshot, forget, snapshot
 from .unscored import TOO_LONG, Unscored
@@ -35,7 +37,9 @@ __all__ = [
     "Summary",
     "Unscored",
     "best_arms",
+    "decisions",
     "differing_settings",
+    "ended_early_words",
     "forget",
     "pass_rates",
     "progress",
