@@ -108,7 +108,7 @@ def _decide(experiment: Experiment) -> list[ArmDecision]:
     if queued <= before.keys():
         return []
     frame = load([arm.pk for arm in arms], measures=[MEASURES["reward"]])
-    ends = [end for end in standing(frame, arms, chosen, ended=before).ends if end.arm in queued]
+    ends = [end for end in standing(frame, arms, chosen, ended=before, with_open=False).ends if end.arm in queued]
     return _end(experiment, arms, ends)
 
 
