@@ -9,11 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
+from sandbox.contract import Backend, EngineUnavailable, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
 from .cancellation import CancellationToken
@@ -22,10 +22,11 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutStarted
-from .judge import Unjudged, verdict_on
+from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
+from .scoring import score_answer
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,11 @@ def run_rollout(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
+    engine_patience: float = 300.0,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
+
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -84,7 +87,6 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
@@ -93,7 +95,7 @@ def run_rollout(
 
     @contextmanager
     def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
-        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=engine_patience)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
@@ -113,6 +115,11 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
     except RolloutFailure as failure:
         return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
+    except EngineUnavailable as lost:  # its REPL went with the engine, for no reason of its own
+        logger.warning("the rollout is interrupted: %s", lost)
+        _end_root(task, stop_reason="interrupted", error=str(lost))
+        task.run.record_events()
+        raise Stopped(stop_reason="interrupted") from lost
     except SandboxError as failure:
         return _failed(task, failure, stop_reason="sandbox_error", boundary="sandbox")
     except Exception as failure:
@@ -123,8 +130,9 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
         return _scored(plan, task, ended)
     except Stopped as stopped:
-        if stopped.stop_reason == "interrupted":
-            raise  # it is scored again with the next attempt
+        if stopped.stop_reason == "interrupted":  # it is scored again with the next attempt
+            task.run.record_events()
+            raise
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
@@ -143,7 +151,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""
     try:
-        score = _score(plan, task, ended.answer)
+        score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
@@ -163,15 +171,6 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
         boundary="scoring" if error else "",
         error=error,
     )
-
-
-def _score(plan: RolloutPlan, task: Task, answer: str) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
-    score = plan.environment.score(plan.example, answer)
-    prompt = plan.environment.judge_prompt(plan.example, answer)
-    if prompt is None:
-        return score
-    return replace(score, reward=float(verdict_on(prompt, run=task.run)))
 
 
 def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:

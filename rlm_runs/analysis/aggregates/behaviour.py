@@ -148,8 +148,8 @@ class Times:
 
 @dataclass(frozen=True)
 class ArmBehaviour:
-    """One arm. `group` and `series` name it as in figures. `uses` are in the order of the behaviour's, None if unknown.
-    `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and times;
+    """One arm. `group` and `series` name it as in figures. `uses` are in the order of `Behaviour.uses`, None if
+    unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and times;
     `query` finds them, None if no filter does.
     """
 
@@ -168,8 +168,9 @@ class ArmBehaviour:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """All arms of an experiment in their order. `uses` are those of USES that are listed. `stop_reasons` are the ones that occur, the most frequent
-    first; `total` counts all rollouts.
+    """All arms of an experiment in their order. `uses` are those of USES that are listed.
+
+    `stop_reasons` are the ones that occur, the most frequent first; `total` counts all rollouts.
     """
 
     unscored: Unscored
