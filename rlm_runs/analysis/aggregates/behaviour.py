@@ -149,8 +149,8 @@ class Times:
 @dataclass(frozen=True)
 class ArmBehaviour:
     """One arm. `group` and `series` name it as in figures. `uses` are in the order of `Behaviour.uses`, None if
-    unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and times;
-    `query` finds them, None if no filter does.
+    unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and
+    times; `query` finds them, None if no filter does.
     """
 
     arm: Arm
