@@ -37,10 +37,12 @@ class ClaimLost(Exception):
 class Recorder:
     """Records the events of one attempt of a rollout, in order, from one thread at a time.
 
-    `rollout` must be running. Its `attempt` at construction is the one that is recorded.
+    `rollout` must be running. Its `attempt` at construction is the one that is recorded. With `rescoring`, the id
+    of one, the events are those of its judge, and the rollout itself stays as it is.
     """
 
     rollout: Rollout
+    rescoring: int | None = None
 
     def __post_init__(self) -> None:
         self._attempt = self.rollout.attempt
@@ -124,6 +126,7 @@ class Recorder:
             "answer_id": None,
             "error": "",
             "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
 
@@ -140,11 +143,13 @@ class Recorder:
             "finish_reason": escape(event.finish_reason)[:40],
             "prompt_tokens": event.usage.prompt,
             "cached_tokens": event.usage.cached,
+            "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
             "usage": json_column(storable(event.usage.raw)),
             "cost": event.cost,
             "price_version": event.price_version,
+            "provider_cost": event.provider_cost,
             "ended_at": event.at,
             "seconds": event.seconds,
             "retries": event.retries,
@@ -187,6 +192,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
+            "repairs": ",".join(event.repairs)[:100],
             "variables": json_column(storable(event.variables)),
         }
         self.pending.update(Execution, self._executions[event.key], changes)

@@ -3,6 +3,7 @@
 - `snapshot`: one experiment as it is now, kept in the process until it changes;
 - `frame`: rollouts as columns, the input of figures and comparisons;
 - `tallies`: counts and sums by arm and state; `progress`: how far experiments are;
+- `provider_bill`: what providers say that it cost;
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
@@ -23,6 +24,7 @@ from .arms import (
 )
 from .decisions import decisions, ended_early_words
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
+from .provider_bill import ProviderBill, provider_bill
 from .snapshot import Snapshot, forget, snapshot
 from .unscored import TOO_LONG, Unscored
 
@@ -33,6 +35,7 @@ __all__ = [
     "BestArm",
     "Comparison",
     "Progress",
+    "ProviderBill",
     "Snapshot",
     "Summary",
     "Unscored",
@@ -45,6 +48,7 @@ __all__ = [
     "progress",
     "progress_by_experiment",
     "progress_from",
+    "provider_bill",
     "snapshot",
     "snapshot_progress",
     "summary",
