@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0014_prices'),
+        ('rlm_runs', '0015_repaired_cells'),
     ]
 
     operations = [
