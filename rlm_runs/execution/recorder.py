@@ -158,6 +158,8 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
+            "first_token_seconds": event.first_token_seconds,
+            "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
@@ -196,6 +198,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
+            "repairs": ",".join(event.repairs)[:100],
             "variables": storable(event.variables),
         }
         self.pending.update(Execution, self._executions[event.key], changes)

@@ -26,7 +26,8 @@ _NO_ANSWER = digest("")
 _EXECUTIONS = """
 SELECT t.kind = 'root', u.index, e.kind, e.seconds,
        CASE WHEN e.error_type = '' THEN '' ELSE e.error_type || ': ' || left(e.error_message, 500) END,
-       e.truncated, e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false)
+       e.truncated, e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false),
+       e.repairs <> ''
   FROM rlm_runs_trajectory t
   JOIN rlm_runs_turn u ON u.trajectory_id = t.id
   JOIN rlm_runs_execution e ON e.turn_id = u.id
@@ -41,6 +42,7 @@ SELECT t.parent_id, t.batch, t.depth, t.started_at, t.finished_at, e.started_at,
 """
 _MODEL_CALLS = """
 SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost, u.provider_cost,
+       u.first_token_seconds, u.tokens_per_second,
        u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens
   FROM rlm_runs_trajectory t
   JOIN rlm_runs_turn u ON u.trajectory_id = t.id
@@ -106,6 +108,7 @@ class _RootStep:
     timed_out: bool
     answer: str | None
     ready: bool
+    is_repaired: bool
 
     @property
     def is_cell(self) -> bool:
@@ -138,6 +141,8 @@ class _Call:
     retry_seconds: float
     cost: Decimal | None
     provider_cost: Decimal | None
+    first_token_seconds: float | None
+    tokens_per_second: float | None
     tokens: Mapping[str, int | None]
 
 
@@ -160,6 +165,8 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
         "retries": sum(call.retries for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
+        "first_token_seconds": _mean(call.first_token_seconds for call in root),
+        "tokens_per_second": _rate(root),
         **{f"main_{part}_tokens": _tokens(root, part) for part in _PARTS},
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
@@ -173,6 +180,23 @@ def _tokens(calls: Sequence[_Call], part: str) -> int | None:
     """The sum of the reported tokens; None if calls succeeded and none of them reported any."""
     reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
     return sum(reported) if reported or not any(call.came_back for call in calls) else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values; None without one."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _rate(calls: Iterable[_Call]) -> float | None:
+    """Tokens per second over all streamed answers; None without one."""
+    streamed = [
+        (tokens - 1, call.tokens_per_second)
+        for call in calls
+        if call.tokens_per_second and (tokens := call.tokens["completion"] or 0) > 1
+    ]
+    seconds = sum(tokens / rate for tokens, rate in streamed)
+    return sum(tokens for tokens, _ in streamed) / seconds if seconds else None
 
 
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
@@ -242,6 +266,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
         "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
         "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
         "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "cells_repaired": sum(cell.is_repaired for cell in cells),
         "max_batch": max(batches.values(), default=0) if may_call else None,
         "max_parallel": _most_at_once(own) if may_call else None,
         "first_answer_turn": first,
@@ -281,7 +306,7 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:
