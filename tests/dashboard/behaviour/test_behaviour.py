@@ -277,7 +277,7 @@ def test_a_rare_use_is_listed_where_there_is_one(reader, varied):
     type(row).objects.filter(pk=row.pk).update(cells_repaired=2)
     assert "rollouts with a repaired cell" in reader.get(reverse("behaviour", args=[varied.slug])).content.decode()
     found = of(varied)["use", row.arm_id, "with_repairs"]
-    assert 0 < found["mean"] < 1
+    assert 0 < found["value"] < 1
     assert found["rollouts"].endswith("repaired:>0")
 
 
