@@ -1,4 +1,4 @@
-"""How arms used the RLM: what the page says is what the rows say, and each number leads to its rollouts."""
+"""The behaviour page equals the rows, and each number links to its rollouts."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ ENDED = Q(status__in=["completed", "failed"])
 
 @pytest.fixture
 def varied(played):
-    """The played experiment, its columns as different as columns can be."""
+    """The played experiment with varied columns."""
     for number, rollout in enumerate(played.rollouts().order_by("pk")):
         is_rlm = rollout.arm.scaffold != "llm"
         Rollout.objects.filter(pk=rollout.pk).update(
@@ -64,7 +64,7 @@ def of(experiment, unscored=Unscored.EXCLUDE):
 
 
 def expected_uses(rows):
-    """Use → values of these rollouts, computed the long way."""
+    """Use → values of these rollouts, computed from the rows."""
 
     def known(values):
         return [value for value in values if value is not None]
