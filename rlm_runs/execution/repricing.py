@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from ..engine.events import Usage
 from ..models import Experiment, RepricedTurn, Repricing, Rollout, Turn
 from ..models.experiments import RolloutQuerySet
+from . import call_counts
 from .cost_rollups import refresh_costs
 from .endpoints import model_choices
 from .experiment_log import COMMAND_LINE, record_action
@@ -140,6 +141,8 @@ class _Job:
         if changes:
             self._history = self._history or Repricing.objects.create(by=self._actor, scope=self._scope)
             _store(changes, self._history)
+            if not experiment.sources:
+                _correct_counts(changes)
             refresh_costs(sorted({change.call.rollout for change in changes}))
         return changes
 
@@ -187,6 +190,20 @@ def _calls(rollouts: Sequence[int]) -> Iterator[_Call]:
             prompt=prompt, cached=cached, cache_write=written, completion=completion, reasoning=reasoning
         )
         yield _Call(pk, rollout, model, main, endpoint, ended_at, cost, version, usage)
+
+
+def _correct_counts(changes: Sequence[_Change]) -> None:
+    """Imported calls are in no count."""
+    hours: dict[tuple[str, datetime], list[_Change]] = defaultdict(list)
+    for change in changes:
+        hours[change.call.model, change.call.ended_at.replace(minute=0, second=0, microsecond=0)].append(change)
+    for (model, hour), group in sorted(hours.items()):
+        call_counts.correct(
+            model,
+            hour,
+            calls_priced=sum(change.call.cost is None for change in group),
+            dollars=sum((change.cost - (change.call.cost or 0) for change in group), Decimal(0)),
+        )
 
 
 def _store(changes: Sequence[_Change], history: Repricing) -> None:
