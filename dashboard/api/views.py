@@ -146,7 +146,18 @@ def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
 
 
 def _execution(found: Execution, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
-    told = ("kind", "name", "seconds", "output_chars", "truncated", "timed_out", "state_lost", "finished", "ready")
+    told = (
+        "kind",
+        "name",
+        "seconds",
+        "output_chars",
+        "truncated",
+        "timed_out",
+        "state_lost",
+        "finished",
+        "ready",
+        "repairs",
+    )
     return {
         "id": found.pk,
         **_fields(found, told),

@@ -153,7 +153,8 @@ class ExecutionEnded:
     """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
-    without one. In an import, `seconds` is None if the file has no time, and `output` if it has only `shown`.
+    without one. `repairs` names what was mended in the source before it ran. In an import, `seconds` is None if
+    the file has no time, and `output` if it has only `shown`.
     """
 
     key: int
@@ -171,6 +172,7 @@ class ExecutionEnded:
     peak_memory_bytes: int | None = None
     answer: str | None = None
     ready: bool | None = None
+    repairs: Sequence[str] = ()
     variables: Sequence[Mapping[str, str]] = ()
 
 

@@ -195,6 +195,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
+            "repairs": ",".join(event.repairs)[:100],
             "variables": json_column(storable(event.variables)),
         }
         self.pending.update(Execution, self._executions[event.key], changes)

@@ -80,6 +80,7 @@ class _RootStep:
     timed_out: bool
     answer: str | None
     ready: bool
+    is_repaired: bool
 
     @property
     def is_cell(self) -> bool:
@@ -96,12 +97,22 @@ def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
         .order_by("turn__index", "position")
         .values_list(
             *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
-            *("truncated", "timed_out", "answer_id", "ready"),
+            *("truncated", "timed_out", "answer_id", "ready", "repairs"),
         )
     )
     return [
-        _RootStep(turn, kind, seconds, f"{name}: {message}" if name else "", cut, timed_out, answer, bool(ready))
-        for turn, kind, seconds, name, message, cut, timed_out, answer, ready in rows
+        _RootStep(
+            turn,
+            kind,
+            seconds,
+            f"{name}: {message}" if name else "",
+            cut,
+            timed_out,
+            answer,
+            bool(ready),
+            bool(repairs),
+        )
+        for turn, kind, seconds, name, message, cut, timed_out, answer, ready, repairs in rows
     ]
 
 
@@ -259,6 +270,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
         "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
         "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
         "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "cells_repaired": sum(cell.is_repaired for cell in cells),
         "max_batch": max(batches.values(), default=0) if may_call else None,
         "max_parallel": _most_at_once(own) if may_call else None,
         "first_answer_turn": first,
@@ -298,7 +310,7 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:

@@ -282,6 +282,9 @@ class Rollout(models.Model):
     cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
     cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")
     cells_timed_out = models.PositiveIntegerField(null=True)
+    cells_repaired = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Cells whose source was mended before it ran."
+    )
     max_batch = models.PositiveIntegerField(null=True, help_text="Calls of the largest batch.")
     max_parallel = models.PositiveIntegerField(null=True, help_text="Most sub-calls under way at once.")
     first_answer_turn = models.PositiveIntegerField(
@@ -348,6 +351,8 @@ class Rollout(models.Model):
                 condition=Q(status="queued"),
                 name="rollout_queue",
             ),
+            # The few rollouts with repaired cells.
+            models.Index(fields=["experiment", "id"], condition=Q(cells_repaired__gt=0), name="rollout_repaired"),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]

@@ -148,6 +148,13 @@ class Execution(models.Model):
     peak_memory_bytes = models.PositiveBigIntegerField(null=True)
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     ready = models.BooleanField(null=True)
+    repairs = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was mended in a cell's source before it ran, separated by commas.",
+    )
     variables = models.JSONField(default=list)
 
     class Meta:
