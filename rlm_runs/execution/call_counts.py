@@ -62,7 +62,7 @@ class Sums:
 
 
 def count(calls: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Counts calls, given as the model and the row of the turn. Call it in the transaction that writes the rows."""
+    """Counts calls, each a model and the row of the turn. Call it in the transaction that writes the rows."""
     hours: dict[tuple[str, datetime], Sums] = {}
     for model, turn in calls:
         hour = turn["ended_at"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
