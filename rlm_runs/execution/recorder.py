@@ -156,6 +156,8 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
+            "first_token_seconds": event.first_token_seconds,
+            "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
