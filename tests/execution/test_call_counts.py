@@ -105,5 +105,5 @@ def test_the_migration_counts_what_is_stored(rollout):
         expected[turn.trajectory.model] = (calls + 1, cost + (turn.cost or 0))
     ModelHour.objects.all().delete()
     with connection.cursor() as cursor:
-        cursor.execute(import_module("rlm_runs.migrations.0016_model_calls")._FILL)
+        cursor.execute(import_module("rlm_runs.migrations.0017_model_calls")._FILL)
     assert {row.model: (row.calls, row.cost) for row in ModelHour.objects.all()} == expected

@@ -28,7 +28,7 @@ SELECT t.model,
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0015_repaired_cells'),
+        ('rlm_runs', '0016_streaming'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
