@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from ..engine.events import Event
+from ..models import Turn
+from . import call_counts
 from .fence import lock_held
 from .patience import patiently
 from .recorder import ClaimLost, Recorder
@@ -100,7 +102,9 @@ def _write(requests: Sequence[_Request]) -> Sequence[_Request]:
         rows = PendingRows()
         for request in kept:
             rows.merge(request.recorder.pending)
-        rows.write()
+        written = rows.write()
+        turns = rows.inserts[Turn]
+        call_counts.count((rows.models[key], turns[key]) for key in written)
         for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
             request.recorder.update_rollout()
     return kept

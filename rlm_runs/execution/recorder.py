@@ -49,6 +49,7 @@ class Recorder:
         self._attempt = self.rollout.attempt
         self._started_at: datetime | None = None
         self._trajectories: dict[int, int] = {}
+        self._models: dict[int, str] = {}
         self._turns: dict[tuple[int, int], int] = {}
         self._executions: dict[int, int] = {}
         self._rollout_columns: dict[str, Any] = {}
@@ -112,6 +113,7 @@ class Recorder:
     def _(self, event: events.TrajectoryStarted) -> None:
         opening = [{"role": message.role, "text": self._text(message.content)} for message in event.opening]
         key = self._trajectories[event.key] = TRAJECTORY_KEYS.next()
+        self._models[event.key] = escape(event.model)[:200]
         row: Row = {
             "id": key,
             "rollout_id": self.rollout.pk,
@@ -121,7 +123,7 @@ class Recorder:
             "batch": event.batch,
             "position": event.position,
             "depth": event.depth,
-            "model": escape(event.model)[:200],
+            "model": self._models[event.key],
             "opening": opening,
             "tools": storable(event.tools),
             "started_at": event.at,
@@ -163,6 +165,7 @@ class Recorder:
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
+        self.pending.models[key] = self._models[event.trajectory]
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:

@@ -67,6 +67,8 @@ class PendingRows:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.models: dict[int, str] = {}
+        """Turn → the model that was called."""
         self.inserts: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Turn: {}, Execution: {}}
         self.updates: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Execution: {}}
 
@@ -84,6 +86,7 @@ class PendingRows:
     def merge(self, other: PendingRows) -> None:
         """Adds the rows and changes of another rollout."""
         self.texts |= other.texts
+        self.models |= other.models
         for model, rows in other.inserts.items():
             self.inserts[model] |= rows
         for model, rows in other.updates.items():
@@ -93,8 +96,12 @@ class PendingRows:
         """Forgets everything, after it is written."""
         self.__init__()  # type: ignore[misc]
 
-    def write(self) -> None:
-        """Writes everything. Foreign keys are checked at the end of the transaction, so the order is free."""
+    def write(self) -> set[int]:
+        """Writes everything, and returns the ids of the turns that were not there before.
+
+        Foreign keys are checked at the end of the transaction, so the order is free.
+        """
+        written: dict[type[Model], set[int]] = {model: set() for model in self.inserts}
         with open_cursor() as cursor:
             if self.texts:
                 cursor.execute(SHARE_TEXTS)
@@ -102,7 +109,7 @@ class PendingRows:
                 _insert(cursor, Text, part, key="sha256")
             for model, rows in self.inserts.items():
                 for part in _parts(list(rows.values())):
-                    _insert(cursor, model, part, key="id")
+                    written[model] |= _insert(cursor, model, part, key="id")
             for model, changes in self.updates.items():
                 by_columns: dict[tuple[str, ...], list[Row]] = {}
                 for key, row in changes.items():
@@ -110,6 +117,7 @@ class PendingRows:
                 for rows_alike in by_columns.values():
                     for part in _parts(rows_alike):
                         update_rows(cursor, model, part)
+        return written[Turn]
 
 
 @contextmanager
@@ -140,10 +148,13 @@ def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         yield rows[start : start + _MOST_ROWS]
 
 
-def _insert(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, key: str) -> None:
-    """Inserts rows that have the same columns; those whose key exists are left as they are."""
+def _insert(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, key: str) -> set[Any]:
+    """Inserts rows that have the same columns; those whose key exists are left as they are.
+
+    Returns the keys of the new rows.
+    """
     statement = _insert_statement(model._meta.db_table, tuple(rows[0]), key)
-    cursor.execute(statement, [_json(rows)], prepare=True)
+    return {key for (key,) in cursor.execute(statement, [_json(rows)])}
 
 
 def update_rows(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, where: str = "") -> int:
@@ -152,11 +163,11 @@ def update_rows(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[
     Returns the number of rows that were changed.
     """
     statement = _update_statement(model._meta.db_table, tuple(rows[0]), where)
-    return cursor.execute(statement, [_json(rows)], prepare=True).rowcount
+    return cursor.execute(statement, [_json(rows)]).rowcount
 
 
-# The rows of a statement are one JSON parameter. Its text does not depend on their number, so it is parsed and
-# planned once per connection, and Python handles no value by itself.
+# The rows of a statement are one JSON parameter. Its text does not depend on their number, so psycopg translates it
+# once, and Python handles no value by itself.
 
 
 @cache
@@ -164,7 +175,7 @@ def _insert_statement(table: str, columns: tuple[str, ...], key: str) -> bytes:
     names = ", ".join(f'"{name}"' for name in columns)
     return (
         f'INSERT INTO "{table}" ({names}) SELECT {names} FROM json_populate_recordset(NULL::"{table}", %s::json)'
-        f' ON CONFLICT ("{key}") DO NOTHING'
+        f' ON CONFLICT ("{key}") DO NOTHING RETURNING "{key}"'
     ).encode()
 
 
