@@ -43,6 +43,8 @@ class ModelFailure(RolloutFailure):
 
     cost: Decimal | None = Decimal(0)
     """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
+    endpoint_fault = False
+    """Whether the endpoint failed, and not this call: it cannot be reached, is broken, or lets nobody in."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -14,7 +14,6 @@ from sandbox.contract import Backend
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
 from ..engine.clients.chat import ChatClient
-from ..engine.clients.gate import Gate
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -29,11 +28,12 @@ from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
-from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
+from .limits.gates import SharedGate
 from .patience import AWAY, patiently
-from .pricing import PriceList
+from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,6 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record=record,
         control=control,
         price=means.prices.cost,
-        price_version=means.prices.version,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
@@ -96,7 +95,7 @@ class _Means:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
-    prices: PriceList
+    prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
 
@@ -168,12 +167,6 @@ def client_of(model: ModelChoice) -> ModelClient:
         api_key=model.endpoint.key,
         shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
         connections=settings.RLM_MODEL_CONNECTIONS,
-        gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
+        gates=[SharedGate(model)],
     )
     return TextToolsClient(client) if calls.tools == "text" else client
-
-
-@cache
-def _gate(rate: ServedModel | Endpoint) -> Gate:
-    """One gate per model and one per endpoint, for all rollouts of this process."""
-    return Gate(concurrency=rate.concurrency, per_minute=rate.requests_per_minute)

@@ -42,7 +42,7 @@ class Experiment(models.Model):
     `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
     under way finish. An archived experiment is left out of lists. A deleted one is gone from all pages, and
     workers remove its rows in batches. `revision` counts the changes of rollouts that had ended: retries and
-    rescorings.
+    rescorings, and costs that were computed again.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -263,6 +263,12 @@ class Rollout(models.Model):
         default=0,
         help_text="Dollars of scoring, apart from the cost.",
     )
+    provider_cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=10,
+        null=True,
+        help_text="Dollars, as the provider reports them; NULL where it does not for a call.",
+    )
     retries = models.PositiveIntegerField(default=0)
 
     # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
@@ -324,6 +330,13 @@ class Rollout(models.Model):
             models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
             models.Index(fields=["started_at", "id"], name="rollout_started_at"),
             models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
+            # What providers report, beside what the price list says: sums over an experiment.
+            models.Index(
+                fields=["experiment"],
+                include=["cost", "provider_cost"],
+                condition=Q(provider_cost__isnull=False),
+                name="rollout_provider_cost",
+            ),
             # The filter by how a rollout went wrong.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it

@@ -20,10 +20,11 @@ from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
 from .base import Completion, Messages, ToolSchemas
 from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
-from .gate import Gate
+from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .token_estimates import estimator
 from .transport import Aborted, Transport, TransportError
 
 USER_AGENT = "rlm-runs"
@@ -45,7 +46,7 @@ class RetryPolicy:
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
-        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 class ChatClient:
@@ -62,7 +63,7 @@ class ChatClient:
         timeout: float = 600.0,
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[ServerGate] = (),
         connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
@@ -82,13 +83,16 @@ class ChatClient:
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
+        expected = estimator(model).estimate(messages, tools, sampling)
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
             body = self._body(model, messages, tools, sampling)
-            completion = self._try_until_it_works(body, tries=tries, control=control)
+            completion = self._try_until_it_works(body, tokens=tokens, tries=tries, control=control)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
+        estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
             seconds=time.monotonic() - began,
@@ -112,30 +116,61 @@ class ChatClient:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
     def _try_until_it_works(
-        self, body: Sequence[bytes | bytearray], *, tries: Tries, control: CancellationToken
+        self, body: Sequence[bytes | bytearray], *, tokens: int, tries: Tries, control: CancellationToken
     ) -> Completion:
+        first_fault_at: float | None = None
         while True:
             control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(control):
+                with self._through_gates(control, tokens=tokens) as report:
                     began = self._told_wait(tries, since=began)
-                    return self._try(body, control)
-            except Passing as problem:
-                if tries.retries + 1 >= self._retry.tries:
-                    failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
-                    failure.cost = problem.cost
-                    raise failure from problem
-                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                    return self._reported_try(body, report, control)
+            except (Passing, ModelFailure) as problem:
+                if problem.endpoint_fault and first_fault_at is None:
+                    first_fault_at = began
+                if not (problem.endpoint_fault and self._is_away(first_fault_at)):
+                    self._give_up_if_final(problem, tries)
+                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
+    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+        """Raises what a call ends with that another try may not mend, or that has no try left."""
+        if isinstance(problem, ModelFailure):
+            raise problem
+        if tries.retries + 1 >= self._retry.tries:
+            failure = problem.failure(f"{problem} (tried {tries.retries + 1} times)")
+            failure.cost = problem.cost
+            raise failure from problem
+
+    def _is_away(self, since: float | None) -> bool:
+        """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
+        return since is not None and any(gate.fails_since(since) for gate in self._gates)
+
+    def _reported_try(
+        self, body: Sequence[bytes | bytearray], report: Report, control: CancellationToken
+    ) -> Completion:
+        try:
+            completion = self._try(body, control)
+        except (Passing, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+            report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
+            raise
+        report(Outcome(usage=completion.usage))
+        return completion
+
     @contextmanager
-    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
         with ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate.passed(control))
-            yield
+            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+
+            def report(outcome: Outcome) -> None:
+                for each in reports:
+                    each(outcome)
+
+            yield report
 
     def _told_wait(self, tries: Tries, *, since: float) -> float:
         """Counts what the gates took as waiting; now."""

@@ -32,6 +32,7 @@ _PATHS = ("loc", "param", "field")
 _DEEPEST = 8
 _LONGEST = 2_000
 _PASSING = frozenset({408, 409, 425, 429})
+_LETS_NOBODY_IN = frozenset({401, 402, 403, 404})
 _NO_MONEY = re.compile(
     r"insufficient_quota|insufficient[ _](?:balance|credits?|funds)|billing_hard_limit|billing_not_active"
     r"|credit_balance|余额不足|欠费",
@@ -62,6 +63,11 @@ class Passing(Exception):
         self.retry_after = retry_after
         self.cost = cost
         self.failure = failure
+
+    @property
+    def endpoint_fault(self) -> bool:
+        """Whether the endpoint failed, and not this call: it cannot be reached, or is broken."""
+        return (self.status is None or self.status >= 500) and self.failure is not PromptTooLong
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,9 @@ def _failure(
         return Passing(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
         return PromptTooLong(f"{message} (the prompt has about {sent.prompt_tokens:,} tokens)")
-    return ModelFailure(message)
+    refused = ModelFailure(message)
+    refused.endpoint_fault = status in _LETS_NOBODY_IN or bool(_NO_MONEY.search(said))
+    return refused
 
 
 def _body_was_too_large(words: ServerWords, status: int) -> bool:
