@@ -63,8 +63,8 @@ FILES = """
 API = {
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
-        "arms cancelled_at created_at description name paused_at priority progress provider_bill rollouts slug "
-        "sources"
+        "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
+        "rollouts slug sources"
     ),
     "/api/experiments/{slug}/control/": ("actions"),
     "/api/experiments/{slug}/log/": ("next previous rows"),
