@@ -8,7 +8,7 @@ from typing import Any
 
 from .clients.base import Completion
 from .clients.message_log import MessageLog
-from .errors import CallAborted, ModelFailure
+from .errors import CallAborted, ModelFailure, PromptTooLong, WindowExceeded
 from .events import (
     ExecutionKind,
     ExecutionStarted,
@@ -102,6 +102,8 @@ class Conversation:
             )
         except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
+            if isinstance(failure, PromptTooLong) and self.turns > 1:
+                raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
         self._tell(completion, reply=self._reply)
@@ -163,6 +165,7 @@ class Conversation:
                 price_version=self._run.price_version if cost is not None else "",
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
+                failed_tries=completion.failed_tries,
                 reply=reply,
             )
         )
@@ -178,6 +181,7 @@ class Conversation:
                 cost=failure.cost,
                 retries=failure.tries.retries,
                 retry_seconds=failure.tries.retry_seconds,
+                failed_tries=tuple(failure.tries.failed),
                 error=str(failure),
             )
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..cancellation import CancellationToken
-from ..events import ToolCall, Usage
+from ..events import FailedTry, ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]
 ToolSchemas = Sequence[Mapping[str, Any]]
@@ -25,6 +25,7 @@ class Completion:
     seconds: float = 0.0
     retries: int = 0
     retry_seconds: float = 0.0
+    failed_tries: Sequence[FailedTry] = ()
 
     def message(self) -> dict[str, Any]:
         """The assistant message that later calls of the conversation are sent."""

@@ -14,16 +14,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
+from ..events import FailedTry
 from .base import Completion, Messages, ToolSchemas
-from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
+from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
 from .gate import Gate
 from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .thinking import ThinkTags
+from .token_count import prompt_tokens, with_estimates
 from .transport import Aborted, Transport, TransportError
 
 USER_AGENT = "rlm-runs"
@@ -48,6 +53,19 @@ class RetryPolicy:
         return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a model's answers are read. `window` is the model's in tokens, None if not known.
+
+    `think_tags` says whether reasoning between tags in the content is taken out of it. `checks_prompts` says that a
+    server whose count of a prompt is far below our own has cut it.
+    """
+
+    window: int | None = None
+    think_tags: ThinkTags = "auto"
+    checks_prompts: bool = True
+
+
 class ChatClient:
     """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`.
 
@@ -64,7 +82,9 @@ class ChatClient:
         shape: RequestShape | None = None,
         gates: Sequence[Gate] = (),
         connections: int = 1000,
+        reading: Reading = Reading(),
     ) -> None:
+        self._reading = reading
         self._retry = retry or RetryPolicy()
         self._shape = shape or RequestShape()
         self._gates = gates
@@ -84,16 +104,19 @@ class ChatClient:
         tries, began = Tries(), time.monotonic()
         try:
             body = self._body(model, messages, tools, sampling)
-            completion = self._try_until_it_works(body, tries=tries, control=control)
+            sent = Sent(self._reading.window, partial(prompt_tokens, messages))
+            completion = self._try_until_it_works(body, sent, tries=tries, control=control)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
         return replace(
             completion,
+            usage=with_estimates(completion, messages, checks_prompt=self._reading.checks_prompts),
             seconds=time.monotonic() - began,
             retries=tries.retries,
             retry_seconds=tries.retry_seconds,
+            failed_tries=tuple(tries.failed),
         )
 
     def close(self) -> None:
@@ -112,21 +135,25 @@ class ChatClient:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
     def _try_until_it_works(
-        self, body: Sequence[bytes | bytearray], *, tries: Tries, control: CancellationToken
+        self, body: Sequence[bytes | bytearray], sent: Sent, *, tries: Tries, control: CancellationToken
     ) -> Completion:
         while True:
             control.check()
-            began = time.monotonic()
+            began = tried_at = time.monotonic()
             try:
                 with self._through_gates(control):
-                    began = self._told_wait(tries, since=began)
-                    return self._try(body, control)
+                    began = tried_at = self._told_wait(tries, since=began)
+                    return self._try(body, sent, control)
             except Passing as problem:
+                failed = failed_try(problem, seconds=time.monotonic() - tried_at)
+                tries.failed.append(failed)
                 if tries.retries + 1 >= self._retry.tries:
                     failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
                     failure.cost = problem.cost
                     raise failure from problem
-                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                wait = self._retry.wait_before(tries.retries, retry_after=problem.retry_after)
+                tries.failed[-1] = replace(failed, waited=wait)
+                control.wait(wait)
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
@@ -144,7 +171,7 @@ class ChatClient:
             tries.retry_seconds += now - since
         return now
 
-    def _try(self, body: Sequence[bytes | bytearray], control: CancellationToken) -> Completion:
+    def _try(self, body: Sequence[bytes | bytearray], sent: Sent, control: CancellationToken) -> Completion:
         """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
         try:
             with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
@@ -156,11 +183,13 @@ class ChatClient:
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
         if answer.status >= 300:
-            raise failure_of(answer.status, answer.headers, raw)
-        return completion_of(raw, answer.headers)
+            raise failure_of(answer.status, answer.headers, raw, sent=sent)
+        return completion_of(raw, answer.headers, sent=sent, think_tags=self._reading.think_tags)
 
 
-def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
+def completion_of(
+    raw: bytes, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
+) -> Completion:
     """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
     text = raw.decode("utf-8", "replace")
     if not text.strip():
@@ -170,9 +199,16 @@ def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
     except (ValueError, RecursionError) as error:
         what = "a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
-    if failure := failure_inside(body, headers):
+    if failure := failure_inside(body, headers, sent=sent):
         raise failure
-    return parse_completion(body)
+    return parse_completion(body, think_tags=think_tags)
+
+
+def failed_try(problem: Passing, *, seconds: float) -> FailedTry:
+    """What is kept of a try that failed now."""
+    return FailedTry(
+        at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
+    )
 
 
 def _headers(api_key: str) -> dict[str, str]:

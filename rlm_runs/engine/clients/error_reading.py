@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
 from ..errors import BadCompletion, ModelFailure, PromptTooLong
@@ -66,15 +67,20 @@ class Passing(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """A request's size: the window of its model and an estimate of its prompt, in tokens; None if not known."""
+    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt."""
 
     window: int | None = None
-    prompt_tokens: int | None = None
+    count: Callable[[], int] = int
+
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens of the prompt, counted when first asked for."""
+        return self.count()
 
     @property
     def is_over(self) -> bool:
         """Whether the prompt is longer than the window by our own count."""
-        return self.window is not None and self.prompt_tokens is not None and self.prompt_tokens > self.window
+        return self.window is not None and self.tokens > self.window
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,9 @@ def _failure(
         last = PromptTooLong if status == 500 and sent.is_over else ModelFailure
         return Passing(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
-        return PromptTooLong(f"{message} (the prompt has about {sent.prompt_tokens:,} tokens)")
+        return PromptTooLong(
+            f"{message} (the prompt has about {sent.tokens:,} tokens, the window {sent.window:,})"
+        )
     return ModelFailure(message)
 
 
