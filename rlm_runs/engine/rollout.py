@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,10 +22,11 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutStarted
-from .judge import Unjudged, verdict_on
+from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
+from .scoring import score_answer
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""
     try:
-        score = _score(plan, task, ended.answer)
+        score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
@@ -172,15 +173,6 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
         boundary="scoring" if error else "",
         error=error,
     )
-
-
-def _score(plan: RolloutPlan, task: Task, answer: str) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
-    score = plan.environment.score(plan.example, answer)
-    prompt = plan.environment.judge_prompt(plan.example, answer)
-    if prompt is None:
-        return score
-    return replace(score, reward=float(verdict_on(prompt, run=task.run)))
 
 
 def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:

@@ -42,7 +42,8 @@ class Calls(BaseModel):
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
-    limit of a completion.
+    limit of a completion. `think_tags` says whether reasoning between tags is taken out of the content, and
+    `check_prompts` whether a prompt of which the server counts far less than we do is marked as cut.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,8 @@ class Calls(BaseModel):
     request: dict[str, Any] = Field(default={})
     tools: Literal["native", "text"] | None = None
     max_tokens_parameter: MaxTokensParameter | None = None
+    think_tags: Literal["auto", "on", "off"] | None = None
+    check_prompts: bool | None = None
 
     @field_validator("request")
     @classmethod
@@ -67,21 +70,22 @@ class Calls(BaseModel):
             request={**other.request, **self.request},
             tools=self.tools or other.tools,
             max_tokens_parameter=self.max_tokens_parameter or other.max_tokens_parameter,
+            think_tags=self.think_tags or other.think_tags,
+            check_prompts=other.check_prompts if self.check_prompts is None else self.check_prompts,
         )
 
 
 class Rate(BaseModel):
-    """Limits of one process: calls in flight, and requests per minute. None is no limit."""
+    """Limits that hold across all workers:
+
+    calls in flight, requests and tokens in any minute. None is no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: int | None = Field(default=None, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether any limit is set."""
-        return self.concurrency is not None or self.requests_per_minute is not None
+    tokens_per_minute: int | None = Field(default=None, ge=1)
 
 
 class ServedModel(Calls, Rate):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Rollout
+from ..models import Experiment, Rollout
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -130,9 +130,9 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
 
 def give_back(rollout: Rollout) -> None:
     """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again."""
-    if rollout.arm.experiment.cancelled_at is not None:
+    if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt >= _MAX_ATTEMPTS:
+    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
@@ -164,13 +164,17 @@ def reap() -> int:
     dead when it has no entry in the process table.
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
-    dead = [name for name in running.values_list("worker", flat=True).distinct() if _is_dead_neighbour(name)]
-    rollouts = list(
-        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)).select_related("arm__experiment")
-    )
+    workers = running.values_list("worker", flat=True).distinct()
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)
+
+
+def is_lost(workers: Iterable[str]) -> Q:
+    """The condition of rows under a lease whose worker, one of these, is dead."""
+    dead = [name for name in workers if _is_dead_neighbour(name)]
+    return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 
 
 def _is_dead_neighbour(worker: str) -> bool:

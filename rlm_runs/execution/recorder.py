@@ -37,10 +37,12 @@ class ClaimLost(Exception):
 class Recorder:
     """Records the events of one attempt of a rollout, in order, from one thread at a time.
 
-    `rollout` must be running. Its `attempt` at construction is the one that is recorded.
+    `rollout` must be running. Its `attempt` at construction is the one that is recorded. With `rescoring`, the id
+    of one, the events are those of its judge, and the rollout itself stays as it is.
     """
 
     rollout: Rollout
+    rescoring: int | None = None
 
     def __post_init__(self) -> None:
         self._attempt = self.rollout.attempt
@@ -124,6 +126,7 @@ class Recorder:
             "answer_id": None,
             "error": "",
             "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
 

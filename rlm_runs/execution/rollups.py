@@ -175,7 +175,7 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
         "earlier_cost": _dollars(earlier),
-        "judge_cost": _dollars(call for call in of_attempt if call.kind == Trajectory.Kind.JUDGE),
+        "judge_cost": _dollars(call for call in calls if call.kind == Trajectory.Kind.JUDGE),
     }
 
 

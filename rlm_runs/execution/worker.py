@@ -13,8 +13,7 @@ from sandbox.contract import Backend
 
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
-from ..engine.clients.chat import ChatClient
-from ..engine.clients.gate import Gate
+from ..engine.clients.chat import ChatClient, Reading
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -29,9 +28,10 @@ from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
-from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .endpoints import ModelChoice, find_model, prices
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
+from .limits.gates import SharedGate
 from .patience import AWAY, patiently
 from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
@@ -39,7 +39,8 @@ from .recorder import ClaimLost, Recorder
 logger = logging.getLogger(__name__)
 
 
-_commits = GroupCommit()
+COMMITS = GroupCommit()
+"""Writes the events of all rollouts of this process."""
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
@@ -61,7 +62,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     metrics = RolloutMetrics()
 
     def record(events: Sequence[Event]) -> None:
-        _commits.record(recorder, events)
+        COMMITS.record(recorder, events)
         metrics.observe(events)
 
     try:
@@ -102,12 +103,12 @@ class _Means:
 
 def _means_for(rollout: Rollout) -> _Means:
     plan = plan_of(rollout)
-    for model in map(_model, plan.coders):
+    for model in map(model_named, plan.coders):
         sandboxes.require(model=model.name, simulated=model.simulated)
-    main, sub, judge = map(_model, (plan.model, plan.sub_model, plan.judge_model or plan.model))
+    main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
     return _Means(
         plan,
-        Clients(main=_client(main), sub=_client(sub), judge=_client(judge)),
+        Clients(main=client_of(main), sub=client_of(sub), judge=client_of(judge)),
         sandboxes.backend(),
         prices(),
         {choice.name: choice.endpoint.name for choice in (main, sub, judge)},
@@ -127,7 +128,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
-        example=_example_of(rollout),
+        example=example_of(rollout),
         scaffold=scaffold_type(scaffold_type.settings_type(**arm.scaffold_settings)),
         model=arm.model,
         sub_model=arm.sub_model,
@@ -138,7 +139,8 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     )
 
 
-def _example_of(rollout: Rollout) -> EngineExample:
+def example_of(rollout: Rollout) -> EngineExample:
+    """The engine's view of a rollout's example."""
     row = rollout.example
     texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
     return EngineExample(
@@ -149,7 +151,8 @@ def _example_of(rollout: Rollout) -> EngineExample:
     )
 
 
-def _model(name: str) -> ModelChoice:
+def model_named(name: str) -> ModelChoice:
+    """A model of the endpoints file. Raises LookupError."""
     model = find_model(name)
     if model is None:
         raise LookupError(f"model {name!r} is no longer in the endpoints file")
@@ -157,7 +160,7 @@ def _model(name: str) -> ModelChoice:
 
 
 @cache
-def _client(model: ModelChoice) -> ModelClient:
+def client_of(model: ModelChoice) -> ModelClient:
     """One client per model and process: its connections are shared by all rollouts."""
     calls = model.calls
     client = ChatClient(
@@ -165,12 +168,12 @@ def _client(model: ModelChoice) -> ModelClient:
         api_key=model.endpoint.key,
         shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
         connections=settings.RLM_MODEL_CONNECTIONS,
-        gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
+        gates=[SharedGate(model)],
+        reading=Reading(
+            window=model.window,
+            think_tags=calls.think_tags or "auto",
+            # The simulated model counts characters.
+            checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
+        ),
     )
     return TextToolsClient(client) if calls.tools == "text" else client
-
-
-@cache
-def _gate(rate: ServedModel | Endpoint) -> Gate:
-    """One gate per model and one per endpoint, for all rollouts of this process."""
-    return Gate(concurrency=rate.concurrency, per_minute=rate.requests_per_minute)

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import Q
 
 from .experiments import Rollout
+from .history import Rescoring
 from .texts import Text
 
 
@@ -47,6 +48,14 @@ class Trajectory(models.Model):
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
     summary = models.JSONField(null=True)
+    rescoring = models.ForeignKey(
+        Rescoring,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="judges",
+        db_index=False,
+        help_text="For which a judge was asked; NULL for the scoring of the attempt itself.",
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -58,6 +67,9 @@ class Trajectory(models.Model):
         indexes: ClassVar = [
             # The replay: the whole tree of a rollout's attempt.
             models.Index(fields=["rollout", "attempt", "id"], name="trajectory_of_attempt"),
+            models.Index(
+                fields=["rescoring"], condition=Q(rescoring__isnull=False), name="trajectory_of_rescoring"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -23,17 +23,21 @@ from ..errors import CallAborted, ModelFailure, Tries
 from ..events import FailedTry
 from .base import Completion, Messages, ToolSchemas
 from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
-from .gate import Gate
+from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
 from .thinking import ThinkTags
 from .token_count import prompt_tokens, with_estimates
+from .token_estimates import estimator
 from .transport import Aborted, Transport, TransportError
 
 USER_AGENT = "rlm-runs"
 _OF_OPENAI = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 """Environment variable → header, as OpenAI's own client sends them."""
+
+_KEPT_TRIES = 50
+"""Failed tries of a call that are kept, the latest; an endpoint that is away may be tried for hours."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,15 @@ class RetryPolicy:
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
-        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a model's answers are read. `window` is the model's in tokens, None if not known.
 
-    `think_tags` says whether reasoning between tags in the content is taken out of it. `checks_prompts` says that a
-    server whose count of a prompt is far below our own has cut it.
+    `think_tags` says whether reasoning between tags in the content is taken out of it. `checks_prompts` says that
+    a server whose count of a prompt is far below our own has cut it.
     """
 
     window: int | None = None
@@ -80,7 +84,7 @@ class ChatClient:
         timeout: float = 600.0,
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[ServerGate] = (),
         connections: int = 1000,
         reading: Reading = Reading(),
     ) -> None:
@@ -102,14 +106,17 @@ class ChatClient:
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
+        expected = estimator(model).estimate(messages, tools, sampling)
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
             body = self._body(model, messages, tools, sampling)
-            sent = Sent(self._reading.window, partial(prompt_tokens, messages))
+            sent = Sent(self._reading.window, tokens, partial(prompt_tokens, messages))
             completion = self._try_until_it_works(body, sent, tries=tries, control=control)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
+        estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
             usage=with_estimates(completion, messages, checks_prompt=self._reading.checks_prompts),
@@ -137,32 +144,63 @@ class ChatClient:
     def _try_until_it_works(
         self, body: Sequence[bytes | bytearray], sent: Sent, *, tries: Tries, control: CancellationToken
     ) -> Completion:
+        first_fault_at: float | None = None
         while True:
             control.check()
             began = tried_at = time.monotonic()
             try:
-                with self._through_gates(control):
+                with self._through_gates(control, tokens=sent.expected) as report:
                     began = tried_at = self._told_wait(tries, since=began)
-                    return self._try(body, sent, control)
-            except Passing as problem:
-                failed = failed_try(problem, seconds=time.monotonic() - tried_at)
-                tries.failed.append(failed)
-                if tries.retries + 1 >= self._retry.tries:
-                    failure = problem.failure(f"{problem} (tried {self._retry.tries} times)")
-                    failure.cost = problem.cost
-                    raise failure from problem
-                wait = self._retry.wait_before(tries.retries, retry_after=problem.retry_after)
-                tries.failed[-1] = replace(failed, waited=wait)
+                    return self._reported_try(body, sent, report, control)
+            except (Passing, ModelFailure) as problem:
+                tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
+                if problem.endpoint_fault and first_fault_at is None:
+                    first_fault_at = began
+                if not (problem.endpoint_fault and self._is_away(first_fault_at)):
+                    self._give_up_if_final(problem, tries)
+                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                wait = self._retry.wait_before(tries.retries, retry_after=retry_after)
+                tries.failed[-1] = replace(tries.failed[-1], waited=wait)
+                del tries.failed[:-_KEPT_TRIES]
                 control.wait(wait)
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
+    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+        """Raises what a call ends with that another try may not mend, or that has no try left."""
+        if isinstance(problem, ModelFailure):
+            raise problem
+        if tries.retries + 1 >= self._retry.tries:
+            failure = problem.failure(f"{problem} (tried {tries.retries + 1} times)")
+            failure.cost = problem.cost
+            raise failure from problem
+
+    def _is_away(self, since: float | None) -> bool:
+        """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
+        return since is not None and any(gate.fails_since(since) for gate in self._gates)
+
+    def _reported_try(
+        self, body: Sequence[bytes | bytearray], sent: Sent, report: Report, control: CancellationToken
+    ) -> Completion:
+        try:
+            completion = self._try(body, sent, control)
+        except (Passing, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+            report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
+            raise
+        report(Outcome(usage=completion.usage))
+        return completion
+
     @contextmanager
-    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
         with ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate.passed(control))
-            yield
+            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+
+            def report(outcome: Outcome) -> None:
+                for each in reports:
+                    each(outcome)
+
+            yield report
 
     def _told_wait(self, tries: Tries, *, since: float) -> float:
         """Counts what the gates took as waiting; now."""
@@ -197,14 +235,14 @@ def completion_of(
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:
-        what = "a page" if is_page(text) else "not JSON"
+        what = "not JSON but a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
     if failure := failure_inside(body, headers, sent=sent):
         raise failure
     return parse_completion(body, think_tags=think_tags)
 
 
-def failed_try(problem: Passing, *, seconds: float) -> FailedTry:
+def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
     """What is kept of a try that failed now."""
     return FailedTry(
         at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]

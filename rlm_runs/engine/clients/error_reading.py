@@ -33,6 +33,7 @@ _PATHS = ("loc", "param", "field")
 _DEEPEST = 8
 _LONGEST = 2_000
 _PASSING = frozenset({408, 409, 425, 429})
+_LETS_NOBODY_IN = frozenset({401, 402, 403, 404})
 _NO_MONEY = re.compile(
     r"insufficient_quota|insufficient[ _](?:balance|credits?|funds)|billing_hard_limit|billing_not_active"
     r"|credit_balance|余额不足|欠费",
@@ -64,12 +65,21 @@ class Passing(Exception):
         self.cost = cost
         self.failure = failure
 
+    @property
+    def endpoint_fault(self) -> bool:
+        """Whether the endpoint failed, and not this call: it cannot be reached, or is broken."""
+        return (self.status is None or self.status >= 500) and self.failure is not PromptTooLong
+
 
 @dataclass(frozen=True)
 class Sent:
-    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt."""
+    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt.
+
+    `expected` is a rough estimate of the whole call.
+    """
 
     window: int | None = None
+    expected: int = 0
     count: Callable[[], int] = int
 
     @cached_property
@@ -159,7 +169,7 @@ def _failure(
 ) -> ModelFailure | Passing:
     message = f"{told}: {words.message}" if words.message else told
     if says_too_long(codes=words.codes, texts=words.texts, status=status) or _body_was_too_large(words, status):
-        return PromptTooLong(message)
+        return _refused(PromptTooLong, message, status)
     said = " ".join([*words.codes, *words.texts])
     # An exhausted account is a 429 as well, but waiting does not help.
     if (status in _PASSING or status >= 500) and not _NO_MONEY.search(said):
@@ -167,10 +177,17 @@ def _failure(
         last = PromptTooLong if status == 500 and sent.is_over else ModelFailure
         return Passing(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
-        return PromptTooLong(
-            f"{message} (the prompt has about {sent.tokens:,} tokens, the window {sent.window:,})"
-        )
-    return ModelFailure(message)
+        counted = f"the prompt has about {sent.tokens:,} tokens, the window {sent.window:,}"
+        return _refused(PromptTooLong, f"{message} ({counted})", status)
+    refused = _refused(ModelFailure, message, status)
+    refused.endpoint_fault = status in _LETS_NOBODY_IN or bool(_NO_MONEY.search(said))
+    return refused
+
+
+def _refused(kind: type[ModelFailure], message: str, status: int) -> ModelFailure:
+    failure = kind(message)
+    failure.status = status
+    return failure
 
 
 def _body_was_too_large(words: ServerWords, status: int) -> bool:
