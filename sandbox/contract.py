@@ -94,6 +94,10 @@ class CellResult:
     None. `timed_out`: the cell was interrupted at its limit. `state_lost`: the REPL was restarted (`error` has the
     reason); only variables given by `load` remain, and `answer` is restored with ready false. Seconds are wall and
     CPU time. `leftover_threads` and `leftover_processes` count what the cell left running.
+
+    `repairs` names what was mended in the source before it ran: `byte_order_mark`, `code_fence`, `indentation`.
+    `answer_rebound` is the type that the cell bound `answer` to instead of its dict, "nothing" where it deleted
+    the name, else ""; the dict is back for the next cell.
     """
 
     output: str = ""
@@ -106,6 +110,8 @@ class CellResult:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     answer: Answer = field(default_factory=Answer)
+    answer_rebound: str = ""
+    repairs: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
     leftover_threads: int = 0
     leftover_processes: int = 0

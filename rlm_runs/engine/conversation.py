@@ -19,6 +19,7 @@ from .events import (
     TrajectoryStarted,
     TurnEnded,
 )
+from .reported_cost import reported_cost
 from .rollout_context import RolloutContext, now
 
 
@@ -146,23 +147,26 @@ class Conversation:
             self._reply = ""
 
     def _tell(self, completion: Completion, *, reply: str) -> None:
-        cost = self._run.price(self.model.name, completion.usage)
+        at = now()
+        cost = self._run.price(self.model.name, completion.usage, at)
+        reported = reported_cost(completion.usage.raw)
         if self._kind != "judge":
-            self._run.budget.charge(completion.usage, cost)
+            self._run.budget.charge(completion.usage, cost.dollars if cost else reported)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,
                 index=self.turns,
-                at=now(),
+                at=at,
                 seconds=completion.seconds,
                 content=completion.content,
                 reasoning=completion.reasoning,
                 tool_calls=completion.tool_calls,
                 finish_reason=completion.finish_reason,
                 usage=completion.usage,
-                cost=cost,
-                price_version=self._run.price_version if cost is not None else "",
+                cost=cost.dollars if cost else None,
+                price_version=cost.version if cost else "",
+                provider_cost=reported,
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
                 failed_tries=completion.failed_tries,

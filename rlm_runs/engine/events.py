@@ -69,6 +69,14 @@ class FailedTry:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Dollars of one model call; `version` names the price list that they are from."""
+
+    dollars: Decimal
+    version: str
+
+
+@dataclass(frozen=True)
 class ToolCall:
     """A tool call as the model wrote it: `arguments` is the JSON text, perhaps malformed."""
 
@@ -121,7 +129,7 @@ class TurnEnded:
 
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
-    without a known price; `price_version` names the price list.
+    without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
     """
 
     trajectory: int
@@ -135,6 +143,7 @@ class TurnEnded:
     usage: Usage = field(default_factory=Usage)
     cost: Decimal | None = None
     price_version: str = ""
+    provider_cost: Decimal | None = None
     retries: int = 0
     retry_seconds: float = 0.0
     failed_tries: Sequence[FailedTry] = ()
@@ -162,7 +171,8 @@ class ExecutionEnded:
     """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
-    without one. In an import, `seconds` is None if the file has no time, and `output` if it has only `shown`.
+    without one. `repairs` names what was mended in the source before it ran. In an import, `seconds` is None if
+    the file has no time, and `output` if it has only `shown`.
     """
 
     key: int
@@ -180,6 +190,7 @@ class ExecutionEnded:
     peak_memory_bytes: int | None = None
     answer: str | None = None
     ready: bool | None = None
+    repairs: Sequence[str] = ()
     variables: Sequence[Mapping[str, str]] = ()
 
 

@@ -177,6 +177,7 @@ class Repl:
                 peak_memory_bytes=result.peak_memory_bytes or None,
                 answer=result.answer.content if self._answers else None,
                 ready=result.answer.ready if self._answers else None,
+                repairs=result.repairs,
                 variables=[asdict(variable) for variable in result.variables],
             )
         )

@@ -67,7 +67,6 @@ def run_rollout(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
     engine_patience: float = 300.0,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
@@ -88,7 +87,6 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()

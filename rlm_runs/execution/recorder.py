@@ -143,11 +143,13 @@ class Recorder:
             "finish_reason": escape(event.finish_reason)[:40],
             "prompt_tokens": event.usage.prompt,
             "cached_tokens": event.usage.cached,
+            "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
             "usage": json_column(storable(event.usage.raw)),
             "cost": event.cost,
             "price_version": event.price_version,
+            "provider_cost": event.provider_cost,
             "ended_at": event.at,
             "seconds": event.seconds,
             "retries": event.retries,
@@ -190,6 +192,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
+            "repairs": ",".join(event.repairs)[:100],
             "variables": json_column(storable(event.variables)),
         }
         self.pending.update(Execution, self._executions[event.key], changes)

@@ -26,7 +26,10 @@ from ..models.texts import digest
 _NO_ANSWER = digest("")
 _ERROR_CHARS = 500
 """Characters of an error's message by which two errors are the same."""
-_NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
+_NOT_IN_A_TRANSCRIPT = (
+    *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
+    "provider_cost",
+)
 """Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
@@ -77,6 +80,7 @@ class _RootStep:
     timed_out: bool
     answer: str | None
     ready: bool
+    is_repaired: bool
 
     @property
     def is_cell(self) -> bool:
@@ -93,12 +97,22 @@ def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
         .order_by("turn__index", "position")
         .values_list(
             *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
-            *("truncated", "timed_out", "answer_id", "ready"),
+            *("truncated", "timed_out", "answer_id", "ready", "repairs"),
         )
     )
     return [
-        _RootStep(turn, kind, seconds, f"{name}: {message}" if name else "", cut, timed_out, answer, bool(ready))
-        for turn, kind, seconds, name, message, cut, timed_out, answer, ready in rows
+        _RootStep(
+            turn,
+            kind,
+            seconds,
+            f"{name}: {message}" if name else "",
+            cut,
+            timed_out,
+            answer,
+            bool(ready),
+            bool(repairs),
+        )
+        for turn, kind, seconds, name, message, cut, timed_out, answer, ready, repairs in rows
     ]
 
 
@@ -139,6 +153,7 @@ class _Call:
     retries: int
     retry_seconds: float
     cost: Decimal | None
+    provider_cost: Decimal | None
     tokens: Mapping[str, int | None]
 
 
@@ -149,12 +164,13 @@ def _model_calls(rollout: Rollout) -> list[_Call]:
         .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
         .values_list(
             *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", *(f"{part}_tokens" for part in _PARTS)),
+            *("cost", "provider_cost", *(f"{part}_tokens" for part in _PARTS)),
         )
     )
     return [
-        _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
-        for kind, attempt, came_back, seconds, retries, waited, cost, *tokens in rows
+        _Call(kind, attempt, came_back, *spent, dict(zip(_PARTS, tokens, strict=True)))
+        for kind, attempt, came_back, seconds, retries, waited, cost, billed, *tokens in rows
+        for spent in [(seconds, retries, waited, cost, billed)]
     ]
 
 
@@ -176,6 +192,7 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         "cost": _dollars(unjudged),
         "earlier_cost": _dollars(earlier),
         "judge_cost": _dollars(call for call in calls if call.kind == Trajectory.Kind.JUDGE),
+        "provider_cost": _provider_dollars(unjudged),
     }
 
 
@@ -190,6 +207,13 @@ def _dollars(calls: Iterable[_Call]) -> Decimal | None:
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    costs = [call.provider_cost for call in calls if call.came_back]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
 
 
 def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
@@ -246,6 +270,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
         "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
         "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
         "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "cells_repaired": sum(cell.is_repaired for cell in cells),
         "max_batch": max(batches.values(), default=0) if may_call else None,
         "max_parallel": _most_at_once(own) if may_call else None,
         "first_answer_turn": first,
@@ -285,7 +310,7 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:

@@ -28,12 +28,12 @@ from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
-from .endpoints import ModelChoice, find_model, prices
+from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .limits.gates import SharedGate
 from .patience import AWAY, patiently
-from .pricing import PriceList
+from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,6 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record=record,
         control=control,
         price=means.prices.cost,
-        price_version=means.prices.version,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
@@ -96,7 +95,7 @@ class _Means:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
-    prices: PriceList
+    prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
 

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from rlm_runs.engine import events as e
 from rlm_runs.execution.recorder import Recorder
-from rlm_runs.models import Rollout
+from rlm_runs.models import Execution, Rollout
 
 from .test_recorder import at, cell, play, rlm_rollout, turn
 
@@ -81,7 +81,7 @@ def test_calls_of_sub_rlms_are_not_the_roots(rollout):
 def test_how_the_repl_was_used(rollout):
     cells = [
         ([], ended(1, error_type="NameError", error_message="x")),
-        ([], ended(2, truncated=True)),
+        ([], ended(2, truncated=True, repairs=("code_fence", "indentation"))),
         ([], ended(3, answer="draft")),
         ([], ended(4, answer="draft", timed_out=True)),
         ([], ended(5, answer="")),
@@ -89,6 +89,8 @@ def test_how_the_repl_was_used(rollout):
     ]
     play(rollout, story(cells))
     assert (rollout.cell_errors, rollout.cells_cut, rollout.cells_timed_out) == (1, 1, 1)
+    assert rollout.cells_repaired == 1
+    assert Execution.objects.get(repairs__gt="").repairs == "code_fence,indentation"
     assert (rollout.first_answer_turn, rollout.answer_edits) == (3, 2)
     assert rollout.failure_modes == ["no_sub_call"]
     call_command("check_store")
@@ -191,7 +193,7 @@ def test_sums_without_a_transcript(rollout):
     call_command("check_store")
 
 
-@pytest.mark.parametrize("column", ["cells", "cell_errors", "cells_cut", "cells_timed_out"])
+@pytest.mark.parametrize("column", ["cells", "cell_errors", "cells_cut", "cells_timed_out", "cells_repaired"])
 def test_check_store_looks_at_what_the_transcript_of_an_import_tells(rollout, column):
     play(rollout, summary_rollout(turns=99))
     Rollout.objects.update(**{column: 17})

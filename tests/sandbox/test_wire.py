@@ -64,6 +64,8 @@ DONE = {
     "error": None,
     "answer": "",
     "ready": False,
+    "rebound": "",
+    "repairs": [],
     "variables": [],
     "threads": 0,
 }
@@ -79,6 +81,8 @@ class TestClaims:
             {"out": 1},
             {"out": "x" * (frame_checks.MAX_OUT + 1)},
             {"ready": 1},
+            {"rebound": None},
+            {"repairs": ["x"] * (frame_checks.MAX_REPAIRS + 1)},
             {"threads": -1},
             {"threads": True},
             {"threads": 10**30},

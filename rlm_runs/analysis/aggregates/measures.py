@@ -80,6 +80,7 @@ MEASURES = {
         _column("cell_errors", "cells with an error", ""),
         _column("cells_cut", "cells whose output was cut", ""),
         _column("cells_timed_out", "cells that timed out", ""),
+        _column("cells_repaired", "cells whose source was repaired", ""),
         _column("first_answer_turn", "turn of the first answer", ""),
         _column("answer_edits", "edits of the answer", ""),
         _column("retries", "retries", "", higher_is_better=False),

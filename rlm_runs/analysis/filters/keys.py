@@ -87,6 +87,7 @@ KEYS: Mapping[str, Key] = {
         Key("errors", Kind.WHOLE, "cells that ended in an error", "cell_errors"),
         Key("cuts", Kind.WHOLE, "cells of which the model saw a part only", "cells_cut"),
         Key("timeouts", Kind.WHOLE, "cells that ran out of time", "cells_timed_out"),
+        Key("repaired", Kind.WHOLE, "cells whose source was repaired before it ran", "cells_repaired"),
         Key("maxbatch", Kind.WHOLE, "calls of the largest batch", "max_batch"),
         Key("parallel", Kind.WHOLE, "most sub-LLM calls under way at once", "max_parallel"),
         Key("retries", Kind.WHOLE, "retries of model calls", "retries"),

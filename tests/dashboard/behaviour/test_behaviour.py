@@ -262,7 +262,7 @@ def test_the_page(reader, varied, django_assert_max_num_queries):
     page = response.content.decode()
     assert len(response.content) < 256_000
     for use in USES:
-        assert json.dumps(use.title)[1:-1] in page
+        assert (json.dumps(use.title)[1:-1] in page) is not use.is_rare
     for mode in FAILURE_MODES.values():
         assert mode.title in page
     links = [parse_qs(urlsplit(link).query)["q"][0] for link in re.findall(r'href="([^"]*\?q=[^"]*)"', page)]
@@ -270,6 +270,15 @@ def test_the_page(reader, varied, django_assert_max_num_queries):
     assert all(re.match(r"arm:\d+ (outcome|status):", query) for query in links)
     with django_assert_max_num_queries(6):  # nothing changed: nothing is counted again
         reader.get(reverse("behaviour", args=[varied.slug]))
+
+
+def test_a_rare_use_is_listed_where_there_is_one(reader, varied):
+    row = varied.rollouts().exclude(reward=None).exclude(cell_errors=None).first()
+    type(row).objects.filter(pk=row.pk).update(cells_repaired=2)
+    assert "rollouts with a repaired cell" in reader.get(reverse("behaviour", args=[varied.slug])).content.decode()
+    found = of(varied)["use", row.arm_id, "with_repairs"]
+    assert 0 < found["mean"] < 1
+    assert found["rollouts"].endswith("repaired:>0")
 
 
 def test_the_switch_is_in_the_address(reader, varied):
