@@ -130,6 +130,7 @@ class TurnEnded:
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
     without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
+    `first_token_seconds` and `tokens_per_second` are those of a streamed answer.
     """
 
     trajectory: int
@@ -149,6 +150,8 @@ class TurnEnded:
     failed_tries: Sequence[FailedTry] = ()
     reply: str = ""
     error: str = ""
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True)

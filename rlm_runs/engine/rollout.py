@@ -24,6 +24,7 @@ from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
+from .live import LiveBoard
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
 from .scoring import score_answer
@@ -68,10 +69,12 @@ def run_rollout(
     control: CancellationToken,
     price: Price,
     engine_patience: float = 300.0,
+    live: LiveBoard | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    `live` shows what it does meanwhile.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -87,6 +90,7 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
+        live=live or LiveBoard(),
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()

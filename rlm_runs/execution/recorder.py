@@ -48,6 +48,7 @@ class Recorder:
         self._attempt = self.rollout.attempt
         self._started_at: datetime | None = None
         self._trajectories: dict[int, int] = {}
+        self._models: dict[int, str] = {}
         self._turns: dict[tuple[int, int], int] = {}
         self._executions: dict[int, int] = {}
         self._rollout_columns: dict[str, Any] = {}
@@ -108,6 +109,7 @@ class Recorder:
     def _(self, event: events.TrajectoryStarted) -> None:
         opening = [{"role": message.role, "text": self._text(message.content)} for message in event.opening]
         key = self._trajectories[event.key] = TRAJECTORY_KEYS.next()
+        self._models[event.key] = escape(event.model)[:200]
         row: Row = {
             "id": key,
             "rollout_id": self.rollout.pk,
@@ -117,7 +119,7 @@ class Recorder:
             "batch": event.batch,
             "position": event.position,
             "depth": event.depth,
-            "model": escape(event.model)[:200],
+            "model": self._models[event.key],
             "opening": json_column(opening),
             "tools": json_column(storable(event.tools)),
             "started_at": event.at,
@@ -154,9 +156,12 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
+            "first_token_seconds": event.first_token_seconds,
+            "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
+        self.pending.models[key] = self._models[event.trajectory]
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:

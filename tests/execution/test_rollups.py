@@ -229,3 +229,34 @@ def test_the_queries_of_an_end_do_not_grow_with_the_trace(make_rollout, django_a
         recorder.record_all(before)
         with django_assert_num_queries(7):  # the answer's text is written by a cursor that is not counted
             recorder.record(last)
+
+
+def test_the_speed_of_streamed_answers(rollout):
+    """Answers that were not streamed, sub-LLMs, and answers without a rate do not count."""
+    streamed = [
+        {"tokens": (10, 101), "first_token_seconds": 1.0, "tokens_per_second": 50.0},  # 2 s for 100 tokens
+        {"tokens": (10, 301), "first_token_seconds": 2.0, "tokens_per_second": 100.0},  # 3 s for 300 tokens
+        {"tokens": (10, 1), "first_token_seconds": 6.0},
+        {"tokens": (10, 999)},
+    ]
+
+    def events():
+        yield e.RolloutStarted(at=at(0), sandbox_backend="")
+        yield e.TrajectoryStarted(key=0, at=at(0), kind="root", model="m", opening=[])
+        for index, told in enumerate(streamed):
+            yield turn(0, index, **told)
+        yield e.TrajectoryEnded(key=0, at=at(9), stop_reason="final_message", answer="a")
+        yield e.RolloutEnded(at=at(9), stop_reason="final_message", answer="a", reward=1.0)
+
+    play(rollout, events())
+    assert rollout.first_token_seconds == pytest.approx(3.0)
+    assert rollout.tokens_per_second == pytest.approx(80.0)
+    call_command("check_store")
+    Rollout.objects.update(tokens_per_second=81)
+    with pytest.raises(CommandError):
+        call_command("check_store")
+
+
+def test_without_streams_the_speed_is_not_known(rollout):
+    play(rollout, story([([], ended(1))]))
+    assert (rollout.first_token_seconds, rollout.tokens_per_second) == (None, None)

@@ -21,8 +21,9 @@ from typing import Any
 from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
 from ..events import FailedTry
-from .base import Completion, Messages, ToolSchemas
+from .base import Completion, Messages, ToolSchemas, Watcher
 from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
+from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
@@ -70,6 +71,17 @@ class Reading:
     checks_prompts: bool = True
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What each try of a call sends, and who looks on. `tokens` are those that it is expected to take."""
+
+    body: Sequence[bytes | bytearray]
+    sent: Sent
+    tokens: int
+    control: CancellationToken
+    watcher: Watcher | None
+
+
 class ChatClient:
     """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`.
 
@@ -103,15 +115,16 @@ class ChatClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
         expected = estimator(model).estimate(messages, tools, sampling)
         tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            body = self._body(model, messages, tools, sampling)
-            sent = Sent(self._reading.window, tokens, partial(prompt_tokens, messages))
-            completion = self._try_until_it_works(body, sent, tries=tries, control=control)
+            sent = Sent(self._reading.window, partial(prompt_tokens, messages))
+            call = _Call(self._body(model, messages, tools, sampling), sent, tokens, control, watcher)
+            completion = self._try_until_it_works(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
@@ -141,17 +154,15 @@ class ChatClient:
         except (TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
-    def _try_until_it_works(
-        self, body: Sequence[bytes | bytearray], sent: Sent, *, tries: Tries, control: CancellationToken
-    ) -> Completion:
+    def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
         first_fault_at: float | None = None
         while True:
-            control.check()
+            call.control.check()
             began = tried_at = time.monotonic()
             try:
-                with self._through_gates(control, tokens=sent.expected) as report:
+                with self._through_gates(call) as report:
                     began = tried_at = self._told_wait(tries, since=began)
-                    return self._reported_try(body, sent, report, control)
+                    return self._reported_try(call, report)
             except (Passing, ModelFailure) as problem:
                 tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
                 if problem.endpoint_fault and first_fault_at is None:
@@ -162,7 +173,7 @@ class ChatClient:
                 wait = self._retry.wait_before(tries.retries, retry_after=retry_after)
                 tries.failed[-1] = replace(tries.failed[-1], waited=wait)
                 del tries.failed[:-_KEPT_TRIES]
-                control.wait(wait)
+                call.control.wait(wait)
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
@@ -179,11 +190,9 @@ class ChatClient:
         """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
-    def _reported_try(
-        self, body: Sequence[bytes | bytearray], sent: Sent, report: Report, control: CancellationToken
-    ) -> Completion:
+    def _reported_try(self, call: _Call, report: Report) -> Completion:
         try:
-            completion = self._try(body, sent, control)
+            completion = self._try(call)
         except (Passing, ModelFailure) as problem:
             retry_after = problem.retry_after if isinstance(problem, Passing) else None
             report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
@@ -192,9 +201,10 @@ class ChatClient:
         return completion
 
     @contextmanager
-    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
+    def _through_gates(self, call: _Call) -> Iterator[Report]:
         with ExitStack() as stack:
-            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+            gates = [gate.passed(call.control, tokens=call.tokens) for gate in self._gates]
+            reports = [stack.enter_context(gate) for gate in gates]
 
             def report(outcome: Outcome) -> None:
                 for each in reports:
@@ -209,20 +219,32 @@ class ChatClient:
             tries.retry_seconds += now - since
         return now
 
-    def _try(self, body: Sequence[bytes | bytearray], sent: Sent, control: CancellationToken) -> Completion:
+    def _try(self, call: _Call) -> Completion:
         """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
+        streamed = StreamedCompletion(call.watcher)
         try:
-            with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
-                raw = answer.read()
+            with self._transport.post(
+                "/chat/completions", call.body, headers=self._headers, control=call.control
+            ) as answer:
+                if answer.is_stream:
+                    streamed.read(answer.pieces())
+                else:
+                    raw = answer.read()
         except Aborted as aborted:
-            raise CallAborted(stop_reason=control.reason, sent=aborted.sent) from aborted
+            raise CallAborted(stop_reason=call.control.reason, sent=aborted.sent) from aborted
+        except BrokenStream as error:
+            raise no_completion(f"the endpoint's stream broke: {error}") from error
         except TransportError as error:
             raise _failure_of_transport(error) from error
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
+        tags = self._reading.think_tags
+        if answer.is_stream:
+            body = streamed.body()
+            return streamed.timed(completion_in(body, answer.headers, sent=call.sent, think_tags=tags))
         if answer.status >= 300:
-            raise failure_of(answer.status, answer.headers, raw, sent=sent)
-        return completion_of(raw, answer.headers, sent=sent, think_tags=self._reading.think_tags)
+            raise failure_of(answer.status, answer.headers, raw, sent=call.sent)
+        return completion_of(raw, answer.headers, sent=call.sent, think_tags=tags)
 
 
 def completion_of(
@@ -237,6 +259,13 @@ def completion_of(
     except (ValueError, RecursionError) as error:
         what = "not JSON but a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
+    return completion_in(body, headers, sent=sent, think_tags=think_tags)
+
+
+def completion_in(
+    body: Any, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
+) -> Completion:
+    """The same of a body that is read already."""
     if failure := failure_inside(body, headers, sent=sent):
         raise failure
     return parse_completion(body, think_tags=think_tags)

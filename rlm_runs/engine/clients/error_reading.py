@@ -73,13 +73,9 @@ class Passing(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt.
-
-    `expected` is a rough estimate of the whole call.
-    """
+    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt."""
 
     window: int | None = None
-    expected: int = 0
     count: Callable[[], int] = int
 
     @cached_property
