@@ -1,4 +1,4 @@
-"""A chat completions server that answers by a script: real HTTP, and nothing of the demo model in it.
+"""A chat completions server over real HTTP that answers by a script.
 
 with ScriptedServer(lambda request: completion("4")) as server: …
 

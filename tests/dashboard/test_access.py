@@ -1,4 +1,4 @@
-"""Nothing without a login, except the login and the health check."""
+"""Pages need a login, except those listed here."""
 
 import re
 from urllib.parse import urlencode

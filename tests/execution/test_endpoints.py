@@ -1,4 +1,4 @@
-"""The endpoints file: what it may say, and what is said of what it may not."""
+"""The endpoints file: valid settings, and errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed of a trace when it ends: times, how the REPL was used, and what is not known."""
+"""Roll-ups of a finished trace: times, use of the REPL, and unknown values."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_tokens_that_no_call_reported_are_not_zero(rollout):
 
 
 def summary_rollout(**reported):
-    """As an importer tells it: turns without numbers, sub-calls of which a line is known."""
+    """A rollout as an importer records it: turns without numbers, sub-calls in one line."""
     yield e.RolloutStarted(at=at(0), sandbox_backend="")
     yield e.TrajectoryStarted(key=0, at=at(0), kind="root", model="m", opening=[])
     yield e.TurnEnded(trajectory=0, index=0, at=at(0), seconds=0.0)
