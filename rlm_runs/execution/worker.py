@@ -13,7 +13,7 @@ from sandbox.contract import Backend
 
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
-from ..engine.clients.chat import ChatClient
+from ..engine.clients.chat import ChatClient, Reading
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -173,5 +173,11 @@ def client_of(model: ModelChoice) -> ModelClient:
         ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[SharedGate(model)],
+        reading=Reading(
+            window=model.window,
+            think_tags=calls.think_tags or "auto",
+            # The simulated model counts characters.
+            checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
+        ),
     )
     return TextToolsClient(client) if calls.tools == "text" else client
