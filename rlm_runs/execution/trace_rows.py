@@ -166,8 +166,8 @@ def update_rows(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[
     return cursor.execute(statement, [_json(rows)]).rowcount
 
 
-# The rows of a statement are one JSON parameter. Its text does not depend on their number, so psycopg translates it
-# once, and Python handles no value by itself.
+# The rows of a statement are one JSON parameter. Its text does not depend on their number, so psycopg translates
+# it once, and Python handles no value by itself.
 
 
 @cache
