@@ -81,12 +81,15 @@ class Installation:
         """Waits until so many turns are stored."""
         self.system.wait_for(lambda: self.count(TURNS) >= number)
 
-    def time_to_resume(self, fault: str, holds: Callable[[], bool] | None = None) -> float:
+    def time_to_resume(
+        self, fault: str, holds: Callable[[], bool] | None = None, *, quietly: bool = False
+    ) -> float:
         """Returns the seconds until a further turn is committed, or until `holds`. Called as the fault ends."""
         began, before = time.monotonic(), self.count(TURNS)
         self.system.wait_for(holds or (lambda: self.count(TURNS) > before), seconds=60)
         seconds = time.monotonic() - began
-        print(f"{fault}: work goes on after {seconds:.1f} s")
+        if not quietly:
+            print(f"{fault}: work goes on after {seconds:.1f} s")
         return seconds
 
     def wait_until_ended(self, *, seconds: float = 120) -> None:
