@@ -20,6 +20,7 @@ from rlm_runs.execution.endpoints import find_model
 from rlm_runs.models import Rollout, Trajectory
 
 from .. import text_diff
+from ..formatting import percent
 from ..query_params import rollout_or_404, whole_number
 from . import span_exports
 from .tabs import SECTIONS
@@ -132,7 +133,7 @@ def context_page(request: HttpRequest, pk: int) -> HttpResponse:
             "window": window,
             "limit_at": 100 * window / scale if window and scale and window <= scale else None,
             "largest": largest,
-            "share": largest / window if window else None,
+            "share": percent(largest / window) if window and largest else None,
         },
     )
 

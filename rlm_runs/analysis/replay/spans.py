@@ -6,7 +6,7 @@ span.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -119,14 +119,16 @@ class _Rows:
             "finished",
         )
         of_turn = {f"turn__{name}": value for name, value in of_attempt.items()}
+        by_key = {turn.pk: turn for of_trajectory in turns.values() for turn in of_trajectory}
         for execution in Execution.objects.filter(**of_turn).only(*execution_columns).order_by("position"):
+            execution.turn = by_key[execution.turn_id]
             executions[execution.turn_id].append(execution)
         calls: dict[int, list[Trajectory]] = defaultdict(list)
-        by_key = {row.pk: row for row in trajectories}
-        for row in by_key.values():
+        trajectories_by_key = {row.pk: row for row in trajectories}
+        for row in trajectories_by_key.values():
             if row.parent_id is not None and row.summary is None:
                 calls[row.parent_id].append(row)
-        return cls(by_key, turns, executions, calls)
+        return cls(trajectories_by_key, turns, executions, calls)
 
     @property
     def has_times(self) -> bool:
@@ -144,6 +146,8 @@ class _Builder:
     began: datetime
     now: datetime
     spans: list[Span] = field(default_factory=list)
+    cells: Counter[int] = field(default_factory=Counter)
+    """Cells so far by conversation, for their numbers."""
 
     def tree(self, roots: Sequence[Trajectory]) -> SpanTree:
         """Walks the tree with a stack of its own: a trace may nest deeper than Python does."""
@@ -202,12 +206,15 @@ class _Builder:
 
     def _execution(self, row: Execution, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
         is_cell = row.kind == Execution.Kind.CELL
+        conversation = row.turn.trajectory_id
+        self.cells[conversation] += is_cell
+        label = f"In[{self.cells[conversation]}]" if is_cell else unescape(row.name)[:_LABEL_CHARS]
         place = self._add(
             Span(
                 f"execution-{row.pk}",
                 parent,
                 "cell" if is_cell else "tool",
-                "cell" if is_cell else unescape(row.name)[:_LABEL_CHARS],
+                label,
                 self._since(row.started_at),
                 self._seconds(row),
                 turn,
@@ -268,8 +275,9 @@ class _Builder:
 
 
 def _tokens(turn: Turn) -> int | None:
+    """Tokens of a call; as in the roll-ups, a failed call for which none were reported has none."""
     if turn.prompt_tokens is None or turn.completion_tokens is None:
-        return None
+        return 0 if turn.error else None
     return turn.prompt_tokens + turn.completion_tokens
 
 
