@@ -23,6 +23,7 @@ from ..analysis.aggregates.frame import load
 from ..analysis.aggregates.measures import MEASURES
 from ..analysis.early_stopping import EarlyStopping, End, standing
 from ..models import Arm, ArmDecision, Experiment, Rollout
+from . import queue
 from .experiment_log import COMMAND_LINE, WORKER, record_action
 
 logger = logging.getLogger(__name__)
@@ -149,4 +150,5 @@ def run_decided(experiment: Experiment, *, actor: str = COMMAND_LINE) -> int:
         ArmDecision.objects.filter(arm__experiment=found, reopened_at=None).update(reopened_at=Now())
         if rollouts:
             record_action(found, action="reopened", actor=actor, details={"rollouts": rollouts})
+    queue.notify_workers()
     return rollouts

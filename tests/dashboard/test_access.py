@@ -43,6 +43,9 @@ def addresses(experiment):
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),
+        "example-types": reverse("example-types", args=slug),
+        "example-types-csv": reverse("example-types-csv", args=slug),
+        "example-types-json": reverse("example-types-json", args=slug),
         **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
         **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
         **{

@@ -21,6 +21,8 @@ PAGES = """
 /experiments/{slug}/live/
 /experiments/{slug}/behaviour/
 /experiments/{slug}/behaviour/?unscored=common
+/experiments/{slug}/types/
+/experiments/{slug}/types/?unscored=zero&effect=0.2
 /experiments/{slug}/rollouts/
 /experiments/{slug}/rollouts/?q=scaffold:rlm reward:<1&sort=-cost&columns=rollout,reward
 /experiments/{slug}/figures/reward/
@@ -62,6 +64,7 @@ API = {
         "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
         "rollouts slug sources"
     ),
+    "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),
     "/api/experiments/{slug}/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/experiments/{slug}/figures/reward/": (

@@ -1,15 +1,22 @@
-"""`manage.py control SLUG cancel|pause|resume|priority [N]`: controls an experiment, as its page does."""
+"""`manage.py control SLUG cancel|pause|resume|run-decided|priority [N]`: what the page of an experiment does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rlm_runs.execution import control
+from rlm_runs.execution.early_stopping import run_decided
 from rlm_runs.models import Experiment
 
-_ACTIONS = {"cancel": control.cancel, "pause": control.pause, "resume": control.resume}
+_ACTIONS: dict[str, Callable[[Experiment], object]] = {
+    "cancel": control.cancel,
+    "pause": control.pause,
+    "resume": control.resume,
+    "run-decided": run_decided,
+}
 
 
 class Command(BaseCommand):
