@@ -8,7 +8,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
@@ -39,9 +38,7 @@ def types_page(request: HttpRequest, slug: str) -> HttpResponse:
         arms = {row.arm.pk for row in found.rows if row.arm.ended_early or row.baseline.ended_early}
         context |= {
             "axis": scale.axis(),
-            "rows": [
-                _shown(row, scale, rollouts=reverse("experiment-rollouts", args=[slug])) for row in found.rows
-            ],
+            "rows": [_shown(row, scale) for row in found.rows],
             "dependences": [_dependence(each) for each in found.dependences],
             "unscored": found.unscored.value,
             "ended_early": ended_early_words(arm for arm in snapshot(experiment).arms if arm.pk in arms),

@@ -11,13 +11,14 @@ from dashboard.example_types.forest import Scale
 from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.analysis.aggregates.example_types import by_type, type_keys
 from rlm_runs.analysis.statistics import compare_paired, examples_for_binary, holm
+from rlm_runs.models import Example
 from tests.factories.rollout_rows import Plan, make, snapshot
 
 TASKS = ("count", "compare")
 
 
 def metadata(number):
-    return {"task": TASKS[number % 2], "length": 1_000 * (number % 10 + 1), "same": 1}
+    return {"task": TASKS[number % 2], "length": 1_000 * (number + 1), "same": 1}
 
 
 def opposed(rng, arm, number):
@@ -64,7 +65,7 @@ def test_that_the_difference_depends_on_the_type_is_tested(dispute):
     assert (found.low.value.label, found.high.value.label) == ("compare", "count")
     assert found.p < 0.001
     (length,) = by_type(snapshot(dispute), "length", unscored=Unscored.EXCLUDE, effect=0.1).dependences
-    assert length.p > 0.05 or length.p is not None
+    assert length.p > 0.05
 
 
 def test_the_number_needed_is_for_the_level_after_correction(dispute):
@@ -91,8 +92,6 @@ def test_numbers_with_many_values_are_binned_and_keys_without_a_choice_are_none(
 def test_an_environment_without_the_key_has_no_rows(db):
     plans = [Plan(scaffold=name, environment=env) for env in ("oolong", "math-python") for name in ("llm", "rlm")]
     made = make(plans, examples=20, metadata=metadata, row=opposed)
-    from rlm_runs.models import Example
-
     Example.objects.filter(environment="math-python").update(metadata={})
     found = by_type(snapshot(made), "task", unscored=Unscored.EXCLUDE, effect=0.1)
     assert {row.environment for row in found.rows} == {"oolong"}
@@ -113,9 +112,8 @@ def test_the_page_shows_it(reader, dispute):
 
 def test_the_number_links_to_the_rollouts_behind_it(reader, dispute):
     page = html(reader, f"/experiments/{dispute.slug}/types/?key=task")
-    address = re.search(rf'href="(/experiments/{dispute.slug}/rollouts/\?q=[^"]+)">25</a>', page)[1].replace(
-        "&amp;", "&"
-    )
+    link = re.search(rf'href="(/experiments/{dispute.slug}/rollouts/[?]q=[^"]+)">25</a>', page)[1]
+    address = link.replace("&amp;", "&")
     found = json.loads(reader.get("/api" + address).content)
     assert found["count"] == 50
 
