@@ -121,7 +121,8 @@ class Batch:
     """One `llm_batch(prompts)` that a running cell waits for.
 
     `answer(i, text)` and `finish(summary)` may be called from any thread; an answer that was given before the
-    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits.
+    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits. `answered` counts the
+    answers so far.
     """
 
     def __init__(
@@ -132,7 +133,9 @@ class Batch:
         send_finish: Callable[[str], None],
     ) -> None:
         self.prompts = tuple(prompts)
+        self.answered = 0
         self.cancelled = threading.Event()
+        self._lock = threading.Lock()
         self._send_answer = send_answer
         self._send_finish = send_finish
 
@@ -140,6 +143,8 @@ class Batch:
         """The answer to `prompts[index]`. After `cancelled` it is dropped silently."""
         if not self.cancelled.is_set():
             self._send_answer(index, text)
+            with self._lock:
+                self.answered += 1
 
     def finish(self, summary: str) -> None:
         """All answers are given: `summary` is printed in the cell, and `llm_batch` returns there."""

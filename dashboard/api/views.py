@@ -142,6 +142,7 @@ def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
     return {
         "number": found.index + 1,
         **_fields(found, (*tokens, *costs, "seconds", "ended_at", "finish_reason", "retries")),
+        **_fields(found, ("first_token_seconds", "tokens_per_second")),
         "error": unescape(found.error)[:_MOST_OF_ERROR],
         "content": _text(found.content_id, texts),
         "reasoning": _text(found.reasoning_id, texts),

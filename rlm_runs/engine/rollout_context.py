@@ -20,6 +20,7 @@ from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Cost, Event, Usage
+from .live import LiveBoard
 
 T = TypeVar("T")
 Price = Callable[[str, Usage, datetime], Cost | None]
@@ -57,6 +58,7 @@ class RolloutContext:
     control: CancellationToken
     record: Callable[[Sequence[Event]], None]
     price: Price
+    live: LiveBoard = field(default_factory=LiveBoard)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
     _recorder: int = field(default_factory=threading.get_ident)

@@ -284,6 +284,10 @@ class Rollout(models.Model):
     sub_seconds = models.FloatField(null=True, help_text="Of the cells' time, that in which sub-LLMs ran.")
     tool_seconds = models.FloatField(null=True, help_text="Tool calls of the root.")
 
+    # The root's streamed answers; NULL without one.
+    first_token_seconds = models.FloatField(null=True, help_text="From request to first piece, on average.")
+    tokens_per_second = models.FloatField(null=True, help_text="Tokens behind the first, over their time.")
+
     # The root's use of its REPL; NULL without a transcript.
     cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
     cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")

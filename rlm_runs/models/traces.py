@@ -102,6 +102,12 @@ class Turn(models.Model):
     seconds = models.FloatField()
     retries = models.PositiveIntegerField(default=0)
     retry_seconds = models.FloatField(default=0)
+    first_token_seconds = models.FloatField(
+        null=True, help_text="From the request to the first piece of a streamed answer."
+    )
+    tokens_per_second = models.FloatField(
+        null=True, help_text="Tokens behind the first of a streamed answer, over their time."
+    )
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
 
     class Meta:

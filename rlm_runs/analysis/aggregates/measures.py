@@ -69,6 +69,8 @@ MEASURES = {
         _column("cell_seconds", "time of cells", "s", higher_is_better=False),
         _column("sub_seconds", "time of sub-LLMs", "s", higher_is_better=False),
         _column("tool_seconds", "time of tools", "s", higher_is_better=False),
+        _column("first_token_seconds", "time to the first token", "s", higher_is_better=False),
+        _column("tokens_per_second", "tokens per second", "tokens/s", higher_is_better=True),
         _column("turns", "root turns", ""),
         _column("cells", "REPL cells", ""),
         _column("tool_calls", "tool calls", ""),

@@ -75,6 +75,13 @@ KEYS: Mapping[str, Key] = {
         Key("reward", Kind.NUMBER, "reward; none where none was given", "reward"),
         Key("cost", Kind.DOLLARS, "dollars; none where a call has no known price", "cost"),
         Key("seconds", Kind.NUMBER, "seconds from start to end, without scoring", "seconds"),
+        Key(
+            "ttft",
+            Kind.NUMBER,
+            "seconds to the first token of streamed answers",
+            "first_token_seconds",
+        ),
+        Key("tps", Kind.NUMBER, "tokens per second of streamed answers", "tokens_per_second"),
         Key("turns", Kind.WHOLE, "turns of the root", "turns"),
         Key("cells", Kind.WHOLE, "REPL cells", "cells"),
         Key("toolcalls", Kind.WHOLE, "tool calls, of the root and of sub-LLMs", "tool_calls"),
