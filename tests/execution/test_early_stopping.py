@@ -151,7 +151,7 @@ def test_repetitions_are_averaged_first_and_the_first_ones_decide_alone():
     found.spec = {"early_stopping": BETTING}
     found.save()
     Rollout.objects.filter(arm__experiment=found, repetition=1).update(
-        status="queued", stop_reason="", reward=None
+        status="queued", attempt=0, stop_reason="", reward=None
     )
     early_stopping.look_at(found.pk)
     decision = ArmDecision.objects.get(reason="ahead")

@@ -105,7 +105,7 @@ def test_the_rest_can_be_run(reader, ended):
     assert f'href="{address}"' in html(reader, ended.get_absolute_url())
     assert "70 rollouts that early stopping left out are queued" in html(reader, address)
     assert Rollout.objects.filter(stop_reason="decided").exists()
-    assert reader.post(address, {"confirmed": "yes"}).status_code == 302
+    assert reader.post(address, {"confirm": "yes"}).status_code == 302
     assert not Rollout.objects.filter(stop_reason="decided").exists()
     page = html(reader, ended.get_absolute_url())
     assert "reopened" in page
