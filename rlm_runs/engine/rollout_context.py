@@ -21,6 +21,7 @@ from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Event, Usage
+from .replay import Replay
 
 T = TypeVar("T")
 Price = Callable[[str, Usage], Decimal | None]
@@ -58,6 +59,7 @@ class RolloutContext:
     record: Callable[[Sequence[Event]], None]
     price: Price
     price_version: str
+    replay: Replay = field(default_factory=Replay)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
     _recorder: int = field(default_factory=threading.get_ident)
@@ -69,7 +71,7 @@ class RolloutContext:
 
     def new_key(self) -> int:
         """A key for a trajectory or an execution, unique in the rollout."""
-        return next(self._keys)
+        return self.replay.first_free_key + next(self._keys)
 
     def emit(self, event: Event) -> None:
         """Hands an event over, from any thread, to be recorded by the rollout's own."""

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from ..models import Experiment, Rollout
 from . import queue
 from .experiment_log import COMMAND_LINE, record_action
+from .rollups import roll_up
 
 PRIORITIES = range(-100, 101)
 
@@ -21,7 +22,12 @@ def cancel(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
         if not Experiment.objects.filter(pk=experiment.pk, cancelled_at=None).update(cancelled_at=Now()):
             return
         queued = experiment.rollouts().filter(status=Rollout.Status.QUEUED)
-        ended = queued.update(status=Rollout.Status.CANCELLED, stop_reason="cancelled", finished_at=Now())
+        begun = list(queued.filter(cut_off=True).select_related("arm"))
+        ended = queued.update(
+            status=Rollout.Status.CANCELLED, stop_reason="cancelled", finished_at=Now(), cut_off=False
+        )
+        for rollout in begun:  # their attempts will not go on, but their turns stay
+            Rollout.objects.filter(pk=rollout.pk).update(**roll_up(rollout, attempt=rollout.attempt))
         running = experiment.rollouts().filter(status=Rollout.Status.RUNNING).count()
         record_action(
             experiment, action="cancelled", actor=actor, details={"queued rollouts": ended, "running": running}

@@ -21,13 +21,17 @@ from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
+from ..engine.recording import Recording
+from ..engine.replay import Diverged
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
-from ..models import Rollout, Text
+from ..models import Rollout, RolloutNote, Text
+from ..models.texts import escape
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
+from .continuation import Continuation, continuation_of
 from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
@@ -56,23 +60,50 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
 
 
 def _run(rollout: Rollout, control: CancellationToken) -> None:
-    recorder = Recorder(rollout)
-    metrics = RolloutMetrics()
-
-    def record(events: Sequence[Event]) -> None:
-        _commits.record(recorder, events)
-        metrics.observe(events)
-
     try:
-        means = patiently(lambda: _means_for(rollout))
+        means, continuation = patiently(lambda: (_means_for(rollout), continuation_of(rollout)))
     except AWAY:
         raise
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        record([_not_begun(error)])
+        ended = [_not_begun(error)]
+        _commits.record(Recorder(rollout), ended)
+        RolloutMetrics().observe(ended)
         return
-    metrics.endpoints.update(means.endpoints)
+    if continuation is None:
+        _play(means, control, Recorder(rollout))
+    elif reason := continuation.refusal or _resume(rollout, means, control, continuation):
+        logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
+        rollout.attempt += 1
+        recorder = Recorder(rollout)
+        recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))
+        _play(means, control, recorder)
+
+
+def _resume(rollout: Rollout, means: _Means, control: CancellationToken, continuation: Continuation) -> str:
+    """Goes on with an attempt that was cut off. Returns why it cannot be gone on with, "" once it has ended."""
+    logger.info("rollout %s goes on after turn %s", rollout.pk, continuation.recording.turns)
+    try:
+        _play(means, control, Recorder(rollout, continuation.trace), recording=continuation.recording)
+    except Diverged as diverged:
+        return str(diverged)
+    return ""
+
+
+def _play(
+    means: _Means,
+    control: CancellationToken,
+    recorder: Recorder,
+    *,
+    recording: Recording | None = None,
+) -> None:
+    metrics = RolloutMetrics(dict(means.endpoints))
+
+    def record(events: Sequence[Event]) -> None:
+        _commits.record(recorder, events)
+        metrics.observe(events)
+
     run_rollout(
         means.plan,
         clients=means.clients,
@@ -81,6 +112,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         control=control,
         price=means.prices.cost,
         price_version=means.prices.version,
+        recording=recording,
     )
 
 

@@ -6,7 +6,7 @@ from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .sharing import SavedView, SharedLink
 from .texts import Text
-from .traces import Execution, Trajectory, Turn
+from .traces import Execution, RolloutNote, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Experiment",
     "ExperimentAction",
     "Rollout",
+    "RolloutNote",
     "SavedView",
     "SharedLink",
     "Text",

@@ -181,6 +181,10 @@ class Rollout(models.Model):
     sandbox_backend = models.CharField(max_length=10, blank=True)
 
     attempt = models.PositiveIntegerField(default=0, help_text="Attempts begun so far.")
+    cut_off = models.BooleanField(
+        default=False, db_default=False, help_text="The attempt was cut off after a turn; the next worker goes on."
+    )
+    claims = models.PositiveIntegerField(default=0, db_default=0, help_text="Times that a worker has taken it.")
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

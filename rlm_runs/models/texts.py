@@ -42,6 +42,17 @@ def storable(value: Any) -> Any:
     return value
 
 
+def restored(value: Any) -> Any:
+    """Returns the JSON value that `storable` was given, except for numbers that JSON lacks."""
+    if isinstance(value, str):
+        return unescape(value)
+    if isinstance(value, dict):
+        return {unescape(key): restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    return value
+
+
 def digest(text: str) -> str:
     """The name of a text: the SHA-256, in hex, of its UTF-8 form."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

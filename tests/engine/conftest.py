@@ -32,7 +32,7 @@ def play(backend):
     """Runs a rollout of a scripted model; the events that it told."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
-        """`more` may hold `window`, `record`, and `text_tools` for a model without tool calling."""
+        """`more` may hold `window`, `record`, `recording`, and `text_tools` for a model without tool calling."""
         told = []
         with ScriptedServer(script) as server:
             client = ChatClient(
@@ -55,6 +55,7 @@ def play(backend):
                     control=control or CancellationToken(),
                     price=price or (lambda model, usage: Decimal("0.001")),
                     price_version="test",
+                    recording=more.get("recording"),
                 )
             finally:
                 client.close()
