@@ -170,9 +170,7 @@ class Conversation:
             return
         self.ended_at = now()
         self._run.emit(
-            TrajectoryEnded(
-                key=self.key, at=self.ended_at, stop_reason=stop_reason, answer=answer, error=error
-            )
+            TrajectoryEnded(key=self.key, at=self.ended_at, stop_reason=stop_reason, answer=answer, error=error)
         )
 
     @property

@@ -33,6 +33,7 @@ class RecordedTrajectory:
     turns: Sequence[TurnEnded]
     end: TrajectoryEnded | None
 
+
 @dataclass(frozen=True)
 class RecordedExecution:
     """A cell or a tool call. `end` is None if it was cut off."""
@@ -83,9 +84,7 @@ class Recording:
                     pass
         return cls(
             [
-                RecordedTrajectory(
-                    start, sorted(turns.get(key, ()), key=lambda turn: turn.index), ends.get(key)
-                )
+                RecordedTrajectory(start, sorted(turns.get(key, ()), key=lambda turn: turn.index), ends.get(key))
                 for key, start in starts.items()
             ],
             [RecordedExecution(start, results.get(key)) for key, start in executions.items()],

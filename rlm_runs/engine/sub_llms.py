@@ -193,7 +193,9 @@ class SubLlms:
             run.budget.take_sub_call()
         except RolloutFailure as failure:
             return SubAnswer.refused(failure)
-        run.replay.differs(Difference("a sub-LLM was asked that was not asked before", "", call.prompt, call.depth))
+        run.replay.differs(
+            Difference("a sub-LLM was asked that was not asked before", "", call.prompt, call.depth)
+        )
         return SubAnswer.refused(RecordingOver("this call is not in the recording"))
 
     def _answer(self, call: SubCall, run: RolloutContext, cancelled: threading.Event) -> SubAnswer:

@@ -163,7 +163,9 @@ def test_addresses_and_the_seconds_of_a_batch_may_differ(play):
     def once(request):
         if is_sub(request):
             return completion("\\boxed{x}")
-        return cell(([*codes, DONE])[(len(request["messages"]) - 2) // 2]) if len(request["messages"]) < 6 else DONE
+        return (
+            cell(([*codes, DONE])[(len(request["messages"]) - 2) // 2]) if len(request["messages"]) < 6 else DONE
+        )
 
     told = play(once)
     cut = told.index(of(told, e.TurnEnded)[-1])
@@ -213,7 +215,9 @@ def test_a_plain_model_goes_on_from_its_transcript(play):
     assert len(called) == 4
     cut = told.index(of(told, e.ExecutionEnded)[2])
     called.clear()
-    after = play(talk, settings=LlmSettings(), environment=Counting(Settings()), recording=Recording.of(told[:cut]))
+    after = play(
+        talk, settings=LlmSettings(), environment=Counting(Settings()), recording=Recording.of(told[:cut])
+    )
     assert called == [{"word": "w1"}, {"word": "broken"}]  # the second turn's, which had not come back
     assert len(play.requests) == 1
     assert ended(after).reward == 1.0

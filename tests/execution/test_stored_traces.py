@@ -79,9 +79,7 @@ def test_keys_name_the_rows(rollout):
 
 def test_a_call_that_had_not_begun_is_there(rollout):
     Recorder(rollout).record_all(list(rlm_rollout())[:3])
-    (turn,) = [
-        event for event in stored_trace(rollout, attempt=1).events if isinstance(event, e.TurnEnded)
-    ]
+    (turn,) = [event for event in stored_trace(rollout, attempt=1).events if isinstance(event, e.TurnEnded)]
     assert turn.tool_calls == [e.ToolCall("c", "call_python_repl", "{}")]
 
 
