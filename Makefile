@@ -35,6 +35,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench.in_flight --rollouts 600 --slots 300
 	$(BIN)/python -m bench.pages --rollouts 20000 --requests 10
 	$(BIN)/python -m bench.following --rollouts 20000 --changes 5
+	$(BIN)/python -m bench.model_calls --conversations 5
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

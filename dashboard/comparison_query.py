@@ -200,7 +200,8 @@ def find_arms(parts: QueryDict) -> ChosenArms:
     """
     asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
-        Arm.objects.select_related("experiment")
+        Arm.objects.filter(experiment__deleted_at=None)
+        .select_related("experiment")
         .defer("experiment__spec", "experiment__sources")
         .in_bulk(asked.arms)
     )

@@ -11,7 +11,8 @@ from rlm_runs.models import Rollout
 
 def rollout_or_404(pk: int) -> Rollout:
     """A rollout with its arm, experiment and example."""
-    return get_object_or_404(Rollout.objects.select_related("arm__experiment", "example"), pk=pk)
+    shown = Rollout.objects.filter(experiment__deleted_at=None)
+    return get_object_or_404(shown.select_related("arm__experiment", "example"), pk=pk)
 
 
 def whole_number(request: HttpRequest, name: str, *, default: int, least: int = 1, most: int = 10**9) -> int:

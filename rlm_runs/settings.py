@@ -66,6 +66,20 @@ index; its compiler costs more than a page's queries. `options` in the address o
 """
 
 
+_NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, and milliseconds for the last, after which a database that does not answer counts as away."""
+_POOL = {"timeout": 4, "reconnect_timeout": 1}
+"""Seconds. Those who wait for a connection ask again. The pool's own waits double up to minutes, and so would the
+time until the work resumes after the database was away.
+"""
+
+
 def _database() -> dict[str, Any]:
     """The database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
     address_file = VAR_DIR / "database_url"
@@ -83,9 +97,10 @@ def _database() -> dict[str, Any]:
         "PORT": parts.pop("port", ""),
         # A pool per process: a Celery thread borrows a connection for a moment, not for a whole rollout.
         "OPTIONS": {
+            **_NETWORK,
             **parts,
             "options": f"{_PLANNER} {parts.get('options', '')}".strip(),
-            "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=16, least=2)},
+            "pool": {"min_size": 0, "max_size": _integer("DATABASE_POOL", default=16, least=2), **_POOL},
         },
     }
 
@@ -210,6 +225,8 @@ RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=8, least=3)
 RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=2, least=1)
 # Seconds for which a worker waits for a database that is away, before it gives its rollouts up.
 RLM_DATABASE_PATIENCE = _integer("RLM_DATABASE_PATIENCE", default=900, least=1)
+# Seconds for which a rollout waits for a container engine that is away, before it fails.
+RLM_ENGINE_PATIENCE = _integer("RLM_ENGINE_PATIENCE", default=300, least=1)
 RLM_MAX_CONTAINERS = _integer("RLM_MAX_CONTAINERS", default=400, least=1)
 RLM_MODEL_CONNECTIONS = _integer("RLM_MODEL_CONNECTIONS", default=1000, least=1)
 RLM_ENDPOINTS_FILE = Path(os.environ.get("RLM_ENDPOINTS_FILE", BASE_DIR / "endpoints.toml"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 import docker.errors
 import requests
@@ -28,12 +29,18 @@ def remove(client: APIClient, container: str) -> None:
         client.remove_container(container, force=True, v=True)
 
 
-def sweep_containers(client: APIClient) -> list[str]:
-    """The ids of the containers that were removed."""
+def sweep_containers(client: APIClient, *, is_left: Callable[[str], bool] = lambda name: False) -> list[str]:
+    """Removes containers that are over. Returns their ids.
+
+    `is_left` says of a container of the caller's own, by its name, whether nobody holds it any more.
+    """
     removed = []
     for container in client.containers(all=True, filters={"label": [OWNER_LABEL, DEADLINE_LABEL]}):
         labels = container.get("Labels") or {}
-        if _is_over(owner=labels.get(OWNER_LABEL, ""), deadline=labels.get(DEADLINE_LABEL, "")):
+        names = [name.removeprefix("/") for name in container.get("Names") or ()]
+        if any(map(is_left, names)) or _is_over(
+            owner=labels.get(OWNER_LABEL, ""), deadline=labels.get(DEADLINE_LABEL, "")
+        ):
             with contextlib.suppress(docker.errors.APIError):  # it is gone or going
                 client.remove_container(container["Id"], force=True, v=True)
                 removed.append(str(container["Id"]))

@@ -17,6 +17,13 @@ class SandboxError(Exception):
     """The sandbox itself failed (could not start, died, broke the wire); never an error of the user's code."""
 
 
+class EngineUnavailable(SandboxError):
+    """The engine cannot serve for now: it does not answer, is restarting, or has no space left.
+
+    What ran in its sandboxes may be gone. It is worth waiting for, and no result of the code.
+    """
+
+
 class ImageError(SandboxError):
     """The image of a package set could not be built. `log` holds the build's output.
 
@@ -155,7 +162,8 @@ class Sandbox(Protocol):
         on_batch: Callable[[Batch], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> CellResult:
-        """Runs one cell for at most `time_limit` seconds. Raises SandboxError if the sandbox is gone.
+        """Runs one cell for at most `time_limit` seconds. Raises SandboxError if the sandbox is gone, and
+        EngineUnavailable if it went with its engine.
 
         `on_batch` is called in the calling thread for each `llm_batch` of the cell; it must return immediately and
         leave the work to its own threads. Without it, `llm_batch` raises an error in the cell. `on_output`
@@ -178,7 +186,12 @@ class Backend(Protocol):
         """
 
     def start(self, spec: SandboxSpec) -> Sandbox:
-        """A fresh sandbox, warm if the pool has one. Raises SandboxError."""
+        """A fresh sandbox, warm if the pool has one. Raises SandboxError; EngineUnavailable where it is worth
+        another try.
+        """
+
+    def is_away(self) -> bool:
+        """Returns whether no sandbox can start now, because the engine does not answer."""
 
     def sizes(self) -> Mapping[str, int]:
         """Returns the number of its sandboxes by state: `open`, and of these `warm`."""

@@ -8,6 +8,7 @@ leaves nothing behind. `sandbox.sweep` is the second line.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -15,7 +16,9 @@ import socket
 import ssl
 import struct
 import time
+import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import docker.errors
@@ -26,15 +29,18 @@ from docker.utils import kwargs_from_env, parse_host
 from sandbox import owner
 from sandbox.box import LAUNCH, Box, make_impatient
 from sandbox.containers import DEADLINE_LABEL, OWNER_LABEL, EngineErrors, remove, sweep_containers
-from sandbox.contract import Limits, Sandbox, SandboxError, SandboxSpec
+from sandbox.contract import EngineUnavailable, Limits, Sandbox, SandboxError, SandboxSpec
 from sandbox.disposal import Disposal
-from sandbox.images import BOX_DIR, USER, Images
+from sandbox.engine_watch import EngineWatch
+from sandbox.images import BOX_DIR, REPOSITORY, USER, Images
 from sandbox.pool import Pool
 from sandbox.repl_sandbox import ReplSandbox
 from sandbox.settings import SandboxSettings
 from sandbox.sweep import Sweeper
 
 _READY_SECONDS = 60.0
+_PING_SECONDS = 2
+_ENGINE_SECONDS = 60
 _CONNECTIONS = 64
 _CHUNK = 2**18
 _MULTIPLEX = struct.Struct(">BxxxI")
@@ -45,10 +51,9 @@ _LAST_WORDS = 4000
 class DockerTransport:
     """The attached line of one container. The engine multiplexes its two outputs on it."""
 
-    def __init__(self, client: APIClient, container: str, line: Any, *, dispose: Disposal) -> None:
-        self.name = f"container {container[:12]}"
-        self._client = client
-        self._container = container
+    def __init__(self, container: str, line: Any, *, remove: Callable[[], None], dispose: Disposal) -> None:
+        self.name = f"container {container}"
+        self._remove_container = remove
         self._line = line
         self._socket: socket.socket = getattr(line, "_sock", line)
         self._dispose = dispose
@@ -105,7 +110,7 @@ class DockerTransport:
     def _remove(self) -> None:
         self._line.close()
         self._socket.close()
-        remove(self._client, self._container)
+        self._remove_container()
 
     def last_words(self) -> str:
         return self._errors.decode("utf-8", "replace")
@@ -119,17 +124,31 @@ class DockerBackend:
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._client = open_client()
+        self._prefix = f"{REPOSITORY}-{uuid.uuid4().hex[:12]}-"
+        self._numbers = itertools.count(1)
         self._owner = str(owner.me())
         self._images = Images(self._client, settings=settings)
         self._disposal = Disposal(name="sandbox containers' end")
         self._pool = Pool(open_box=self._open_box, settings=settings)
-        self._sweeper = Sweeper(lambda: sweep_containers(self._client), name="sandbox container sweep")
+        self._mine: set[str] = set()
+        """Names of the containers that this backend started and has not ended."""
+        self._sweeper = Sweeper(self._sweep, name="sandbox container sweep")
+        self._pinger = open_client(timeout=_PING_SECONDS)
+        self._watch = EngineWatch(self._pinger, on_return=self._sweeper.soon)
 
     def prepare(self, packages: tuple[str, ...]) -> str:
         return self._images.prepare(packages)
 
     def start(self, spec: SandboxSpec) -> Sandbox:
-        return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
+        return ReplSandbox(
+            backend=self.name,
+            limits=spec.limits,
+            open_box=lambda: self._pool.take(spec),
+            engine_left=self._watch.was_away_lately,
+        )
+
+    def is_away(self) -> bool:
+        return self._watch.is_away and not self._watch.answers()
 
     def sizes(self) -> Mapping[str, int]:
         return self._pool.sizes()
@@ -139,42 +158,67 @@ class DockerBackend:
         self._disposal.finish()
         self._sweeper.close()
         self._client.close()
+        self._pinger.close()
+
+    def _sweep(self) -> None:
+        sweep_containers(
+            self._client, is_left=lambda name: name.startswith(self._prefix) and name not in self._mine
+        )
 
     def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
-        image = self._images.prepare(spec.packages)
         try:
-            transport = self._launch(image, spec, lifetime_seconds=lifetime_seconds)
-        except docker.errors.ImageNotFound as error:
-            self._images.forget()
-            raise SandboxError(f"the sandbox image was removed from the engine: {error}") from error
+            transport = self._launch_from_image(spec, lifetime_seconds=lifetime_seconds)
         except EngineErrors as error:
-            raise SandboxError(f"the engine could not start a container: {error}") from error
+            self._watch.answers()
+            kind = EngineUnavailable if _may_pass(error) else SandboxError
+            raise kind(f"the engine could not start a container: {error}") from error
         box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
-        box.await_ready(timeout=_READY_SECONDS)
+        try:
+            box.await_ready(timeout=_READY_SECONDS)
+        except SandboxError as error:  # no code of a rollout has run in it yet
+            if self._watch.was_away_lately():
+                raise EngineUnavailable(str(error)) from error
+            raise
         return box
+
+    def _launch_from_image(self, spec: SandboxSpec, *, lifetime_seconds: float) -> DockerTransport:
+        try:
+            return self._launch(self._images.prepare(spec.packages), spec, lifetime_seconds=lifetime_seconds)
+        except docker.errors.ImageNotFound:  # it was removed since it was prepared
+            self._images.forget()
+            return self._launch(self._images.prepare(spec.packages), spec, lifetime_seconds=lifetime_seconds)
 
     def _launch(self, image: str, spec: SandboxSpec, *, lifetime_seconds: float) -> DockerTransport:
         config = {"lifetime_seconds": lifetime_seconds, "output_chars": spec.limits.output_chars}
         client = self._client
-        container = client.create_container(
-            image,
-            command=["python3", "-I", "-c", LAUNCH, BOX_DIR, json.dumps(config)],
-            user=USER,
-            working_dir="/tmp",
-            environment=_environment(spec.limits),
-            stdin_open=True,
-            network_disabled=True,
-            labels={OWNER_LABEL: self._owner, DEADLINE_LABEL: str(math.ceil(time.time() + lifetime_seconds))},
-            host_config=self._walls(spec.limits),
-        )["Id"]
+        # Named before it exists, so that a container whose creation was not confirmed is found by the sweep.
+        name = f"{self._prefix}{next(self._numbers)}"
+        self._mine.add(name)
         try:
-            line = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-            transport = DockerTransport(client, container, line, dispose=self._disposal)
-            client.start(container)
+            client.create_container(
+                image,
+                name=name,
+                command=["python3", "-I", "-c", LAUNCH, BOX_DIR, json.dumps(config)],
+                user=USER,
+                working_dir="/tmp",
+                environment=_environment(spec.limits),
+                stdin_open=True,
+                network_disabled=True,
+                labels={OWNER_LABEL: self._owner, DEADLINE_LABEL: str(math.ceil(time.time() + lifetime_seconds))},
+                host_config=self._walls(spec.limits),
+            )
+            line = client.attach_socket(name, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            transport = DockerTransport(name, line, remove=partial(self._remove, name), dispose=self._disposal)
+            client.start(name)
         except BaseException:
-            self._disposal.soon(lambda: remove(client, container))
+            self._disposal.soon(partial(self._remove, name))
             raise
         return transport
+
+    def _remove(self, name: str) -> None:
+        """Removes a container. Where the engine is away, the next sweep does."""
+        self._mine.discard(name)
+        remove(self._client, name)
 
     def _walls(self, limits: Limits) -> Any:
         memory = f"{limits.memory_mb}m"
@@ -201,13 +245,18 @@ def _environment(limits: Limits) -> dict[str, str]:
     return {"HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
 
 
-def open_client() -> APIClient:
-    """The engine at DOCKER_HOST, or the local one. Raises SandboxError if none answers."""
+def _may_pass(error: Exception) -> bool:
+    """Returns whether another try may succeed: the engine did not answer, or failed for a reason of its own."""
+    return not isinstance(error, docker.errors.APIError) or bool(error.is_server_error())
+
+
+def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
+    """The engine at DOCKER_HOST, or the local one. Raises EngineUnavailable if none answers."""
     _knock()
     try:
-        client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=60, **kwargs_from_env())
+        client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=timeout, **kwargs_from_env())
     except EngineErrors as error:
-        raise SandboxError(f"no container engine answers: {error}") from error
+        raise EngineUnavailable(f"no container engine answers: {error}") from error
     client.trust_env = False  # else each request walks os.environ, which other threads may be changing
     return client
 
@@ -224,4 +273,4 @@ def _knock() -> None:
         try:
             door.connect(path)
         except OSError as error:
-            raise SandboxError(f"no container engine answers at {path}: {error.strerror or error}") from error
+            raise EngineUnavailable(f"no container engine answers at {path}: {error.strerror or error}") from error

@@ -23,7 +23,7 @@ from typing import IO
 
 from sandbox import owner, requirements
 from sandbox.box import LAUNCH, Box, make_impatient
-from sandbox.contract import ImageError, Sandbox, SandboxError, SandboxSpec
+from sandbox.contract import EngineUnavailable, ImageError, Sandbox, SandboxSpec
 from sandbox.disposal import Disposal
 from sandbox.pool import Pool
 from sandbox.repl_sandbox import ReplSandbox
@@ -115,6 +115,9 @@ class ProcessBackend:
         self.prepare(spec.packages)
         return ReplSandbox(backend=self.name, limits=spec.limits, open_box=lambda: self._pool.take(spec))
 
+    def is_away(self) -> bool:
+        return False
+
     def sizes(self) -> Mapping[str, int]:
         return self._pool.sizes()
 
@@ -124,7 +127,10 @@ class ProcessBackend:
         self._sweeper.close()
 
     def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
-        transport = self._launch(spec, lifetime_seconds=lifetime_seconds)
+        try:
+            transport = self._launch(spec, lifetime_seconds=lifetime_seconds)
+        except OSError as error:  # no space, no memory or no process is left for now
+            raise EngineUnavailable(f"the sandbox process could not be started: {error}") from error
         box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
         box.await_ready(timeout=_READY_SECONDS)
         return box
@@ -152,11 +158,11 @@ class ProcessBackend:
                 env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)},
                 start_new_session=True,
             )
-        except OSError as error:
+        except OSError:
             ours.close()
             errors.close()
             shutil.rmtree(scratch, ignore_errors=True)
-            raise SandboxError(f"the sandbox process could not be started: {error}") from error
+            raise
         finally:
             theirs.close()
         make_impatient(ours)

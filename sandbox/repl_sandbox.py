@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from sandbox.box import Box
-from sandbox.contract import Answer, Batch, CellError, CellResult, Limits, SandboxError, Variable
+from sandbox.contract import (
+    Answer,
+    Batch,
+    CellError,
+    CellResult,
+    EngineUnavailable,
+    Limits,
+    SandboxError,
+    Variable,
+)
 from sandbox.inside.wire import Frame, pieces
 
 from .inside import frame_checks
@@ -33,11 +42,20 @@ class _BoxLost(Exception):
 class ReplSandbox:
     """Implements `contract.Sandbox` for both backends."""
 
-    def __init__(self, *, backend: str, limits: Limits, open_box: Callable[[], Box], repl: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        backend: str,
+        limits: Limits,
+        open_box: Callable[[], Box],
+        engine_left: Callable[[], bool] = lambda: False,
+        repl: int = 0,
+    ) -> None:
         self.backend = backend
         self._limits = limits
         self._ends_at = time.monotonic() + limits.lifetime_seconds
         self._open_box = open_box
+        self._engine_left = engine_left
         self._box: Box | None = open_box()
         self._repl = repl
         self._variables: dict[str, str] = {}
@@ -109,7 +127,13 @@ class ReplSandbox:
                 raise SandboxError("the sandbox that this REPL was opened beside is gone")
             return shared.pop()
 
-        return ReplSandbox(backend=self.backend, limits=self._limits, open_box=open_box, repl=repl)
+        return ReplSandbox(
+            backend=self.backend,
+            limits=self._limits,
+            open_box=open_box,
+            engine_left=self._engine_left,
+            repl=repl,
+        )
 
     # -- being ready
 
@@ -120,7 +144,11 @@ class ReplSandbox:
             yield
         except _BoxLost as error:
             self.close()
-            raise SandboxError(str(error)) from error
+            raise self._failure(str(error)) from error
+
+    def _failure(self, message: str) -> SandboxError:
+        """The engine's, where a box was lost because the engine left."""
+        return EngineUnavailable(message) if self._engine_left() else SandboxError(message)
 
     def _make_ready(self) -> None:
         if self._closed:
@@ -191,6 +219,9 @@ class ReplSandbox:
         except (OSError, EOFError) as error:
             run.lost = self._why_lost(box, error)
             self._lose_box()
+            if self._engine_left():
+                self.close()
+                raise EngineUnavailable(f"the sandbox went with its engine: {run.lost}") from error
             return None
         except BaseException:  # a callback's error is the engine's: the cell may be running still
             self._lose_box()

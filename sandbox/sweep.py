@@ -40,15 +40,25 @@ class Sweeper:
     def __init__(self, sweep: Callable[[], object], *, name: str) -> None:
         self._sweep = sweep
         self._closed = threading.Event()
+        self._due = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
+    def soon(self) -> None:
+        """Sweeps now instead of at the next time."""
+        self._due.set()
+
     def close(self) -> None:
         self._closed.set()
+        self._due.set()
         self._thread.join()
 
     def _work(self) -> None:
-        while not self._closed.wait(SWEEP_SECONDS):
+        while True:
+            self._due.wait(SWEEP_SECONDS)
+            self._due.clear()
+            if self._closed.is_set():
+                return
             try:
                 self._sweep()
             except Exception:  # the engine may be restarting; there is a next time

@@ -2,14 +2,19 @@
 
 with ScriptedServer(lambda request: completion("4")) as server: …
 
-The script is a function of the request body that returns a body, or a `Reply` with status and headers.
+The script is a function of the request body that returns a body, a `Reply` with status and headers, `Held` to
+keep the caller waiting, or bytes that are sent as they are before the connection is closed.
 """
 
 from __future__ import annotations
 
 import json
+import select
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,22 +31,54 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class ScriptedServer:
-    """Serves until its block ends. `requests` holds the bodies that came, `authorizations` their headers."""
+@dataclass(frozen=True)
+class Held:
+    """No answer for so many seconds, then `reply`; the wait ends when the caller is gone."""
 
-    def __init__(self, script: Callable[[Body], Body | Reply]) -> None:
+    seconds: float
+    reply: Reply = Reply(200, {})
+
+
+class ScriptedServer:
+    """Serves until its block ends. `requests` holds the bodies that came, `authorizations` their headers.
+
+    `paths` and `headers` are theirs too. `connections` holds the addresses of those who connected, `disconnects`
+    the times (of `time.monotonic`) at which a waiting caller was seen to be gone.
+    """
+
+    def __init__(self, script: Callable[[Body], Body | Reply | Held | bytes]) -> None:
         self.requests: list[Body] = []
         self.authorizations: list[str | None] = []
+        self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.disconnects: list[float] = []
+        self.connections: list[Any] = []
+        self._sockets: list[socket.socket] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self) -> None:
+                super().setup()
+                outer.connections.append(self.client_address)
+                outer._sockets.append(self.connection)
+
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests.append(request)
                 outer.authorizations.append(self.headers.get("Authorization"))
+                outer.paths.append(self.path)
+                outer.headers.append(dict(self.headers))
                 answer = script(request)
+                if isinstance(answer, bytes):
+                    self.wfile.write(answer)
+                    self.close_connection = True
+                    return
+                if isinstance(answer, Held):
+                    if self.caller_leaves_within(answer.seconds):
+                        return
+                    answer = answer.reply
                 reply = answer if isinstance(answer, Reply) else Reply(200, answer)
                 text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
                 payload = text.encode()
@@ -53,17 +90,30 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(payload)
 
+            def caller_leaves_within(self, seconds: float) -> bool:
+                gone = bool(select.select([self.connection], [], [], seconds)[0])
+                if gone:
+                    outer.disconnects.append(time.monotonic())
+                    self.close_connection = True
+                return gone
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
 
     @property
     def url(self) -> str:
         """The base URL, as OPENAI_BASE_URL wants it."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def close_connections(self) -> None:
+        """Closes the connections that callers keep."""
+        for sock in self._sockets:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> ScriptedServer:
         self._thread.start()

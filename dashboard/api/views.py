@@ -32,9 +32,10 @@ _MOST_OF_ERROR = 300
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """An experiment, how far it is, and its arms with their numbers."""
-    found = get_object_or_404(Experiment.objects.defer("spec"), slug=slug)
+    found = get_object_or_404(Experiment, slug=slug)
     snapshot = aggregates.snapshot(found)
     progress = aggregates.snapshot_progress(snapshot)
+    bill = aggregates.provider_bill(snapshot)
     answer = {
         "slug": found.slug,
         "name": unescape(found.name),
@@ -45,6 +46,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "priority": found.priority,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
+        "provider_bill": bill and asdict(bill) | {"difference": bill.difference},
         "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],
         "rollouts": reverse("api-experiment-rollouts", args=[found.slug]),
     }
@@ -131,10 +133,11 @@ def _trajectory(found: Trajectory, texts: Mapping[str, Excerpt]) -> dict[str, An
 
 
 def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
-    tokens = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+    tokens = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+    costs = ("cost", "price_version", "provider_cost")
     return {
         "number": found.index + 1,
-        **_fields(found, (*tokens, "cost", "seconds", "ended_at", "finish_reason", "retries")),
+        **_fields(found, (*tokens, *costs, "seconds", "ended_at", "finish_reason", "retries")),
         "error": unescape(found.error)[:_MOST_OF_ERROR],
         "content": _text(found.content_id, texts),
         "reasoning": _text(found.reasoning_id, texts),

@@ -68,7 +68,9 @@ class ExperimentArms:
 def found(form: PickerForm, *, without: Sequence[int]) -> tuple[ExperimentArms, ...]:
     """Arms that are not in the comparison yet, those of the newest experiments first. Two queries."""
     arms = (
-        form.narrow(Arm.objects.exclude(pk__in=without))
+        form.narrow(
+            Arm.objects.exclude(pk__in=without).filter(experiment__archived_at=None, experiment__deleted_at=None)
+        )
         .select_related("experiment")
         .defer("experiment__spec", "experiment__sources")
         .order_by("-experiment", "position")

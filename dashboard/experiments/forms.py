@@ -19,7 +19,10 @@ ANY = ("", "any")
 class ExperimentFilters(forms.Form):
     """Filters of the list of experiments."""
 
-    STATES = (ANY, ("running", "running"), ("finished", "finished"), ("cancelled", "cancelled"))
+    STATES = (
+        *(ANY, ("running", "running"), ("finished", "finished"), ("cancelled", "cancelled")),
+        ("archived", "archived"),
+    )
 
     q = forms.CharField(required=False, max_length=200)
     status = forms.ChoiceField(required=False, choices=STATES)
@@ -30,6 +33,9 @@ class ExperimentFilters(forms.Form):
             experiments = experiments.filter(
                 Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)
             )
+        if self.cleaned_data["status"] == "archived":
+            return experiments.filter(archived_at__isnull=False)
+        experiments = experiments.filter(archived_at=None)
         unfinished = Rollout.objects.unfinished().values("experiment")
         match self.cleaned_data["status"]:
             case "running":

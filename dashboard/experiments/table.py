@@ -41,7 +41,7 @@ def rows_of(experiments: Sequence[Experiment]) -> list[Row]:
 
 def _states(experiments: Sequence[Experiment]) -> dict[int, str]:
     """Experiment → what changes with every beginning and end of a rollout, from an index alone."""
-    parts: dict[int, list[object]] = {found.pk: [] for found in experiments}
+    parts: dict[int, list[object]] = {found.pk: [found.revision] for found in experiments}
     rollouts = Rollout.objects.filter(experiment__in=experiments).order_by("experiment", "status")
     counts = rollouts.values_list("experiment", "status").annotate(n=Count("*"), last=Max("finished_at"))
     for experiment, *state in counts:

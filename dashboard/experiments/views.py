@@ -156,6 +156,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "version": snapshot.version,
         "progress": aggregates.snapshot_progress(snapshot),
+        "bill": aggregates.provider_bill(snapshot),
         "summary": summary,
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),

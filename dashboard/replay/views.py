@@ -17,6 +17,7 @@ from rlm_runs.models import Execution, Rollout, Trajectory
 from ..formatting import weight
 from ..permissions import sees_experiment
 from ..query_params import rollout_or_404, whole_number
+from .history import AttemptHistory, rescorings_of
 from .neighbours import neighbours
 from .wording import agreement
 
@@ -31,20 +32,24 @@ _OUTCOME_CHARS = 3_000
 def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     """The whole trace of one rollout, as a tree."""
     found = rollout_or_404(pk)
-    attempt = whole_number(request, "attempt", default=found.attempt, most=max(found.attempt, 1))
+    history = AttemptHistory.of(found)
+    attempt = whole_number(request, "attempt", default=history.last, most=max(history.last, 1))
+    shown = history.shown(attempt)
     root = transcripts.root_of(found, attempt=attempt)
     version = _version(found, root)  # read first: later events are fetched by the next request, not missed
     conversation = _conversation(request, root)
-    excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
+    excerpts = transcripts.excerpts(_outcome_digests(shown), chars=_OUTCOME_CHARS)
     context = {
-        **_trace_context(found, conversation),
+        **_trace_context(shown, conversation),
         "version": version,
         "judges": transcripts.judges_of(found, attempt=attempt),
+        "rescorings": rescorings_of(found, attempt=attempt),
         "attempt": attempt,
-        "attempts": range(1, found.attempt + 1),
+        "history": history,
+        "was_cut_off": history.was_cut_off(attempt),
         "neighbours": neighbours(found) if sees_experiment(request) else None,
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
-        **_answers(found, excerpts),
+        **_answers(shown, excerpts),
         "input_data": excerpts.get(found.example.input_data_id or ""),
     }
     return render(request, "dashboard/replay/rollout.html", context)
@@ -57,20 +62,22 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
     """
     found = rollout_or_404(pk)
     known = whole_number(request, "turns", default=0, least=0)
-    root = transcripts.root_of(found, attempt=found.attempt)
+    attempt = AttemptHistory.of(found).last
+    root = transcripts.root_of(found, attempt=attempt)
     version = _version(found, root)
     if version == request.GET.get("version"):
         return HttpResponse(status=204)
     conversation = _conversation(request, root)
     context = _trace_context(found, conversation) | {"version": version}
-    is_same_attempt = request.GET.get("attempt") == str(found.attempt)
+    is_same_attempt = request.GET.get("attempt") == str(attempt)
     if not is_same_attempt or (conversation and "turns" not in request.GET):
         return HttpResponseClientRefresh()  # the page has no place for these turns
     excerpts = transcripts.excerpts(_outcome_digests(found), chars=_OUTCOME_CHARS)
     turns = conversation.turns if conversation else ()
     context |= {
-        "attempt": found.attempt,
-        "judges": transcripts.judges_of(found, attempt=found.attempt),
+        "attempt": attempt,
+        "judges": transcripts.judges_of(found, attempt=attempt),
+        "rescorings": rescorings_of(found, attempt=attempt),
         **_answers(found, excerpts),
         "known": [turn for turn in turns if turn.number == known],
         "fresh": [turn for turn in turns if turn.number > known],

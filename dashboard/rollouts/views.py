@@ -44,7 +44,7 @@ class _Scope:
     @property
     def rollouts(self) -> RolloutQuerySet:
         """All that a list may show."""
-        return self.experiment.rollouts() if self.experiment else Rollout.objects.all()
+        return self.experiment.rollouts() if self.experiment else Rollout.objects.listed()
 
 
 def _scope(slug: str) -> _Scope:

@@ -49,6 +49,11 @@ def tokens(value: int | None) -> str | SafeString:
     return NOT_KNOWN if value is None else exactly(value, "tokens")
 
 
+def reported_dollars(value: Any) -> str | SafeString:
+    """An amount that a provider may report."""
+    return formatting.DASH if value is None else formatting.dollars(value)
+
+
 def dollars(value: Any) -> str | SafeString:
     """Dollars, or "unpriced"."""
     return mark_safe('<span class="unscored">unpriced</span>') if value is None else formatting.dollars(value)

@@ -229,6 +229,15 @@ _COLUMNS: Sequence[Column] = (
         parse=decimal,
     ),
     _number(
+        "providercost",
+        "provider, $",
+        "provider_cost",
+        cells.reported_dollars,
+        help="cost as the provider reports it, where it does for every call",
+        unit="$",
+        parse=decimal,
+    ),
+    _number(
         "judgecost",
         "judging, $",
         "judge_cost",

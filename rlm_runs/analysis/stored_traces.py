@@ -27,7 +27,7 @@ class StoredTrace:
 
 def stored_trace(rollout: Rollout, *, attempt: int) -> StoredTrace:
     """Reads an attempt of a rollout, with all its texts. Four queries."""
-    trajectories = list(rollout.trajectories.filter(attempt=attempt).order_by("depth", "pk"))
+    trajectories = list(rollout.trajectories.filter(attempt=attempt, rescoring=None).order_by("depth", "pk"))
     turns = list(Turn.objects.filter(trajectory__in=trajectories).order_by("trajectory", "index"))
     executions = list(Execution.objects.filter(turn__in=turns).order_by("turn", "position"))
     return _Reading(trajectories, turns, executions).trace()
@@ -99,12 +99,14 @@ class _Reading:
             usage=events.Usage(
                 prompt=row.prompt_tokens,
                 cached=row.cached_tokens,
+                cache_write=row.cache_write_tokens,
                 completion=row.completion_tokens,
                 reasoning=row.reasoning_tokens,
                 raw=restored(row.usage),
             ),
             cost=row.cost,
             price_version=row.price_version,
+            provider_cost=row.provider_cost,
             retries=row.retries,
             retry_seconds=row.retry_seconds,
             reply=self._text(row.reply_id) or "",

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 from .errors import Stopped
 
+ABANDONED = "abandoned"
+"""The reason to stop a sub-LLM whose cell gave up. Its call in flight is metered to its end."""
+
 
 class CancellationToken:
     """A stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
@@ -20,6 +23,8 @@ class CancellationToken:
         self._lock = threading.Lock()
         self._reason = ""
         self._closers: list[Callable[[], None]] = []
+        self._abort_reason = ""
+        self._aborters: list[Callable[[], None]] = []
 
     @property
     def reason(self) -> str:
@@ -27,14 +32,20 @@ class CancellationToken:
         return self._reason
 
     def stop(self, reason: str) -> None:
-        """Stops the rollout at its next step, and interrupts its waits now."""
+        """Stops the rollout at its next step, and interrupts its waits and its calls in flight now.
+
+        Calls of what is only abandoned go on until they end, or until it is stopped for another reason.
+        """
         with self._lock:
-            if self._stopped.is_set():
-                return
-            self._reason = reason
-            self._stopped.set()
-            closers = list(self._closers)
-        for close in closers:
+            due: list[Callable[[], None]] = []
+            if not self._stopped.is_set():
+                self._reason = reason
+                self._stopped.set()
+                due += self._closers
+            if reason != ABANDONED and not self._abort_reason:
+                self._abort_reason = reason
+                due += self._aborters
+        for close in due:
             close()
 
     @contextmanager
@@ -52,6 +63,20 @@ class CancellationToken:
                 self._closers.remove(close)
 
     @contextmanager
+    def on_abort(self, close: Callable[[], None]) -> Iterator[None]:
+        """Calls `close` if calls in flight are to end during the block, or are to end already."""
+        with self._lock:
+            self._aborters.append(close)
+            aborted = bool(self._abort_reason)
+        try:
+            if aborted:
+                close()
+            yield
+        finally:
+            with self._lock:
+                self._aborters.remove(close)
+
+    @contextmanager
     def child(self) -> Iterator[CancellationToken]:
         """A flag for the block's time, which is stopped with this one."""
         child = CancellationToken()
@@ -59,7 +84,10 @@ class CancellationToken:
         def stop() -> None:
             child.stop(self._reason)
 
-        with self.on_stop(stop):
+        def abort() -> None:
+            child.stop(self._abort_reason)
+
+        with self.on_stop(stop), self.on_abort(abort):
             yield child
 
     def check(self) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .clients.base import Completion
-from .errors import ModelFailure
+from .clients.message_log import MessageLog
+from .errors import CallAborted, ModelFailure
 from .events import (
     ExecutionEnded,
     ExecutionKind,
@@ -24,6 +25,7 @@ from .events import (
     TurnEnded,
 )
 from .replay import Difference, RecordingOver, recorded_end, recorded_failure
+from .reported_cost import reported_cost
 from .rollout_context import RolloutContext, now
 
 
@@ -77,9 +79,7 @@ class Conversation:
         self.tokens = 0
         self._reply = ""
         self._tools = tools
-        self._messages: list[dict[str, Any]] = [
-            {"role": message.role, "content": message.content} for message in opening
-        ]
+        self._messages = MessageLog({"role": message.role, "content": message.content} for message in opening)
         if recorded is not None and recorded.end is not None:
             return  # only a whole replay plays it again; there is nothing to add to it
         run.emit(
@@ -100,7 +100,8 @@ class Conversation:
     def call(self, *, with_tools: bool = True, reply: Callable[[Completion], str] = no_reply) -> Completion:
         """One turn. `reply` gives what the host says after it (and after the results of its tool calls), or "".
 
-        Raises ModelFailure after telling the failed turn; BudgetSpent before a call that may not be made.
+        Raises ModelFailure or CallAborted after telling the failed turn; BudgetSpent before a call that may not be
+        made.
         """
         run = self._run
         run.control.check()
@@ -118,7 +119,7 @@ class Conversation:
                 sampling=self._sampling,
                 control=run.control,
             )
-        except ModelFailure as failure:
+        except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
             raise
         self._reply = reply(completion)
@@ -231,23 +232,26 @@ class Conversation:
             self._reply = ""
 
     def _tell(self, completion: Completion, *, reply: str) -> None:
-        cost = self._run.price(self.model.name, completion.usage)
+        at = now()
+        cost = self._run.price(self.model.name, completion.usage, at)
+        reported = reported_cost(completion.usage.raw)
         if self._kind != "judge":
-            self._run.budget.charge(completion.usage, cost)
+            self._run.budget.charge(completion.usage, cost.dollars if cost else reported)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,
                 index=self.turns,
-                at=now(),
+                at=at,
                 seconds=completion.seconds,
                 content=completion.content,
                 reasoning=completion.reasoning,
                 tool_calls=completion.tool_calls,
                 finish_reason=completion.finish_reason,
                 usage=completion.usage,
-                cost=cost,
-                price_version=self._run.price_version if cost is not None else "",
+                cost=cost.dollars if cost else None,
+                price_version=cost.version if cost else "",
+                provider_cost=reported,
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
                 reply=reply,
@@ -255,7 +259,7 @@ class Conversation:
         )
         self.turns += 1
 
-    def _tell_failure(self, failure: ModelFailure) -> None:
+    def _tell_failure(self, failure: ModelFailure | CallAborted) -> None:
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,

@@ -7,6 +7,7 @@
     ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
     ├ FunctionsFailed          boundary "sandbox": the functions that its settings give do not run
     └ Stopped                  boundary "control": cancelled, interrupted to be done again, or abandoned
+      └ CallAborted            the same, while a model call was in flight
 
 A failure of the sandbox is `sandbox.contract.SandboxError`. A failure of an environment's tool is reported to the
 model and ends nothing.
@@ -42,6 +43,8 @@ class ModelFailure(RolloutFailure):
 
     cost: Decimal | None = Decimal(0)
     """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
+    endpoint_fault = False
+    """Whether the endpoint failed, and not this call: it cannot be reached, is broken, or lets nobody in."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -90,3 +93,12 @@ class Stopped(RolloutFailure):
         who = "call" if stop_reason == "abandoned" else "rollout"
         super().__init__(f"the {who} was {stop_reason}")
         self.stop_reason = stop_reason
+
+
+class CallAborted(Stopped):
+    """A model call was ended from outside. Its cost is unknown if the server may have the request."""
+
+    def __init__(self, *, stop_reason: str, sent: bool) -> None:
+        super().__init__(stop_reason=stop_reason)
+        self.tries = Tries()
+        self.cost = None if sent else Decimal(0)

@@ -39,16 +39,25 @@ class Message:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one model call. `cached` is a part of `prompt`, `reasoning` a part of `completion`.
+    """Tokens of one model call. `cached` and `cache_write` are parts of `prompt`, `reasoning` one of `completion`.
 
     `raw` is the usage object as the API sent it; empty where it sent none, and then all counts are None.
     """
 
     prompt: int | None = None
     cached: int | None = None
+    cache_write: int | None = None
     completion: int | None = None
     reasoning: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Dollars of one model call; `version` names the price list that they are from."""
+
+    dollars: Decimal
+    version: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class TurnEnded:
 
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
-    without a known price; `price_version` names the price list.
+    without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
     """
 
     trajectory: int
@@ -131,6 +140,7 @@ class TurnEnded:
     usage: Usage = field(default_factory=Usage)
     cost: Decimal | None = None
     price_version: str = ""
+    provider_cost: Decimal | None = None
     retries: int = 0
     retry_seconds: float = 0.0
     reply: str = ""

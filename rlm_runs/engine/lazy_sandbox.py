@@ -1,4 +1,7 @@
-"""A sandbox that starts with its first cell: a rollout whose model has not run code yet holds no container."""
+"""A sandbox that starts with its first cell: a rollout whose model has not run code yet holds no container.
+
+An engine that is away is waited for, since nothing is lost yet.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,23 @@ from collections.abc import Callable, Mapping
 
 from sandbox.contract import Batch, CellResult, Sandbox, SandboxError
 
+from .engine_patience import with_engine_patience
+
 
 class LazySandbox:
-    """A `Sandbox` that is started when it is needed. `close` may be called from any thread, at any time."""
+    """A `Sandbox` that is started when it is needed. `close` may be called from any thread, at any time.
 
-    def __init__(self, start: Callable[[], Sandbox], *, backend: str) -> None:
+    `patience` is the time in seconds for which it waits for an engine that is away.
+    """
+
+    def __init__(self, start: Callable[[], Sandbox], *, backend: str, patience: float = 300.0) -> None:
         self.backend = backend
         self._start = start
+        self._patience = patience
         self._lock = threading.Lock()
         self._sandbox: Sandbox | None = None
         self._load: Callable[[Sandbox], None] | None = None
-        self._closed = False
+        self._closed = threading.Event()
 
     def load(self, variables: Mapping[str, str], *, rlm: bool = True) -> None:
         """See `Sandbox`. The variables are set up when the sandbox starts."""
@@ -37,7 +46,7 @@ class LazySandbox:
     def close(self) -> None:
         """See `Sandbox`."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             sandbox = self._sandbox
         if sandbox is not None:
             sandbox.close()
@@ -45,15 +54,18 @@ class LazySandbox:
     def _started(self) -> Sandbox:
         if self._sandbox is not None:
             return self._sandbox
-        if self._closed:
-            raise SandboxError("the sandbox is closed")
-        sandbox = self._start()
+        self._wait(0)
+        sandbox = with_engine_patience(self._start, seconds=self._patience, wait=self._wait)
         with self._lock:
             self._sandbox = sandbox
-            closed = self._closed
+            closed = self._closed.is_set()
         if closed:  # while it started
             sandbox.close()
             raise SandboxError("the sandbox is closed")
         if self._load is not None:
             self._load(sandbox)
         return sandbox
+
+    def _wait(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise SandboxError("the sandbox is closed")

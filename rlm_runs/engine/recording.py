@@ -129,6 +129,11 @@ class Recording:
         return Spent(
             sub_calls=sum(each.start.kind == "sub" for each in metered),
             tokens=sum((turn.usage.prompt or 0) + (turn.usage.completion or 0) for turn in turns),
-            dollars=sum((turn.cost or Decimal(0) for turn in turns), Decimal(0)),
+            dollars=sum(map(_dollars, turns), Decimal(0)),
             seconds=self.seconds,
         )
+
+
+def _dollars(turn: TurnEnded) -> Decimal:
+    """What the budget counts of a call: its price, else the provider's own figure."""
+    return turn.cost if turn.cost is not None else turn.provider_cost or Decimal(0)

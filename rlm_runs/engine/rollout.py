@@ -9,11 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sandbox.contract import Backend, Limits, Sandbox, SandboxError, SandboxSpec
+from sandbox.contract import Backend, EngineUnavailable, Limits, Sandbox, SandboxError, SandboxSpec
 
 from .budget import Budget
 from .cancellation import CancellationToken
@@ -22,12 +22,13 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted
-from .judge import Unjudged, verdict_on
+from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .recording import Recording
 from .replay import Diverged, Replay
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
+from .scoring import score_answer
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +69,14 @@ def run_rollout(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
+    engine_patience: float = 300.0,
     recording: Recording | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    With a `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
-    that cannot be done, because a cell did something else this time; then the attempt has no further events but
-    those that open its parts again.
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away. With a
+    `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if that
+    cannot be done, because a cell did something else this time.
 
     Raises Stopped (`interrupted`) if the rollout must be gone on with, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -92,7 +93,6 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
         replay=replay,
     )
     run.emit(_begin(recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
@@ -116,7 +116,7 @@ def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend) -> Task:
 
     @contextmanager
     def open_sandbox(control: CancellationToken) -> Iterator[Sandbox]:
-        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name)
+        lazy = LazySandbox(partial(backend.start, spec), backend=backend.name, patience=engine_patience)
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
@@ -134,6 +134,11 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
     except RolloutFailure as failure:
         return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
+    except EngineUnavailable as lost:  # its REPL went with the engine, for no reason of its own
+        logger.warning("the rollout is interrupted: %s", lost)
+        _end_root(task, stop_reason="interrupted", error=str(lost))
+        task.run.record_events()
+        raise Stopped(stop_reason="interrupted") from lost
     except SandboxError as failure:
         return _failed(task, failure, stop_reason="sandbox_error", boundary="sandbox")
     except Diverged:
@@ -146,8 +151,9 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
         return _scored(plan, task, ended)
     except Stopped as stopped:
-        if stopped.stop_reason == "interrupted":
-            raise  # it is scored again with the next attempt
+        if stopped.stop_reason == "interrupted":  # it is scored again with the next attempt
+            task.run.record_events()
+            raise
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
@@ -179,7 +185,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     score: Score | None = None
     stop_reason, error = ended.stop_reason, ""
     try:
-        score = _score(plan, task, ended.answer)
+        score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
     except Unjudged as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
@@ -199,15 +205,6 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
         boundary="scoring" if error else "",
         error=error,
     )
-
-
-def _score(plan: RolloutPlan, task: Task, answer: str) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
-    score = plan.environment.score(plan.example, answer)
-    prompt = plan.environment.judge_prompt(plan.example, answer)
-    if prompt is None:
-        return score
-    return replace(score, reward=float(verdict_on(prompt, run=task.run)))
 
 
 def _failed(task: Task, failure: Exception, *, stop_reason: str, boundary: str) -> RolloutEnded:

@@ -23,8 +23,10 @@ def room(*, running: int) -> int:
     """Returns the rollouts that can begin now beside those that run.
 
     Every rollout of a worker that uses Docker counts as one with a container, although its container starts with
-    its first cell.
+    its first cell. While the engine is away there is no room: another worker may have one.
     """
+    if sandboxes.is_away():
+        return 0
     has_containers = sandboxes.name_in_use() == "docker"
     fitting = (_available_mb() - _RESERVE_MB) // (_CONTAINER_MB if has_containers else _ROLLOUT_MB)
     allowed = settings.RLM_MAX_CONTAINERS - running if has_containers else fitting

@@ -30,7 +30,10 @@ def continuation_of(rollout: Rollout) -> Continuation | None:
     """Returns what the attempt of a claimed rollout has; None if it is a new one."""
     if not rollout.cut_off:
         return None
-    trace = stored_trace(rollout, attempt=rollout.attempt)
+    try:
+        trace = stored_trace(rollout, attempt=rollout.attempt)
+    except KeyError as missing:  # deleted with another experiment, between a turn and the call that it asked for
+        return Continuation(StoredTrace(), Recording(), refusal=f"text {missing} is gone")
     seconds = _seconds_of(rollout, trace.events)
     return Continuation(trace, Recording.of(trace.events, seconds=seconds), refusal=_refusal(rollout))
 

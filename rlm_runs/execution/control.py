@@ -1,4 +1,4 @@
-"""Control of experiments: cancelling, pausing, resuming, ranking. Pages, the API and the command use it.
+"""Control of experiments: cancelling, pausing, resuming, ranking, archiving; for pages, API and command alike.
 
 Each function changes rows only. Workers see the change when they next look, within a second.
 """
@@ -8,30 +8,54 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models.functions import Now
 
-from ..models import Experiment, Rollout
+from ..models import Experiment, Rescoring, Rollout
 from . import queue
 from .experiment_log import COMMAND_LINE, record_action
+from .retry import withdraw
 from .rollups import roll_up
 
 PRIORITIES = range(-100, 101)
+_UNFINISHED = (Rescoring.Status.QUEUED, Rescoring.Status.RUNNING)
 
 
 def cancel(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Cancels an experiment: queued rollouts end now, running ones within a second. Recorded work stays."""
+    """Cancels an experiment: what is queued ends now, what runs within about a second. Recorded work stays.
+
+    A rollout that waits for a retry is again what it was before.
+    """
     with transaction.atomic():
         if not Experiment.objects.filter(pk=experiment.pk, cancelled_at=None).update(cancelled_at=Now()):
             return
-        queued = experiment.rollouts().filter(status=Rollout.Status.QUEUED)
-        begun = list(queued.filter(cut_off=True).select_related("arm"))
-        ended = queued.update(
-            status=Rollout.Status.CANCELLED, stop_reason="cancelled", finished_at=Now(), cut_off=False
-        )
-        for rollout in begun:  # their attempts will not go on, but their turns stay
-            Rollout.objects.filter(pk=rollout.pk).update(**roll_up(rollout, attempt=rollout.attempt))
-        running = experiment.rollouts().filter(status=Rollout.Status.RUNNING).count()
-        record_action(
-            experiment, action="cancelled", actor=actor, details={"queued rollouts": ended, "running": running}
-        )
+        details = end_unfinished(experiment)
+        record_action(experiment, action="cancelled", actor=actor, details=details)
+
+
+def end_unfinished(experiment: Experiment) -> dict[str, int]:
+    """Ends what is queued, in the transaction that marked the experiment. Returns the details for the log."""
+    withdrawn = withdraw(experiment)
+    queued = experiment.rollouts().filter(status=Rollout.Status.QUEUED)
+    cut_off = list(queued.filter(attempt__gt=0).select_related("arm"))
+    ended = {
+        "status": Rollout.Status.CANCELLED,
+        "stop_reason": "cancelled",
+        "finished_at": Now(),
+        "cut_off": False,
+    }
+    for rollout in cut_off:
+        sums = roll_up(rollout, attempt=rollout.attempt)
+        queued.filter(pk=rollout.pk, attempt=rollout.attempt).update(**ended, **sums)
+    never_ran = queued.filter(attempt=0).update(**ended)
+    running = experiment.rollouts().filter(status=Rollout.Status.RUNNING).count()
+    rescorings = Rescoring.objects.filter(experiment=experiment, status__in=_UNFINISHED).update(
+        status=Rescoring.Status.CANCELLED, finished_at=Now()
+    )
+    details = {
+        "queued rollouts": len(cut_off) + never_ran,
+        "running": running,
+        "retries withdrawn": withdrawn,
+        "rescorings": rescorings,
+    }
+    return {name: count for name, count in details.items() if count}
 
 
 def pause(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
@@ -56,3 +80,17 @@ def set_priority(experiment: Experiment, priority: int, *, actor: str = COMMAND_
     with transaction.atomic():
         if Experiment.objects.filter(pk=experiment.pk).exclude(priority=priority).update(priority=priority):
             record_action(experiment, action="ranked", actor=actor, details={"priority": priority})
+
+
+def archive(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
+    """Leaves an experiment out of lists. Its pages stay where they are, and what runs goes on."""
+    with transaction.atomic():
+        if Experiment.objects.filter(pk=experiment.pk, archived_at=None).update(archived_at=Now()):
+            record_action(experiment, action="archived", actor=actor)
+
+
+def unarchive(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
+    """Puts an archived experiment back into lists."""
+    with transaction.atomic():
+        if Experiment.objects.filter(pk=experiment.pk, archived_at__isnull=False).update(archived_at=None):
+            record_action(experiment, action="unarchived", actor=actor)

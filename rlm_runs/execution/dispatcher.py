@@ -1,7 +1,7 @@
 """The dispatcher of a worker process: it claims rollouts for its free slots and runs each in a thread.
 
-One dispatcher runs per process. Beside its slots it has three threads: one claims, one renews the leases, one
-sweeps. It works while the broker is away, and waits while the database is.
+One dispatcher runs per process. Beside its slots it has four threads: one claims, one renews the leases, one
+sweeps, one removes deleted experiments. It works while the broker is away, and waits while the database is.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 from django.db import Error, connection
 
-from ..models import Rollout
+from ..models import Rescoring, Rollout
 from ..observability import worker_metrics
 from ..observability.metrics_exporter import start_exporter
-from . import capacity, queue, sandboxes, sweep, worker, worker_registry
+from . import capacity, deletion, queue, rescoring, sandboxes, sweep, worker, worker_registry
 from .code_version import code_version
 from .leases import LeaseKeeper
 
@@ -33,23 +35,39 @@ _STOP_SECONDS = 20.0
 """Time that rollouts get to end after an interrupt."""
 
 
-class Dispatcher:
-    """Runs up to `slots` rollouts at a time. `run` runs one claimed rollout to its end and never raises."""
+@dataclass(frozen=True)
+class _Work:
+    """What a slot does: a claimed rollout, or the scoring of an ended one. `run` never raises."""
 
-    def __init__(self, *, slots: int, run: Callable[[Rollout, LeaseKeeper], None]) -> None:
+    name: str
+    run: Callable[[], None]
+    rollout: int | None = None
+    """The id of the claimed rollout."""
+
+
+class Dispatcher:
+    """Runs up to `slots` rollouts at a time, and scores ended ones again."""
+
+    def __init__(self, *, slots: int) -> None:
         self._slots = slots
-        self._run = run
         self._leases = LeaseKeeper()
+        self._rescoring_leases = rescoring.RescoringLeases()
         self._wake = threading.Event()
         self._draining = threading.Event()
         self._done = threading.Event()
         self._lock = threading.Lock()
-        self._rollouts: dict[threading.Thread, int] = {}
+        self._threads: dict[threading.Thread, _Work] = {}
         self._may_have_lost_claims = False
         self._services = [
             threading.Thread(target=self._claim_until_drained, name="claims", daemon=True),
-            threading.Thread(target=self._leases.keep, args=[self._done], name="leases", daemon=True),
+            threading.Thread(
+                target=self._leases.keep,
+                args=[self._done, self._rescoring_leases.renew],
+                name="leases",
+                daemon=True,
+            ),
             threading.Thread(target=self._sweep, name="sweep", daemon=True),
+            threading.Thread(target=deletion.remove_until, args=[self._draining], name="deletions", daemon=True),
         ]
 
     def start(self) -> None:
@@ -82,23 +100,25 @@ class Dispatcher:
 
     def _running(self) -> list[threading.Thread]:
         with self._lock:
-            return list(self._rollouts)
+            return list(self._threads)
 
     def _ids(self) -> list[int]:
         with self._lock:
-            return list(self._rollouts.values())
+            return [work.rollout for work in self._threads.values() if work.rollout is not None]
 
     def _claim_until_drained(self) -> None:
         while not self._draining.is_set():
             self._wake.clear()
             claimed = self._claim()
-            for rollout in claimed:
-                self._begin(rollout)
+            for work in claimed:
+                self._begin(work)
             if not claimed:
                 self._wake.wait(IDLE_SECONDS)
         self._leases.interrupt_all()
+        self._rescoring_leases.interrupt_all()
 
-    def _claim(self) -> list[Rollout]:
+    def _claim(self) -> list[_Work]:
+        """Claims for the free slots. Scoring comes first, because it is short, but takes half of them at most."""
         running = len(self._running())
         free = min(self._slots - running, capacity.room(running=running), _MOST_AT_ONCE)
         if free <= 0:
@@ -107,7 +127,10 @@ class Dispatcher:
             if self._may_have_lost_claims:
                 queue.release(self._ids())
                 self._may_have_lost_claims = False
-            return queue.claim(free)
+            claimed = [self._scoring(each) for each in rescoring.claim((free + 1) // 2)]
+            if free > len(claimed):
+                claimed += [self._running_of(each) for each in queue.claim(free - len(claimed))]
+            return claimed
         except Error as error:
             # The claim may be committed, although its answer is lost.
             self._may_have_lost_claims = True
@@ -116,21 +139,29 @@ class Dispatcher:
         finally:
             connection.close()
 
-    def _begin(self, rollout: Rollout) -> None:
+    def _running_of(self, rollout: Rollout) -> _Work:
+        run = partial(worker.run_claimed, rollout, self._leases)
+        return _Work(f"rollout-{rollout.pk}", run, rollout=rollout.pk)
+
+    def _scoring(self, claimed: Rescoring) -> _Work:
+        run = partial(rescoring.run_claimed, claimed, self._rescoring_leases)
+        return _Work(f"rescoring-{claimed.pk}", run)
+
+    def _begin(self, work: _Work) -> None:
         thread = threading.Thread(
-            target=copy_context().run, args=[self._run_one, rollout], name=f"rollout-{rollout.pk}", daemon=True
+            target=copy_context().run, args=[self._run_one, work], name=work.name, daemon=True
         )
         with self._lock:
-            self._rollouts[thread] = rollout.pk
+            self._threads[thread] = work
         thread.start()
 
-    def _run_one(self, rollout: Rollout) -> None:
+    def _run_one(self, work: _Work) -> None:
         try:
-            self._run(rollout, self._leases)
+            work.run()
         finally:
             connection.close()
             with self._lock:
-                del self._rollouts[threading.current_thread()]
+                del self._threads[threading.current_thread()]
             self._wake.set()
 
     def _sweep(self) -> None:
@@ -166,7 +197,7 @@ def start(*, slots: int) -> None:
     global _dispatcher
     for line in capacity.described(slots=slots):
         logger.info(line)
-    _dispatcher = Dispatcher(slots=slots, run=worker.run_claimed)
+    _dispatcher = Dispatcher(slots=slots)
     _dispatcher.start()
     worker_metrics.watch(rollouts=_dispatcher.sizes, sandboxes=sandboxes.sizes)
     start_exporter()

@@ -20,7 +20,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .pricing import Price, PriceList, price_list
+from .listed_prices import providers
+from .pricing import Price
 
 _KEY_VALUE = re.compile(
     r"\bbearer\s+\S{8,}|\bAIza\S{20,}"
@@ -71,17 +72,16 @@ class Calls(BaseModel):
 
 
 class Rate(BaseModel):
-    """Limits of one process: calls in flight, and requests per minute. None is no limit."""
+    """Limits that hold across all workers:
+
+    calls in flight, requests and tokens in any minute. None is no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: int | None = Field(default=None, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether any limit is set."""
-        return self.concurrency is not None or self.requests_per_minute is not None
+    tokens_per_minute: int | None = Field(default=None, ge=1)
 
 
 class ServedModel(Calls, Rate):
@@ -96,7 +96,10 @@ class ServedModel(Calls, Rate):
 
 
 class Endpoint(Calls, Rate):
-    """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept."""
+    """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept.
+
+    `provider` names whose prices its models have, "none" for nobody's; "" is the one whose address it has.
+    """
 
     name: str
     title: str
@@ -104,10 +107,18 @@ class Endpoint(Calls, Rate):
     base_url_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     key_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     simulated: bool = False
+    provider: str = ""
     models: tuple[ServedModel, ...]
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @field_validator("provider")
+    @classmethod
+    def _is_known(cls, given: str) -> str:
+        if given not in ("", "none", *providers()):
+            raise ValueError(f"must be none or one of {', '.join(providers())}")
+        return given
 
     @field_validator("base_url")
     @classmethod
@@ -204,12 +215,6 @@ def model_choices() -> list[ModelChoice]:
 def find_model(name: str) -> ModelChoice | None:
     """The model of that name, or None."""
     return next((choice for choice in model_choices() if choice.name == name), None)
-
-
-def prices() -> PriceList:
-    """The price list, with the prices that the endpoints file says before it."""
-    own = {choice.name: price for choice in model_choices() if (price := choice.served.price) is not None}
-    return price_list().overridden(own)
 
 
 def _endpoints(tables: Mapping[str, Any], problems: list[str]) -> Iterator[Endpoint]:

@@ -19,7 +19,7 @@ WORKER = "worker"
 
 def record_action(
     experiment: Experiment | int, *, action: str, actor: str, details: Mapping[str, Any] | None = None
-) -> None:
+) -> ExperimentAction:
     """Writes an action into the log of an experiment, which is given as itself or by its id.
 
     `action` is a verb in the past tense, such as `paused`; `actor` a user's name, COMMAND_LINE or WORKER.
@@ -27,5 +27,8 @@ def record_action(
     """
     key = experiment if isinstance(experiment, int) else experiment.pk
     told = storable(dict(details or {}))
-    ExperimentAction.objects.create(experiment_id=key, action=action, actor=storable(actor)[:150], details=told)
+    found = ExperimentAction.objects.create(
+        experiment_id=key, action=action, actor=storable(actor)[:150], details=told
+    )
     logger.info("experiment %s: %s by %s %s", key, action, actor, told or "")
+    return found

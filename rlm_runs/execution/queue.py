@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Rollout, Turn
+from ..models import Experiment, Rollout, Turn
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -47,16 +47,21 @@ SELECT e.id, e.priority, COALESCE(r.running, 0)
  ORDER BY e.priority DESC, COALESCE(r.running, 0), e.id
 """
 
+# The rows are chosen in a CTE, which is computed once. A subquery could be computed once per row of a nested loop,
+# with other rows each time, and claim more than the limit.
 _CLAIM = """
+WITH best AS MATERIALIZED (
+  SELECT id FROM rlm_runs_rollout
+   WHERE status = 'queued' AND experiment_id = %(experiment)s
+   ORDER BY repetition, example_position, id
+   LIMIT %(limit)s
+     FOR UPDATE SKIP LOCKED
+)
 UPDATE rlm_runs_rollout r
    SET status = 'running', claims = r.claims + 1, worker = %(worker)s,
        attempt = CASE WHEN r.cut_off THEN r.attempt ELSE r.attempt + 1 END,
        lease_expires_at = now() + make_interval(secs => %(lease)s)
-  FROM (SELECT id FROM rlm_runs_rollout
-         WHERE status = 'queued' AND experiment_id = %(experiment)s
-         ORDER BY repetition, example_position, id
-         LIMIT %(limit)s
-           FOR UPDATE SKIP LOCKED) best
+  FROM best
  WHERE r.id = best.id
 RETURNING r.id
 """
@@ -130,9 +135,9 @@ def give_back(rollout: Rollout) -> None:
 
     The next worker goes on with the attempt if it has a turn.
     """
-    if rollout.arm.experiment.cancelled_at is not None:
+    if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt >= _MAX_ATTEMPTS:
+    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
@@ -167,13 +172,17 @@ def reap() -> int:
     dead when it has no entry in the process table.
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
-    dead = [name for name in running.values_list("worker", flat=True).distinct() if _is_dead_neighbour(name)]
-    rollouts = list(
-        running.filter(Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)).select_related("arm__experiment")
-    )
+    workers = running.values_list("worker", flat=True).distinct()
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)
+
+
+def is_lost(workers: Iterable[str]) -> Q:
+    """The condition of rows under a lease whose worker, one of these, is dead."""
+    dead = [name for name in workers if _is_dead_neighbour(name)]
+    return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 
 
 def _is_dead_neighbour(worker: str) -> bool:

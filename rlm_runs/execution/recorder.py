@@ -39,11 +39,13 @@ class Recorder:
     """Records the events of one attempt of a rollout, in order, from one thread at a time.
 
     `rollout` must be running. Its `attempt` at construction is the one that is recorded. `trace` is what the
-    attempt has already, where it goes on.
+    attempt has already, where it goes on. With `rescoring`, the id of one, the events are those of its judge, and
+    the rollout itself stays as it is.
     """
 
     rollout: Rollout
     trace: StoredTrace = field(default_factory=StoredTrace)
+    rescoring: int | None = None
 
     def __post_init__(self) -> None:
         self._attempt = self.rollout.attempt
@@ -154,6 +156,7 @@ class Recorder:
             "started_at": event.at,
             **_OPEN,
             "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
 
@@ -171,11 +174,13 @@ class Recorder:
             "finish_reason": escape(event.finish_reason)[:40],
             "prompt_tokens": event.usage.prompt,
             "cached_tokens": event.usage.cached,
+            "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
             "usage": json_column(storable(event.usage.raw)),
             "cost": event.cost,
             "price_version": event.price_version,
+            "provider_cost": event.provider_cost,
             "ended_at": event.at,
             "seconds": event.seconds,
             "retries": event.retries,

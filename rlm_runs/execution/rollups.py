@@ -26,7 +26,10 @@ from ..models.texts import digest
 _NO_ANSWER = digest("")
 _ERROR_CHARS = 500
 """Characters of an error's message by which two errors are the same."""
-_NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
+_NOT_IN_A_TRANSCRIPT = (
+    *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
+    "provider_cost",
+)
 """Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
@@ -139,6 +142,7 @@ class _Call:
     retries: int
     retry_seconds: float
     cost: Decimal | None
+    provider_cost: Decimal | None
     tokens: Mapping[str, int | None]
 
 
@@ -149,12 +153,13 @@ def _model_calls(rollout: Rollout) -> list[_Call]:
         .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
         .values_list(
             *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", *(f"{part}_tokens" for part in _PARTS)),
+            *("cost", "provider_cost", *(f"{part}_tokens" for part in _PARTS)),
         )
     )
     return [
-        _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
-        for kind, attempt, came_back, seconds, retries, waited, cost, *tokens in rows
+        _Call(kind, attempt, came_back, *spent, dict(zip(_PARTS, tokens, strict=True)))
+        for kind, attempt, came_back, seconds, retries, waited, cost, billed, *tokens in rows
+        for spent in [(seconds, retries, waited, cost, billed)]
     ]
 
 
@@ -175,7 +180,8 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
         "earlier_cost": _dollars(earlier),
-        "judge_cost": _dollars(call for call in of_attempt if call.kind == Trajectory.Kind.JUDGE),
+        "judge_cost": _dollars(call for call in calls if call.kind == Trajectory.Kind.JUDGE),
+        "provider_cost": _provider_dollars(unjudged),
     }
 
 
@@ -190,6 +196,13 @@ def _dollars(calls: Iterable[_Call]) -> Decimal | None:
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    costs = [call.provider_cost for call in calls if call.came_back]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
 
 
 def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:

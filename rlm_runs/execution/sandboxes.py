@@ -3,47 +3,90 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
-from functools import cache
 from typing import cast
 
 from django.conf import settings
 
 from sandbox.backends import BackendName, open_backend
-from sandbox.contract import Backend
+from sandbox.contract import Backend, EngineUnavailable, SandboxError
 from sandbox.settings import SandboxSettings
 
+_lock = threading.Lock()
+_opened: list[Backend] = []
+"""The last one is in use. Earlier ones may still hold sandboxes of rollouts."""
 
-@cache
+
 def backend() -> Backend:
-    """The backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes."""
+    """The backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes.
+
+    Raises EngineUnavailable where Docker is set and no engine answers.
+    """
+    with _lock:
+        if not _opened:
+            _opened.append(_open(cast(BackendName, settings.RLM_SANDBOX)))  # the settings have checked it
+        return _opened[-1]
+
+
+def _open(name: BackendName) -> Backend:
     environment = {"SANDBOX_STATE_DIR": str(settings.VAR_DIR / "sandbox")} | dict(os.environ)
-    name = cast(BackendName, settings.RLM_SANDBOX)  # the settings have checked it
     return open_backend(name, SandboxSettings.from_environment(environment))
+
+
+def _look_for_docker() -> None:
+    """Takes Docker where `auto` found no engine before and one answers now."""
+    with _lock:
+        if settings.RLM_SANDBOX != "auto" or not _opened or _opened[-1].name == "docker":
+            return
+        found = _open("auto")
+        if found.name == "docker":
+            _opened.append(found)
+        else:
+            found.close()
 
 
 def name_in_use() -> str:
     """The name of the backend, "" while no rollout has needed it."""
-    return backend().name if backend.cache_info().currsize else ""
+    return _opened[-1].name if _opened else ""
+
+
+def is_away() -> bool:
+    """Whether no sandbox can start now. False while no rollout has needed one."""
+    return bool(_opened) and _opened[-1].is_away()
 
 
 def sizes() -> Mapping[str, int]:
     """Returns the sandboxes of this process by state; empty while no rollout has needed one."""
-    return backend().sizes() if backend.cache_info().currsize else {}
+    return _opened[-1].sizes() if _opened else {}
 
 
 def close() -> None:
     """Ends every sandbox of this process, those kept warm included."""
-    if backend.cache_info().currsize:
-        backend().close()
-        backend.cache_clear()
+    with _lock:
+        while _opened:
+            _opened.pop().close()
 
 
 def refusal(*, model: str, simulated: bool) -> str:
     """Returns why a model's code may not run in this backend, as a sentence; "" if it may."""
-    if backend().name != "process" or simulated or model in settings.RLM_PROCESS_SANDBOX_MODELS:
-        return ""
+    try:
+        if backend().name != "process" or simulated or model in settings.RLM_PROCESS_SANDBOX_MODELS:
+            return ""
+        _look_for_docker()
+        if backend().name != "process":
+            return ""
+    except SandboxError as error:
+        return f"code of {model} cannot run: {error}"
     return (
         f"no Docker engine answers, and the process sandbox has no walls: it does not run code of {model}. "
         f"Start Docker, or allow it by RLM_PROCESS_SANDBOX_MODELS={model}"
     )
+
+
+def require(*, model: str, simulated: bool) -> None:
+    """Raises PermissionError where a model's code may never run, EngineUnavailable where it may once an engine
+    answers.
+    """
+    if why_not := refusal(model=model, simulated=simulated):
+        raise PermissionError(why_not) if settings.RLM_SANDBOX == "process" else EngineUnavailable(why_not)

@@ -8,7 +8,7 @@ import time
 from django.conf import settings
 from django.db import connection, transaction
 
-from . import queue
+from . import early_stopping, queue, rescoring
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,10 @@ class Sweeper:
         with transaction.atomic():
             if not _lock():
                 return 0
-            reaped = queue.reap()
+            reaped = queue.reap() + rescoring.reap()
+        with transaction.atomic():
+            if _lock():
+                early_stopping.look_at_all()
         if reaped:
             logger.info("%s rollouts of dead workers are queued again", reaped)
         return reaped

@@ -13,6 +13,7 @@ from celery import shared_task
 from celery.signals import celeryd_after_setup, task_received, worker_shutdown, worker_shutting_down
 
 from . import dispatcher, queue, sandboxes
+from .limits.keeper import KEEPER
 
 
 @shared_task(name=queue.WORK)
@@ -50,3 +51,4 @@ def _interrupt(**_: object) -> None:
 def _stop(**_: object) -> None:
     dispatcher.stop()
     sandboxes.close()
+    KEEPER.close()

@@ -18,7 +18,7 @@ from django.db.models import Model
 from psycopg.types.json import Jsonb
 
 from ..models import Execution, Text, Trajectory, Turn
-from ..models.texts import escape
+from ..models.texts import SHARE_TEXTS, escape
 from .patience import patiently
 
 Row = dict[str, Any]
@@ -93,6 +93,8 @@ class PendingRows:
         with connection.cursor() as wrapper:
             assert isinstance(wrapper.connection, psycopg.Connection)
             cursor = psycopg.Cursor(wrapper.connection)  # binds on the server, which is faster than in Python
+            if self.texts:
+                cursor.execute(SHARE_TEXTS)
             _insert(cursor, Text._meta.db_table, _text_rows(self.texts), key="sha256")
             for model, rows in self.inserts.items():
                 _insert(cursor, model._meta.db_table, list(rows.values()), key="id")

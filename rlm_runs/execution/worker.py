@@ -14,9 +14,9 @@ from sandbox.contract import Backend
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
 from ..engine.clients.chat import ChatClient
-from ..engine.clients.gate import Gate
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
+from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
@@ -32,17 +32,19 @@ from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
 from .continuation import Continuation, continuation_of
-from .endpoints import Endpoint, ModelChoice, ServedModel, find_model, prices
+from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
+from .limits.gates import SharedGate
 from .patience import AWAY, patiently
-from .pricing import PriceList
+from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
 
 logger = logging.getLogger(__name__)
 
 
-_commits = GroupCommit()
+COMMITS = GroupCommit()
+"""Writes the events of all rollouts of this process."""
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
@@ -61,14 +63,18 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
 
 def _run(rollout: Rollout, control: CancellationToken) -> None:
     try:
-        means, continuation = patiently(lambda: (_means_for(rollout), continuation_of(rollout)))
-    except AWAY:
+        means, continuation = with_engine_patience(
+            lambda: patiently(lambda: (_means_for(rollout), continuation_of(rollout))),
+            seconds=settings.RLM_ENGINE_PATIENCE,
+            wait=control.wait,
+        )
+    except (*AWAY, Stopped):
         raise
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
         ended = [_not_begun(error)]
-        _commits.record(Recorder(rollout), ended)
+        COMMITS.record(Recorder(rollout), ended)
         RolloutMetrics().observe(ended)
         return
     if continuation is None:
@@ -101,7 +107,7 @@ def _play(
     metrics = RolloutMetrics(dict(means.endpoints))
 
     def record(events: Sequence[Event]) -> None:
-        _commits.record(recorder, events)
+        COMMITS.record(recorder, events)
         metrics.observe(events)
 
     run_rollout(
@@ -111,7 +117,7 @@ def _play(
         record=record,
         control=control,
         price=means.prices.cost,
-        price_version=means.prices.version,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
         recording=recording,
     )
 
@@ -121,20 +127,19 @@ class _Means:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
-    prices: PriceList
+    prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
 
 
 def _means_for(rollout: Rollout) -> _Means:
     plan = plan_of(rollout)
-    for model in map(_model, plan.coders):
-        if refusal := sandboxes.refusal(model=model.name, simulated=model.simulated):
-            raise PermissionError(refusal)
-    main, sub, judge = map(_model, (plan.model, plan.sub_model, plan.judge_model or plan.model))
+    for model in map(model_named, plan.coders):
+        sandboxes.require(model=model.name, simulated=model.simulated)
+    main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
     return _Means(
         plan,
-        Clients(main=_client(main), sub=_client(sub), judge=_client(judge)),
+        Clients(main=client_of(main), sub=client_of(sub), judge=client_of(judge)),
         sandboxes.backend(),
         prices(),
         {choice.name: choice.endpoint.name for choice in (main, sub, judge)},
@@ -154,7 +159,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
     return RolloutPlan(
         environment=environment_type(environment_type.settings_type(**arm.environment_settings)),
-        example=_example_of(rollout),
+        example=example_of(rollout),
         scaffold=scaffold_type(scaffold_type.settings_type(**arm.scaffold_settings)),
         model=arm.model,
         sub_model=arm.sub_model,
@@ -165,7 +170,8 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
     )
 
 
-def _example_of(rollout: Rollout) -> EngineExample:
+def example_of(rollout: Rollout) -> EngineExample:
+    """The engine's view of a rollout's example."""
     row = rollout.example
     texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
     return EngineExample(
@@ -176,7 +182,8 @@ def _example_of(rollout: Rollout) -> EngineExample:
     )
 
 
-def _model(name: str) -> ModelChoice:
+def model_named(name: str) -> ModelChoice:
+    """A model of the endpoints file. Raises LookupError."""
     model = find_model(name)
     if model is None:
         raise LookupError(f"model {name!r} is no longer in the endpoints file")
@@ -184,7 +191,7 @@ def _model(name: str) -> ModelChoice:
 
 
 @cache
-def _client(model: ModelChoice) -> ModelClient:
+def client_of(model: ModelChoice) -> ModelClient:
     """One client per model and process: its connections are shared by all rollouts."""
     calls = model.calls
     client = ChatClient(
@@ -192,12 +199,6 @@ def _client(model: ModelChoice) -> ModelClient:
         api_key=model.endpoint.key,
         shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
         connections=settings.RLM_MODEL_CONNECTIONS,
-        gates=[_gate(rate) for rate in (model.served, model.endpoint) if rate.is_limited],
+        gates=[SharedGate(model)],
     )
     return TextToolsClient(client) if calls.tools == "text" else client
-
-
-@cache
-def _gate(rate: ServedModel | Endpoint) -> Gate:
-    """One gate per model and one per endpoint, for all rollouts of this process."""
-    return Gate(concurrency=rate.concurrency, per_minute=rate.requests_per_minute)

@@ -32,7 +32,7 @@ def example_hash(
 def free_slug(name: str) -> str:
     """Returns `name` as a slug; numbered from the second experiment of that name on."""
     slug = slugify(name)[:60] or "experiment"
-    taken = set(Experiment.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
+    taken = set(Experiment.everything.filter(slug__startswith=slug).values_list("slug", flat=True))
     number = next(n for n in range(1, len(taken) + 2) if _numbered(slug, n) not in taken)
     return _numbered(slug, number)
 

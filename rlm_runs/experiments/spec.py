@@ -9,7 +9,8 @@
 
 The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the name
 and its settings. A model's settings are its sampling, which overrides the experiment's, its sub-model and its
-judge. All problems are reported together, each with its field and the allowed values.
+judge. A table `[early_stopping]` ends arms before their last rollout. All problems are reported together,
+each with its field and the allowed values.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from ..analysis.early_stopping import EarlyStopping
 from ..engine.environments.base import Environment, Settings
 from ..engine.environments.registry import REGISTRY
 from ..engine.scaffolds.base import Scaffold
@@ -121,6 +123,7 @@ class ExperimentSpec(BaseModel):
     scaffolds: tuple[Entry, ...] = Field(min_length=1)
     environments: tuple[Entry, ...] = Field(min_length=1)
     sampling: Sampling = Sampling()
+    early_stopping: EarlyStopping | None = None
 
     @field_validator("models", "scaffolds", "environments", mode="before")
     @classmethod
@@ -144,7 +147,8 @@ class ExperimentSpec(BaseModel):
             "scaffolds": [_written(entry.model_dump(mode="json")) for entry in self.scaffolds],
             "environments": [_written(entry.model_dump(mode="json")) for entry in self.environments],
         }
-        return {**fields, "models": models, **entries}
+        stopping = {"early_stopping": self.early_stopping.written()} if self.early_stopping else {}
+        return {**fields, "models": models, **entries, **stopping}
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
@@ -226,6 +230,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         _check_twins("models", map(_model_key, models), problems)
         _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
         _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
+    _check_baseline(spec, problems)
     if problems:
         raise SpecError(problems)
     arms = tuple(
@@ -364,6 +369,14 @@ def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> 
             problems.append(Problem(f"{kind}[{index}]", f"makes the same arms as entry {twin + 1} of {kind}"))
 
 
+def _check_baseline(spec: ExperimentSpec, problems: list[Problem]) -> None:
+    """The baseline of early stopping must be one of the scaffolds."""
+    names = [entry.name for entry in spec.scaffolds]
+    baseline = spec.early_stopping.baseline if spec.early_stopping else None
+    if baseline is not None and baseline not in names:
+        problems.append(Problem("early_stopping.baseline", _unknown("scaffold of this spec", baseline, names)))
+
+
 def _as_json(settings: BaseModel) -> Any:
     return settings.model_dump(mode="json")
 
@@ -404,7 +417,11 @@ def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any]) -> str:
     return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
 
 
-_TABLES: dict[str, type[BaseModel]] = {"sampling": Sampling, "models": ModelEntry}
+_TABLES: dict[str, type[BaseModel]] = {
+    "sampling": Sampling,
+    "models": ModelEntry,
+    "early_stopping": EarlyStopping,
+}
 """The fields of a spec that are tables with settings of their own."""
 
 _IN_OUR_WORDS = {

@@ -1,24 +1,39 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `traces` (turns and
-executions), `texts` (their content), `sharing` (saved views and shared links) and `workers` (worker processes).
+"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
+before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs), `sharing` (saved
+views and shared links), `stopping` (arms that ended early), `workers` (worker processes) and `limits` (what these
+share of endpoints).
 """
 
 from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
+from .history import Attempt, DroppedText, Rescoring
+from .limits import EndpointLease, EndpointState
+from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
+from .stopping import ArmDecision, StoppingLook
 from .texts import Text
 from .traces import Execution, RolloutNote, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
     "Arm",
+    "ArmDecision",
+    "Attempt",
+    "DroppedText",
+    "EndpointLease",
+    "EndpointState",
     "Example",
     "Execution",
     "Experiment",
     "ExperimentAction",
+    "RepricedTurn",
+    "Repricing",
+    "Rescoring",
     "Rollout",
     "RolloutNote",
     "SavedView",
     "SharedLink",
+    "StoppingLook",
     "Text",
     "Trajectory",
     "Turn",

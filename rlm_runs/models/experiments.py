@@ -16,12 +16,33 @@ from ..engine.scaffolds import registry
 from .texts import Sha256Field, Text
 
 
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    """Experiments as lists show them."""
+
+    def listed(self) -> ExperimentQuerySet:
+        """Returns the experiments that are not archived."""
+        return self.filter(archived_at=None)
+
+
+class _NotDeleted(models.Manager["Experiment"]):
+    """Leaves out the experiments that workers are deleting."""
+
+    def get_queryset(self) -> ExperimentQuerySet:
+        return ExperimentQuerySet(self.model, using=self._db).filter(deleted_at=None)
+
+    def listed(self) -> ExperimentQuerySet:
+        """Returns the experiments that are not archived."""
+        return self.get_queryset().listed()
+
+
 class Experiment(models.Model):
     """A set of arms on the same examples. `spec` is the validated spec, as it can be launched again.
 
     `sources` are the files of an import, as {"path", "format", "sha256", "rollouts"}; empty for a launch.
     `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
-    under way finish.
+    under way finish. An archived experiment is left out of lists. A deleted one is gone from all pages, and
+    workers remove its rows in batches. `revision` counts the changes of rollouts that had ended: retries and
+    rescorings, and costs that were computed again.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -35,14 +56,26 @@ class Experiment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+    revision = models.PositiveIntegerField(default=0, db_default=0)
     priority = models.SmallIntegerField(
         default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
     )
+
+    objects = _NotDeleted()
+    everything = ExperimentQuerySet.as_manager()
 
     class Meta:
         indexes: ClassVar = [
             # The list of experiments, newest first.
             models.Index(fields=["-created_at", "-id"], name="experiment_newest"),
+            # Those that lists leave out.
+            models.Index(
+                fields=["id"],
+                condition=Q(archived_at__isnull=False) | Q(deleted_at__isnull=False),
+                name="experiment_hidden",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -140,6 +173,12 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
             "experiment__spec", "experiment__sources", "example__metadata", "metrics"
         )
 
+    def listed(self) -> RolloutQuerySet:
+        """Without those of archived and deleted experiments."""
+        is_hidden = Q(archived_at__isnull=False) | Q(deleted_at__isnull=False)
+        hidden = list(Experiment.everything.filter(is_hidden).values_list("pk", flat=True))
+        return self.exclude(experiment__in=hidden) if hidden else self.all()
+
     def unfinished(self) -> RolloutQuerySet:
         """Returns the rollouts that have not ended."""
         return self.filter(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])
@@ -148,8 +187,9 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
 class Rollout(models.Model):
     """One arm on one example, one repetition: its state, its outcome and its roll-ups.
 
-    The roll-ups cover the last attempt; `earlier_cost` is the cost of the attempts before it. A NULL reward was
-    not given (failed, too long, still running) and is never a zero; a NULL sum is unknown. `reported` means that
+    The roll-ups cover the last attempt; `earlier_cost` is the cost of the attempts before it, and `judge_cost`
+    that of scoring in all of them. A NULL reward was not given (failed, too long, still running) and is never a
+    zero; a NULL sum is unknown. `reported` means that
     the sums come from an imported file, and that the turns may not add up to them. `experiment` repeats the arm's,
     so that lists can sort by index.
     """
@@ -227,6 +267,12 @@ class Rollout(models.Model):
         default=0,
         help_text="Dollars of scoring, apart from the cost.",
     )
+    provider_cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=10,
+        null=True,
+        help_text="Dollars, as the provider reports them; NULL where it does not for a call.",
+    )
     retries = models.PositiveIntegerField(default=0)
 
     # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
@@ -288,6 +334,13 @@ class Rollout(models.Model):
             models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
             models.Index(fields=["started_at", "id"], name="rollout_started_at"),
             models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
+            # What providers report, beside what the price list says: sums over an experiment.
+            models.Index(
+                fields=["experiment"],
+                include=["cost", "provider_cost"],
+                condition=Q(provider_cost__isnull=False),
+                name="rollout_provider_cost",
+            ),
             # The filter by how a rollout went wrong.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
@@ -71,12 +71,24 @@ class Sha256Field(models.Field):  # type: ignore[type-arg]  # not subscriptable 
         return None if value is None else bytes(value).hex()
 
 
+TEXTS_LOCK = 0x524C4D04
+"""Number of the advisory lock of texts. Writers share it; a deletion has it alone while it removes texts."""
+SHARE_TEXTS = f"SELECT pg_advisory_xact_lock_shared({TEXTS_LOCK})"
+
+
+def share_texts() -> None:
+    """Keeps texts from being removed until the transaction ends, whether they were stored before or are new."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHARE_TEXTS)
+
+
 class TextQuerySet(models.QuerySet["Text"]):
     """Writing and reading of texts by content."""
 
     def keep(self, bodies: Iterable[str]) -> list[str]:
         """Stores the texts that are not stored yet. Returns the digests in the order of the bodies."""
         named = [(digest(body), body) for body in bodies]
+        share_texts()
         # Sorted, so that two writers of the same texts lock them in the same order.
         rows = [Text(sha256=key, body=escape(body), chars=len(body)) for key, body in sorted(dict(named).items())]
         self.bulk_create(rows, ignore_conflicts=True)

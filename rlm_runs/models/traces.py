@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import Q
 
 from .experiments import Rollout
+from .history import Rescoring
 from .texts import Text
 
 
@@ -47,6 +48,14 @@ class Trajectory(models.Model):
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
     summary = models.JSONField(null=True)
+    rescoring = models.ForeignKey(
+        Rescoring,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="judges",
+        db_index=False,
+        help_text="For which a judge was asked; NULL for the scoring of the attempt itself.",
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -58,6 +67,9 @@ class Trajectory(models.Model):
         indexes: ClassVar = [
             # The replay: the whole tree of a rollout's attempt.
             models.Index(fields=["rollout", "attempt", "id"], name="trajectory_of_attempt"),
+            models.Index(
+                fields=["rescoring"], condition=Q(rescoring__isnull=False), name="trajectory_of_rescoring"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,11 +92,15 @@ class Turn(models.Model):
     finish_reason = models.CharField(max_length=40, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True)
     cached_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
+    cache_write_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
     completion_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True, help_text="Part of the completion tokens.")
     usage = models.JSONField(default=dict, help_text="As the API sent it.")
     cost = models.DecimalField(max_digits=18, decimal_places=10, null=True, help_text="Dollars.")
     price_version = models.CharField(max_length=40, blank=True)
+    provider_cost = models.DecimalField(
+        max_digits=18, decimal_places=10, null=True, help_text="Dollars, as the provider reports them."
+    )
     ended_at = models.DateTimeField()
     seconds = models.FloatField()
     retries = models.PositiveIntegerField(default=0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("console", "json")
 
-_QUIET = ("httpx2", "openai", "docker", "urllib3", "kombu")
+_QUIET = ("httpx2", "docker", "urllib3", "kombu")
 """Libraries that log each request or connection at INFO or DEBUG."""
 _SHARED_LINK = re.compile(r"/s/[\w.-]{40,}")
 """The path of a shared link: whoever knows its token may read what it shows."""

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
 
 from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
-from rlm_runs.engine.errors import BadCompletion, ModelFailure, PromptTooLong, Stopped
-from tests.scripted_server import Reply, ScriptedServer, completion, error_body
+from rlm_runs.engine.clients.message_log import MessageLog
+from rlm_runs.engine.errors import BadCompletion, CallAborted, ModelFailure, PromptTooLong, Stopped
+from tests.scripted_server import Held, Reply, ScriptedServer, completion, error_body
 
 FAST = RetryPolicy(tries=3, first_wait=0.001, longest_retry_after=0.01)
 QUESTION = [{"role": "user", "content": "2 + 2?"}]
 
 
-def ask(server, *, retry=FAST, control=None, **more):
-    client = ChatClient(base_url=server.url, api_key="sk-test", retry=retry, timeout=10)
+def wait_until(happened, *, seconds):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def ask(server, *, retry=FAST, control=None, timeout=10, **more):
+    client = ChatClient(base_url=server.url, api_key="sk-test", retry=retry, timeout=timeout)
     try:
         return client.complete(
             model="m",
@@ -165,3 +179,179 @@ def test_tool_calls_keep_the_models_own_json():
     with ScriptedServer(lambda _: completion(calls=[("f", '{"x":  1}'), ("g", "{broken")])) as server:
         answer = ask(server, tools=[{"type": "function", "function": {"name": "f"}}])
     assert [(call.name, call.arguments) for call in answer.tool_calls] == [("f", '{"x":  1}'), ("g", "{broken")]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "interrupted"])
+def test_a_call_in_flight_is_aborted_at_once_and_the_server_sees_it(reason):
+    control = CancellationToken()
+    with ScriptedServer(lambda _: Held(60)) as server:
+        timer = threading.Timer(0.3, control.stop, args=[reason])
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(CallAborted) as caught:
+            ask(server, control=control)
+        assert time.monotonic() - began < 1.3
+        timer.join()
+        wait_until(lambda: server.disconnects, seconds=1)
+    assert (caught.value.stop_reason, caught.value.cost) == (reason, None)  # it may be billed
+    assert 0.2 < caught.value.tries.seconds < 1.3
+
+
+def test_an_abandoned_call_is_metered_to_its_end_unless_its_rollout_is_cancelled():
+    rollout = CancellationToken()
+    with (
+        ScriptedServer(lambda request: Held(0.5, Reply(200, completion("4")))) as server,
+        rollout.child() as child,
+    ):
+        threading.Timer(0.1, child.stop, args=["abandoned"]).start()
+        assert ask(server, control=child).content == "4"
+    with ScriptedServer(lambda _: Held(60)) as server, rollout.child() as child:
+        threading.Timer(0.1, child.stop, args=["abandoned"]).start()
+        threading.Timer(0.3, rollout.stop, args=["cancelled"]).start()
+        began = time.monotonic()
+        with pytest.raises(CallAborted):
+            ask(server, control=child)
+        assert 0.25 < time.monotonic() - began < 1.3
+
+
+def test_a_call_that_never_connects_is_aborted_and_costs_nothing():
+    """The listener's queue is full, so the kernel leaves further connections unanswered."""
+    control = CancellationToken()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as queued:
+        for _ in range(4):
+            one = queued.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        threading.Timer(0.3, control.stop, args=["cancelled"]).start()
+        client = ChatClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", api_key="", retry=FAST)
+        began = time.monotonic()
+        with pytest.raises(CallAborted) as caught:
+            client.complete(model="m", messages=QUESTION, sampling={}, control=control)
+        assert time.monotonic() - began < 1.3
+    assert caught.value.cost == Decimal(0)
+
+
+def test_a_call_that_waits_for_a_free_connection_is_stopped():
+    first, second = CancellationToken(), CancellationToken()
+    with ScriptedServer(lambda _: Held(60)) as server, ThreadPoolExecutor() as pool:
+        client = ChatClient(base_url=server.url, api_key="", retry=FAST, connections=1)
+        asked = [
+            pool.submit(client.complete, model="m", messages=QUESTION, sampling={}, control=control)
+            for control in (first, second)
+        ]
+        wait_until(lambda: server.requests, seconds=2)
+        time.sleep(0.2)
+        assert len(server.requests) == 1
+        first.stop("cancelled")
+        second.stop("cancelled")
+        for future in asked:
+            with pytest.raises(Stopped):
+                future.result(timeout=1)
+        client.close()
+
+
+def test_connections_are_kept_and_a_closed_one_is_replaced():
+    with ScriptedServer(lambda _: completion("4")) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=RetryPolicy(tries=1))
+
+        def call():
+            return client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
+
+        call()
+        call()
+        assert len(server.connections) == 1
+        server.close_connections()
+        assert call().content == "4"  # at the first try: the closed connection is noticed before it is used
+        assert len(server.connections) == 2
+        client.close()
+
+
+def test_a_late_abort_does_not_touch_the_connection_of_another_call():
+    control = CancellationToken()
+    with ScriptedServer(lambda _: completion("4")) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=RetryPolicy(tries=1))
+        client.complete(model="m", messages=QUESTION, sampling={}, control=control)
+        control.stop("cancelled")
+        other = client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
+        assert (other.content, len(server.connections)) == ("4", 1)
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", "broke"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{", "broke"),
+        (b"HTTP/1.1 2", "broke"),
+        (b"", "broke"),
+        (b"\x00\xff garbage\r\n\r\n", "broke"),
+    ],
+)
+def test_a_broken_answer_is_tried_again_and_may_be_billed(raw, said):
+    with ScriptedServer(lambda _: raw) as server:
+        with pytest.raises(ModelFailure, match=said) as caught:
+            ask(server)
+        assert len(server.requests) == 3
+    assert caught.value.cost is None
+
+
+def test_a_silent_server_times_out():
+    with ScriptedServer(lambda _: Held(10)) as server:
+        with pytest.raises(ModelFailure, match="did not answer in time") as caught:
+            ask(server, timeout=0.2)
+        assert len(server.requests) == 3
+    assert caught.value.cost is None
+
+
+def test_an_answer_that_a_proxy_compressed_is_read():
+    body = gzip.compress(json.dumps(completion("4")).encode())
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with ScriptedServer(lambda _: head + body) as server:
+        assert ask(server).content == "4"
+
+
+def test_a_redirect_says_where_to():
+    moved = Reply(308, "", {"Location": "https://elsewhere/v1"})
+    with (
+        ScriptedServer(lambda _: moved) as server,
+        pytest.raises(ModelFailure, match="HTTP 308: https://elsewhere/v1"),
+    ):
+        ask(server)
+
+
+def test_the_proxy_of_the_environment_is_used_and_no_proxy_is_honoured(monkeypatch):
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: host == "direct.test")
+    with ScriptedServer(lambda _: completion("4")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:p%40ss@").removesuffix("/v1"))
+        client = ChatClient(base_url="http://model.test/v1", api_key="k", retry=FAST)
+        client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
+        client.close()
+        assert proxy.paths == ["http://model.test/v1/chat/completions"]
+        assert proxy.headers[0]["Proxy-Authorization"] == "Basic dXNlcjpwQHNz"
+        assert proxy.headers[0]["Host"] == "model.test"
+
+
+def test_a_conversation_sends_the_same_bytes_as_its_messages_encoded_anew():
+    with ScriptedServer(lambda _: completion("4")) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=FAST)
+        log, plain = MessageLog(), []
+        for text in ('"quoted" é \u2028', "\x00\x1f", "a lone \ud800 surrogate", "", "𝄞"):
+            for conversation in (log, plain):
+                conversation.append({"role": "user", "content": text, "n": [1.5, None, True]})
+                client.complete(model="m", messages=conversation, sampling={}, control=CancellationToken())
+            assert server.requests[-1] == server.requests[-2]
+            assert server.requests[-1]["messages"] == [
+                message | {"content": message["content"].replace("\ud800", "?")} for message in plain
+            ]
+        client.close()
+
+
+def test_what_json_cannot_hold_is_refused():
+    with ScriptedServer(lambda _: completion("4")) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=FAST)
+        with pytest.raises(ModelFailure, match="could not be made"):
+            client.complete(
+                model="m", messages=QUESTION, sampling={"temperature": float("nan")}, control=CancellationToken()
+            )
+        assert server.requests == []
+        client.close()

@@ -1,11 +1,11 @@
-"""Gates: how many at once, how many in a minute, and nobody waits who was stopped."""
+"""Gates: how many at once, nobody waits who was stopped, and what a gate is told of a call."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,7 +13,7 @@ from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.gate import Gate
 from rlm_runs.engine.clients.request_shape import RequestShape
-from rlm_runs.engine.errors import Stopped
+from rlm_runs.engine.errors import ModelFailure, Stopped
 from tests.scripted_server import Reply, ScriptedServer, completion, error_body
 
 QUESTION = [{"role": "user", "content": "2 + 2?"}]
@@ -48,29 +48,8 @@ def test_no_more_calls_are_in_flight_than_are_allowed():
     assert max(answer.retry_seconds for answer in answers) > 0.02  # the wait is told
 
 
-def test_requests_are_spread_over_the_minute_retries_included():
-    replies = [Reply(500, error_body("busy")), completion("4"), completion("4")]
-    came = []
-
-    def script(_):
-        came.append(time.monotonic())
-        return replies.pop(0)
-
-    gate = Gate(per_minute=100)
-    with ScriptedServer(script) as server:
-        client = ChatClient(
-            base_url=server.url, api_key="", gates=[gate], retry=RetryPolicy(tries=2, first_wait=0.001)
-        )
-        ask(client)
-        ask(client)
-        client.close()
-    assert len(came) == 3
-    assert min(second - first for first, second in itertools.pairwise(came)) > 0.2
-
-
-@pytest.mark.parametrize("gate", [Gate(concurrency=1), Gate(per_minute=0.1)])
-def test_who_was_stopped_waits_no_longer(gate):
-    control = CancellationToken()
+def test_who_was_stopped_waits_no_longer():
+    gate, control = Gate(concurrency=1), CancellationToken()
     with gate.passed(CancellationToken()):
         timer = threading.Timer(0.2, control.stop, args=["cancelled"])
         timer.start()
@@ -81,15 +60,48 @@ def test_who_was_stopped_waits_no_longer(gate):
         timer.join()
 
 
-def test_who_gave_up_leaves_no_place_taken():
-    gate = Gate(concurrency=1, per_minute=0.1)
-    with gate.passed(CancellationToken()):
-        pass
-    control = CancellationToken()
-    control.stop("cancelled")
-    for _ in range(3):
-        with pytest.raises(Stopped), gate.passed(control):
-            pass
+class Away:
+    """A gate that counts what it is told, and takes the endpoint for away until it was told so often."""
+
+    def __init__(self, tries):
+        self.tries, self.outcomes = tries, []
+
+    @contextmanager
+    def passed(self, control, *, tokens=0):
+        assert tokens > 0
+        yield self.outcomes.append
+
+    def fails_since(self, moment):
+        return len(self.outcomes) < self.tries
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_an_endpoint_that_is_away_is_waited_for(status):
+    replies = [Reply(status, error_body("broken"))] * 4 + [completion("4")]
+    gate = Away(10)
+    with ScriptedServer(lambda _: replies.pop(0)) as server:
+        client = ChatClient(
+            base_url=server.url, api_key="", gates=[gate], retry=RetryPolicy(tries=2, first_wait=0.001)
+        )
+        answer = ask(client)
+        client.close()
+    assert (answer.content, answer.retries) == ("4", 4)
+    assert [outcome.fault for outcome in gate.outcomes] == [f"HTTP {status}: broken"] * 4 + [""]
+    assert gate.outcomes[-1].usage == answer.usage
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (500, 2), (429, 2), (400, 1)])
+def test_a_failure_of_one_call_is_not_waited_for(status, tries):
+    gate = Away(0 if status != 400 else 10)
+    with ScriptedServer(lambda _: Reply(status, error_body("no"))) as server:
+        client = ChatClient(
+            base_url=server.url, api_key="", gates=[gate], retry=RetryPolicy(tries=2, first_wait=0.001)
+        )
+        with pytest.raises(ModelFailure, match=f"HTTP {status}"):
+            ask(client)
+        client.close()
+    assert len(gate.outcomes) == tries
+    assert bool(gate.outcomes[0].fault) == (status not in (400, 429))
 
 
 @pytest.mark.parametrize(

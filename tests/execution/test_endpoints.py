@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.text_tools import TextToolsClient
-from rlm_runs.engine.events import Usage
 from rlm_runs.execution import worker
-from rlm_runs.execution.endpoints import find_model, load_endpoints, model_choices, prices
+from rlm_runs.execution.endpoints import find_model, load_endpoints, model_choices
 from tests.scripted_server import ScriptedServer, completion
 
 ONE = """
@@ -83,7 +80,7 @@ models = [
         ('models = [{ name = "m" }]\ntools = "xml"', "lab.tools: input should be 'native' or 'text'"),
         ('models = [{ name = "m" }]\nmax_tokens_parameter = "n"', "lab.max_tokens_parameter: input should be"),
         ('models = [{ name = "m" }]\nrequest = { model = "x" }', "lab.request: must not hold model"),
-        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.cached: field required"),
+        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.completion: field required"),
         (
             'models = [{ name = "m", price = { prompt = -1, cached = 0, completion = 0 } }]',
             "lab.models[0].price.prompt: input should be greater than or equal to 0",
@@ -137,19 +134,6 @@ def test_names_of_models_are_no_keys(write):
     models = ", ".join(f'{{ name = "{name}" }}' for name in names)
     path = write(f"{ONE}models = [{models}]")
     assert [model.name for model in load_endpoints(path)[0].models] == names
-
-
-def test_a_price_of_the_file_goes_before_the_lists_and_marks_the_version(write):
-    price = 'price = { prompt = "1", cached = "0.5", completion = "2" }'
-    write(f'{ONE}models = [{{ name = "m", {price} }}, {{ name = "gpt-5-mini", {price} }}]')
-    listed = prices()
-    usage = Usage(prompt=1_000_000, cached=0, completion=1_000_000)
-    assert listed.cost("m", usage) == listed.cost("gpt-5-mini", usage) == Decimal(3)
-    assert listed.cost("gpt-5", usage) == Decimal("11.25")
-    assert listed.version.startswith("2025-12+")
-    assert len(listed.version) <= 40
-    write(f'{ONE}models = [{{ name = "m" }}]')
-    assert prices().version == "2025-12"
 
 
 def test_a_client_sends_what_its_model_wants(write):

@@ -3,6 +3,7 @@
 - `snapshot`: one experiment as it is now, kept in the process until it changes;
 - `frame`: rollouts as columns, the input of figures and comparisons;
 - `tallies`: counts and sums by arm and state; `progress`: how far experiments are;
+- `provider_bill`: what providers say that it cost;
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
@@ -21,6 +22,7 @@ from .arms import (
     summary,
 )
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
+from .provider_bill import ProviderBill, provider_bill
 from .snapshot import Snapshot, forget, snapshot
 from .unscored import TOO_LONG, Unscored
 
@@ -31,6 +33,7 @@ __all__ = [
     "BestArm",
     "Comparison",
     "Progress",
+    "ProviderBill",
     "Snapshot",
     "Summary",
     "Unscored",
@@ -41,6 +44,7 @@ __all__ = [
     "progress",
     "progress_by_experiment",
     "progress_from",
+    "provider_bill",
     "snapshot",
     "snapshot_progress",
     "summary",

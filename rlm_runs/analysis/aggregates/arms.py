@@ -12,11 +12,11 @@ import numpy as np
 from django.db.models import Avg
 from numpy.typing import NDArray
 
-from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Arm, Experiment, Rollout
 
 from .. import statistics
 from ..statistics import Interval, Paired, PassRate, Table
+from .baselines import baselines, chosen_baseline
 from .dimensions import ArmParts, arm_parts
 from .frame import Frame
 from .measures import MEASURES
@@ -137,7 +137,11 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
         )
         for at, arm in enumerate(snapshot.arms)
     )
-    return Summary(unscored=unscored, arms=summaries, comparisons=_comparisons(summaries, ways))
+    return Summary(
+        unscored=unscored,
+        arms=summaries,
+        comparisons=_comparisons(summaries, ways, chosen=chosen_baseline(snapshot.experiment)),
+    )
 
 
 def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
@@ -230,14 +234,16 @@ def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
     return found
 
 
-def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tuple[Comparison, ...]:
+def _comparisons(
+    arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut], *, chosen: str | None
+) -> tuple[Comparison, ...]:
     """Each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
     asked = next(iter(ways.values()))
-    baselines, are_llms = _baselines(arms)
-    found, otherwise = (lifts(way, MEASURES["reward"], baselines=baselines) for way in ways.values())
+    bases, are_llms = baselines(arms, chosen=chosen)
+    found, otherwise = (lifts(way, MEASURES["reward"], baselines=bases) for way in ways.values())
     adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
     comparisons = []
-    for at, base in enumerate(baselines):
+    for at, base in enumerate(bases):
         if base is None:
             continue
         has_unscored = arms[at].left_out.unscored or arms[base].left_out.unscored
@@ -255,25 +261,6 @@ def _comparisons(arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut]) -> tu
             )
         )
     return tuple(comparisons)
-
-
-def _baselines(arms: Sequence[ArmSummary]) -> tuple[list[int | None], bool]:
-    """The place of each arm's baseline, None for a baseline itself; and whether baselines were found.
-
-    An experiment of one scaffold compares something else, such as models. The first arm of each environment is
-    then the baseline.
-    """
-    llms: dict[str, int] = {}
-    for at, arm in enumerate(arms):
-        if registry.is_baseline(arm.scaffold):
-            llms.setdefault(arm.group, at)
-    found = [None if registry.is_baseline(arm.scaffold) else llms.get(arm.group) for arm in arms]
-    if any(base is not None for base in found):
-        return found, True
-    first: dict[str, int] = {}
-    for at, arm in enumerate(arms):
-        first.setdefault(arm.environment, at)
-    return [first[arm.environment] if first[arm.environment] != at else None for at, arm in enumerate(arms)], False
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 Reading a hundred thousand rollouts takes part of a second. Asking whether one changed takes a few milliseconds and
 reads no row: counts by status and the last end come from an index. Pages ask that, and read only the rollouts that
-ended since, because an ended rollout does not change.
+ended since. Ended rollouts change by retries and rescorings only, which the experiment counts; then all are read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock, RLock
 from typing import Any, TypeVar, cast
 
@@ -50,11 +50,14 @@ _USUAL = (
 
 @dataclass(frozen=True)
 class State:
-    """The facts that change with the experiment. `total` counts the rollouts, `files` names the imported files."""
+    """The facts that change with the experiment. `total` counts the rollouts, `files` names the imported files,
+    `revision` counts changes of rollouts that had ended.
+    """
 
     version: str
     total: int
     files: str
+    revision: int
 
 
 class Snapshot:
@@ -102,7 +105,7 @@ class Snapshot:
         before = self._before
         if before is None or before._frame is None:
             return None
-        if (before.state.total, before.state.files) != (self.state.total, self.state.files):
+        if replace(before.state, version="") != replace(self.state, version=""):
             return None
         frame, measures = before._frame, before._measures  # the frame first: its measures are known by then
         found = refreshed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
@@ -184,9 +187,10 @@ def _state(experiment: Experiment) -> State:
     states = experiment.rollouts().values_list("status").order_by("status")
     counts = list(states.annotate(Count("id"), Max("finished_at")))
     files = repr(experiment.sources)
-    known = repr((counts, experiment.cancelled_at, files))
+    known = repr((counts, experiment.cancelled_at, files, experiment.revision))
     version = hashlib.sha256(known.encode()).hexdigest()[:16]
-    return State(version=version, total=sum(count for _, count, _ in counts), files=files)
+    total = sum(count for _, count, _ in counts)
+    return State(version=version, total=total, files=files, revision=experiment.revision)
 
 
 def _unfinished(experiment: Experiment) -> list[int]:

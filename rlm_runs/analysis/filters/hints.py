@@ -128,7 +128,7 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
     if key.name == "experiment":
         if experiment is not None:  # A reader of a shared link sees this experiment only.
             return [experiment.slug]
-        newest = Experiment.objects.order_by("-pk").values_list("slug", flat=True)
+        newest = Experiment.objects.listed().order_by("-pk").values_list("slug", flat=True)
         return list(newest[:_NEWEST])
     if key.family:
         return _values_of(key, experiment)

@@ -22,6 +22,7 @@ from .pass_at_k import PassRate, pass_at_k, pass_hat_k, pass_rate
 from .planning import examples_for_binary, examples_for_means
 from .ratios import ratio_interval, ratio_intervals
 from .resampling import RESAMPLES, student_t
+from .sequential import Finding, Sequential, first_finding, log_e_values, sequential
 from .trends import Bin, Binning, Rolling, binned, rolling_mean
 
 __all__ = [
@@ -30,10 +31,12 @@ __all__ = [
     "Binning",
     "Bounds",
     "Effect",
+    "Finding",
     "Interval",
     "Paired",
     "PassRate",
     "Rolling",
+    "Sequential",
     "Table",
     "binned",
     "bonett_price",
@@ -42,8 +45,10 @@ __all__ = [
     "compare_to",
     "examples_for_binary",
     "examples_for_means",
+    "first_finding",
     "front_shares",
     "holm",
+    "log_e_values",
     "mcnemar",
     "mean_interval",
     "mean_intervals",
@@ -54,6 +59,7 @@ __all__ = [
     "ratio_interval",
     "ratio_intervals",
     "rolling_mean",
+    "sequential",
     "sign_flip",
     "student_t",
     "wilson",

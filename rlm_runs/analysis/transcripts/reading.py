@@ -48,8 +48,8 @@ def version_of(trajectory: Trajectory) -> str:
 
 
 def judges_of(rollout: Rollout, *, attempt: int) -> list[Trajectory]:
-    """The conversations in which the answer of an attempt was judged."""
-    found = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.JUDGE)
+    """The conversations in which the answer of an attempt was judged when it ended."""
+    found = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.JUDGE, rescoring=None)
     return list(found.defer("opening", "tools").order_by("pk"))
 
 

@@ -1,41 +1,35 @@
-"""The client of OpenAI-compatible chat completion servers, over the openai SDK.
+"""The client of OpenAI-compatible chat completion servers.
 
-Retries are ours, not the SDK's, since each is kept on the turn: 408, 409, 429 and 5xx, timeouts and broken
-connections, with exponential backoff and full jitter, or as long as `Retry-After` says.
+Retried are 408, 409, 429 and 5xx (as status or inside a 200), timeouts, broken connections and answers that are no
+completion, with exponential backoff and full jitter, or as long as `Retry-After` says. Each retry is kept on the
+turn.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx2
-import openai
-
 from ..cancellation import CancellationToken
-from ..errors import BadCompletion, ModelFailure, PromptTooLong, Tries
+from ..errors import CallAborted, ModelFailure, Tries
 from .base import Completion, Messages, ToolSchemas
-from .gate import Gate
+from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
+from .gate import Outcome, Report, ServerGate
+from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .token_estimates import estimator
+from .transport import Aborted, Transport, TransportError
 
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "context window",
-    "prompt is too long",
-    "input is too long",
-    "exceeds the limit of",
-    "exceed context",
-    "too many input tokens",
-)
-"""Words with which servers say that a prompt is longer than the window (code or message)."""
+USER_AGENT = "rlm-runs"
+_OF_OPENAI = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+"""Environment variable → header, as OpenAI's own client sends them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class RetryPolicy:
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
-        return random.uniform(0, min(self.longest_wait, self.first_wait * 2**retry))
+        return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 class ChatClient:
@@ -69,21 +63,14 @@ class ChatClient:
         timeout: float = 600.0,
         retry: RetryPolicy | None = None,
         shape: RequestShape | None = None,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[ServerGate] = (),
         connections: int = 1000,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._shape = shape or RequestShape()
         self._gates = gates
-        # A server of one's own may need no key; the SDK wants one all the same.
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._sdk = openai.OpenAI(
-            base_url=base_url,
-            api_key=api_key or "none",
-            timeout=timeout,
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(limits=limits),
-        )
+        self._transport = Transport(base_url, timeout=timeout, connections=connections)
+        self._headers = _headers(api_key)
 
     def complete(
         self,
@@ -95,16 +82,17 @@ class ChatClient:
         control: CancellationToken,
     ) -> Completion:
         """See `ModelClient`."""
-        request = {"model": model, "messages": list(messages), **self._shape.shaped(sampling)}
-        if tools:
-            request["tools"] = list(tools)
         tries, began = Tries(), time.monotonic()
+        expected = estimator(model).estimate(messages, tools, sampling)
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            completion = self._try_until_it_works(request, tries=tries, control=control)
-        except ModelFailure as failure:
+            body = self._body(model, messages, tools, sampling)
+            completion = self._try_until_it_works(body, tokens=tokens, tries=tries, control=control)
+        except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
             raise
+        estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
             seconds=time.monotonic() - began,
@@ -114,33 +102,75 @@ class ChatClient:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._sdk.close()
+        self._transport.close()
+
+    def _body(
+        self, model: str, messages: Messages, tools: ToolSchemas, sampling: Mapping[str, Any]
+    ) -> Sequence[bytes | bytearray]:
+        shaped = self._shape.shaped(sampling)
+        extra_body = shaped.pop("extra_body", {})
+        parameters = {"model": model, **shaped} | ({"tools": list(tools)} if tools else {}) | extra_body
+        try:
+            return body_of(parameters, messages)
+        except (TypeError, ValueError) as error:
+            raise ModelFailure(f"the request could not be made: {error}") from error
 
     def _try_until_it_works(
-        self, request: Mapping[str, Any], *, tries: Tries, control: CancellationToken
+        self, body: Sequence[bytes | bytearray], *, tokens: int, tries: Tries, control: CancellationToken
     ) -> Completion:
+        first_fault_at: float | None = None
         while True:
             control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(control):
+                with self._through_gates(control, tokens=tokens) as report:
                     began = self._told_wait(tries, since=began)
-                    return self._try(request)
-            except _Retryable as problem:
-                if tries.retries + 1 >= self._retry.tries:
-                    failure = ModelFailure(f"{problem} (tried {self._retry.tries} times)")
-                    failure.cost = problem.cost
-                    raise failure from problem
-                control.wait(self._retry.wait_before(tries.retries, retry_after=problem.retry_after))
+                    return self._reported_try(body, report, control)
+            except (Passing, ModelFailure) as problem:
+                if problem.endpoint_fault and first_fault_at is None:
+                    first_fault_at = began
+                if not (problem.endpoint_fault and self._is_away(first_fault_at)):
+                    self._give_up_if_final(problem, tries)
+                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
+    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+        """Raises what a call ends with that another try may not mend, or that has no try left."""
+        if isinstance(problem, ModelFailure):
+            raise problem
+        if tries.retries + 1 >= self._retry.tries:
+            failure = problem.failure(f"{problem} (tried {tries.retries + 1} times)")
+            failure.cost = problem.cost
+            raise failure from problem
+
+    def _is_away(self, since: float | None) -> bool:
+        """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
+        return since is not None and any(gate.fails_since(since) for gate in self._gates)
+
+    def _reported_try(
+        self, body: Sequence[bytes | bytearray], report: Report, control: CancellationToken
+    ) -> Completion:
+        try:
+            completion = self._try(body, control)
+        except (Passing, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+            report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
+            raise
+        report(Outcome(usage=completion.usage))
+        return completion
+
     @contextmanager
-    def _through_gates(self, control: CancellationToken) -> Iterator[None]:
+    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
         with ExitStack() as stack:
-            for gate in self._gates:
-                stack.enter_context(gate.passed(control))
-            yield
+            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+
+            def report(outcome: Outcome) -> None:
+                for each in reports:
+                    each(outcome)
+
+            yield report
 
     def _told_wait(self, tries: Tries, *, since: float) -> float:
         """Counts what the gates took as waiting; now."""
@@ -149,72 +179,47 @@ class ChatClient:
             tries.retry_seconds += now - since
         return now
 
-    def _try(self, request: Mapping[str, Any]) -> Completion:
-        """One request. Raises a ModelFailure that is final, or _Retryable."""
+    def _try(self, body: Sequence[bytes | bytearray], control: CancellationToken) -> Completion:
+        """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
         try:
-            response = self._sdk.chat.completions.with_raw_response.create(**request)
-        except openai.APIStatusError as error:
-            raise _failure_of_status(error) from error
-        except openai.APITimeoutError as error:
-            raise _Retryable("the endpoint did not answer in time", cost=None) from error
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise _Retryable(f"the endpoint cannot be reached: {cause}") from error
-        except (openai.OpenAIError, TypeError, ValueError) as error:
+            with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
+                raw = answer.read()
+        except Aborted as aborted:
+            raise CallAborted(stop_reason=control.reason, sent=aborted.sent) from aborted
+        except TransportError as error:
+            raise _failure_of_transport(error) from error
+        except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
-        try:
-            body = response.http_response.json()
-        except ValueError as error:
-            raise BadCompletion(
-                f"the endpoint's answer is not JSON: {response.http_response.text[:500]!r}"
-            ) from error
-        return parse_completion(body)
+        if answer.status >= 300:
+            raise failure_of(answer.status, answer.headers, raw)
+        return completion_of(raw, answer.headers)
 
 
-class _Retryable(Exception):
-    """A failure that another try may mend. `retry_after` in seconds, as the server asked."""
-
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, cost: Decimal | None = Decimal(0)
-    ) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        self.cost = cost
-
-
-def _failure_of_status(error: openai.APIStatusError) -> Exception:
-    status = error.status_code
-    message = _api_message(error)
-    told = f"HTTP {status}: {message}"
-    code = str(error.code or "")
-    if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in _TOO_LONG):
-        return PromptTooLong(told)
-    # An exhausted quota is a 429 as well, but waiting does not help.
-    if (status in (408, 409, 429) and code != "insufficient_quota") or status >= 500:
-        return _Retryable(told, retry_after=_retry_after(error.response.headers.get("retry-after")))
-    return ModelFailure(told)
-
-
-def _api_message(error: openai.APIStatusError) -> str:
-    """The server's own words, where they can be found."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        found = inner.get("message", inner.get("detail")) if isinstance(inner, dict) else inner
-        if isinstance(found, str):
-            return found
-    return error.response.text[:2000] or error.message
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds of a Retry-After header, which may be a number or a date."""
-    if header is None:
-        return None
+def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
+    """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
+    text = raw.decode("utf-8", "replace")
+    if not text.strip():
+        raise no_completion("the endpoint's answer is empty")
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "a page" if is_page(text) else "not JSON"
+        raise no_completion(f"the endpoint's answer is {what}", text) from error
+    if failure := failure_inside(body, headers):
+        raise failure
+    return parse_completion(body)
+
+
+def _headers(api_key: str) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": USER_AGENT}
+    if api_key:  # a server of one's own may need none
+        headers["Authorization"] = f"Bearer {api_key}"
+    return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
+
+
+def _failure_of_transport(error: TransportError) -> Passing:
+    if not error.sent:
+        return Passing(f"the endpoint cannot be reached: {error}")
+    if error.timed_out:
+        return Passing("the endpoint did not answer in time", cost=None)
+    return Passing(f"the connection to the endpoint broke: {error}", cost=None)

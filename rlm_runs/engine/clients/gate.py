@@ -1,52 +1,81 @@
-"""A gate before a server or a rollout's sub-calls: it limits concurrent calls and calls per minute."""
+"""Gates before a server or a rollout's sub-calls: a call waits at each until it may begin.
+
+The gate of this module limits the calls in flight of one rollout. Those of a server are shared by all processes,
+which is not for the engine to know: they have the same interface.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..cancellation import CancellationToken
+from ..events import Usage
 from .base import Completion, Messages, ModelClient, ToolSchemas
 
 _LOOK_AT_CONTROL = 0.2
 """Seconds between two checks of the stop flag while a call waits for its turn."""
 
 
-class Gate:
-    """Lets `concurrency` callers in at a time, and `per_minute` of them in a minute, evenly; None is no limit."""
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one try of a call.
 
-    def __init__(self, *, concurrency: int | None = None, per_minute: float | None = None) -> None:
-        self._places = None if concurrency is None else threading.BoundedSemaphore(concurrency)
-        self._interval = 0.0 if per_minute is None else 60 / per_minute
-        self._lock = threading.Lock()
-        self._next_at = 0.0
+    `retry_after` is in seconds, as the server asked. `fault` says in words what is wrong with the endpoint, ""
+    where nothing is, or where only this call failed.
+    """
+
+    usage: Usage | None = None
+    retry_after: float | None = None
+    fault: str = ""
+
+
+Report = Callable[[Outcome], None]
+"""Takes the outcome of a try that passed a gate."""
+
+
+class ServerGate(Protocol):
+    """A gate that each try of a call passes. Thread-safe."""
+
+    def passed(self, control: CancellationToken, *, tokens: int = 0) -> AbstractContextManager[Report]:
+        """Waits for the try's turn, and holds its place for the block.
+
+        `tokens` are its estimate. Raises Stopped.
+        """
+
+    def fails_since(self, moment: float) -> bool:
+        """Whether the server fails and is to be waited for.
+
+        It has answered no call since that moment of the monotonic clock.
+        """
+
+
+class Gate:
+    """Lets `concurrency` callers in at a time."""
+
+    def __init__(self, *, concurrency: int) -> None:
+        self._places = threading.BoundedSemaphore(concurrency)
 
     @contextmanager
-    def passed(self, control: CancellationToken) -> Iterator[None]:
-        """Waits for the caller's turn, and holds its place for the block. Raises Stopped."""
-        self._wait_for_place(control)
-        try:
-            self._wait_for_time(control)
-            yield
-        finally:
-            if self._places is not None:
-                self._places.release()
-
-    def _wait_for_place(self, control: CancellationToken) -> None:
-        while self._places is not None and not self._places.acquire(timeout=_LOOK_AT_CONTROL):
+    def passed(self, control: CancellationToken, *, tokens: int = 0) -> Iterator[Report]:
+        """See `ServerGate`."""
+        while not self._places.acquire(timeout=_LOOK_AT_CONTROL):
             control.check()
+        try:
+            yield _ignored
+        finally:
+            self._places.release()
 
-    def _wait_for_time(self, control: CancellationToken) -> None:
-        if not self._interval:
-            return
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next_at)
-            self._next_at = at + self._interval
-        control.wait(at - now)
+    def fails_since(self, moment: float) -> bool:
+        """See `ServerGate`."""
+        return False
+
+
+def _ignored(_: Outcome) -> None:
+    """This gate does not care how a call ended."""
 
 
 class GatedClient:

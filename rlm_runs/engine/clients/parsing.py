@@ -6,23 +6,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import BadCompletion
 from ..events import ToolCall, Usage
 from .base import Completion
+from .error_reading import no_completion
 
 
 def parse_completion(body: Any) -> Completion:
-    """Returns the first choice of a response body. Raises BadCompletion, which names what is missing."""
+    """Returns the first choice of a response body. Raises Passing, which names what is missing."""
     if not isinstance(body, Mapping):
-        raise BadCompletion(f"the endpoint answered {type(body).__name__} where an object was expected")
-    if body.get("error"):
-        raise BadCompletion(f"the endpoint answered with an error: {_short(body['error'])}")
+        raise no_completion("the endpoint's answer is no object", body)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise BadCompletion(f"the endpoint's answer has no choices: {_short(body)}")
+        raise no_completion("the endpoint's answer has no choices", body)
     message = choices[0].get("message")
     if not isinstance(message, Mapping):
-        raise BadCompletion(f"the endpoint's answer has no message: {_short(choices[0])}")
+        raise no_completion("the endpoint's answer has no message", choices[0])
     return Completion(
         content=_text(message.get("content")),
         reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
@@ -50,7 +48,7 @@ def _tool_calls(raw: Any) -> list[ToolCall]:
     for number, call in enumerate(raw if isinstance(raw, list) else []):
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
-            raise BadCompletion(f"tool call {number} has no function: {_short(call)}")
+            raise no_completion(f"tool call {number} has no function", call)
         arguments = function.get("arguments")
         calls.append(
             ToolCall(
@@ -80,7 +78,3 @@ def _detail(raw: Mapping[str, Any], group: str, name: str) -> Any:
 def _count(value: Any) -> int | None:
     """A token count, if it can be one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, default=str)[:500]

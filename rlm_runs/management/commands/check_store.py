@@ -30,7 +30,9 @@ WITH turn_sums AS (
          coalesce(sum(u.retries), 0) AS retries,
          sum(u.seconds - u.retry_seconds) FILTER (WHERE t.kind = 'root') AS model_seconds,
          sum(u.retry_seconds) FILTER (WHERE t.kind = 'root') AS retry_seconds,
-         CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS cost
+         CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS cost,
+         CASE WHEN NOT bool_or(u.error = '' AND u.provider_cost IS NULL)
+              THEN sum(u.provider_cost) FILTER (WHERE u.error = '') END AS provider_cost
     FROM rlm_runs_turn u
     JOIN rlm_runs_trajectory t ON t.id = u.trajectory_id
     JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
@@ -40,7 +42,6 @@ WITH turn_sums AS (
   SELECT t.rollout_id, CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS judge_cost
     FROM rlm_runs_turn u
     JOIN rlm_runs_trajectory t ON t.id = u.trajectory_id
-    JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
    WHERE t.kind = 'judge'
    GROUP BY t.rollout_id
 ), execution_sums AS (
@@ -151,7 +152,10 @@ _COUNTS = {
     },
     "retries": "coalesce(s.retries, 0)",
     "cost": "CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END",
-    "judge_cost": "CASE WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
+    "provider_cost": "s.provider_cost",
+    # A judge that is being asked again is counted when it is done.
+    "judge_cost": "CASE WHEN EXISTS (SELECT FROM rlm_runs_rescoring x WHERE x.rollout_id = r.id"
+    " AND x.status = 'running') THEN r.judge_cost WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
     "tool_calls": "coalesce(e.tool_calls, 0)",
     "sub_calls": "coalesce(c.sub_calls, 0)",
     "batches": "coalesce(c.batches, 0)",

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0010_experiment_log'),
+        ('rlm_runs', '0014_prices'),
     ]
 
     operations = [

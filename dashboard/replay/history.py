@@ -1,0 +1,50 @@
+"""What a rollout was before: its earlier attempts, and the scorings that another one replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rlm_runs.models import Attempt, Rescoring, Rollout
+
+
+@dataclass(frozen=True)
+class AttemptHistory:
+    """The attempts of a rollout. Those that ended and were retried have an outcome of their own."""
+
+    rollout: Rollout
+    ended: Mapping[int, Attempt]
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> AttemptHistory:
+        """Reads the attempts. One query, and none for a first attempt that is under way or counts."""
+        waits = rollout.status == Rollout.Status.QUEUED
+        attempts = rollout.attempts.all() if rollout.attempt > (0 if waits else 1) else ()
+        return cls(rollout, {attempt.number: attempt for attempt in attempts})
+
+    @property
+    def last(self) -> int:
+        """The number of the last attempt; of the next one, where a retry waits for a worker."""
+        return self.rollout.attempt + (self.rollout.attempt in self.ended)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of all attempts."""
+        return range(1, self.last + 1)
+
+    def shown(self, number: int) -> Rollout:
+        """The rollout with the outcome of an attempt; as it is, where the attempt has none."""
+        attempt = self.ended.get(number)
+        return attempt.shown(self.rollout) if attempt else self.rollout
+
+    def was_cut_off(self, number: int) -> bool:
+        """Whether an earlier attempt was cut off before it ended."""
+        return number < self.last and number not in self.ended
+
+
+def rescorings_of(rollout: Rollout, *, attempt: int) -> Sequence[Rescoring]:
+    """How the answer of an attempt was scored again, the last first. Two queries at most."""
+    if rollout.status not in Rollout.FINISHED:
+        return ()
+    found = rollout.rescorings.filter(attempt=attempt).select_related("action").prefetch_related("judges")
+    return list(found.order_by("-pk")[:20])

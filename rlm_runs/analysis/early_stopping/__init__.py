@@ -1,0 +1,15 @@
+"""Early stopping: which arms of an experiment need no further rollouts. Pure functions of rollouts as columns.
+
+- `settings`: the table `[early_stopping]` of a spec;
+- `progress`: the rollouts of each arm by example and repetition, and the differences of two arms in their order;
+- `betting`: arms whose comparison with their baseline is decided;
+- `halving`: arms that successive halving prunes;
+- `standing`: both for one experiment.
+
+`execution.early_stopping` applies it to the store.
+"""
+
+from .settings import EarlyStopping
+from .standing import Comparison, End, Standing, standing
+
+__all__ = ["Comparison", "EarlyStopping", "End", "Standing", "standing"]

