@@ -17,7 +17,7 @@ from ..models.texts import restored, unescape
 
 @dataclass(frozen=True)
 class StoredTrace:
-    """An attempt as events, parents before their children, and the primary keys of its rows by the events' keys."""
+    """An attempt as events, parents before their children, and the ids of its rows by the events' keys."""
 
     events: Sequence[events.Event] = ()
     trajectories: Mapping[int, int] = field(default_factory=dict)

@@ -28,7 +28,8 @@ class BudgetLimits:
 class Budget:
     """Counts what one rollout spends, on top of what it has spent before it was continued. Thread-safe."""
 
-    def __init__(self, limits: BudgetLimits, *, spent: Spent = Spent()) -> None:
+    def __init__(self, limits: BudgetLimits, *, spent: Spent | None = None) -> None:
+        spent = spent or Spent()
         self.limits = limits
         self._lock = threading.Lock()
         self._began = time.monotonic() - spent.seconds

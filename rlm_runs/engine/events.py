@@ -11,9 +11,9 @@ Order of a rollout's events:
       TrajectoryEnded
     RolloutEnded
 
-An event that opens a trajectory or an execution which is recorded already, in an attempt that goes on, opens it
-again. Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An imported
-rollout without a transcript has only its first and its last event.
+In an attempt that goes on, an event that begins a trajectory or an execution which is recorded already opens it
+again. Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An
+imported rollout without a transcript has only its first and its last event.
 """
 
 from __future__ import annotations

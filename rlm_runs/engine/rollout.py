@@ -74,9 +74,10 @@ def run_rollout(
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away. With a
-    `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if that
-    cannot be done, because a cell did something else this time.
+    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+
+    With a `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
+    that cannot be done, because a cell did something else this time.
 
     Raises Stopped (`interrupted`) if the rollout must be gone on with, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -97,7 +98,7 @@ def run_rollout(
     )
     run.emit(_begin(recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    task = _task(plan, run, backend)
+    task = _task(plan, run, backend, engine_patience=engine_patience)
     run.emit(_run_to_end(plan, task))
     run.record_events()
 
@@ -110,7 +111,7 @@ def _begin(recording: Recording | None, *, sandbox_backend: str) -> Event:
     )
 
 
-def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend) -> Task:
+def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float) -> Task:
     packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 

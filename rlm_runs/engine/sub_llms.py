@@ -1,8 +1,8 @@
 """The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation in a bounded pool.
 
-A recorded call is answered from the recording. A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
+A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
 waits for the pool below, and the deepest waits for none. All depths share the limit of concurrent model calls; a
-sub-LLM that waits for others makes none.
+sub-LLM that waits for others makes none. Where a rollout goes on, recorded calls are answered from the recording.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('attempt', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('resumed', 'Resumed'), ('restarted', 'Restarted'), ('differs', 'differs from its origin')], max_length=10)),
+                ('kind', models.CharField(choices=[('resumed', 'resumed'), ('restarted', 'restarted'), ('differs', 'differs')], max_length=10)),
                 ('at', models.DateTimeField()),
                 ('worker', models.CharField(blank=True, max_length=200)),
                 ('turn', models.PositiveIntegerField(null=True)),

@@ -170,9 +170,9 @@ class RolloutNote(models.Model):
     """
 
     class Kind(models.TextChoices):
-        RESUMED = "resumed"
-        RESTARTED = "restarted"
-        DIFFERS = "differs", "differs from its origin"
+        RESUMED = "resumed", "resumed"
+        RESTARTED = "restarted", "restarted"
+        DIFFERS = "differs", "differs"
 
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="notes")
     attempt = models.PositiveIntegerField()

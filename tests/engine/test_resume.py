@@ -77,7 +77,7 @@ def whole(play):
 
 
 def test_wherever_it_is_cut_it_ends_as_if_it_had_not_been(play, whole):
-    """Cut behind each event that is recorded in one go with what comes after: the sum of both parts is the whole."""
+    """Cut behind turns and executions, here and there: the sum of both parts is the whole."""
     told, requests = whole
     turns = [number for number, event in enumerate(told) if isinstance(event, e.TurnEnded | e.ExecutionEnded)]
     assert ended(told).reward == 1.0

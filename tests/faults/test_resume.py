@@ -19,7 +19,7 @@ scaffolds = ["rlm"]
 environments = ["verbatim-copy"]
 """
 CELLS = [
-    "import json\nwords = context.split() if 'context' in globals() else ['one', 'two', 'three']\nprint(len(words))",
+    "import json\nwords = ['one', 'two', 'three']\nprint(len(words))",
     "labels = llm_batch([f'label {n}' for n in range(6)])\nprint(labels)",
     "counts = {}\nfor label in labels:\n    counts[label] = counts.get(label, 0) + 1\ncounts",
     "more = llm_batch(['x', 'y'])\n{wait}\nprint(more + labels[:1])",
