@@ -128,6 +128,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
 
 
+def rate(per_second: float) -> str:
+    """4.2, 42, 4,200."""
+    return f"{per_second:.1f}" if per_second < 9.95 else f"{per_second:,.0f}"
+
+
 def score(value: float | None) -> str:
     """Returns a reward with two decimals, without decimals if it is whole."""
     if value is None:

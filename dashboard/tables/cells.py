@@ -21,6 +21,7 @@ Show = Callable[[Any], str | SafeString]
 NOT_YET = mark_safe('<span class="soft">–</span>')
 """The cell of a rollout that has not ended: no number, and no zero."""
 NOT_KNOWN = mark_safe('<span class="unscored">not known</span>')
+NOT_STREAMED = mark_safe('<span class="soft" title="Not streamed">–</span>')
 _LONGEST = 300
 """Characters of one text in a table."""
 
@@ -64,6 +65,16 @@ def duration(value: float | None) -> str | SafeString:
     if value is None:
         return NOT_KNOWN
     return format_html('<span title="{} s">{}</span>', f"{value:.3f}", formatting.duration(value))
+
+
+def first_token(value: float | None) -> str | SafeString:
+    """Seconds to the first token."""
+    return NOT_STREAMED if value is None else duration(value)
+
+
+def rate(value: float | None) -> str | SafeString:
+    """Tokens per second."""
+    return NOT_STREAMED if value is None else formatting.rate(value)
 
 
 def moment(value: datetime | None) -> str | SafeString:

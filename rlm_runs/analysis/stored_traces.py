@@ -109,6 +109,8 @@ class _Reading:
             provider_cost=row.provider_cost,
             retries=row.retries,
             retry_seconds=row.retry_seconds,
+            first_token_seconds=row.first_token_seconds,
+            tokens_per_second=row.tokens_per_second,
             reply=self._text(row.reply_id) or "",
             error=unescape(row.error),
         )
@@ -155,6 +157,7 @@ class _Reading:
                 peak_memory_bytes=row.peak_memory_bytes,
                 answer=self._text(row.answer_id),
                 ready=row.ready,
+                repairs=tuple(filter(None, row.repairs.split(","))),
                 variables=restored(row.variables),
             )
 

@@ -7,6 +7,7 @@ without a call, and nothing of it is metered or recorded again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from .events import (
     TrajectoryStarted,
     TurnEnded,
 )
+from .live import TurnSoFar
 from .replay import Difference, RecordingOver, recorded_end, recorded_failure
 from .reported_cost import reported_cost
 from .rollout_context import RolloutContext, now
@@ -61,7 +63,7 @@ class Conversation:
         depth: int = 0,
     ) -> None:
         self._run = run
-        self._kind = kind
+        self.kind = kind
         self.depth = depth
         recorded = run.replay.next_trajectory(kind, parent=parent, batch=batch, position=position)
         if recorded is not None:
@@ -107,18 +109,20 @@ class Conversation:
         run.control.check()
         if (recorded := self._next_recorded()) is not None:
             return self._recalled(recorded, reply=reply)
-        if self._kind != "judge":  # scoring is no part of what a rollout may spend
+        if self.kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
         run.record_events()  # what the last cell showed is stored before the model thinks about it
         try:
-            completion = self.model.client.complete(
-                model=self.model.name,
-                messages=self._messages,
-                tools=self._tools if with_tools else (),
-                sampling=self._sampling,
-                control=run.control,
-            )
+            with self._shown_live() as watcher:
+                completion = self.model.client.complete(
+                    model=self.model.name,
+                    messages=self._messages,
+                    tools=self._tools if with_tools else (),
+                    sampling=self._sampling,
+                    control=run.control,
+                    watcher=watcher,
+                )
         except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
             raise
@@ -226,6 +230,10 @@ class Conversation:
         self._messages.append(completion.message())
         return completion
 
+    def _shown_live(self) -> AbstractContextManager[TurnSoFar | None]:
+        """A call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""
+        return nullcontext() if self.kind == "sub" else self._run.live.turn(self.kind, self.turns)
+
     def _add_reply(self) -> None:
         if self._reply:
             self._messages.append({"role": "user", "content": self._reply})
@@ -235,7 +243,7 @@ class Conversation:
         at = now()
         cost = self._run.price(self.model.name, completion.usage, at)
         reported = reported_cost(completion.usage.raw)
-        if self._kind != "judge":
+        if self.kind != "judge":
             self._run.budget.charge(completion.usage, cost.dollars if cost else reported)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
         self._run.emit(
@@ -254,6 +262,8 @@ class Conversation:
                 provider_cost=reported,
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
+                first_token_seconds=completion.first_token_seconds,
+                tokens_per_second=completion.tokens_per_second,
                 reply=reply,
             )
         )

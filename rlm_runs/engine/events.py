@@ -127,6 +127,7 @@ class TurnEnded:
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
     without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
+    `first_token_seconds` and `tokens_per_second` are those of a streamed answer.
     """
 
     trajectory: int
@@ -145,6 +146,8 @@ class TurnEnded:
     retry_seconds: float = 0.0
     reply: str = ""
     error: str = ""
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ class ExecutionEnded:
     """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
-    without one. In an import, `seconds` is None if the file has no time, and `output` if it has only `shown`.
+    without one. `repairs` names what was mended in the source before it ran. In an import, `seconds` is None if
+    the file has no time, and `output` if it has only `shown`.
     """
 
     key: int
@@ -185,6 +189,7 @@ class ExecutionEnded:
     peak_memory_bytes: int | None = None
     answer: str | None = None
     ready: bool | None = None
+    repairs: Sequence[str] = ()
     variables: Sequence[Mapping[str, str]] = ()
 
 

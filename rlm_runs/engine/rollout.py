@@ -24,6 +24,7 @@ from .errors import BudgetSpent, RolloutFailure, Stopped
 from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
+from .live import LiveBoard
 from .recording import Recording
 from .replay import Diverged, Replay
 from .rollout_context import Model, Models, Price, RolloutContext, now
@@ -70,11 +71,13 @@ def run_rollout(
     control: CancellationToken,
     price: Price,
     engine_patience: float = 300.0,
+    live: LiveBoard | None = None,
     recording: Recording | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    `live` shows what it does meanwhile.
 
     With a `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
     that cannot be done, because a cell did something else this time.
@@ -94,6 +97,7 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
+        live=live or LiveBoard(),
         replay=replay,
     )
     run.emit(_begin(recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))

@@ -20,6 +20,7 @@ from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Cost, Event, Usage
+from .live import LiveBoard
 from .replay import Replay
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class RolloutContext:
     control: CancellationToken
     record: Callable[[Sequence[Event]], None]
     price: Price
+    live: LiveBoard = field(default_factory=LiveBoard)
     replay: Replay = field(default_factory=Replay)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)

@@ -43,7 +43,7 @@ class Calls(BaseModel):
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
-    limit of a completion.
+    limit of a completion. With `stream`, answers are sent as they are written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +52,7 @@ class Calls(BaseModel):
     request: dict[str, Any] = Field(default={})
     tools: Literal["native", "text"] | None = None
     max_tokens_parameter: MaxTokensParameter | None = None
+    stream: bool | None = None
 
     @field_validator("request")
     @classmethod
@@ -68,6 +69,7 @@ class Calls(BaseModel):
             request={**other.request, **self.request},
             tools=self.tools or other.tools,
             max_tokens_parameter=self.max_tokens_parameter or other.max_tokens_parameter,
+            stream=other.stream if self.stream is None else self.stream,
         )
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from ..engine.events import Event
+from ..models import Turn
+from . import call_counts
 from .patience import patiently
 from .recorder import Recorder
 from .trace_rows import PendingRows
@@ -101,7 +103,9 @@ def _write(requests: Sequence[_Request]) -> None:
     for request in requests:
         rows.merge(request.recorder.pending)
     with transaction.atomic():
-        rows.write()
+        written = rows.write()
+        turns = rows.inserts[Turn]
+        call_counts.count((rows.models[key], turns[key]) for key in written)
         for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
             request.recorder.update_rollout()
 

@@ -54,6 +54,7 @@ class Recorder:
         self._trajectories = dict(self.trace.trajectories)
         self._turns = dict(self.trace.turns)
         self._executions = dict(self.trace.executions)
+        self._models: dict[int, str] = {}
         self._rollout_columns: dict[str, Any] = {}
         self._ended: events.RolloutEnded | None = None
         self._notes: list[RolloutNote] = []
@@ -136,6 +137,7 @@ class Recorder:
 
     @add.register
     def _(self, event: events.TrajectoryStarted) -> None:
+        self._models[event.key] = escape(event.model)[:200]
         if event.key in self._trajectories:
             self.pending.update(Trajectory, self._trajectories[event.key], dict(_OPEN))
             return
@@ -150,7 +152,7 @@ class Recorder:
             "batch": event.batch,
             "position": event.position,
             "depth": event.depth,
-            "model": escape(event.model)[:200],
+            "model": self._models[event.key],
             "opening": json_column(opening),
             "tools": json_column(storable(event.tools)),
             "started_at": event.at,
@@ -185,9 +187,12 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
+            "first_token_seconds": event.first_token_seconds,
+            "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
+        self.pending.models[key] = self._models[event.trajectory]
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:
@@ -227,6 +232,7 @@ class Recorder:
             "seconds": event.seconds,
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
+            "repairs": ",".join(event.repairs)[:100],
             "variables": json_column(storable(event.variables)),
         }
         self.pending.update(Execution, self._executions[event.key], changes)

@@ -80,6 +80,7 @@ class _RootStep:
     timed_out: bool
     answer: str | None
     ready: bool
+    is_repaired: bool
 
     @property
     def is_cell(self) -> bool:
@@ -96,12 +97,22 @@ def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
         .order_by("turn__index", "position")
         .values_list(
             *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
-            *("truncated", "timed_out", "answer_id", "ready"),
+            *("truncated", "timed_out", "answer_id", "ready", "repairs"),
         )
     )
     return [
-        _RootStep(turn, kind, seconds, f"{name}: {message}" if name else "", cut, timed_out, answer, bool(ready))
-        for turn, kind, seconds, name, message, cut, timed_out, answer, ready in rows
+        _RootStep(
+            turn,
+            kind,
+            seconds,
+            f"{name}: {message}" if name else "",
+            cut,
+            timed_out,
+            answer,
+            bool(ready),
+            bool(repairs),
+        )
+        for turn, kind, seconds, name, message, cut, timed_out, answer, ready, repairs in rows
     ]
 
 
@@ -143,6 +154,8 @@ class _Call:
     retry_seconds: float
     cost: Decimal | None
     provider_cost: Decimal | None
+    first_token_seconds: float | None
+    tokens_per_second: float | None
     tokens: Mapping[str, int | None]
 
 
@@ -153,13 +166,16 @@ def _model_calls(rollout: Rollout) -> list[_Call]:
         .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
         .values_list(
             *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", "provider_cost", *(f"{part}_tokens" for part in _PARTS)),
+            *("cost", "provider_cost", "first_token_seconds", "tokens_per_second"),
+            *(f"{part}_tokens" for part in _PARTS),
         )
     )
     return [
-        _Call(kind, attempt, came_back, *spent, dict(zip(_PARTS, tokens, strict=True)))
-        for kind, attempt, came_back, seconds, retries, waited, cost, billed, *tokens in rows
-        for spent in [(seconds, retries, waited, cost, billed)]
+        _Call(
+            *(kind, attempt, came_back, seconds, retries, waited, cost, billed, first, rate),
+            dict(zip(_PARTS, tokens, strict=True)),
+        )
+        for kind, attempt, came_back, seconds, retries, waited, cost, billed, first, rate, *tokens in rows
     ]
 
 
@@ -176,6 +192,8 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         "retries": sum(call.retries for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
+        "first_token_seconds": _mean(call.first_token_seconds for call in root),
+        "tokens_per_second": _rate(root),
         **{f"main_{part}_tokens": _tokens(root, part) for part in _PARTS},
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
@@ -189,6 +207,23 @@ def _tokens(calls: Sequence[_Call], part: str) -> int | None:
     """The sum of the reported tokens; None if calls succeeded and none of them reported any."""
     reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
     return sum(reported) if reported or not any(call.came_back for call in calls) else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values; None without one."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _rate(calls: Iterable[_Call]) -> float | None:
+    """Tokens per second over all streamed answers; None without one."""
+    streamed = [
+        (tokens - 1, call.tokens_per_second)
+        for call in calls
+        if call.tokens_per_second and (tokens := call.tokens["completion"] or 0) > 1
+    ]
+    seconds = sum(tokens / rate for tokens, rate in streamed)
+    return sum(tokens for tokens, _ in streamed) / seconds if seconds else None
 
 
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
@@ -259,6 +294,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
         "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
         "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
         "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "cells_repaired": sum(cell.is_repaired for cell in cells),
         "max_batch": max(batches.values(), default=0) if may_call else None,
         "max_parallel": _most_at_once(own) if may_call else None,
         "first_answer_turn": first,
@@ -298,7 +334,7 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:

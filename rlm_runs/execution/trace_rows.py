@@ -62,6 +62,8 @@ class PendingRows:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.models: dict[int, str] = {}
+        """Turn → the model that was called."""
         self.inserts: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Turn: {}, Execution: {}}
         self.updates: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Execution: {}}
 
@@ -79,6 +81,7 @@ class PendingRows:
     def merge(self, other: PendingRows) -> None:
         """Adds the rows and changes of another rollout."""
         self.texts |= other.texts
+        self.models |= other.models
         for model, rows in other.inserts.items():
             self.inserts[model] |= rows
         for model, rows in other.updates.items():
@@ -88,18 +91,24 @@ class PendingRows:
         """Forgets everything, after it is written."""
         self.__init__()  # type: ignore[misc]
 
-    def write(self) -> None:
-        """Writes everything. Foreign keys are checked at the end of the transaction, so the order is free."""
+    def write(self) -> set[int]:
+        """Writes everything, and returns the ids of the turns that were not there before.
+
+        Foreign keys are checked at the end of the transaction, so the order is free.
+        """
         with connection.cursor() as wrapper:
             assert isinstance(wrapper.connection, psycopg.Connection)
             cursor = psycopg.Cursor(wrapper.connection)  # binds on the server, which is faster than in Python
             if self.texts:
                 cursor.execute(SHARE_TEXTS)
             _insert(cursor, Text._meta.db_table, _text_rows(self.texts), key="sha256")
-            for model, rows in self.inserts.items():
-                _insert(cursor, model._meta.db_table, list(rows.values()), key="id")
+            written = {
+                model: _insert(cursor, model._meta.db_table, list(rows.values()), key="id")
+                for model, rows in self.inserts.items()
+            }
             for model, changes in self.updates.items():
                 _update(cursor, model._meta.db_table, changes)
+        return written[Turn]
 
 
 def _text_rows(texts: Mapping[str, str]) -> list[Row]:
@@ -110,10 +119,14 @@ def _text_rows(texts: Mapping[str, str]) -> list[Row]:
     ]
 
 
-def _insert(cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Row], *, key: str) -> None:
-    """Inserts rows that have the same columns; those whose key exists are left as they are."""
+def _insert(cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Row], *, key: str) -> set[Any]:
+    """Inserts rows that have the same columns; those whose key exists are left as they are.
+
+    Returns the keys of the new rows.
+    """
     if not rows:
-        return
+        return set()
+    inserted: set[Any] = set()
     columns = list(rows[0])
     size = max(1, _MOST_PARAMETERS // len(columns))
     names = ", ".join(f'"{name}"' for name in columns)
@@ -121,8 +134,12 @@ def _insert(cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Row], *, key
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         values = ", ".join([one] * len(part))
-        statement = f'INSERT INTO "{table}" ({names}) VALUES {values} ON CONFLICT ("{key}") DO NOTHING'
+        statement = (
+            f'INSERT INTO "{table}" ({names}) VALUES {values} ON CONFLICT ("{key}") DO NOTHING RETURNING "{key}"'
+        )
         cursor.execute(statement.encode(), [row[name] for row in part for name in columns])
+        inserted.update(found for (found,) in cursor)
+    return inserted
 
 
 def _update(cursor: psycopg.Cursor[Any], table: str, changes: Mapping[int, Row]) -> None:

@@ -197,7 +197,9 @@ def client_of(model: ModelChoice) -> ModelClient:
     client = ChatClient(
         base_url=model.endpoint.url,
         api_key=model.endpoint.key,
-        shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        shape=RequestShape(
+            calls.request, calls.extra_body, calls.max_tokens_parameter or "", stream=bool(calls.stream)
+        ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[SharedGate(model)],
     )

@@ -130,6 +130,12 @@ class Arm(models.Model):
         """The title of the scaffold; the name itself where an import brought it."""
         return registry.title(self.scaffold)
 
+    @property
+    def ended_early(self) -> str:
+        """Why early stopping ended it, "" if it did not or was told to run the rest."""
+        decision = getattr(self, "decision", None)
+        return "" if decision is None or decision.reopened_at is not None else str(decision.reason)
+
 
 class Example(models.Model):
     """One prompt with its gold answer, shared by all experiments: `content_hash` names it by its content."""
@@ -282,10 +288,17 @@ class Rollout(models.Model):
     sub_seconds = models.FloatField(null=True, help_text="Of the cells' time, that in which sub-LLMs ran.")
     tool_seconds = models.FloatField(null=True, help_text="Tool calls of the root.")
 
+    # The root's streamed answers; NULL without one.
+    first_token_seconds = models.FloatField(null=True, help_text="From request to first piece, on average.")
+    tokens_per_second = models.FloatField(null=True, help_text="Tokens behind the first, over their time.")
+
     # The root's use of its REPL; NULL without a transcript.
     cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
     cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")
     cells_timed_out = models.PositiveIntegerField(null=True)
+    cells_repaired = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Cells whose source was mended before it ran."
+    )
     max_batch = models.PositiveIntegerField(null=True, help_text="Calls of the largest batch.")
     max_parallel = models.PositiveIntegerField(null=True, help_text="Most sub-calls under way at once.")
     first_answer_turn = models.PositiveIntegerField(
@@ -352,6 +365,8 @@ class Rollout(models.Model):
                 condition=Q(status="queued"),
                 name="rollout_queue",
             ),
+            # The few rollouts with repaired cells.
+            models.Index(fields=["experiment", "id"], condition=Q(cells_repaired__gt=0), name="rollout_repaired"),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]

@@ -105,6 +105,12 @@ class Turn(models.Model):
     seconds = models.FloatField()
     retries = models.PositiveIntegerField(default=0)
     retry_seconds = models.FloatField(default=0)
+    first_token_seconds = models.FloatField(
+        null=True, help_text="From the request to the first piece of a streamed answer."
+    )
+    tokens_per_second = models.FloatField(
+        null=True, help_text="Tokens behind the first of a streamed answer, over their time."
+    )
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
 
     class Meta:
@@ -151,6 +157,13 @@ class Execution(models.Model):
     peak_memory_bytes = models.PositiveBigIntegerField(null=True)
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     ready = models.BooleanField(null=True)
+    repairs = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was mended in a cell's source before it ran, separated by commas.",
+    )
     variables = models.JSONField(default=list)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Nothing without a login, except the login and the health check."""
+"""Pages need a login, except those listed here."""
 
 import re
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ SENT_TO = {
     "experiment-cancel",
     "experiment-pause",
     "experiment-resume",
+    "experiment-run-decided",
     "share",
     "shared-link-revoke",
     "view-save",
@@ -38,6 +39,7 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
+        "experiment-run-decided": reverse("experiment-run-decided", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),

@@ -59,8 +59,8 @@ FILES = """
 API = {
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
-        "arms cancelled_at created_at description name paused_at priority progress provider_bill rollouts slug "
-        "sources"
+        "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
+        "rollouts slug sources"
     ),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),
     "/api/experiments/{slug}/rollouts/": ("columns count count_is_a_minimum next previous rows"),

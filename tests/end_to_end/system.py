@@ -1,4 +1,4 @@
-"""The whole program as its user runs it: a worker process, the launch command, a web server, a model server."""
+"""The whole program as users run it: worker, launch command, web server and model server."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class System:
         return done.stdout
 
     def wait_until_ended(self, experiment: Experiment, *, seconds: float = 120) -> list[Rollout]:
-        """Its rollouts, as soon as each has ended."""
+        """Waits until each rollout has ended and returns them."""
         self.wait_for(lambda: not experiment.rollouts().unfinished().exists(), seconds=seconds)
         return list(experiment.rollouts().select_related("arm").order_by("id"))
 

@@ -1,4 +1,4 @@
-"""The client over real HTTP: what is retried, what is not, and what is said of failures."""
+"""The client over real HTTP: retries, final failures, and their messages."""
 
 from __future__ import annotations
 

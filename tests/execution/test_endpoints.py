@@ -1,4 +1,4 @@
-"""The endpoints file: what it may say, and what is said of what it may not."""
+"""The endpoints file: valid settings, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -48,16 +48,18 @@ def test_what_a_model_says_goes_before_what_its_endpoint_says(write):
         + """
 tools = "text"
 max_tokens_parameter = "max_completion_tokens"
+stream = true
 extra_body = { provider = { only = ["a"] }, plugins = [] }
 request = { service_tier = "flex" }
 models = [
-  { name = "m1" },
+  { name = "m1", stream = false },
   { name = "m2", tools = "native", extra_body = { provider = { only = ["b"] } }, request = { user = "u" } },
 ]
 """
     )
     first, second = (choice.calls for choice in model_choices())
     assert (first.tools, first.max_tokens_parameter) == ("text", "max_completion_tokens")
+    assert (first.stream, second.stream) == (False, True)
     assert second.tools == "native"
     assert second.extra_body == {"provider": {"only": ["b"]}, "plugins": []}
     assert second.request == {"service_tier": "flex", "user": "u"}

@@ -7,6 +7,7 @@
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
+- `decisions`: arms that early stopping ended; `baselines`: what arms are compared with;
 - `unscored`: whether rollouts without a reward count.
 """
 
@@ -21,6 +22,7 @@ from .arms import (
     pass_rates,
     summary,
 )
+from .decisions import decisions, ended_early_words
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
 from .provider_bill import ProviderBill, provider_bill
 from .snapshot import Snapshot, forget, snapshot
@@ -38,7 +40,9 @@ __all__ = [
     "Summary",
     "Unscored",
     "best_arms",
+    "decisions",
     "differing_settings",
+    "ended_early_words",
     "forget",
     "pass_rates",
     "progress",

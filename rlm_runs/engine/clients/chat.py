@@ -18,8 +18,9 @@ from typing import Any
 
 from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
-from .base import Completion, Messages, ToolSchemas
+from .base import Completion, Messages, ToolSchemas, Watcher
 from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
+from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
@@ -47,6 +48,16 @@ class RetryPolicy:
             return min(retry_after, self.longest_retry_after)
         # Full jitter: many rollouts that fail together must not come back together.
         return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What each try of a call sends, and who looks on. `tokens` are those that it is expected to take."""
+
+    body: Sequence[bytes | bytearray]
+    tokens: int
+    control: CancellationToken
+    watcher: Watcher | None
 
 
 class ChatClient:
@@ -80,14 +91,15 @@ class ChatClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         tries, began = Tries(), time.monotonic()
         expected = estimator(model).estimate(messages, tools, sampling)
         tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            body = self._body(model, messages, tools, sampling)
-            completion = self._try_until_it_works(body, tokens=tokens, tries=tries, control=control)
+            call = _Call(self._body(model, messages, tools, sampling), tokens, control, watcher)
+            completion = self._try_until_it_works(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
@@ -115,24 +127,22 @@ class ChatClient:
         except (TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
-    def _try_until_it_works(
-        self, body: Sequence[bytes | bytearray], *, tokens: int, tries: Tries, control: CancellationToken
-    ) -> Completion:
+    def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
         first_fault_at: float | None = None
         while True:
-            control.check()
+            call.control.check()
             began = time.monotonic()
             try:
-                with self._through_gates(control, tokens=tokens) as report:
+                with self._through_gates(call) as report:
                     began = self._told_wait(tries, since=began)
-                    return self._reported_try(body, report, control)
+                    return self._reported_try(call, report)
             except (Passing, ModelFailure) as problem:
                 if problem.endpoint_fault and first_fault_at is None:
                     first_fault_at = began
                 if not (problem.endpoint_fault and self._is_away(first_fault_at)):
                     self._give_up_if_final(problem, tries)
                 retry_after = problem.retry_after if isinstance(problem, Passing) else None
-                control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
+                call.control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
@@ -149,11 +159,9 @@ class ChatClient:
         """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
-    def _reported_try(
-        self, body: Sequence[bytes | bytearray], report: Report, control: CancellationToken
-    ) -> Completion:
+    def _reported_try(self, call: _Call, report: Report) -> Completion:
         try:
-            completion = self._try(body, control)
+            completion = self._try(call)
         except (Passing, ModelFailure) as problem:
             retry_after = problem.retry_after if isinstance(problem, Passing) else None
             report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
@@ -162,9 +170,10 @@ class ChatClient:
         return completion
 
     @contextmanager
-    def _through_gates(self, control: CancellationToken, *, tokens: int) -> Iterator[Report]:
+    def _through_gates(self, call: _Call) -> Iterator[Report]:
         with ExitStack() as stack:
-            reports = [stack.enter_context(gate.passed(control, tokens=tokens)) for gate in self._gates]
+            gates = [gate.passed(call.control, tokens=call.tokens) for gate in self._gates]
+            reports = [stack.enter_context(gate) for gate in gates]
 
             def report(outcome: Outcome) -> None:
                 for each in reports:
@@ -179,17 +188,27 @@ class ChatClient:
             tries.retry_seconds += now - since
         return now
 
-    def _try(self, body: Sequence[bytes | bytearray], control: CancellationToken) -> Completion:
+    def _try(self, call: _Call) -> Completion:
         """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
+        streamed = StreamedCompletion(call.watcher)
         try:
-            with self._transport.post("/chat/completions", body, headers=self._headers, control=control) as answer:
-                raw = answer.read()
+            with self._transport.post(
+                "/chat/completions", call.body, headers=self._headers, control=call.control
+            ) as answer:
+                if answer.is_stream:
+                    streamed.read(answer.pieces())
+                else:
+                    raw = answer.read()
         except Aborted as aborted:
-            raise CallAborted(stop_reason=control.reason, sent=aborted.sent) from aborted
+            raise CallAborted(stop_reason=call.control.reason, sent=aborted.sent) from aborted
+        except BrokenStream as error:
+            raise no_completion(f"the endpoint's stream broke: {error}") from error
         except TransportError as error:
             raise _failure_of_transport(error) from error
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
+        if answer.is_stream:
+            return streamed.timed(completion_in(streamed.body(), answer.headers))
         if answer.status >= 300:
             raise failure_of(answer.status, answer.headers, raw)
         return completion_of(raw, answer.headers)
@@ -205,6 +224,11 @@ def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
     except (ValueError, RecursionError) as error:
         what = "a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
+    return completion_in(body, headers)
+
+
+def completion_in(body: Any, headers: Mapping[str, str]) -> Completion:
+    """The same of a body that is read already."""
     if failure := failure_inside(body, headers):
         raise failure
     return parse_completion(body)

@@ -148,7 +148,7 @@ class RecursiveModel:
 
     def _rules(self) -> ReplSettings:
         settings = self.settings
-        return ReplSettings(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.functions)
+        return ReplSettings(REPL_TOOL, settings.cell_time_limit, settings.output_limit, settings.all_functions)
 
     def _loop(self, conversation: Conversation, repl: Repl) -> ConversationResult:
         reply = _Reply(window=conversation.model.window, warn_at=self.settings.context_warning)

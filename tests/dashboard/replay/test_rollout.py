@@ -1,4 +1,4 @@
-"""One rollout's page: all of its trace, hostile or not, and no more than a page can carry."""
+"""The replay of a rollout: its whole trace, hostile text escaped, within the size limit."""
 
 import re
 

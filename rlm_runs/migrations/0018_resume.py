@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0014_prices'),
+        ('rlm_runs', '0017_model_calls'),
     ]
 
     operations = [
