@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The plan of a rollout: everything of its arm that it needs, and the example."""
+    """The plan of a rollout: everything of its arm that it needs, the example, and what it has done already."""
 
     environment: Environment[Settings]
     example: Example
@@ -48,6 +48,7 @@ class RolloutPlan:
     sub_window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
+    recording: Recording | None = None
 
     @property
     def needs_sandbox(self) -> bool:
@@ -72,20 +73,19 @@ def run_rollout(
     price: Price,
     engine_patience: float = 300.0,
     live: LiveBoard | None = None,
-    recording: Recording | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
     `live` shows what it does meanwhile.
 
-    With a `recording` of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
+    With the recording of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
     that cannot be done, because a cell did something else this time.
 
     Raises Stopped (`interrupted`) if the rollout must be gone on with, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
     """
-    replay = Replay(recording)
+    replay = Replay(plan.recording)
     run = RolloutContext(
         models=Models(
             main=Model(plan.model, clients.main, window=plan.window),
@@ -100,7 +100,7 @@ def run_rollout(
         live=live or LiveBoard(),
         replay=replay,
     )
-    run.emit(_begin(recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
+    run.emit(_begin(plan.recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
     task = _task(plan, run, backend, engine_patience=engine_patience)
     run.emit(_run_to_end(plan, task))

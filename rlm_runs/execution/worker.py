@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from django.conf import settings
@@ -111,14 +111,13 @@ def _play(
         metrics.observe(events)
 
     run_rollout(
-        means.plan,
+        replace(means.plan, recording=recording),
         clients=means.clients,
         backend=means.backend,
         record=record,
         control=control,
         price=means.prices.cost,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
-        recording=recording,
     )
 
 

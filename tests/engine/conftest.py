@@ -49,13 +49,13 @@ def play(backend):
                         model="m",
                         sub_model="m",
                         window=more.get("window"),
+                        recording=more.get("recording"),
                     ),
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
                     record=more.get("record", told.extend),
                     control=control or CancellationToken(),
                     price=_priced(price or (lambda model, usage: Decimal("0.001"))),
-                    recording=more.get("recording"),
                 )
             finally:
                 client.close()

@@ -54,15 +54,15 @@ def test_what_follows_is_written_into_the_same_rows(rollout):
     continuation = continuation_of(claimed)
     recorder = Recorder(claimed, continuation.trace)
     key = {pk: key for key, pk in continuation.trace.trajectories.items()}
-    subs = {row.position: key[row.pk] for row in Trajectory.objects.filter(kind="sub")}
-    renamed = {0: key[Trajectory.objects.get(kind="root").pk], 2: subs[0]}
+    root = key[Trajectory.objects.get(kind="root").pk]
     (cell_key,) = continuation.trace.executions
     recorder.record(e.RolloutResumed(at=at(100), sandbox_backend="docker", turns=1, seconds=4.0))
+    recorder.record(replace(story[1], key=root))
     again = {
         name: getattr(story[3], name) for name in ("turn", "position", "kind", "name", "call_id", "arguments")
     }
-    recorder.record(e.ExecutionStarted(key=cell_key, trajectory=renamed[0], at=at(101), **again))
-    recorder.record(e.TurnEnded(trajectory=renamed[0], index=1, at=at(103), seconds=1, content="done", cost=0))
+    recorder.record(e.ExecutionStarted(key=cell_key, trajectory=root, at=at(101), **again))
+    recorder.record(e.TurnEnded(trajectory=root, index=1, at=at(103), seconds=1, content="done", cost=0))
     recorder.record(e.RolloutEnded(at=at(110), stop_reason="max_turns", answer="", reward=0.0, scoring_seconds=1))
     claimed.refresh_from_db()
     assert set(Trajectory.objects.values_list("pk", flat=True)) == trajectories
