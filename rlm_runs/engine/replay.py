@@ -16,7 +16,7 @@ from typing import Any
 
 from sandbox.contract import CellResult
 
-from .errors import BudgetSpent, ModelFailure, RolloutFailure
+from .errors import BudgetSpent, ModelFailure, RolloutFailure, WindowExceeded
 from .events import ExecutionEnded, Message, TrajectoryKind, TurnEnded
 from .recording import RecordedExecution, RecordedTrajectory, Recording
 
@@ -190,17 +190,21 @@ def comparable(text: str) -> str:
 def recorded_failure(turn: TurnEnded, trajectory: RecordedTrajectory) -> RolloutFailure:
     """The failure of a recorded model call."""
     is_last = trajectory.end is not None and turn is trajectory.turns[-1]
-    reason = trajectory.end.stop_reason if is_last and trajectory.end else "model_error"
-    return RecordedFailure(turn.error, stop_reason=reason)
+    return _failure(turn.error, trajectory.end.stop_reason if is_last and trajectory.end else "model_error")
 
 
 def recorded_end(trajectory: RecordedTrajectory) -> RolloutFailure:
     """Why an ended conversation made no further call."""
     assert trajectory.end is not None
-    reason, message = trajectory.end.stop_reason, trajectory.end.error
-    if reason in _BUDGETS:
-        return BudgetSpent(message, stop_reason=reason)
-    return RecordedFailure(message, stop_reason=reason)
+    return _failure(trajectory.end.error, trajectory.end.stop_reason)
+
+
+def _failure(message: str, stop_reason: str) -> RolloutFailure:
+    if stop_reason in _BUDGETS:
+        return BudgetSpent(message, stop_reason=stop_reason)
+    if stop_reason == WindowExceeded.stop_reason:
+        return WindowExceeded(message)
+    return RecordedFailure(message, stop_reason=stop_reason)
 
 
 def _plain(parts: Sequence[Any]) -> Any:

@@ -20,7 +20,7 @@ from .cancellation import CancellationToken
 from .clients.base import Clients
 from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
-from .errors import BudgetSpent, RolloutFailure, Stopped
+from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
@@ -178,8 +178,8 @@ def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
         if task.run.replay.diverged is not None:  # the scaffold has caught it
             raise Diverged(task.run.replay.diverged)
         return result
-    except BudgetSpent as spent:
-        return ConversationResult(task.answer(), spent.stop_reason)
+    except (BudgetSpent, WindowExceeded) as ended:
+        return ConversationResult(task.answer(), ended.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise

@@ -26,7 +26,8 @@ from .trace_rows import (
     PendingRows,
     Row,
     digest_column,
-    json_column,
+    open_cursor,
+    update_rows,
 )
 
 
@@ -87,18 +88,16 @@ class Recorder:
             self._rollout_columns |= roll_up(self.rollout, attempt=self._attempt, ended=self._ended)
         if not self._rollout_columns:
             return
+        row = {"id": self.rollout.pk, **self._rollout_columns}
         # A new attempt may begin in the same claim, so the row may have an earlier one.
-        mine = Rollout.objects.filter(
-            pk=self.rollout.pk,
-            status=Rollout.Status.RUNNING,
-            claims=self.rollout.claims,
-            attempt__lte=self._attempt,
-        )
-        if mine.update(**self._rollout_columns) != 1 and not self._has_ended_already():
+        claim = f"r.claims = {self.rollout.claims:d} AND r.attempt <= {self._attempt:d}"
+        with open_cursor() as cursor:
+            changed = update_rows(cursor, Rollout, [row], where=f"r.status = 'running' AND {claim}")
+        if changed != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
         RolloutNote.objects.bulk_create(self._notes)
 
-    def _has_ended_already(self) -> bool:
+    def has_ended_already(self) -> bool:
         """Whether this end is stored already: the connection broke after the commit, and the end is written
         again.
         """
@@ -153,11 +152,11 @@ class Recorder:
             "position": event.position,
             "depth": event.depth,
             "model": self._models[event.key],
-            "opening": json_column(opening),
-            "tools": json_column(storable(event.tools)),
+            "opening": opening,
+            "tools": storable(event.tools),
             "started_at": event.at,
             **_OPEN,
-            "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "summary": None if event.summary is None else asdict(event.summary),
             "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
@@ -179,7 +178,7 @@ class Recorder:
             "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
-            "usage": json_column(storable(event.usage.raw)),
+            "usage": storable(event.usage.raw),
             "cost": event.cost,
             "price_version": event.price_version,
             "provider_cost": event.provider_cost,
@@ -233,7 +232,7 @@ class Recorder:
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
             "repairs": ",".join(event.repairs)[:100],
-            "variables": json_column(storable(event.variables)),
+            "variables": storable(event.variables),
         }
         self.pending.update(Execution, self._executions[event.key], changes)
 
@@ -255,7 +254,7 @@ class Recorder:
             "stop_reason": escape(event.stop_reason)[:40],
             "reward": event.reward,
             "metrics": storable(event.metrics),
-            "answer": self._text(event.answer),
+            "answer_id": digest_column(self._text(event.answer)),
             "error": escape(event.error),
             "error_boundary": event.boundary,
             "finished_at": event.at,
@@ -273,7 +272,7 @@ class Recorder:
             {"id": escape(call.id)[:200], "name": escape(call.name)[:100], "arguments": self._text(call.arguments)}
             for call in event.tool_calls
         ]
-        return json_column(calls)
+        return calls
 
     def _text(self, body: str | None) -> str | None:
         """The digest of a text, which is written with the rows; None stays None."""
@@ -310,7 +309,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
-    "variables": json_column([]),
+    "variables": [],
 }
 
 

@@ -13,7 +13,7 @@ from sandbox.contract import Backend
 
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
-from ..engine.clients.chat import ChatClient
+from ..engine.clients.chat import ChatClient, Reading
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -54,8 +54,6 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
             _run(rollout, control)
         except Stopped:
             patiently(lambda: queue.give_back(rollout))
-        except ClaimLost:
-            logger.info("rollout %s was taken over", rollout.pk)
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
@@ -107,7 +105,12 @@ def _play(
     metrics = RolloutMetrics(dict(means.endpoints))
 
     def record(events: Sequence[Event]) -> None:
-        COMMITS.record(recorder, events)
+        try:
+            COMMITS.record(recorder, events)
+        except ClaimLost as lost:
+            logger.info("%s", lost)
+            control.stop("interrupted")
+            raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
     run_rollout(
@@ -201,5 +204,11 @@ def client_of(model: ModelChoice) -> ModelClient:
         ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[SharedGate(model)],
+        reading=Reading(
+            window=model.window,
+            think_tags=calls.think_tags or "auto",
+            # The simulated model counts characters.
+            checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
+        ),
     )
     return TextToolsClient(client) if calls.tools == "text" else client

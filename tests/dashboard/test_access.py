@@ -23,6 +23,9 @@ SENT_TO = {
 }
 
 
+TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
+
+
 def addresses(experiment):
     rollout = experiment.rollouts().filter(sub_calls__gt=0).first()
     execution = Execution.objects.filter(turn__trajectory__rollout=rollout, children__isnull=False).first()
@@ -39,6 +42,11 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
+        "experiment-control": reverse("experiment-control", args=slug),
+        "experiment-action": reverse("experiment-action", args=[*slug, "retry"]),
+        "api-experiment-control": reverse("api-experiment-control", args=slug),
+        "experiment-log": reverse("experiment-log", args=slug),
+        "api-experiment-log": reverse("api-experiment-log", args=slug),
         "experiment-run-decided": reverse("experiment-run-decided", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
@@ -96,7 +104,7 @@ def test_every_page_opens_with_one(reader, played):
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in SENT_TO | {"launch"}:
+        if name not in SENT_TO | TAKE_BOTH:
             assert reader.post(address).status_code == 405, name
 
 
