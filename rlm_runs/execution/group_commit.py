@@ -18,6 +18,7 @@ from django.db import transaction
 from ..engine.events import Event
 from .patience import patiently
 from .recorder import Recorder
+from .spending import ledger
 from .trace_rows import PendingRows
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class GroupCommit:
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._spent: dict[int, ledger.Spent] = {}
         self._thread: threading.Thread | None = None
 
     def record(self, recorder: Recorder, events: Sequence[Event]) -> None:
@@ -76,7 +78,7 @@ class GroupCommit:
         if not added:
             return
         try:
-            patiently(lambda: _write(added))
+            patiently(lambda: self._write(added))
         except Exception as error:
             if len(added) == 1:
                 _settle(added[0], error)
@@ -89,21 +91,24 @@ class GroupCommit:
 
     def _commit_alone(self, request: _Request) -> None:
         try:
-            patiently(lambda: _write([request]))
+            patiently(lambda: self._write([request]))
         except Exception as error:
             _settle(request, error)
         else:
             _settle(request, None)
 
-
-def _write(requests: Sequence[_Request]) -> None:
-    rows = PendingRows()
-    for request in requests:
-        rows.merge(request.recorder.pending)
-    with transaction.atomic():
-        rows.write()
-        for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
-            request.recorder.update_rollout()
+    def _write(self, requests: Sequence[_Request]) -> None:
+        rows = PendingRows()
+        for request in requests:
+            rows.merge(request.recorder.pending)
+        told = ((request.recorder.rollout.experiment_id, request.events) for request in requests)
+        spent = ledger.with_events(self._spent, told)
+        with transaction.atomic():
+            rows.write()
+            ledger.write(spent)
+            for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
+                request.recorder.update_rollout()
+        self._spent |= spent
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,6 +35,8 @@ from .limits.gates import SharedGate
 from .patience import AWAY, patiently
 from .pricing import PriceList
 from .recorder import ClaimLost, Recorder
+from .spending.client import AccountedClient, RolloutAccount, account_of
+from .spending.ledger import budget_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
         try:
             _run(rollout, control)
         except Stopped:
-            patiently(lambda: queue.give_back(rollout))
+            patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except ClaimLost:
             logger.info("rollout %s was taken over", rollout.pk)
         except Exception:
@@ -79,9 +81,22 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record([_not_begun(error)])
         return
     metrics.endpoints.update(means.endpoints)
+    budget = budget_of(rollout.arm.experiment)
+    with account_of(rollout.experiment_id, budget, price=means.prices.cost) as account:
+        _run_with(means, account, record, control)
+
+
+def _run_with(
+    means: _Means, account: RolloutAccount, record: Callable[[Sequence[Event]], None], control: CancellationToken
+) -> None:
+    clients = means.clients
     run_rollout(
         means.plan,
-        clients=means.clients,
+        clients=Clients(
+            main=AccountedClient(clients.main, account),
+            sub=AccountedClient(clients.sub, account),
+            judge=AccountedClient(clients.judge, account),
+        ),
         backend=means.backend,
         record=record,
         control=control,

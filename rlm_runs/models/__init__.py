@@ -1,6 +1,7 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `traces` (turns and executions), `texts` (their content), `sharing` (saved views and shared links),
-`stopping` (arms that ended early), `workers` (worker processes) and `limits` (what these share of endpoints).
+`stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of endpoints) and
+`spending` (what counts against budgets).
 """
 
 from .actions import ExperimentAction
@@ -8,6 +9,7 @@ from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
 from .sharing import SavedView, SharedLink
+from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
 from .texts import Text
 from .traces import Execution, Trajectory, Turn
@@ -24,6 +26,7 @@ __all__ = [
     "Execution",
     "Experiment",
     "ExperimentAction",
+    "ExperimentSpending",
     "Rescoring",
     "Rollout",
     "SavedView",
