@@ -31,6 +31,7 @@ check: $(VENV)/dev.stamp lint
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench.statistics --quick
+	$(BIN)/python -m bench.early_stopping --quick
 	$(BIN)/python -m bench.sandbox --quick
 	$(BIN)/python -m bench.in_flight --rollouts 600 --slots 300
 	$(BIN)/python -m bench.pages --rollouts 20000 --requests 10

@@ -201,7 +201,7 @@ def find_arms(parts: QueryDict) -> ChosenArms:
     asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
         Arm.objects.filter(experiment__deleted_at=None)
-        .select_related("experiment")
+        .select_related("experiment", "decision")
         .defer("experiment__spec", "experiment__sources")
         .in_bulk(asked.arms)
     )

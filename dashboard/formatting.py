@@ -102,6 +102,16 @@ def dollars(cost: Decimal | None) -> str:
     return f"${cost:.{places}f}"
 
 
+def beyond(theirs: Decimal, ours: Decimal) -> str:
+    """How far one amount is from another: "equal", "+$0.0012, +4.1 %"."""
+    if theirs == ours:
+        return "equal"
+    sign = "+" if theirs > ours else "−"
+    gap = abs(theirs - ours)
+    share = f", {sign}{gap / ours * 100:.1f} %" if ours else ""
+    return f"{sign}{dollars(gap)}{share}"
+
+
 def duration(seconds: float | None) -> str:
     """4 ms, 0.42 s, 4.2 s, 42 s, 2 m 14 s, 1 h 02 m."""
     if seconds is None:
@@ -116,6 +126,11 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} m {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def rate(per_second: float) -> str:
+    """4.2, 42, 4,200."""
+    return f"{per_second:.1f}" if per_second < 9.95 else f"{per_second:,.0f}"
 
 
 def score(value: float | None) -> str:

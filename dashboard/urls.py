@@ -15,6 +15,8 @@ urlpatterns = [
     path("", include("dashboard.figures.urls")),
     path("", include("dashboard.sharing.urls")),
     path("", include("dashboard.workers.urls")),
+    path("", include("dashboard.control.urls")),
+    path("", include("dashboard.log.urls")),
     path("", include("dashboard.api.urls")),
     path("", include("dashboard.operations.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

@@ -94,6 +94,10 @@ class CellResult:
     None. `timed_out`: the cell was interrupted at its limit. `state_lost`: the REPL was restarted (`error` has the
     reason); only variables given by `load` remain, and `answer` is restored with ready false. Seconds are wall and
     CPU time. `leftover_threads` and `leftover_processes` count what the cell left running.
+
+    `repairs` names what was mended in the source before it ran: `byte_order_mark`, `code_fence`, `indentation`.
+    `answer_rebound` is the type that the cell bound `answer` to instead of its dict, "nothing" where it deleted
+    the name, else ""; the dict is back for the next cell.
     """
 
     output: str = ""
@@ -106,6 +110,8 @@ class CellResult:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     answer: Answer = field(default_factory=Answer)
+    answer_rebound: str = ""
+    repairs: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
     leftover_threads: int = 0
     leftover_processes: int = 0
@@ -115,7 +121,8 @@ class Batch:
     """One `llm_batch(prompts)` that a running cell waits for.
 
     `answer(i, text)` and `finish(summary)` may be called from any thread; an answer that was given before the
-    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits.
+    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits. `answered` counts the
+    answers so far.
     """
 
     def __init__(
@@ -126,7 +133,9 @@ class Batch:
         send_finish: Callable[[str], None],
     ) -> None:
         self.prompts = tuple(prompts)
+        self.answered = 0
         self.cancelled = threading.Event()
+        self._lock = threading.Lock()
         self._send_answer = send_answer
         self._send_finish = send_finish
 
@@ -134,6 +143,8 @@ class Batch:
         """The answer to `prompts[index]`. After `cancelled` it is dropped silently."""
         if not self.cancelled.is_set():
             self._send_answer(index, text)
+            with self._lock:
+                self.answered += 1
 
     def finish(self, summary: str) -> None:
         """All answers are given: `summary` is printed in the cell, and `llm_batch` returns there."""

@@ -273,6 +273,8 @@ class ReplSandbox:
             cpu_seconds=frame["cpu"],
             peak_memory_bytes=frame["peak"],
             answer=self._answer,
+            answer_rebound=frame["rebound"],
+            repairs=tuple(frame["repairs"]),
             variables=tuple(Variable(*row) for row in frame["variables"]),
             leftover_threads=frame["threads"],
             leftover_processes=frame["processes"],

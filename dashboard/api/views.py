@@ -17,6 +17,7 @@ from rlm_runs.analysis.transcripts import Excerpt
 from rlm_runs.models import Execution, Experiment, Rollout, Trajectory, Turn
 from rlm_runs.models.texts import unescape
 
+from .. import early_stopping
 from ..query_params import rollout_or_404
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
@@ -35,6 +36,9 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Experiment, slug=slug)
     snapshot = aggregates.snapshot(found)
     progress = aggregates.snapshot_progress(snapshot)
+    summary = aggregates.summary(snapshot)
+    early = early_stopping.section(snapshot, summary)
+    bill = aggregates.provider_bill(snapshot)
     answer = {
         "slug": found.slug,
         "name": unescape(found.name),
@@ -45,7 +49,9 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "priority": found.priority,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
-        "arms": [asdict(arm) for arm in aggregates.summary(snapshot).arms],
+        "arms": [asdict(arm) for arm in summary.arms],
+        "early_stopping": None if early is None else early_stopping.as_json(early),
+        "provider_bill": bill and asdict(bill) | {"difference": bill.difference},
         "rollouts": reverse("api-experiment-rollouts", args=[found.slug]),
     }
     return JsonResponse(_plain(answer))
@@ -131,10 +137,12 @@ def _trajectory(found: Trajectory, texts: Mapping[str, Excerpt]) -> dict[str, An
 
 
 def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
-    tokens = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+    tokens = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+    costs = ("cost", "price_version", "provider_cost")
     return {
         "number": found.index + 1,
-        **_fields(found, (*tokens, "cost", "seconds", "ended_at", "finish_reason", "retries")),
+        **_fields(found, (*tokens, *costs, "seconds", "ended_at", "finish_reason", "retries")),
+        **_fields(found, ("first_token_seconds", "tokens_per_second")),
         "error": unescape(found.error)[:_MOST_OF_ERROR],
         "content": _text(found.content_id, texts),
         "reasoning": _text(found.reasoning_id, texts),
@@ -143,7 +151,18 @@ def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
 
 
 def _execution(found: Execution, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
-    told = ("kind", "name", "seconds", "output_chars", "truncated", "timed_out", "state_lost", "finished", "ready")
+    told = (
+        "kind",
+        "name",
+        "seconds",
+        "output_chars",
+        "truncated",
+        "timed_out",
+        "state_lost",
+        "finished",
+        "ready",
+        "repairs",
+    )
     return {
         "id": found.pk,
         **_fields(found, told),

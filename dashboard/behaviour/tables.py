@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_runs.analysis.aggregates.behaviour import PARTS, USES, ArmBehaviour, Behaviour, Times, Use
+from rlm_runs.analysis.aggregates.behaviour import PARTS, ArmBehaviour, Behaviour, Times, Use
 from rlm_runs.analysis.failure_modes import FAILURE_MODES
 from rlm_runs.analysis.statistics import Interval, wilson
 
@@ -79,13 +79,13 @@ def uses(behaviour: Behaviour) -> Table:
     """Returns the use of the REPL by the arms that have one."""
     return Table(
         name="use",
-        columns=tuple(Column(use.name, use.title, use.about, is_share=use.is_share) for use in USES),
+        columns=tuple(Column(use.name, use.title, use.about, is_share=use.is_share) for use in behaviour.uses),
         rows=tuple(
             Row(
                 arm,
                 n=arm.counted,
                 query=arm.query,
-                numbers=tuple(_use(arm, *pair) for pair in zip(USES, arm.uses, strict=True)),
+                numbers=tuple(_use(arm, *pair) for pair in zip(behaviour.uses, arm.uses, strict=True)),
             )
             for arm in behaviour.with_repl
         ),

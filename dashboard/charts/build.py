@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm_runs.analysis.aggregates import Snapshot, Unscored
+from rlm_runs.analysis.aggregates import Snapshot, Unscored, decisions, ended_early_words
 from rlm_runs.analysis.aggregates.dimensions import dimensions, numbers
 from rlm_runs.analysis.aggregates.measures import MEASURES, Measure, measure
 from rlm_runs.analysis.aggregates.points import (
@@ -66,9 +66,17 @@ def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
         unscored=asked.unscored,
         left_out=LeftOut(*totals.sum(axis=0).tolist()) if len(totals) else LeftOut(),
         effects=tuple(_effects(sliced)),
-        notes=tuple(notes),
+        notes=(*notes, *_ended_early(snapshot, sliced)),
         simulated=any(arm.simulated for arm in snapshot.arms),
     )
+
+
+def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
+    """A warning where the figure has arms that early stopping ended."""
+    shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
+    ended = decisions(snapshot)
+    if words := ended_early_words(arm for arm in snapshot.arms if arm.pk in shown and arm.pk in ended):
+        yield words
 
 
 def _panel(sliced: Sliced, part: Part, facet: int) -> Panel:

@@ -130,6 +130,7 @@ def _arm(found: ComparisonData, at: int) -> dict[str, Any]:
         "model": unescape(arm.model),
         "rollouts": tally.total,
         "counted": tally.counted,
+        "ended_early": arm.ended_early,
         "outcomes": {outcome.name.lower(): tally.of(outcome) for outcome in Outcome},
         "examples_in_common": found.in_common[at],
         "front": {"price": found.asked.price, "is_on": place.is_on, "share": place.share},

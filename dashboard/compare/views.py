@@ -132,6 +132,7 @@ def _context(found: ComparisonData, *, has_lists: bool) -> dict[str, Any]:
         "numbers": numbers,
         "measure_writer": MeasureCells.of(numbers),
         "sentences": wording.sentences(numbers, found.otherwise, found.arms, in_common=found.in_common),
+        "ended_early": wording.ended_early(found.arms),
         "left_out": wording.left_out(numbers, found.arms),
         "how_counted": wording.how_counted(asked.unscored),
         "unscored_links": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rlm_runs.analysis.aggregates import Unscored
+from rlm_runs.analysis.aggregates import Unscored, ended_early_words
 from rlm_runs.analysis.aggregates.comparison import SideBySide, Tally
 from rlm_runs.analysis.aggregates.frame import Outcome
 from rlm_runs.analysis.statistics import Interval, Paired
@@ -52,7 +52,7 @@ def sentences(
             arm=arms[at],
             baseline=arms[0],
             relation=_relation(row.against[at], row.adjusted[at]),
-            is_clear=_is_clear(row.adjusted[at]),
+            is_clear=_is_clear(row.adjusted[at]) and not (arms[0].arm.ended_early or arms[at].arm.ended_early),
             evidence=tuple(_evidence(row.against[at], row.adjusted[at], compared=compared))
             or (_why_not(found.unscored, in_common[at]),),
             otherwise=_otherwise(other, at),
@@ -131,6 +131,11 @@ def left_out(found: SideBySide, arms: Sequence[NamedArm]) -> tuple[str, ...]:
 
 def _without(tally: Tally) -> str:
     return ", ".join(f"{tally.of(outcome):,} {word}" for outcome, word in _OUTCOMES.items() if tally.of(outcome))
+
+
+def ended_early(arms: Sequence[NamedArm]) -> str:
+    """Returns a warning if early stopping ended any of the arms; "" if none."""
+    return ended_early_words(arm.arm for arm in arms if arm.arm.ended_early)
 
 
 def how_counted(unscored: Unscored) -> str:

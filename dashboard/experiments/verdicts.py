@@ -9,7 +9,9 @@ from itertools import groupby
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison, Summary, Unscored
 from rlm_runs.analysis.statistics import Paired
 from rlm_runs.engine.scaffolds import registry
+from rlm_runs.models import ArmDecision
 
+from ..early_stopping import difference
 from ..formatting import plural, probability
 
 _CLEAR = 0.05
@@ -76,13 +78,13 @@ def headline(summary: Summary) -> str:
     made = [each for each in summary.comparisons if each.paired is not None]
     if not made:
         return ""
-    clear = [each for each in made if each.p is not None and each.p < _CLEAR and each.paired]
+    clear = [each for each in made if _is_clear(each)]
     are_llms = all(
         registry.is_baseline(each.baseline.scaffold) and not registry.is_baseline(each.arm.scaffold)
         for each in made
     )
     baseline = "the LLM" if are_llms else "the first arm of its environment"
-    ahead = sum(each.paired.mean_difference > 0 for each in clear if each.paired)
+    ahead = sum(map(_is_ahead, clear))
     behind = len(clear) - ahead
     told = [
         f"{number} {'is' if number == 1 else 'are'} {word} {baseline}"
@@ -97,7 +99,7 @@ def headline(summary: Summary) -> str:
 def _named(clear: Sequence[Comparison]) -> Iterator[str]:
     """The first arms that are ahead or behind, with their environments."""
     for word, is_ahead in (("Ahead", True), ("Behind", False)):
-        found = [each for each in clear if each.paired and (each.paired.mean_difference > 0) == is_ahead]
+        found = [each for each in clear if _is_ahead(each) == is_ahead]
         if found:
             places = [f"{each.name} on {each.group}" for each in found[:_NAMED]]
             more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
@@ -123,7 +125,7 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         name=comparison.name,
         baseline_name=comparison.baseline_name,
         relation=_relation(comparison),
-        is_clear=comparison.p is not None and comparison.p < _CLEAR,
+        is_clear=_is_clear(comparison),
         is_apart=comparison.paired is None and comparison.otherwise is None,
         evidence="; ".join(_evidence(comparison, summary, made=made)),
         otherwise=_otherwise(comparison, summary.unscored),
@@ -133,11 +135,27 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
 
 def _relation(comparison: Comparison) -> str:
     paired = comparison.paired
+    if comparison.decision is not None and comparison.p is None:
+        return "has no valid comparison with"
     if paired is None or comparison.p is None:
         return "cannot be compared with"
-    if comparison.p >= _CLEAR:
+    if comparison.decision is not None and comparison.decision.reason == "equivalent":
+        return "does not differ by more than the margin from"
+    if not _is_clear(comparison):
         return "is not clearly different from"
-    return "beats" if paired.mean_difference > 0 else "falls behind"
+    return "beats" if _is_ahead(comparison) else "falls behind"
+
+
+def _is_clear(comparison: Comparison) -> bool:
+    return comparison.paired is not None and comparison.p is not None and comparison.p < _CLEAR
+
+
+def _is_ahead(comparison: Comparison) -> bool:
+    """The direction of the difference; that on which the test decided if the arm ended early."""
+    decision, paired = comparison.decision, comparison.paired
+    if decision is not None and decision.estimate is not None and decision.low is not None:
+        return decision.estimate > 0
+    return paired is not None and paired.mean_difference > 0
 
 
 def _no_pair(summary: Summary, arms: Iterable[ArmSummary]) -> str:
@@ -155,12 +173,26 @@ def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterato
     if paired is None:
         yield _no_pair(summary, (comparison.arm, comparison.baseline))
         return
+    if comparison.decision is not None:
+        yield from _sequential_evidence(comparison, comparison.decision, made=made)
+        return
     split = f"better on {paired.better:,} of {plural(paired.n, 'example')}, worse on {paired.worse:,}"
     yield f"{split}, Δ {_difference(paired)}"
     corrected = f", {probability(comparison.p)} after Holm" if comparison.p is not None and made > 1 else ""
     yield f"{probability(paired.p)} ({paired.test}){corrected}"
     if paired.p >= _CLEAR and paired.more_examples:
         yield f"≈ {paired.more_examples:,} more examples would show a difference of this size"
+
+
+def _sequential_evidence(comparison: Comparison, decision: ArmDecision, *, made: int) -> Iterator[str]:
+    """What holds for an arm that ended early: nothing of a fixed number of examples does."""
+    yield "ended early, so no p for a fixed number of examples holds"
+    if decision.estimate is None or decision.low is None or decision.high is None or decision.e_value is None:
+        return
+    found = difference(decision.estimate, decision.low, decision.high)
+    yield f"Δ {found} after {plural(decision.examples, 'example')}, by a confidence sequence for all comparisons"
+    corrected = f", {probability(comparison.p)} after Holm" if comparison.p is not None and made > 1 else ""
+    yield f"{probability(min(1.0, 1 / decision.e_value))} (testing by betting, at any n){corrected}"
 
 
 def _difference(paired: Paired) -> str:

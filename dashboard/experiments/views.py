@@ -14,10 +14,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import control
+from rlm_runs.execution import control, queue
+from rlm_runs.execution.early_stopping import run_decided
 from rlm_runs.models import Experiment
 
-from .. import charts
+from .. import charts, early_stopping
 from ..charts.context import figure_context, gallery, without_version
 from ..pagination import BadCursor, Page, in_order, keyset_page
 from ..query_params import whole_number
@@ -147,6 +148,15 @@ def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect(found)
 
 
+@require_POST
+def experiment_run_decided(request: HttpRequest, slug: str) -> HttpResponse:
+    """Runs the rollouts that early stopping left out."""
+    found = get_object_or_404(Experiment, slug=slug)
+    if run_decided(found, actor=request.user.get_username()):
+        queue.notify_workers()
+    return redirect(found)
+
+
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     form = ExperimentView(request.GET)
     unscored = form.chosen()
@@ -156,16 +166,19 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "version": snapshot.version,
         "progress": aggregates.snapshot_progress(snapshot),
+        "bill": aggregates.provider_bill(snapshot),
         "summary": summary,
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),
         "in_short": verdicts.headline(summary),
         "verdicts": verdicts.verdicts(summary),
+        "early": early_stopping.section(snapshot, summary),
         "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
         "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
+        "latest_actions": experiment.actions.all()[:5],
         **_headline(snapshot, unscored),
     }
 

@@ -19,6 +19,7 @@ from typing import Any
 from django.http import QueryDict
 from pydantic.fields import FieldInfo
 
+from rlm_runs.analysis.early_stopping import EarlyStopping
 from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
@@ -27,6 +28,7 @@ from rlm_runs.experiments.spec import Sampling
 
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
 _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+_STOPPING = EarlyStopping.model_fields
 _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
 _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
 
@@ -86,6 +88,8 @@ class LaunchPage:
     scaffolds: tuple[Choice, ...]
     endpoints: tuple[EndpointChoices, ...]
     sampling: tuple[Setting, ...]
+    stopping: tuple[Setting, ...]
+    stops_early: bool
     problems: Mapping[str, tuple[str, ...]]
     toml: str
 
@@ -126,6 +130,8 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
         ),
         endpoints=tuple(_endpoints(data, placed)),
         sampling=tuple(_sampling(data, placed)),
+        stopping=tuple(_stopping(data, placed)),
+        stops_early=_stops_early(data),
         problems=placed,
         toml=as_toml(spec_of(data)),
     )
@@ -173,6 +179,15 @@ def _sampling(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterato
         yield replace(_setting(f"sampling.{key}", key, field, data, placed), default="not sent")
 
 
+def _stopping(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
+    for key, field in _STOPPING.items():
+        yield _setting(f"early_stopping.{key}", key, field, data, placed)
+
+
+def _stops_early(data: QueryDict) -> bool:
+    return data.get("early_stopping", "") == "on"
+
+
 def _endpoints(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[EndpointChoices]:
     for endpoint, choices in groupby(model_choices(), key=lambda choice: choice.endpoint):
         yield EndpointChoices(
@@ -215,6 +230,12 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
     sampling = {key: values[0] for key, values in _sampling_values(data).items() if len(values) == 1}
     if sampling:
         spec["sampling"] = sampling
+    if _stops_early(data):
+        spec["early_stopping"] = {
+            key: next(_values(field, text))
+            for key, field in _STOPPING.items()
+            if (text := str(data.get(f"early_stopping.{key}", "")).strip())
+        }
     return spec | {
         "models": [entry for _, entry in _entries("models", data)],
         "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
@@ -311,7 +332,7 @@ def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str
 def _place(data: QueryDict, field: str) -> str:
     found = _INDEXED.fullmatch(field)
     if found is None:
-        known = (*_SIMPLE, "models", "scaffolds", "environments", *(f"sampling.{key}" for key in _SAMPLING))
+        known = (*_SIMPLE, "models", "scaffolds", "environments", *_tables())
         return field if field in known else ""
     kind, index, setting = found[1], int(found[2]), found[3]
     names = [name for name, _ in _entries(kind, data)]
@@ -320,6 +341,13 @@ def _place(data: QueryDict, field: str) -> str:
     if index >= len(names):
         return kind
     return f"{kind}.{names[index]}" + (f".{setting}" if setting and setting != "name" else "")
+
+
+def _tables() -> Iterator[str]:
+    """The inputs of the spec's tables."""
+    yield from (f"sampling.{key}" for key in _SAMPLING)
+    yield "early_stopping"
+    yield from (f"early_stopping.{key}" for key in _STOPPING)
 
 
 def as_toml(spec: Mapping[str, Any]) -> str:

@@ -48,3 +48,9 @@ def turns_from(context: template.Context, number: int) -> str:
 def failure_modes(rollout: Rollout) -> list[FailureMode]:
     """The failure modes of a rollout, each with its title and explanation."""
     return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]
+
+
+@register.filter
+def repairs(stored: str) -> str:
+    """The names of a cell's repairs in words."""
+    return ", ".join(name.replace("_", " ") for name in stored.split(","))

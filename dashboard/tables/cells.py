@@ -21,6 +21,7 @@ Show = Callable[[Any], str | SafeString]
 NOT_YET = mark_safe('<span class="soft">–</span>')
 """The cell of a rollout that has not ended: no number, and no zero."""
 NOT_KNOWN = mark_safe('<span class="unscored">not known</span>')
+NOT_STREAMED = mark_safe('<span class="soft" title="Not streamed">–</span>')
 _LONGEST = 300
 """Characters of one text in a table."""
 
@@ -49,6 +50,11 @@ def tokens(value: int | None) -> str | SafeString:
     return NOT_KNOWN if value is None else exactly(value, "tokens")
 
 
+def reported_dollars(value: Any) -> str | SafeString:
+    """An amount that a provider may report."""
+    return formatting.DASH if value is None else formatting.dollars(value)
+
+
 def dollars(value: Any) -> str | SafeString:
     """Dollars, or "unpriced"."""
     return mark_safe('<span class="unscored">unpriced</span>') if value is None else formatting.dollars(value)
@@ -59,6 +65,16 @@ def duration(value: float | None) -> str | SafeString:
     if value is None:
         return NOT_KNOWN
     return format_html('<span title="{} s">{}</span>', f"{value:.3f}", formatting.duration(value))
+
+
+def first_token(value: float | None) -> str | SafeString:
+    """Seconds to the first token."""
+    return NOT_STREAMED if value is None else duration(value)
+
+
+def rate(value: float | None) -> str | SafeString:
+    """Tokens per second."""
+    return NOT_STREAMED if value is None else formatting.rate(value)
 
 
 def moment(value: datetime | None) -> str | SafeString:

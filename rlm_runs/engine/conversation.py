@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from .clients.base import Completion
 from .clients.message_log import MessageLog
-from .errors import CallAborted, ModelFailure
+from .errors import CallAborted, ModelFailure, PromptTooLong, WindowExceeded
 from .events import (
     ExecutionKind,
     ExecutionStarted,
@@ -19,6 +20,8 @@ from .events import (
     TrajectoryStarted,
     TurnEnded,
 )
+from .live import TurnSoFar
+from .reported_cost import reported_cost
 from .rollout_context import RolloutContext, now
 
 
@@ -54,7 +57,7 @@ class Conversation:
         depth: int = 0,
     ) -> None:
         self._run = run
-        self._kind = kind
+        self.kind = kind
         self.key = run.new_key()
         self.model = {"root": run.models.main, "sub": run.models.sub, "judge": run.models.judge}[kind]
         self._sampling = {} if kind == "judge" else run.models.sampling
@@ -88,20 +91,24 @@ class Conversation:
         """
         run = self._run
         run.control.check()
-        if self._kind != "judge":  # scoring is no part of what a rollout may spend
+        if self.kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
         run.record_events()  # what the last cell showed is stored before the model thinks about it
         try:
-            completion = self.model.client.complete(
-                model=self.model.name,
-                messages=self._messages,
-                tools=self._tools if with_tools else (),
-                sampling=self._sampling,
-                control=run.control,
-            )
+            with self._shown_live() as watcher:
+                completion = self.model.client.complete(
+                    model=self.model.name,
+                    messages=self._messages,
+                    tools=self._tools if with_tools else (),
+                    sampling=self._sampling,
+                    control=run.control,
+                    watcher=watcher,
+                )
         except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
+            if isinstance(failure, PromptTooLong) and self.turns > 1:
+                raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
         self._tell(completion, reply=self._reply)
@@ -138,31 +145,41 @@ class Conversation:
                 TrajectoryEnded(key=self.key, at=now(), stop_reason=stop_reason, answer=answer, error=error)
             )
 
+    def _shown_live(self) -> AbstractContextManager[TurnSoFar | None]:
+        """A call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""
+        return nullcontext() if self.kind == "sub" else self._run.live.turn(self.kind, self.turns)
+
     def _add_reply(self) -> None:
         if self._reply:
             self._messages.append({"role": "user", "content": self._reply})
             self._reply = ""
 
     def _tell(self, completion: Completion, *, reply: str) -> None:
-        cost = self._run.price(self.model.name, completion.usage)
-        if self._kind != "judge":
-            self._run.budget.charge(completion.usage, cost)
+        at = now()
+        cost = self._run.price(self.model.name, completion.usage, at)
+        reported = reported_cost(completion.usage.raw)
+        if self.kind != "judge":
+            self._run.budget.charge(completion.usage, cost.dollars if cost else reported)
         self.tokens += (completion.usage.prompt or 0) + (completion.usage.completion or 0)
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,
                 index=self.turns,
-                at=now(),
+                at=at,
                 seconds=completion.seconds,
                 content=completion.content,
                 reasoning=completion.reasoning,
                 tool_calls=completion.tool_calls,
                 finish_reason=completion.finish_reason,
                 usage=completion.usage,
-                cost=cost,
-                price_version=self._run.price_version if cost is not None else "",
+                cost=cost.dollars if cost else None,
+                price_version=cost.version if cost else "",
+                provider_cost=reported,
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
+                failed_tries=completion.failed_tries,
+                first_token_seconds=completion.first_token_seconds,
+                tokens_per_second=completion.tokens_per_second,
                 reply=reply,
             )
         )
@@ -178,6 +195,7 @@ class Conversation:
                 cost=failure.cost,
                 retries=failure.tries.retries,
                 retry_seconds=failure.tries.retry_seconds,
+                failed_tries=tuple(failure.tries.failed),
                 error=str(failure),
             )
         )

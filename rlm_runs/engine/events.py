@@ -38,16 +38,42 @@ class Message:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one model call. `cached` is a part of `prompt`, `reasoning` a part of `completion`.
+    """Tokens of one model call. `cached` and `cache_write` are parts of `prompt`, `reasoning` one of `completion`.
 
-    `raw` is the usage object as the API sent it; empty where it sent none, and then all counts are None.
+    `raw` is the usage object as the API sent it; empty where it sent none. `estimated` says that the counts of
+    prompt or completion are our own, since the server gave none. `sent` is our count of a prompt of which the
+    server read a part only, None where it read all.
     """
 
     prompt: int | None = None
     cached: int | None = None
+    cache_write: int | None = None
     completion: int | None = None
     reasoning: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    estimated: bool = False
+    sent: int | None = None
+
+
+@dataclass(frozen=True)
+class FailedTry:
+    """A try of a model call that failed. `waited` are the seconds until the next one, `status` is None without a
+    response.
+    """
+
+    at: datetime
+    seconds: float
+    waited: float
+    status: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Dollars of one model call; `version` names the price list that they are from."""
+
+    dollars: Decimal
+    version: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +129,8 @@ class TurnEnded:
 
     `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
-    without a known price; `price_version` names the price list.
+    without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
+    `first_token_seconds` and `tokens_per_second` are those of a streamed answer.
     """
 
     trajectory: int
@@ -117,10 +144,14 @@ class TurnEnded:
     usage: Usage = field(default_factory=Usage)
     cost: Decimal | None = None
     price_version: str = ""
+    provider_cost: Decimal | None = None
     retries: int = 0
     retry_seconds: float = 0.0
+    failed_tries: Sequence[FailedTry] = ()
     reply: str = ""
     error: str = ""
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +174,8 @@ class ExecutionEnded:
     """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
 
     `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
-    without one. In an import, `seconds` is None if the file has no time, and `output` if it has only `shown`.
+    without one. `repairs` names what was mended in the source before it ran. In an import, `seconds` is None if
+    the file has no time, and `output` if it has only `shown`.
     """
 
     key: int
@@ -161,6 +193,7 @@ class ExecutionEnded:
     peak_memory_bytes: int | None = None
     answer: str | None = None
     ready: bool | None = None
+    repairs: Sequence[str] = ()
     variables: Sequence[Mapping[str, str]] = ()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from .cell_text import shown_text, whole_text
 from .conversation import Conversation
 from .errors import FunctionsFailed
 from .events import ExecutionEnded, ToolCall
+from .live import CellSoFar
 from .rollout_context import RolloutContext
 from .threads import CallThread
 from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
@@ -105,7 +106,10 @@ class Repl:
         key = conversation.begin_execution(call, kind="cell", position=position)
         self._cells += 1
         conversation.tool_calls += 1
-        result = self._run.wait_for(self._thread.submit(self._execute, code, key=key))
+        # Of the cells that run at the same time at several depths, the page shows the root's.
+        shown_live = self._run.live.cell(key) if conversation.kind == "root" else nullcontext(CellSoFar(key))
+        with shown_live as cell:
+            result = self._run.wait_for(self._thread.submit(self._execute, code, cell=cell))
         self._run.control.check()
         self.answer = result.answer
         shown = self._tell(result, key=key)
@@ -126,24 +130,25 @@ class Repl:
             raise BadCall(f"code must be a string, not {json.dumps(code)[:100]}")
         return code
 
-    def _execute(self, code: str, *, key: int) -> CellResult:
+    def _execute(self, code: str, *, cell: CellSoFar) -> CellResult:
         self._run_functions()
-        result = self._execute_cell(code, key=key)
+        result = self._execute_cell(code, cell=cell)
         self._functions_due = result.state_lost and bool(self._rules.functions)
         return result
 
-    def _execute_cell(self, code: str, *, key: int) -> CellResult:
-        server, numbers = self._server, itertools.count()
+    def _execute_cell(self, code: str, *, cell: CellSoFar) -> CellResult:
+        server, limit = self._server, self._rules.time_limit
         if server is None:
-            return self._sandbox.execute(code, time_limit=self._rules.time_limit)
+            return self._sandbox.execute(code, time_limit=limit, on_output=cell.output.add)
+
+        def serve(batch: Batch) -> None:
+            cell.batches.append(batch)
+            server.serve(batch, parent=cell.key, number=len(cell.batches) - 1)
+
         try:
-            return self._sandbox.execute(
-                code,
-                time_limit=self._rules.time_limit,
-                on_batch=lambda batch: server.serve(batch, parent=key, number=next(numbers)),
-            )
+            return self._sandbox.execute(code, time_limit=limit, on_batch=serve, on_output=cell.output.add)
         finally:
-            server.abandon(key)
+            server.abandon(cell.key)
 
     def _run_functions(self) -> None:
         if not self._functions_due:
@@ -177,6 +182,7 @@ class Repl:
                 peak_memory_bytes=result.peak_memory_bytes or None,
                 answer=result.answer.content if self._answers else None,
                 ready=result.answer.ready if self._answers else None,
+                repairs=result.repairs,
                 variables=[asdict(variable) for variable in result.variables],
             )
         )

@@ -20,10 +20,11 @@ from .cancellation import CancellationToken
 from .clients.base import Clients
 from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
-from .errors import BudgetSpent, RolloutFailure, Stopped
+from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
+from .live import LiveBoard
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
 from .scoring import score_answer
@@ -67,12 +68,13 @@ def run_rollout(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
     engine_patience: float = 300.0,
+    live: LiveBoard | None = None,
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    `live` shows what it does meanwhile.
 
     Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
@@ -88,7 +90,7 @@ def run_rollout(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
+        live=live or LiveBoard(),
     )
     run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
@@ -141,8 +143,8 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
 def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
     try:
         return plan.scaffold.run(task)
-    except BudgetSpent as spent:
-        return ConversationResult(task.answer(), spent.stop_reason)
+    except (BudgetSpent, WindowExceeded) as ended:
+        return ConversationResult(task.answer(), ended.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise

@@ -14,16 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import ModelClient
-from .events import Event, Usage
+from .events import Cost, Event, Usage
+from .live import LiveBoard
 
 T = TypeVar("T")
-Price = Callable[[str, Usage], Decimal | None]
+Price = Callable[[str, Usage, datetime], Cost | None]
+"""The cost of a call to a model that ended at a moment; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RolloutContext:
     control: CancellationToken
     record: Callable[[Sequence[Event]], None]
     price: Price
-    price_version: str
+    live: LiveBoard = field(default_factory=LiveBoard)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
     _recorder: int = field(default_factory=threading.get_ident)

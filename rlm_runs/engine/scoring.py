@@ -32,7 +32,6 @@ def score_again(
     record: Callable[[Sequence[Event]], None],
     control: CancellationToken,
     price: Price,
-    price_version: str,
 ) -> Score:
     """Scores a stored answer, outside of its rollout. `record` gets the judge's events.
 
@@ -44,7 +43,6 @@ def score_again(
         control=control,
         record=record,
         price=price,
-        price_version=price_version,
     )
     try:
         return score_answer(environment, example, answer, run=run)

@@ -46,7 +46,7 @@ WITH RECURSIVE queued(id) AS (
 SELECT e.id
   FROM queued JOIN rlm_runs_experiment e USING (id)
   LEFT JOIN rlm_runs_stoppinglook l ON l.experiment_id = e.id
- WHERE e.cancelled_at IS NULL AND jsonb_exists(e.spec, 'early_stopping')
+ WHERE e.cancelled_at IS NULL AND e.deleted_at IS NULL AND jsonb_exists(e.spec, 'early_stopping')
    AND (l.experiment_id IS NULL
         OR l.next_at <= now()
            AND EXISTS (SELECT FROM rlm_runs_rollout r
@@ -108,7 +108,7 @@ def _decide(experiment: Experiment) -> list[ArmDecision]:
     if queued <= before.keys():
         return []
     frame = load([arm.pk for arm in arms], measures=[MEASURES["reward"]])
-    ends = [end for end in standing(frame, arms, chosen, ended=before).ends if end.arm in queued]
+    ends = [end for end in standing(frame, arms, chosen, ended=before, with_open=False).ends if end.arm in queued]
     return _end(experiment, arms, ends)
 
 

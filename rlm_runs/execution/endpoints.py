@@ -20,7 +20,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .pricing import Price, PriceList, price_list
+from .listed_prices import providers
+from .pricing import Price
 
 _KEY_VALUE = re.compile(
     r"\bbearer\s+\S{8,}|\bAIza\S{20,}"
@@ -42,7 +43,9 @@ class Calls(BaseModel):
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
-    limit of a completion.
+    limit of a completion. With `stream`, answers are sent as they are written. `think_tags` says whether reasoning
+    between tags is taken out of the content, and `check_prompts` whether a prompt of which the server counts far
+    less than we do is marked as cut.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +54,9 @@ class Calls(BaseModel):
     request: dict[str, Any] = Field(default={})
     tools: Literal["native", "text"] | None = None
     max_tokens_parameter: MaxTokensParameter | None = None
+    think_tags: Literal["auto", "on", "off"] | None = None
+    check_prompts: bool | None = None
+    stream: bool | None = None
 
     @field_validator("request")
     @classmethod
@@ -67,6 +73,9 @@ class Calls(BaseModel):
             request={**other.request, **self.request},
             tools=self.tools or other.tools,
             max_tokens_parameter=self.max_tokens_parameter or other.max_tokens_parameter,
+            think_tags=self.think_tags or other.think_tags,
+            check_prompts=other.check_prompts if self.check_prompts is None else self.check_prompts,
+            stream=other.stream if self.stream is None else self.stream,
         )
 
 
@@ -95,7 +104,10 @@ class ServedModel(Calls, Rate):
 
 
 class Endpoint(Calls, Rate):
-    """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept."""
+    """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept.
+
+    `provider` names whose prices its models have, "none" for nobody's; "" is the one whose address it has.
+    """
 
     name: str
     title: str
@@ -103,10 +115,18 @@ class Endpoint(Calls, Rate):
     base_url_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     key_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     simulated: bool = False
+    provider: str = ""
     models: tuple[ServedModel, ...]
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @field_validator("provider")
+    @classmethod
+    def _is_known(cls, given: str) -> str:
+        if given not in ("", "none", *providers()):
+            raise ValueError(f"must be none or one of {', '.join(providers())}")
+        return given
 
     @field_validator("base_url")
     @classmethod
@@ -203,12 +223,6 @@ def model_choices() -> list[ModelChoice]:
 def find_model(name: str) -> ModelChoice | None:
     """The model of that name, or None."""
     return next((choice for choice in model_choices() if choice.name == name), None)
-
-
-def prices() -> PriceList:
-    """The price list, with the prices that the endpoints file says before it."""
-    own = {choice.name: price for choice in model_choices() if (price := choice.served.price) is not None}
-    return price_list().overridden(own)
 
 
 def _endpoints(tables: Mapping[str, Any], problems: list[str]) -> Iterator[Endpoint]:

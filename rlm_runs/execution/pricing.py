@@ -1,62 +1,81 @@
-"""The cost of a model call, by the price list in `prices.toml`."""
+"""What a model call costs: rates in dollars per million tokens, and the arithmetic on them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import tomllib
-from collections.abc import Mapping
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..engine.events import Usage
 
 _PER_MILLION = Decimal(1_000_000)
+_STORED = Decimal("1e-10")
+"""The smallest amount that the store keeps. A cost is rounded before it is recorded, so that both agree."""
 
 
-class Price(BaseModel):
-    """Dollars per million tokens."""
+class Rates(BaseModel):
+    """Dollars per million tokens. None: cached and written tokens cost as the prompt, reasoning as the completion.
+
+    Cached and written tokens are parts of the prompt, reasoning is a part of the completion. Each token is priced
+    once.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: Decimal = Field(ge=0, allow_inf_nan=False)
-    cached: Decimal = Field(ge=0, allow_inf_nan=False)
+    cached: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
     completion: Decimal = Field(ge=0, allow_inf_nan=False)
+    reasoning: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
-class PriceList(BaseModel):
-    """Prices by model, and the version of the list."""
+class Tier(Rates):
+    """Rates of all tokens of a call whose prompt is longer than `above` tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    above: int = Field(ge=1)
 
-    version: str
-    models: dict[str, Price]
 
-    def cost(self, model: str, usage: Usage) -> Decimal | None:
-        """Dollars of one call; None where the model has no price here or the API reported no usage.
+class Price(Rates):
+    """A model's price: its rates, those of longer prompts, and dollars per call where each call has a fee."""
 
-        Cached tokens are a part of the prompt tokens: each is priced once, as cached.
-        """
-        price = self.models.get(model)
-        if price is None or usage.prompt is None or usage.completion is None:
+    tiers: tuple[Tier, ...] = ()
+    call: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
+
+    @field_validator("tiers")
+    @classmethod
+    def _in_order(cls, given: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        return tuple(sorted(given, key=lambda tier: tier.above))
+
+    def rates(self, prompt: int) -> Rates:
+        """The rates of a call with so many prompt tokens."""
+        reached = [tier for tier in self.tiers if prompt > tier.above]
+        return reached[-1] if reached else self
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """Dollars of one call; None where the API reported no usage."""
+        if usage.prompt is None or usage.completion is None:
             return None
+        rates = self.rates(usage.prompt)
         cached = min(usage.cached or 0, usage.prompt)
-        dollars = (usage.prompt - cached) * price.prompt + cached * price.cached
-        return (dollars + usage.completion * price.completion) / _PER_MILLION
+        written = min(usage.cache_write or 0, usage.prompt - cached)
+        reasoning = min(usage.reasoning or 0, usage.completion)
+        dollars = (
+            (usage.prompt - cached - written) * rates.prompt
+            + cached * _or(rates.cached, rates.prompt)
+            + written * _or(rates.cache_write, rates.prompt)
+            + (usage.completion - reasoning) * rates.completion
+            + reasoning * _or(rates.reasoning, rates.completion)
+        )
+        return (dollars / _PER_MILLION + self.call).quantize(_STORED)
 
-    def overridden(self, prices: Mapping[str, Price]) -> PriceList:
-        """Returns this list with other prices for some models, and a version of its own."""
-        if not prices:
-            return self
-        said = json.dumps({name: price.model_dump(mode="json") for name, price in sorted(prices.items())})
-        mark = hashlib.sha256(said.encode()).hexdigest()[:8]
-        return PriceList(version=f"{self.version}+{mark}", models={**self.models, **prices})
+    @property
+    def mark(self) -> str:
+        """Eight digits that change with any number of the price."""
+        said: dict[str, Any] = self.model_dump(exclude_defaults=True)
+        return hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:8]
 
 
-@cache
-def price_list() -> PriceList:
-    """The list that calls are priced by."""
-    return PriceList.model_validate(tomllib.loads((Path(__file__).parent / "prices.toml").read_text()))
+def _or(rate: Decimal | None, other: Decimal) -> Decimal:
+    return other if rate is None else rate

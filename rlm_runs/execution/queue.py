@@ -173,7 +173,7 @@ def reap() -> int:
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
     workers = running.values_list("worker", flat=True).distinct()
-    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment").order_by("pk"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)

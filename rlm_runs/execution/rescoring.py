@@ -32,10 +32,11 @@ from ..models.experiments import RolloutQuerySet
 from ..models.texts import escape, storable
 from ..observability.logs import bound_to
 from . import queue, worker
-from .endpoints import find_model, prices
+from .endpoints import find_model
 from .experiment_log import COMMAND_LINE, WORKER, record_action
 from .leases import stop_all
 from .patience import patiently
+from .prices import prices
 from .recorder import Recorder
 from .rollups import roll_up
 from .selection import HAS_SCORABLE_ANSWER, Refused, Selection
@@ -195,7 +196,6 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
         record=lambda events: worker.COMMITS.record(recorder, events),
         control=control,
         price=listed.cost,
-        price_version=listed.version,
     )
 
 

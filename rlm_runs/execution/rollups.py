@@ -1,6 +1,6 @@
 """Roll-ups: the columns of a rollout that are computed from its trace when it ends.
 
-They take a fixed number of queries and read no text: answers are compared by their digests. A value that the trace
+They take three queries and read no text: answers are compared by their digests. A value that the trace
 does not hold is None: a rollout without a REPL has no failed cells, and tokens that no call reported are not zero.
 """
 
@@ -14,19 +14,44 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Q
-from django.db.models.functions import Left
-
 from ..analysis.failure_modes import LIMITS, Facts, failure_modes
 from ..engine.events import ReportedSums, RolloutEnded
 from ..engine.scaffolds import registry
-from ..models import Arm, Execution, Rollout, Trajectory, Turn
+from ..models import Arm, Execution, Rollout, Trajectory
 from ..models.texts import digest
+from .trace_rows import open_cursor
 
 _NO_ANSWER = digest("")
-_ERROR_CHARS = 500
-"""Characters of an error's message by which two errors are the same."""
-_NOT_IN_A_TRANSCRIPT = ("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost")
+# SQL as text: the ORM takes longer to write these than the database to answer them.
+_EXECUTIONS = """
+SELECT t.kind = 'root', u.index, e.kind, e.seconds,
+       CASE WHEN e.error_type = '' THEN '' ELSE e.error_type || ': ' || left(e.error_message, 500) END,
+       e.truncated, e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false),
+       e.repairs <> ''
+  FROM rlm_runs_trajectory t
+  JOIN rlm_runs_turn u ON u.trajectory_id = t.id
+  JOIN rlm_runs_execution e ON e.turn_id = u.id
+ WHERE t.rollout_id = %s AND t.attempt = %s
+ ORDER BY u.index, e.position
+"""
+_SUB_CALLS = """
+SELECT t.parent_id, t.batch, t.depth, t.started_at, t.finished_at, e.started_at, e.seconds, t.summary IS NOT NULL
+  FROM rlm_runs_trajectory t
+  LEFT JOIN rlm_runs_execution e ON e.id = t.parent_id
+ WHERE t.rollout_id = %s AND t.attempt = %s AND t.kind = 'sub'
+"""
+_MODEL_CALLS = """
+SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost, u.provider_cost,
+       u.first_token_seconds, u.tokens_per_second,
+       u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens
+  FROM rlm_runs_trajectory t
+  JOIN rlm_runs_turn u ON u.trajectory_id = t.id
+ WHERE t.rollout_id = %s
+"""
+_NOT_IN_A_TRANSCRIPT = (
+    *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
+    "provider_cost",
+)
 """Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
@@ -39,10 +64,11 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     `ended` is the end of the attempt, None if it was cut off. Its reported sums replace those of the rows; a sum
     that neither has is None.
     """
-    steps = _root_steps(rollout, attempt=attempt)
-    calls = _sub_calls(rollout, attempt=attempt)
-    sums = _turn_sums(rollout, attempt=attempt)
-    sums |= _execution_sums(rollout, attempt=attempt)
+    executions = _ask(_EXECUTIONS, rollout.pk, attempt)
+    steps = [_RootStep(*row) for is_root, *row in executions if is_root]
+    calls = [_SubCall(*row) for row in _ask(_SUB_CALLS, rollout.pk, attempt)]
+    sums = _turn_sums([_call(row) for row in _ask(_MODEL_CALLS, rollout.pk)], attempt=attempt)
+    sums |= _execution_sums(executions)
     sums |= _times(steps, calls)
     sums["sub_calls"] = len(calls)
     sums["batches"] = len({(call.parent, call.batch) for call in calls})
@@ -53,6 +79,11 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     sums["reported"] = reported is not None
     sums["failure_modes"] = failure_modes(_facts(rollout.arm, steps, sums, ended))
     return sums
+
+
+def _ask(query: str, *parameters: int) -> list[tuple[Any, ...]]:
+    with open_cursor() as cursor:
+        return cursor.execute(query.encode(), parameters).fetchall()
 
 
 def depth_of(arm: Arm) -> int:
@@ -77,29 +108,11 @@ class _RootStep:
     timed_out: bool
     answer: str | None
     ready: bool
+    is_repaired: bool
 
     @property
     def is_cell(self) -> bool:
         return self.kind == Execution.Kind.CELL
-
-
-def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
-    rows = (
-        Execution.objects.filter(
-            turn__trajectory__rollout=rollout,
-            turn__trajectory__attempt=attempt,
-            turn__trajectory__kind=Trajectory.Kind.ROOT,
-        )
-        .order_by("turn__index", "position")
-        .values_list(
-            *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
-            *("truncated", "timed_out", "answer_id", "ready"),
-        )
-    )
-    return [
-        _RootStep(turn, kind, seconds, f"{name}: {message}" if name else "", cut, timed_out, answer, bool(ready))
-        for turn, kind, seconds, name, message, cut, timed_out, answer, ready in rows
-    ]
 
 
 @dataclass(frozen=True)
@@ -116,18 +129,6 @@ class _SubCall:
     is_summary: bool
 
 
-def _sub_calls(rollout: Rollout, *, attempt: int) -> list[_SubCall]:
-    rows = (
-        rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.SUB)
-        .annotate(is_summary=ExpressionWrapper(Q(summary__isnull=False), output_field=BooleanField()))
-        .values_list(
-            *("parent_id", "batch", "depth", "started_at", "finished_at"),
-            *("parent__started_at", "parent__seconds", "is_summary"),
-        )
-    )
-    return [_SubCall(*row) for row in rows]
-
-
 @dataclass(frozen=True)
 class _Call:
     """A model call. `came_back` is false where it ended in an error."""
@@ -139,27 +140,20 @@ class _Call:
     retries: int
     retry_seconds: float
     cost: Decimal | None
+    provider_cost: Decimal | None
+    first_token_seconds: float | None
+    tokens_per_second: float | None
     tokens: Mapping[str, int | None]
 
 
-def _model_calls(rollout: Rollout) -> list[_Call]:
-    """Those of all attempts. Read as rows: for SQL to sum them costs more than a rollout has calls."""
-    rows = (
-        Turn.objects.filter(trajectory__rollout=rollout)
-        .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
-        .values_list(
-            *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", *(f"{part}_tokens" for part in _PARTS)),
-        )
-    )
-    return [
-        _Call(kind, attempt, came_back, seconds, retries, waited, cost, dict(zip(_PARTS, tokens, strict=True)))
-        for kind, attempt, came_back, seconds, retries, waited, cost, *tokens in rows
-    ]
+def _call(row: tuple[Any, ...]) -> _Call:
+    """A row of `_MODEL_CALLS`; its tokens come last."""
+    columns: list[Any] = [*row[: -len(_PARTS)], dict(zip(_PARTS, row[-len(_PARTS) :], strict=True))]
+    return _Call(*columns)
 
 
-def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
-    calls = _model_calls(rollout)
+def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
+    """Sums of the calls of all attempts."""
     of_attempt = [call for call in calls if call.attempt == attempt]
     unjudged = [call for call in of_attempt if call.kind != Trajectory.Kind.JUDGE]
     earlier = [call for call in calls if call.attempt < attempt and call.kind != Trajectory.Kind.JUDGE]
@@ -171,11 +165,14 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         "retries": sum(call.retries for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
+        "first_token_seconds": _mean(call.first_token_seconds for call in root),
+        "tokens_per_second": _rate(root),
         **{f"main_{part}_tokens": _tokens(root, part) for part in _PARTS},
         **{f"sub_{part}_tokens": _tokens(subs, part) for part in _PARTS},
         "cost": _dollars(unjudged),
         "earlier_cost": _dollars(earlier),
         "judge_cost": _dollars(call for call in calls if call.kind == Trajectory.Kind.JUDGE),
+        "provider_cost": _provider_dollars(unjudged),
     }
 
 
@@ -185,6 +182,23 @@ def _tokens(calls: Sequence[_Call], part: str) -> int | None:
     return sum(reported) if reported or not any(call.came_back for call in calls) else None
 
 
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values; None without one."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _rate(calls: Iterable[_Call]) -> float | None:
+    """Tokens per second over all streamed answers; None without one."""
+    streamed = [
+        (tokens - 1, call.tokens_per_second)
+        for call in calls
+        if call.tokens_per_second and (tokens := call.tokens["completion"] or 0) > 1
+    ]
+    seconds = sum(tokens / rate for tokens, rate in streamed)
+    return sum(tokens for tokens, _ in streamed) / seconds if seconds else None
+
+
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
     """The sum; None if a call has no known price, 0 without calls."""
     costs = [call.cost for call in calls]
@@ -192,11 +206,17 @@ def _dollars(calls: Iterable[_Call]) -> Decimal | None:
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
-def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
+def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
+    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    costs = [call.provider_cost for call in calls if call.came_back]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
+
+
+def _execution_sums(executions: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """Cells and tool calls at every depth."""
-    rows = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
-    counts = dict(rows.order_by().values_list("kind").annotate(Count("id")))
-    return {"cells": counts.get("cell", 0), "tool_calls": counts.get("tool", 0)}
+    counts = Counter(row[2] for row in executions)
+    return {"cells": counts[Execution.Kind.CELL], "tool_calls": counts[Execution.Kind.TOOL]}
 
 
 def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, float | None]:
@@ -246,6 +266,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
         "cell_errors": sum(bool(cell.error) for cell in cells) if has_repl else None,
         "cells_cut": sum(cell.cut for cell in cells) if has_repl else None,
         "cells_timed_out": sum(cell.timed_out for cell in cells) if has_repl else None,
+        "cells_repaired": sum(cell.is_repaired for cell in cells),
         "max_batch": max(batches.values(), default=0) if may_call else None,
         "max_parallel": _most_at_once(own) if may_call else None,
         "first_answer_turn": first,
@@ -285,7 +306,7 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0)}
+    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:

@@ -13,7 +13,7 @@ from sandbox.contract import Backend
 
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
-from ..engine.clients.chat import ChatClient
+from ..engine.clients.chat import ChatClient, Reading
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -28,12 +28,12 @@ from ..models import Rollout, Text
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
-from .endpoints import ModelChoice, find_model, prices
+from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .limits.gates import SharedGate
 from .patience import AWAY, patiently
-from .pricing import PriceList
+from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
 from .spending.client import AccountedClient, RolloutAccount, account_of
 from .spending.ledger import budget_of
@@ -52,8 +52,6 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
             _run(rollout, control)
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
-        except ClaimLost:
-            logger.info("rollout %s was taken over", rollout.pk)
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
@@ -64,7 +62,12 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     metrics = RolloutMetrics()
 
     def record(events: Sequence[Event]) -> None:
-        COMMITS.record(recorder, events)
+        try:
+            COMMITS.record(recorder, events)
+        except ClaimLost as lost:
+            logger.info("%s", lost)
+            control.stop("interrupted")
+            raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
     try:
@@ -82,7 +85,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         return
     metrics.endpoints.update(means.endpoints)
     budget = budget_of(rollout.arm.experiment)
-    with account_of(rollout.experiment_id, budget, price=means.prices.cost) as account:
+    with account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account:
         _run_with(means, account, record, control)
 
 
@@ -101,7 +104,6 @@ def _run_with(
         record=record,
         control=control,
         price=means.prices.cost,
-        price_version=means.prices.version,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
     )
 
@@ -111,7 +113,7 @@ class _Means:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
-    prices: PriceList
+    prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
 
@@ -181,8 +183,16 @@ def client_of(model: ModelChoice) -> ModelClient:
     client = ChatClient(
         base_url=model.endpoint.url,
         api_key=model.endpoint.key,
-        shape=RequestShape(calls.request, calls.extra_body, calls.max_tokens_parameter or ""),
+        shape=RequestShape(
+            calls.request, calls.extra_body, calls.max_tokens_parameter or "", stream=bool(calls.stream)
+        ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[SharedGate(model)],
+        reading=Reading(
+            window=model.window,
+            think_tags=calls.think_tags or "auto",
+            # The simulated model counts characters.
+            checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
+        ),
     )
     return TextToolsClient(client) if calls.tools == "text" else client

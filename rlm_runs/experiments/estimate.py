@@ -16,8 +16,7 @@ from django.db.models import Avg, Count, F
 
 from ..engine.events import Usage
 from ..engine.scaffolds import registry
-from ..execution.endpoints import prices
-from ..execution.pricing import PriceList
+from ..execution.prices import Prices, prices
 from ..models import Rollout
 from .launch import arm_columns
 from .spec import Plan, PlannedArm
@@ -83,11 +82,11 @@ def estimate(plan: Plan) -> Estimate:
     return Estimate(tuple(_of_arm(plan, arm, history=history, listed=listed) for arm in plan.arms))
 
 
-def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, listed: PriceList) -> ArmEstimate:
+def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, listed: Prices) -> ArmEstimate:
     per_rollout, basis = history.of(arm, settings_hash=arm_columns(arm)["settings_hash"])
     rollouts = plan.spec.examples * plan.spec.repetitions
-    main = listed.cost(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
-    sub = listed.cost(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))
+    main = listed.dollars(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
+    sub = listed.dollars(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))
     return ArmEstimate(
         arm=arm,
         rollouts=rollouts,

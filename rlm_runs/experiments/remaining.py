@@ -23,7 +23,10 @@ _UNFINISHED = Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])
 
 @dataclass(frozen=True)
 class Line:
-    """One budget: its limit (None is no limit), what is spent of it, and what the rest will take (None: unknown)."""
+    """One budget: its limit, what is spent of it, and what the rest will take.
+
+    A limit of None is none; a rest of None is not known.
+    """
 
     name: str
     limit: Decimal | None
@@ -92,6 +95,13 @@ def budget_standing(experiment: Experiment) -> BudgetStanding:
         unpriced_calls=ledger.unpriced_calls(experiment.pk),
         is_reached=experiment.paused_at is not None and experiment.paused_by_budget,
     )
+
+
+def _time_left(hours: Decimal, done: int, unfinished: int) -> Decimal | None:
+    """Hours of the rest, if it runs as fast as what is done."""
+    if not unfinished:
+        return Decimal(0)
+    return hours / done * unfinished if done else None
 
 
 def _decimal(value: float | None) -> Decimal | None:

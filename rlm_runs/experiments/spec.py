@@ -85,6 +85,9 @@ class Sampling(BaseModel):
     reasoning_effort: str | None = Field(
         default=None, description="How long the model thinks, in its server's words, such as low or high."
     )
+    stream: bool | None = Field(
+        default=None, description="true: answers are sent as they are written. Not given: as the endpoint says."
+    )
     extra_body: dict[str, Any] | None = None
 
     @property

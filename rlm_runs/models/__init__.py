@@ -1,13 +1,16 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
-before), `traces` (turns and executions), `texts` (their content), `sharing` (saved views and shared links),
-`stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of endpoints) and
-`spending` (what counts against budgets).
+before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
+`model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
+early), `workers` (worker processes), `limits` (what these share of endpoints) and `spending` (what counts against
+budgets).
 """
 
 from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
+from .model_calls import ModelHour, ModelProbe
+from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
 from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
@@ -27,6 +30,10 @@ __all__ = [
     "Experiment",
     "ExperimentAction",
     "ExperimentSpending",
+    "ModelHour",
+    "ModelProbe",
+    "RepricedTurn",
+    "Repricing",
     "Rescoring",
     "Rollout",
     "SavedView",

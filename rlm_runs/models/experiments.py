@@ -42,7 +42,7 @@ class Experiment(models.Model):
     `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
     under way finish. An archived experiment is left out of lists. A deleted one is gone from all pages, and
     workers remove its rows in batches. `revision` counts the changes of rollouts that had ended: retries and
-    rescorings.
+    rescorings, and costs that were computed again.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -135,6 +135,12 @@ class Arm(models.Model):
     def scaffold_title(self) -> str:
         """The title of the scaffold; the name itself where an import brought it."""
         return registry.title(self.scaffold)
+
+    @property
+    def ended_early(self) -> str:
+        """Why early stopping ended it, "" if it did not or was told to run the rest."""
+        decision = getattr(self, "decision", None)
+        return "" if decision is None or decision.reopened_at is not None else str(decision.reason)
 
 
 class Example(models.Model):
@@ -272,6 +278,12 @@ class Rollout(models.Model):
         default=0,
         help_text="Dollars of scoring, apart from the cost.",
     )
+    provider_cost = models.DecimalField(
+        max_digits=18,
+        decimal_places=10,
+        null=True,
+        help_text="Dollars, as the provider reports them; NULL where it does not for a call.",
+    )
     retries = models.PositiveIntegerField(default=0)
 
     # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
@@ -281,10 +293,17 @@ class Rollout(models.Model):
     sub_seconds = models.FloatField(null=True, help_text="Of the cells' time, that in which sub-LLMs ran.")
     tool_seconds = models.FloatField(null=True, help_text="Tool calls of the root.")
 
+    # The root's streamed answers; NULL without one.
+    first_token_seconds = models.FloatField(null=True, help_text="From request to first piece, on average.")
+    tokens_per_second = models.FloatField(null=True, help_text="Tokens behind the first, over their time.")
+
     # The root's use of its REPL; NULL without a transcript.
     cell_errors = models.PositiveIntegerField(null=True, help_text="Cells that ended in an error.")
     cells_cut = models.PositiveIntegerField(null=True, help_text="Cells of which the model saw a part only.")
     cells_timed_out = models.PositiveIntegerField(null=True)
+    cells_repaired = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Cells whose source was mended before it ran."
+    )
     max_batch = models.PositiveIntegerField(null=True, help_text="Calls of the largest batch.")
     max_parallel = models.PositiveIntegerField(null=True, help_text="Most sub-calls under way at once.")
     first_answer_turn = models.PositiveIntegerField(
@@ -333,6 +352,13 @@ class Rollout(models.Model):
             models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
             models.Index(fields=["started_at", "id"], name="rollout_started_at"),
             models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
+            # What providers report, beside what the price list says: sums over an experiment.
+            models.Index(
+                fields=["experiment"],
+                include=["cost", "provider_cost"],
+                condition=Q(provider_cost__isnull=False),
+                name="rollout_provider_cost",
+            ),
             # The filter by how a rollout went wrong.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
             # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it
@@ -344,6 +370,8 @@ class Rollout(models.Model):
                 condition=Q(status="queued"),
                 name="rollout_queue",
             ),
+            # The few rollouts with repaired cells.
+            models.Index(fields=["experiment", "id"], condition=Q(cells_repaired__gt=0), name="rollout_repaired"),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]

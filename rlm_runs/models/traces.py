@@ -89,15 +89,25 @@ class Turn(models.Model):
     finish_reason = models.CharField(max_length=40, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True)
     cached_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
+    cache_write_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
     completion_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True, help_text="Part of the completion tokens.")
     usage = models.JSONField(default=dict, help_text="As the API sent it.")
     cost = models.DecimalField(max_digits=18, decimal_places=10, null=True, help_text="Dollars.")
     price_version = models.CharField(max_length=40, blank=True)
+    provider_cost = models.DecimalField(
+        max_digits=18, decimal_places=10, null=True, help_text="Dollars, as the provider reports them."
+    )
     ended_at = models.DateTimeField()
     seconds = models.FloatField()
     retries = models.PositiveIntegerField(default=0)
     retry_seconds = models.FloatField(default=0)
+    first_token_seconds = models.FloatField(
+        null=True, help_text="From the request to the first piece of a streamed answer."
+    )
+    tokens_per_second = models.FloatField(
+        null=True, help_text="Tokens behind the first of a streamed answer, over their time."
+    )
     error = models.TextField(blank=True, help_text="Escaped as texts are.")
 
     class Meta:
@@ -144,6 +154,13 @@ class Execution(models.Model):
     peak_memory_bytes = models.PositiveBigIntegerField(null=True)
     answer = models.ForeignKey(Text, null=True, on_delete=models.PROTECT, related_name="+")
     ready = models.BooleanField(null=True)
+    repairs = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was mended in a cell's source before it ran, separated by commas.",
+    )
     variables = models.JSONField(default=list)
 
     class Meta:

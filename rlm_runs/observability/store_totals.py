@@ -52,7 +52,8 @@ class StoreTotals:
 
 _lock = threading.Lock()
 _totals: tuple[float, StoreTotals] | None = None
-_sums: dict[int, tuple[_State, Sums]] = {}
+_sums: dict[int, tuple[tuple[_State, int], Sums]] = {}
+"""Experiment → what its sums depend on, its state and its revision, and the sums."""
 
 
 def store_totals() -> StoreTotals:
@@ -139,11 +140,13 @@ def _sum_up(states: Mapping[int, _State]) -> None:
     """Brings the kept sums up to date, for experiments that changed."""
     for gone in _sums.keys() - states.keys():
         del _sums[gone]
-    stale = [pk for pk, state in states.items() if pk not in _sums or _sums[pk][0] != state]
+    revisions = dict(Experiment.objects.values_list("pk", "revision"))
+    known = {pk: (state, revisions.get(pk, 0)) for pk, state in states.items()}
+    stale = [pk for pk, at in known.items() if pk not in _sums or _sums[pk][0] != at]
     for start in range(0, len(stale), _BATCH):
         part = stale[start : start + _BATCH]
         fresh = _sums_of(part)
-        _sums.update({pk: (states[pk], fresh.get(pk, Sums())) for pk in part})
+        _sums.update({pk: (known[pk], fresh.get(pk, Sums())) for pk in part})
 
 
 _COLUMNS = ("main_prompt_tokens", "main_completion_tokens", "sub_prompt_tokens", "sub_completion_tokens")

@@ -9,13 +9,15 @@ from __future__ import annotations
 import linecache
 import os
 import traceback
-from _ast import Expr, Expression, PyCF_ONLY_AST  # `ast` has much more, and takes its time
+from _ast import Expr, Expression  # `ast` has much more, and takes its time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
+from types import CodeType, TracebackType
 
 from . import frame_checks
+from .coroutines import Coroutines
+from .source import COMPILE_FLAGS, Parsed, parse
 
 TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(__file__) + os.sep
 _CUT = " […]"
+_NO = frozenset({"", "0", "false", "no", "none", "null", "off"})
 
 Allowed = Callable[[], AbstractContextManager[None]]
 
@@ -33,28 +36,37 @@ class Outcome:
     def __init__(self) -> None:
         self.out: str | None = None
         self.error: dict[str, str] | None = None
+        self.repairs: list[str] = []
 
 
-def run(code: str, *, name: str, namespace: dict[str, object], allowed: Allowed) -> Outcome:
+def run(
+    code: str, *, name: str, namespace: dict[str, object], allowed: Allowed, coroutines: Coroutines
+) -> Outcome:
     outcome = Outcome()
     linecache.cache[name] = (len(code), None, [line + "\n" for line in code.splitlines()], name)
     try:
         with allowed():
-            outcome.out = _execute(code, name=name, namespace=namespace)
+            parsed = parse(code, name=name)
+            outcome.repairs = parsed.repairs
+            outcome.out = _execute(parsed, name=name, namespace=namespace, coroutines=coroutines)
     except BaseException as error:  # SystemExit and KeyboardInterrupt end the cell, not the REPL
         outcome.error = guarded(partial(_told, error), allowed) or _plainly(error)
     return outcome
 
 
-def _execute(code: str, *, name: str, namespace: dict[str, object]) -> str | None:
-    tree: Any = compile(code, name, "exec", PyCF_ONLY_AST, dont_inherit=True)
-    last = tree.body[-1] if tree.body else None
-    if not isinstance(last, Expr):
-        exec(compile(tree, name, "exec", dont_inherit=True), namespace)
+def _execute(parsed: Parsed, *, name: str, namespace: dict[str, object], coroutines: Coroutines) -> str | None:
+    def compiled(tree: Any, mode: str) -> CodeType:
+        code: CodeType = compile(tree, name, mode, COMPILE_FLAGS, dont_inherit=True)
+        return code
+
+    body = parsed.tree.body
+    last = body[-1] if body else None
+    if not isinstance(last, Expr) or not parsed.shows_value:
+        coroutines.run([compiled(parsed.tree, "exec")], namespace)
         return None
-    del tree.body[-1]
-    exec(compile(tree, name, "exec", dont_inherit=True), namespace)
-    value = eval(compile(Expression(last.value), name, "eval", dont_inherit=True), namespace)
+    del body[-1]
+    parts = [compiled(parsed.tree, "exec"), compiled(Expression(last.value), "eval")]
+    value = coroutines.run(parts, namespace)
     return None if value is None else cut(plain(repr(value)), frame_checks.MAX_OUT)
 
 
@@ -121,9 +133,10 @@ def _only_users_frames(told: traceback.TracebackException | None, *, depth: int)
 
 
 def read_answer(answer: Any) -> tuple[str | None, bool]:
-    """Returns the content (None if it cannot be read; the last one stays) and whether it is ready."""
-    if not issubclass(type(answer), dict):  # isinstance would ask the answer
-        return None, False
+    """Returns the content (None if it cannot be read; the last one stays) and whether it is ready.
+
+    Texts that say no, such as "False", are not ready.
+    """
     content = dict.get(answer, "content")
     text = (
         ""
@@ -131,7 +144,13 @@ def read_answer(answer: Any) -> tuple[str | None, bool]:
         else cut(plain(content if issubclass(type(content), str) else str(content)), frame_checks.MAX_ANSWER)
     )
     try:
-        ready = bool(dict.get(answer, "ready"))
+        ready = _is_ready(dict.get(answer, "ready"))
     except Exception:  # the user's own `__bool__`
         ready = False
     return text, ready
+
+
+def _is_ready(said: Any) -> bool:
+    if issubclass(type(said), str):
+        return plain(said).strip().lower() not in _NO
+    return bool(said)

@@ -18,6 +18,7 @@ MAX_ANSWER = 1_000_000
 MAX_VARIABLES = 100
 MAX_NAME = 100
 MAX_REPR = 160
+MAX_REPAIRS = 8
 MAX_BATCH_PROMPTS = 2_000
 MAX_BATCH_CHARS = 20_000_000
 MAX_BATCHES = 256
@@ -79,6 +80,8 @@ _DONE: dict[str, Check] = {
     "error": _ERROR,
     "answer": optional(text(PIECE_CHARS)),
     "ready": flag,
+    "rebound": text(MAX_NAME),
+    "repairs": each(text(MAX_NAME), at_most=MAX_REPAIRS),
     "variables": _VARIABLES,
     "threads": whole(),
 }

@@ -29,6 +29,7 @@ from threading import RLock, get_native_id
 from threading import enumerate as all_threads
 
 from . import cell, kernel, variables
+from .coroutines import Coroutines
 from .line import MAIN, Interrupts, Line
 from .llm import LlmBatch
 from .wire import Frame, encode, pieces
@@ -72,6 +73,7 @@ class Repl:
         self._stdout: Stream | None = None
         self._stderr: Stream | None = None
         self._answer = ""
+        self._coroutines = Coroutines()
         os.register_at_fork(after_in_child=self._forked)
 
     def _forked(self) -> None:
@@ -131,6 +133,7 @@ class Repl:
             name=f"<cell {frame['number']}>",
             namespace=self.namespace,
             allowed=self.interrupts.allowed,
+            coroutines=self._coroutines,
         )
         _settrace(None)
         _setprofile(None)
@@ -191,6 +194,7 @@ class Repl:
 
     def _report(self, outcome: cell.Outcome, *, number: int, new_threads: int) -> None:
         namespace = self.namespace
+        rebound = self._restore_answer() if self.is_rlm else ""
         ready = self._read_answer() if self.is_rlm else False
         hidden = {"answer", "llm_batch"} if self.is_rlm else set()
         table = cell.guarded(lambda: variables.table(namespace, hidden=hidden), self.interrupts.allowed)
@@ -204,10 +208,27 @@ class Repl:
                 "error": outcome.error,
                 "answer": last if self.is_rlm else None,
                 "ready": ready,
+                "rebound": rebound,
+                "repairs": outcome.repairs,
                 "variables": table or [],
                 "threads": max(0, new_threads),
             },
         )
+
+    def _restore_answer(self) -> str:
+        """Puts the last `answer` back if the cell bound the name to something else. Returns the type of that.
+
+        A model that goes on with `answer["content"] = …` would fail otherwise, or be ignored.
+        """
+        if "answer" not in self.namespace:
+            found = "nothing"
+        else:
+            kind = type(self.namespace["answer"])
+            if issubclass(kind, dict):  # isinstance would ask the answer
+                return ""
+            found = cell.type_name(kind)
+        self.namespace["answer"] = {"content": self._answer, "ready": False}
+        return found
 
     def _read_answer(self) -> bool:
         """Returns whether `answer` is ready. An `answer` that cannot be read is replaced by the last one."""

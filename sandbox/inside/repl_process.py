@@ -488,7 +488,16 @@ class ReplProcess:
             os.killpg(self.pid, signal.SIGINT)
 
 
-_NOTHING: Frame = {"out": None, "error": None, "answer": None, "ready": False, "variables": [], "threads": 0}
+_NOTHING: Frame = {
+    "out": None,
+    "error": None,
+    "answer": None,
+    "ready": False,
+    "rebound": "",
+    "repairs": [],
+    "variables": [],
+    "threads": 0,
+}
 """The result of a dead child."""
 
 

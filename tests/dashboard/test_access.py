@@ -1,4 +1,4 @@
-"""Nothing without a login, except the login and the health check."""
+"""Pages need a login, except those listed here."""
 
 import re
 from urllib.parse import urlencode
@@ -15,11 +15,15 @@ SENT_TO = {
     "experiment-cancel",
     "experiment-pause",
     "experiment-resume",
+    "experiment-run-decided",
     "share",
     "shared-link-revoke",
     "view-save",
     "view-delete",
 }
+
+
+TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
 
 
 def addresses(experiment):
@@ -38,6 +42,12 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
+        "experiment-control": reverse("experiment-control", args=slug),
+        "experiment-action": reverse("experiment-action", args=[*slug, "retry"]),
+        "api-experiment-control": reverse("api-experiment-control", args=slug),
+        "experiment-log": reverse("experiment-log", args=slug),
+        "api-experiment-log": reverse("api-experiment-log", args=slug),
+        "experiment-run-decided": reverse("experiment-run-decided", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),
@@ -94,7 +104,7 @@ def test_every_page_opens_with_one(reader, played):
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in SENT_TO | {"launch"}:
+        if name not in SENT_TO | TAKE_BOTH:
             assert reader.post(address).status_code == 405, name
 
 

@@ -16,9 +16,13 @@ PAGES = """
 /?q=does&status=finished&sort=-cost
 /launch/
 /launch/spec/?name=x
+/launch/?clone={slug}
 /experiments/{slug}/
 /experiments/{slug}/?unscored=zero&sort=-reward
 /experiments/{slug}/live/
+/experiments/{slug}/control/
+/experiments/{slug}/control/retry/
+/experiments/{slug}/log/
 /experiments/{slug}/behaviour/
 /experiments/{slug}/behaviour/?unscored=common
 /experiments/{slug}/rollouts/
@@ -59,8 +63,11 @@ FILES = """
 API = {
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
-        "arms cancelled_at created_at description name paused_at priority progress rollouts slug sources"
+        "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
+        "rollouts slug sources"
     ),
+    "/api/experiments/{slug}/control/": ("actions"),
+    "/api/experiments/{slug}/log/": ("next previous rows"),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),
     "/api/experiments/{slug}/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/experiments/{slug}/figures/reward/": (

@@ -10,7 +10,6 @@ import pytest
 from django.db.models import Sum
 
 from rlm_runs.execution.spending import ledger
-from rlm_runs.execution.spending.budget_control import set_budget
 from rlm_runs.models import Experiment, ExperimentAction, Rollout, Turn
 from tests.scripted_server import ScriptedServer, cell, completion
 
@@ -74,7 +73,7 @@ def test_an_experiment_stops_at_its_budget_and_goes_on_when_it_is_raised(start):
         time.sleep(2)
         assert len(server.requests) == calls
 
-        set_budget(experiment, {"dollars": "20"})
+        system.manage("control", experiment.slug, "budget", "--dollars", "20")
         rollouts = system.wait_until_ended(experiment)
     assert {rollout.status for rollout in rollouts} == {Rollout.Status.COMPLETED}
     assert ledger.standing(experiment.pk).spent.dollars == Turn.objects.aggregate(Sum("cost"))["cost__sum"]

@@ -11,6 +11,7 @@ from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
 from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.environments.base import Settings
+from rlm_runs.engine.events import Cost
 from rlm_runs.engine.rollout import RolloutPlan, run_rollout
 from rlm_runs.engine.scaffolds import registry
 from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
@@ -29,7 +30,7 @@ def backend(tmp_path_factory):
 
 @pytest.fixture
 def play(backend):
-    """Runs a rollout of a scripted model; the events that it told."""
+    """Runs a rollout of a scripted model and returns its events."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
         """`more` may hold `window`, `record`, and `text_tools` for a model without tool calling."""
@@ -53,8 +54,7 @@ def play(backend):
                     backend=backend,
                     record=more.get("record", told.extend),
                     control=control or CancellationToken(),
-                    price=price or (lambda model, usage: Decimal("0.001")),
-                    price_version="test",
+                    price=_priced(price or (lambda model, usage: Decimal("0.001"))),
                 )
             finally:
                 client.close()
@@ -63,3 +63,13 @@ def play(backend):
         return told
 
     return run
+
+
+def _priced(price):
+    """A price list of the engine that asks this function of (model, usage) for dollars."""
+
+    def cost(model, usage, at):
+        dollars = price(model, usage)
+        return None if dollars is None else Cost(dollars, "test")
+
+    return cost

@@ -1,4 +1,4 @@
-"""What the model is shown of a cell."""
+"""The text of a cell for the model."""
 
 from __future__ import annotations
 
@@ -48,3 +48,9 @@ def test_what_happened_to_the_state_is_told():
     text, _ = shown(CellResult(timed_out=True, state_lost=True))
     assert "all variables are gone" in text
     assert "Variables are kept" not in text
+
+
+def test_an_answer_that_was_bound_to_something_else_is_told():
+    assert "[`answer` was bound to a str. It is the dict again" in shown(CellResult(answer_rebound="str"))[0]
+    assert "[`answer` was bound to an int. It" in shown(CellResult(answer_rebound="int"))[0]
+    assert "[`answer` was bound to nothing. It" in shown(CellResult(answer_rebound="nothing"))[0]

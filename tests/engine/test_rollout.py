@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from decimal import Decimal
 
@@ -69,6 +70,33 @@ def test_sub_llms_answer_in_the_order_of_their_prompts_from_their_boxes(play):
     assert lines[9] == str([f"{i} of {{many}}" for i in range(8)])
     subs = [event for event in of(told, e.TrajectoryStarted) if event.kind == "sub"]
     assert sorted((s.parent, s.batch, s.position, s.depth) for s in subs) == [(1, 0, i, 1) for i in range(8)]
+
+
+def test_the_functions_of_the_papers_library_work_where_they_are_asked_for(play):
+    def sub(request):
+        return completion(request["messages"][1]["content"].upper())
+
+    settings = RlmSettings(paper_functions=True)
+    told = play(
+        steps(
+            cell("found = [llm_query('a'), *llm_query_batched(['b', 'c'])]"), cell("FINAL_VAR('found')"), sub=sub
+        ),
+        settings=settings,
+    )
+    assert (ended(told).stop_reason, ended(told).answer) == ("answer_ready", "['A', 'B', 'C']")
+    assert "`llm_query(prompt: str) -> str`" in play.requests[0]["messages"][0]["content"]
+    told = play(steps(cell("FINAL_VAR('missing')"), cell("FINAL(42)")), settings=settings)
+    assert of(told, e.ExecutionEnded)[0].error_type == "NameError"
+    assert (ended(told).answer, ended(told).reward) == ("42", 1.0)
+
+
+def test_a_repaired_cell_is_recorded_as_written(play):
+    code = "```python\nx = 1\nx\n```"
+    told = play(steps(cell(code), cell("answer = 'lost'"), DONE))
+    assert [execution.repairs for execution in of(told, e.ExecutionEnded)] == [("code_fence",), (), ()]
+    assert json.loads(of(told, e.ExecutionStarted)[0].arguments) == {"code": code}
+    assert "`answer` was bound to a str" in of(told, e.ExecutionEnded)[1].shown
+    assert ended(told).reward == 1.0
 
 
 def test_batches_of_a_cell_are_numbered(play):

@@ -1,17 +1,14 @@
-"""The endpoints file: what it may say, and what is said of what it may not."""
+"""The endpoints file: valid settings, and errors for invalid ones."""
 
 from __future__ import annotations
-
-from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.text_tools import TextToolsClient
-from rlm_runs.engine.events import Usage
 from rlm_runs.execution import worker
-from rlm_runs.execution.endpoints import find_model, load_endpoints, model_choices, prices
+from rlm_runs.execution.endpoints import find_model, load_endpoints, model_choices
 from tests.scripted_server import ScriptedServer, completion
 
 ONE = """
@@ -51,16 +48,18 @@ def test_what_a_model_says_goes_before_what_its_endpoint_says(write):
         + """
 tools = "text"
 max_tokens_parameter = "max_completion_tokens"
+stream = true
 extra_body = { provider = { only = ["a"] }, plugins = [] }
 request = { service_tier = "flex" }
 models = [
-  { name = "m1" },
+  { name = "m1", stream = false },
   { name = "m2", tools = "native", extra_body = { provider = { only = ["b"] } }, request = { user = "u" } },
 ]
 """
     )
     first, second = (choice.calls for choice in model_choices())
     assert (first.tools, first.max_tokens_parameter) == ("text", "max_completion_tokens")
+    assert (first.stream, second.stream) == (False, True)
     assert second.tools == "native"
     assert second.extra_body == {"provider": {"only": ["b"]}, "plugins": []}
     assert second.request == {"service_tier": "flex", "user": "u"}
@@ -83,7 +82,7 @@ models = [
         ('models = [{ name = "m" }]\ntools = "xml"', "lab.tools: input should be 'native' or 'text'"),
         ('models = [{ name = "m" }]\nmax_tokens_parameter = "n"', "lab.max_tokens_parameter: input should be"),
         ('models = [{ name = "m" }]\nrequest = { model = "x" }', "lab.request: must not hold model"),
-        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.cached: field required"),
+        ('models = [{ name = "m", price = { prompt = 1 } }]', "lab.models[0].price.completion: field required"),
         (
             'models = [{ name = "m", price = { prompt = -1, cached = 0, completion = 0 } }]',
             "lab.models[0].price.prompt: input should be greater than or equal to 0",
@@ -139,19 +138,6 @@ def test_names_of_models_are_no_keys(write):
     assert [model.name for model in load_endpoints(path)[0].models] == names
 
 
-def test_a_price_of_the_file_goes_before_the_lists_and_marks_the_version(write):
-    price = 'price = { prompt = "1", cached = "0.5", completion = "2" }'
-    write(f'{ONE}models = [{{ name = "m", {price} }}, {{ name = "gpt-5-mini", {price} }}]')
-    listed = prices()
-    usage = Usage(prompt=1_000_000, cached=0, completion=1_000_000)
-    assert listed.cost("m", usage) == listed.cost("gpt-5-mini", usage) == Decimal(3)
-    assert listed.cost("gpt-5", usage) == Decimal("11.25")
-    assert listed.version.startswith("2025-12+")
-    assert len(listed.version) <= 40
-    write(f'{ONE}models = [{{ name = "m" }}]')
-    assert prices().version == "2025-12"
-
-
 def test_a_client_sends_what_its_model_wants(write):
     with ScriptedServer(lambda _: completion("4")) as server:
         write(
@@ -164,9 +150,9 @@ concurrency = 2
 models = [{ name = "m", tools = "text" }]
 """
         )
-        client = worker._client(find_model("m"))
+        client = worker.client_of(find_model("m"))
         assert isinstance(client, TextToolsClient)
-        assert worker._client(find_model("m")) is client
+        assert worker.client_of(find_model("m")) is client
         sampling = {"temperature": 0.9, "max_tokens": 50, "extra_body": {"seed": 3}}
         client.complete(
             model="m", messages=[{"role": "user", "content": "?"}], sampling=sampling, control=CancellationToken()

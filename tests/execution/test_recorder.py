@@ -1,4 +1,4 @@
-"""Events become rows as they happen, and the sums of a rollout are those of its parts."""
+"""Events become rows as they happen; a rollout's sums equal those of its parts."""
 
 from __future__ import annotations
 
@@ -158,6 +158,35 @@ def test_another_attempt_does_not_mix_with_the_one_that_was_cut_off(rollout):
     assert (rollout.turns, rollout.sub_calls, rollout.cost) == (2, 2, Decimal("0.03"))
     assert rollout.earlier_cost == Decimal("0.02")
     assert rollout.trajectories.count() == 6
+    call_command("check_store")
+
+
+def with_provider_cost(story, dollars):
+    return [
+        replace(event, provider_cost=Decimal(dollars))
+        if isinstance(event, e.TurnEnded) and not event.error
+        else event
+        for event in story
+    ]
+
+
+def test_what_the_provider_reports_is_summed_beside_our_cost(rollout):
+    play(rollout, with_provider_cost(rlm_rollout(), "0.011"))
+    turns = Turn.objects.exclude(trajectory__kind="judge")
+    assert rollout.provider_cost == Decimal("0.011") * turns.filter(error="").count()
+    assert rollout.cost == Decimal("0.03")
+    call_command("check_store")
+    Rollout.objects.update(provider_cost=None)
+    with pytest.raises(CommandError, match="1 rollouts differ"):
+        call_command("check_store")
+
+
+def test_one_call_without_a_reported_cost_makes_their_sum_unknown(rollout):
+    story = with_provider_cost(rlm_rollout(), "0.011")
+    index = next(number for number, event in enumerate(story) if isinstance(event, e.TurnEnded))
+    story[index] = replace(story[index], provider_cost=None)
+    play(rollout, story)
+    assert rollout.provider_cost is None
     call_command("check_store")
 
 

@@ -1,15 +1,16 @@
-"""What is computed of a trace when it ends: times, how the REPL was used, and what is not known."""
+"""Roll-ups of a finished trace: times, use of the REPL, and unknown values."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
 from rlm_runs.engine import events as e
 from rlm_runs.execution.recorder import Recorder
-from rlm_runs.models import Rollout
+from rlm_runs.models import Execution, Rollout
 
 from .test_recorder import at, cell, play, rlm_rollout, turn
 
@@ -81,7 +82,7 @@ def test_calls_of_sub_rlms_are_not_the_roots(rollout):
 def test_how_the_repl_was_used(rollout):
     cells = [
         ([], ended(1, error_type="NameError", error_message="x")),
-        ([], ended(2, truncated=True)),
+        ([], ended(2, truncated=True, repairs=("code_fence", "indentation"))),
         ([], ended(3, answer="draft")),
         ([], ended(4, answer="draft", timed_out=True)),
         ([], ended(5, answer="")),
@@ -89,6 +90,8 @@ def test_how_the_repl_was_used(rollout):
     ]
     play(rollout, story(cells))
     assert (rollout.cell_errors, rollout.cells_cut, rollout.cells_timed_out) == (1, 1, 1)
+    assert rollout.cells_repaired == 1
+    assert Execution.objects.get(repairs__gt="").repairs == "code_fence,indentation"
     assert (rollout.first_answer_turn, rollout.answer_edits) == (3, 2)
     assert rollout.failure_modes == ["no_sub_call"]
     call_command("check_store")
@@ -131,7 +134,7 @@ def test_tokens_that_no_call_reported_are_not_zero(rollout):
 
 
 def summary_rollout(**reported):
-    """As an importer tells it: turns without numbers, sub-calls of which a line is known."""
+    """A rollout as an importer records it: turns without numbers, sub-calls in one line."""
     yield e.RolloutStarted(at=at(0), sandbox_backend="")
     yield e.TrajectoryStarted(key=0, at=at(0), kind="root", model="m", opening=[])
     yield e.TurnEnded(trajectory=0, index=0, at=at(0), seconds=0.0)
@@ -191,7 +194,7 @@ def test_sums_without_a_transcript(rollout):
     call_command("check_store")
 
 
-@pytest.mark.parametrize("column", ["cells", "cell_errors", "cells_cut", "cells_timed_out"])
+@pytest.mark.parametrize("column", ["cells", "cell_errors", "cells_cut", "cells_timed_out", "cells_repaired"])
 def test_check_store_looks_at_what_the_transcript_of_an_import_tells(rollout, column):
     play(rollout, summary_rollout(turns=99))
     Rollout.objects.update(**{column: 17})
@@ -219,11 +222,52 @@ def test_check_store_finds_what_is_wrong_in_a_live_rollout(rollout, changed):
         call_command("check_store")
 
 
-def test_the_queries_of_an_end_do_not_grow_with_the_trace(make_rollout, django_assert_num_queries):
+def test_the_queries_of_an_end_do_not_grow_with_the_trace(make_rollout, monkeypatch):
+    statements = []
+    execute = psycopg.Cursor.execute
+
+    def counted(cursor, query, *arguments, **options):
+        statements.append(query)
+        return execute(cursor, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     for size in (2, 30):
         cells = [([*sub(100 + n, parent=n + 1, start=1, end=2)], ended(n + 1)) for n in range(size)]
         *before, last = story(cells)
         recorder = Recorder(make_rollout())
         recorder.record_all(before)
-        with django_assert_num_queries(7):  # the answer's text is written by a cursor that is not counted
-            recorder.record(last)
+        del statements[:]
+        recorder.record(last)
+        # The lock of texts, the answer, three questions about the trace, and the rollout.
+        assert len([one for one in statements if "SAVEPOINT" not in str(one)]) == 6
+
+
+def test_the_speed_of_streamed_answers(rollout):
+    """Answers that were not streamed, sub-LLMs, and answers without a rate do not count."""
+    streamed = [
+        {"tokens": (10, 101), "first_token_seconds": 1.0, "tokens_per_second": 50.0},  # 2 s for 100 tokens
+        {"tokens": (10, 301), "first_token_seconds": 2.0, "tokens_per_second": 100.0},  # 3 s for 300 tokens
+        {"tokens": (10, 1), "first_token_seconds": 6.0},
+        {"tokens": (10, 999)},
+    ]
+
+    def events():
+        yield e.RolloutStarted(at=at(0), sandbox_backend="")
+        yield e.TrajectoryStarted(key=0, at=at(0), kind="root", model="m", opening=[])
+        for index, told in enumerate(streamed):
+            yield turn(0, index, **told)
+        yield e.TrajectoryEnded(key=0, at=at(9), stop_reason="final_message", answer="a")
+        yield e.RolloutEnded(at=at(9), stop_reason="final_message", answer="a", reward=1.0)
+
+    play(rollout, events())
+    assert rollout.first_token_seconds == pytest.approx(3.0)
+    assert rollout.tokens_per_second == pytest.approx(80.0)
+    call_command("check_store")
+    Rollout.objects.update(tokens_per_second=81)
+    with pytest.raises(CommandError):
+        call_command("check_store")
+
+
+def test_without_streams_the_speed_is_not_known(rollout):
+    play(rollout, story([([], ended(1))]))
+    assert (rollout.first_token_seconds, rollout.tokens_per_second) == (None, None)

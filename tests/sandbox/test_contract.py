@@ -1,4 +1,4 @@
-"""What every backend promises (sandbox/contract.py), tested on each."""
+"""The contract (sandbox/contract.py), tested on each backend."""
 
 import hashlib
 import threading
@@ -55,6 +55,65 @@ class TestState:
         first, second = start(), start()
         run(first, "x = 1; open('note', 'w').write('mine')")
         assert run(second, "import os; 'x' in globals(), os.path.exists('note')").out == "(False, False)"
+
+
+class TestSource:
+    """Cells as models write them."""
+
+    @pytest.mark.parametrize(
+        ("code", "out", "repairs"),
+        [
+            ("```python\nx = 3\nx\n```", "3", ("code_fence",)),
+            ("```\n4", "4", ("code_fence",)),
+            ("~~~py\ny = 1\n~~~\n\n~~~py\ny + 1\n~~~", "2", ("code_fence",)),
+            ("    x = 5\n    x", "5", ("indentation",)),
+            ("  import re\nre.escape('a')", "'a'", ("indentation",)),
+            ("\ufeff6", "6", ("byte_order_mark",)),
+            ("\ufeff```repl\n  7\n```", "7", ("byte_order_mark", "code_fence", "indentation")),
+            ("    text = '''a\n    b'''\n    text", r"'a\n    b'", ("indentation",)),
+            ("text = '''\n```\n'''\ntext", r"'\n```\n'", ()),
+            ("a = (5\n  % 3)\na", "2", ()),
+        ],
+    )
+    def test_it_is_repaired_where_it_would_not_compile(self, sandbox, code, out, repairs):
+        result = run(sandbox, code)
+        assert (result.out, result.repairs, result.error) == (out, repairs, None)
+
+    @pytest.mark.parametrize(
+        "code", ["Here it is:\n```python\n1\n```", "if True:\n  1\n else:\n  2", "    x = 1\nelse:\n    2", "f("]
+    )
+    def test_what_cannot_be_repaired_is_an_error_of_the_cell_as_written(self, sandbox, code):
+        result = run(sandbox, code)
+        assert result.error.type in ("SyntaxError", "IndentationError")
+        assert result.repairs == ()
+
+    def test_tracebacks_of_repaired_cells_have_the_lines_as_written(self, sandbox):
+        fenced = run(sandbox, "```python\nx = 0\n\n1 / x\n```").error.traceback
+        indented = run(sandbox, "    x = 0\n    1 / x").error.traceback
+        assert "line 4" in fenced
+        assert "line 2" in indented
+        assert "1 / x" in fenced
+        assert "1 / x" in indented
+
+    @pytest.mark.parametrize(
+        ("code", "out"), [("5;", None), ("5; # quiet", None), ("(5);", None), ("'5;'", "'5;'")]
+    )
+    def test_a_semicolon_hides_the_value(self, sandbox, code, out):
+        assert run(sandbox, code).out == out
+
+    def test_await_works_outside_functions(self, sandbox):
+        code = "import asyncio\nasync def twice(n):\n    await asyncio.sleep(0.01)\n    return 2 * n\n"
+        assert run(sandbox, code + "await asyncio.gather(twice(1), twice(2))").out == "[2, 4]"
+        assert run(sandbox, "task = asyncio.create_task(twice(4)); await twice(3)").out == "6"
+        assert run(sandbox, "await task").out == "8"
+        assert run(sandbox, "asyncio.run(twice(5))").out == "10"
+
+    def test_an_await_is_interrupted_at_the_limit_and_does_not_go_on_later(self, sandbox):
+        run(sandbox, "import asyncio\nseen = []")
+        slow = run(sandbox, "await asyncio.sleep(0.6)\nseen.append(1)", limit=0.3)
+        assert slow.timed_out
+        assert not slow.state_lost
+        assert run(sandbox, "await asyncio.sleep(0.6)\nseen").out == "[]"
 
 
 class TestOutput:
@@ -146,6 +205,23 @@ class TestErrors:
         assert not result.timed_out
         assert run(sandbox, "1").out == "1"
 
+    @pytest.mark.parametrize(
+        ("code", "advice"),
+        [
+            ("!ls -la", "Shell lines do not work here"),
+            ("files = !ls", "Shell lines do not work here"),
+            ("%%bash\nls", "Shell lines do not work here"),
+            ("x = 1\n%pip install numpy", "Packages cannot be installed here"),
+            ("!python -m pip install numpy", "Packages cannot be installed here"),
+            ("```python\n!pip3 install numpy\n```", "Packages cannot be installed here"),
+            ("%timeit sum(range(10))", "IPython's magics do not work here"),
+        ],
+    )
+    def test_lines_for_a_shell_or_ipython_are_answered_with_advice(self, sandbox, code, advice):
+        error = run(sandbox, code).error
+        assert (error.type, error.message.startswith(advice)) == ("SyntaxError", True)
+        assert advice in error.traceback
+
     def test_a_cell_with_a_nul_is_an_error(self, sandbox):
         assert run(sandbox, "x = \x00").error.type in ("SyntaxError", "ValueError")  # it depends on the Python
 
@@ -214,6 +290,27 @@ class TestAnswer:
         content = run(sandbox, "answer['content'] = 'x' * 1_000_001").answer.content
         assert len(content) == frame_checks.MAX_ANSWER
         assert content.endswith(" […]")
+
+    @pytest.mark.parametrize("said", ["False", "false ", "no", "0", "", "None"])
+    def test_a_text_that_says_no_is_not_ready(self, sandbox, said):
+        assert not run(sandbox, f"answer['ready'] = {said!r}").answer.ready
+
+    @pytest.mark.parametrize("said", ["True", "yes", "ready"])
+    def test_other_texts_are_ready(self, sandbox, said):
+        assert run(sandbox, f"answer['ready'] = {said!r}").answer.ready
+
+    @pytest.mark.parametrize(
+        ("code", "kind"), [("answer = '42'", "str"), ("answer = [1]", "list"), ("del answer", "nothing")]
+    )
+    def test_bound_to_something_else_it_is_reported_and_put_back(self, sandbox, code, kind):
+        run(sandbox, "answer['content'] = 'draft'")
+        result = run(sandbox, code)
+        assert (result.answer_rebound, result.answer) == (kind, Answer("draft", ready=False))
+        assert run(sandbox, "answer").out == "{'content': 'draft', 'ready': False}"
+
+    def test_another_dict_will_do(self, sandbox):
+        result = run(sandbox, "answer = {'content': 'x', 'ready': True}")
+        assert (result.answer_rebound, result.answer) == ("", Answer("x", ready=True))
 
     def test_other_content_becomes_text(self, sandbox):
         assert run(sandbox, "answer['content'] = 42").answer.content == "42"
@@ -393,7 +490,7 @@ class TestLife:
 
 
 class TestSeveralRepls:
-    """REPLs beside each other in one box, for sub-LLMs that are RLMs themselves."""
+    """Several REPLs in one box, for sub-LLMs that are RLMs."""
 
     def test_each_has_its_own_namespace_and_answer(self, sandbox):
         inner = sandbox.beside()

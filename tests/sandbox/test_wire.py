@@ -1,4 +1,4 @@
-"""Frames, their shapes, and a host whose box turns against it."""
+"""Frames, their checks, and a hostile box."""
 
 import socket
 import struct
@@ -64,6 +64,8 @@ DONE = {
     "error": None,
     "answer": "",
     "ready": False,
+    "rebound": "",
+    "repairs": [],
     "variables": [],
     "threads": 0,
 }
@@ -79,6 +81,8 @@ class TestClaims:
             {"out": 1},
             {"out": "x" * (frame_checks.MAX_OUT + 1)},
             {"ready": 1},
+            {"rebound": None},
+            {"repairs": ["x"] * (frame_checks.MAX_REPAIRS + 1)},
             {"threads": -1},
             {"threads": True},
             {"threads": 10**30},
@@ -147,7 +151,7 @@ class FakeTransport:
 
 
 class TestHost:
-    """The supervisor itself may have been taken over: the host believes it no more than a REPL."""
+    """A compromised supervisor can do no more than a REPL."""
 
     @pytest.fixture
     def transport(self):
@@ -156,7 +160,7 @@ class TestHost:
         transport.close(kill=False)
 
     def sandbox(self, transport, *frames):
-        """A sandbox whose box lets itself be set up, and then says this."""
+        """A sandbox whose box answers the set-up and then sends these frames."""
         box = Box(transport, ends_at=time.monotonic() + 60, on_close=lambda box: None)
         transport.box.sendall(wire.encode({"t": "set", "repl": 0, "generation": 1}))
         sandbox = ReplSandbox(backend="fake", limits=Limits(output_chars=10), open_box=lambda: box)

@@ -3,9 +3,11 @@
 - `snapshot`: one experiment as it is now, kept in the process until it changes;
 - `frame`: rollouts as columns, the input of figures and comparisons;
 - `tallies`: counts and sums by arm and state; `progress`: how far experiments are;
+- `provider_bill`: what providers say that it cost;
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
+- `decisions`: arms that early stopping ended; `baselines`: what arms are compared with;
 - `unscored`: whether rollouts without a reward count.
 """
 
@@ -20,7 +22,9 @@ from .arms import (
     pass_rates,
     summary,
 )
+from .decisions import decisions, ended_early_words
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
+from .provider_bill import ProviderBill, provider_bill
 from .snapshot import Snapshot, forget, snapshot
 from .unscored import TOO_LONG, Unscored
 
@@ -31,16 +35,20 @@ __all__ = [
     "BestArm",
     "Comparison",
     "Progress",
+    "ProviderBill",
     "Snapshot",
     "Summary",
     "Unscored",
     "best_arms",
+    "decisions",
     "differing_settings",
+    "ended_early_words",
     "forget",
     "pass_rates",
     "progress",
     "progress_by_experiment",
     "progress_from",
+    "provider_bill",
     "snapshot",
     "snapshot_progress",
     "summary",

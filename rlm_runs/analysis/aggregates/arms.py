@@ -12,11 +12,12 @@ import numpy as np
 from django.db.models import Avg
 from numpy.typing import NDArray
 
-from rlm_runs.models import Arm, Experiment, Rollout
+from rlm_runs.models import Arm, ArmDecision, Experiment, Rollout
 
 from .. import statistics
 from ..statistics import Interval, Paired, PassRate, Table
 from .baselines import baselines, chosen_baseline
+from .decisions import decisions
 from .dimensions import ArmParts, arm_parts
 from .frame import Frame
 from .measures import MEASURES
@@ -48,7 +49,8 @@ class ArmSummary:
     """One arm in numbers. All means are over the rollouts that count under the switch for unscored rollouts.
 
     `differs` are the settings in which it differs from other arms. `group` is what it shares with its competitors,
-    `series` what distinguishes it from them. A mean is None if no rollout has the number.
+    `series` what distinguishes it from them. A mean is None if no rollout has the number. `ended_early` is why it
+    ended before its last rollout, "" if it did not.
     """
 
     pk: int
@@ -70,6 +72,7 @@ class ArmSummary:
     means: Mapping[str, float | None]
     cost: Decimal | None
     money: Money
+    ended_early: str = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +88,9 @@ class Comparison:
     differences. `p` is corrected for all comparisons of the experiment (Holm 1979). `otherwise` is the same
     comparison with unscored rollouts counted the other way, None if neither arm has any. `prices` are the arm's
     tokens, dollars and seconds as multiples of the baseline's, on the same examples.
+
+    `decision` is set if early stopping ended the arm or, without a decision of the arm itself, the baseline. `p`
+    is then the anytime-valid one (1 / e-value), corrected with the others; None if the arm was pruned.
     """
 
     group: str
@@ -96,6 +102,7 @@ class Comparison:
     p: float | None
     otherwise: Paired | None
     prices: Mapping[str, float]
+    decision: ArmDecision | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
     rewards = means(ways[unscored], MEASURES["reward"])
     parts = arm_parts(snapshot.arms)
     money = _money(snapshot.tallies())
+    ended = decisions(snapshot)
     process = {each.arm for each in snapshot.tallies() if each.sandbox_backend == "process"}
     summaries = tuple(
         _arm_summary(
@@ -134,13 +142,14 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
             means=_means_of(ways[unscored], at),
             money=money.get(arm.pk, Money()),
             process_sandbox=arm.pk in process,
+            ended_early=ended[arm.pk].reason if arm.pk in ended else "",
         )
         for at, arm in enumerate(snapshot.arms)
     )
     return Summary(
         unscored=unscored,
         arms=summaries,
-        comparisons=_comparisons(summaries, ways, chosen=chosen_baseline(snapshot.experiment)),
+        comparisons=_comparisons(summaries, ways, chosen=chosen_baseline(snapshot.experiment), ended=ended),
     )
 
 
@@ -196,6 +205,7 @@ def _arm_summary(
     means: Mapping[str, float | None],
     money: Money,
     process_sandbox: bool,
+    ended_early: str,
 ) -> ArmSummary:
     cost = means.get("cost")
     return ArmSummary(
@@ -218,6 +228,7 @@ def _arm_summary(
         means=means,
         cost=None if cost is None else Decimal(repr(cost)),
         money=money,
+        ended_early=ended_early,
     )
 
 
@@ -235,13 +246,21 @@ def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
 
 
 def _comparisons(
-    arms: Sequence[ArmSummary], ways: Mapping[Unscored, Cut], *, chosen: str | None
+    arms: Sequence[ArmSummary],
+    ways: Mapping[Unscored, Cut],
+    *,
+    chosen: str | None,
+    ended: Mapping[int, ArmDecision],
 ) -> tuple[Comparison, ...]:
     """Each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
     asked = next(iter(ways.values()))
     bases, are_llms = baselines(arms, chosen=chosen)
     found, otherwise = (lifts(way, MEASURES["reward"], baselines=bases) for way in ways.values())
-    adjusted = statistics.holm([np.nan if paired is None else paired.p for paired in found])
+    decided = [
+        None if base is None else ended.get(arm.pk) or ended.get(arms[base].pk)
+        for arm, base in zip(arms, bases, strict=True)
+    ]
+    adjusted = statistics.holm([_p(paired, decision) for paired, decision in zip(found, decided, strict=True)])
     comparisons = []
     for at, base in enumerate(bases):
         if base is None:
@@ -255,12 +274,20 @@ def _comparisons(
                 name=arms[at].series if are_llms else arms[at].name,
                 baseline_name=arms[base].series if are_llms else arms[base].name,
                 paired=found[at],
-                p=None if found[at] is None else float(adjusted[at]),
+                p=None if np.isnan(adjusted[at]) else float(adjusted[at]),
                 otherwise=otherwise[at] if has_unscored else None,
                 prices=_prices(asked.frame, at, base),
+                decision=decided[at],
             )
         )
     return tuple(comparisons)
+
+
+def _p(paired: Paired | None, decision: ArmDecision | None) -> float:
+    """The p of one comparison; NaN if there is none that holds."""
+    if decision is not None:
+        return np.nan if decision.e_value is None else min(1.0, 1 / decision.e_value)
+    return np.nan if paired is None else paired.p
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:

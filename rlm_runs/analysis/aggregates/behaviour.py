@@ -56,6 +56,8 @@ class Use:
     of: Callable[[Frame], Values]
     is_share: bool = False
     about: str = ""
+    is_rare: bool = False
+    """Whether it is listed only where some rollout has one."""
 
 
 def _column(name: str) -> Callable[[Frame], Values]:
@@ -68,6 +70,10 @@ def _any(name: str) -> Callable[[Frame], Values]:
 
 def _positive(name: str) -> Callable[[Frame], Values]:
     return lambda frame: np.where(frame[name] > 0, frame[name], np.nan)
+
+
+def _repaired(frame: Frame) -> Values:
+    return np.where(np.isnan(frame["cell_errors"]), np.nan, frame["cells_repaired"] > 0)
 
 
 def _calls_per_batch(frame: Frame) -> Values:
@@ -85,6 +91,7 @@ USES = (
     Use("cells", "cells", "cells:>=0", _column("cells")),
     Use("with_errors", "rollouts with a cell error", "errors:>0", _any("cell_errors"), is_share=True),
     Use("with_cuts", "rollouts with cut output", "cuts:>0", _any("cells_cut"), is_share=True),
+    Use("with_repairs", "rollouts with a repaired cell", "repaired:>0", _repaired, is_share=True, is_rare=True),
     Use("with_timeouts", "rollouts with a cell timeout", "timeouts:>0", _any("cells_timed_out"), is_share=True),
     Use(
         "first_answer", "turn of the first answer", "firstanswer:>0", _column("first_answer_turn"), about=_WRITERS
@@ -126,7 +133,7 @@ PARTS = (
 _TIMES = ("seconds", "model_seconds", "retry_seconds", "cell_seconds", "sub_seconds", "tool_seconds")
 _COLUMNS = (
     *("reward", "sub_calls", "batches", "max_batch", "max_parallel", "cells", "cell_errors", "cells_cut"),
-    *("cells_timed_out", "first_answer_turn", "answer_edits", *_TIMES),
+    *("cells_repaired", "cells_timed_out", "first_answer_turn", "answer_edits", *_TIMES),
 )
 
 
@@ -141,9 +148,9 @@ class Times:
 
 @dataclass(frozen=True)
 class ArmBehaviour:
-    """One arm. `group` and `series` name it as in figures. `uses` are in the order of USES, None if unknown.
-    `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and times;
-    `query` finds them, None if no filter does.
+    """One arm. `group` and `series` name it as in figures. `uses` are in the order of `Behaviour.uses`, None if
+    unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and
+    times; `query` finds them, None if no filter does.
     """
 
     arm: Arm
@@ -161,11 +168,13 @@ class ArmBehaviour:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """All arms of an experiment in their order. `stop_reasons` are the ones that occur, the most frequent
-    first; `total` counts all rollouts.
+    """All arms of an experiment in their order. `uses` are those of USES that are listed.
+
+    `stop_reasons` are the ones that occur, the most frequent first; `total` counts all rollouts.
     """
 
     unscored: Unscored
+    uses: tuple[Use, ...]
     arms: tuple[ArmBehaviour, ...]
     stop_reasons: tuple[str, ...]
     total: int
@@ -192,13 +201,16 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
     whole = snapshot.frame(MEASURES[name] for name in _COLUMNS)
     frame = select_counted(whole, unscored)
     arms = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
-    uses = {use.name: _means(frame, use.of(frame), arms, is_share=use.is_share) for use in USES}
+    listed = tuple(use for use in USES if not use.is_rare or (use.of(whole) > 0).any())
+    uses = {use.name: _means(frame, use.of(frame), arms, is_share=use.is_share) for use in listed}
     times = _times(frame, arms)
     stops = _stops(snapshot.tallies())
     modes = _modes(snapshot.experiment)
     with_cells = set(whole["arm"][(whole["cells"] > 0) | ~np.isnan(whole["cell_errors"])].tolist())
     parts = arm_parts(snapshot.arms)
-    longest = LONGEST_QUERY // max(min(len(snapshot.arms), ARMS_AT_ONCE), 1)
+    # Each use repeats the filter, so a rare one takes its share of the room.
+    room = LONGEST_QUERY * sum(not use.is_rare for use in USES) // len(listed)
+    longest = room // max(min(len(snapshot.arms), ARMS_AT_ONCE), 1)
     found = tuple(
         ArmBehaviour(
             arm=arm,
@@ -208,7 +220,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
             counted=int((frame["arm"] == arm.pk).sum()),
             query=_query(arm.pk, unscored, kept=frame, whole=whole, longest=longest),
             ended=sum(stops[arm.pk].values()),
-            uses=tuple(uses[use.name].get(arm.pk) for use in USES),
+            uses=tuple(uses[use.name].get(arm.pk) for use in listed),
             times=times.get(arm.pk),
             stops=stops[arm.pk],
             modes={name: modes[arm.pk][name] for name in FAILURE_MODES if modes[arm.pk].get(name)},
@@ -220,7 +232,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
         for reason, number in of_arm.stops.items():
             sums[reason] += number
     reasons = tuple(sorted(sums, key=lambda reason: (-sums[reason], reason)))
-    return Behaviour(unscored=unscored, arms=found, stop_reasons=reasons, total=len(whole))
+    return Behaviour(unscored=unscored, uses=listed, arms=found, stop_reasons=reasons, total=len(whole))
 
 
 def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:

@@ -22,8 +22,8 @@ from .settings import EarlyStopping
 class Verdict:
     """One comparison as it stands. Once there is a `finding`, `found` is that of the n at which it was made.
 
-    `found` is None without examples, and where rewards are not between 0 and 1. `families` is the number of
-    comparisons that share the error rate.
+    `found` is None without examples, where rewards are not between 0 and 1, and where it was not asked for.
+    `families` is the number of comparisons that share the error rate.
     """
 
     found: Sequential | None
@@ -37,9 +37,16 @@ class Verdict:
 
 
 def verdicts(
-    arms: Sequence[ArmProgress], baselines: Sequence[int | None], settings: EarlyStopping
+    arms: Sequence[ArmProgress],
+    baselines: Sequence[int | None],
+    settings: EarlyStopping,
+    *,
+    with_open: bool = True,
 ) -> list[Verdict | None]:
-    """Returns each arm against its baseline (a place among the arms); None for an arm without one."""
+    """Returns each arm against its baseline (a place among the arms); None for an arm without one.
+
+    Without `with_open` an open comparison has no interval, which takes most of the time.
+    """
     steps = stages(arms)
     families = max(1, sum(base is not None for base in baselines) * len(steps))
     level = settings.alpha / families
@@ -51,12 +58,15 @@ def verdicts(
             level=level,
             families=families,
             settings=settings,
+            with_open=with_open,
         )
         for arm, base in zip(arms, baselines, strict=True)
     ]
 
 
-def _verdict(by_stage: Sequence[Floats], *, level: float, families: int, settings: EarlyStopping) -> Verdict:
+def _verdict(
+    by_stage: Sequence[Floats], *, level: float, families: int, settings: EarlyStopping, with_open: bool
+) -> Verdict:
     """The first stage that decides, else the one with the narrowest interval."""
     if any((np.abs(values) > 1).any() for values in by_stage):
         return Verdict(None, None, families)
@@ -65,5 +75,7 @@ def _verdict(by_stage: Sequence[Floats], *, level: float, families: int, setting
         if hit is not None:
             n, finding = hit
             return Verdict(sequential(values[:n], level=level), finding, families)
+    if not with_open:
+        return Verdict(None, None, families)
     found = [each for values in by_stage if (each := sequential(values, level=level)) is not None]
     return Verdict(min(found, key=lambda each: each.high - each.low, default=None), None, families)

@@ -65,11 +65,17 @@ class _Side:
 
 
 def standing(
-    frame: Frame, arms: Sequence[Arm], settings: EarlyStopping, *, ended: Mapping[int, int] | None = None
+    frame: Frame,
+    arms: Sequence[Arm],
+    settings: EarlyStopping,
+    *,
+    ended: Mapping[int, int] | None = None,
+    with_open: bool = True,
 ) -> Standing:
     """Returns the standing. `frame` holds all rollouts of the experiment with `reward`.
 
-    `ended` holds the arms that ended before (ids), each with its rung. They are not ended again.
+    `ended` holds the arms that ended before (ids), each with its rung. They are not ended again. Without
+    `with_open`, open comparisons have no interval.
     """
     before = ended or {}
     progress = progress_of(frame, [arm.pk for arm in arms], unscored=settings.unscored)
@@ -81,7 +87,7 @@ def standing(
         safe = frozenset(arms[base].pk for base in named if base is not None)
         ends = tuple(_pruned(arms, progress, settings, safe=safe, before=before))
         return Standing(comparisons=(), ends=ends)
-    found = betting.verdicts(progress, bases, settings)
+    found = betting.verdicts(progress, bases, settings, with_open=with_open)
     comparisons = tuple(
         Comparison(arm=arm.pk, baseline=arms[base].pk, verdict=verdict)
         for arm, base, verdict in zip(arms, bases, found, strict=True)

@@ -25,13 +25,16 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 
 from .resampling import Floats
+
+Flags = NDArray[np.bool_]
 
 _BETTORS = 20
 _FRACTIONS = (np.arange(_BETTORS) + 0.5) / _BETTORS
 _LOG_HALF = math.log(0.5)
-_BISECTIONS = 40
+_EDGE = 1e-9
 _MOST = 300.0 * math.log(10)
 """The logarithm of the largest e-value that is told: 1e300."""
 
@@ -107,15 +110,16 @@ def first_finding(
     needed = -math.log(level)
     found = []
     for finding, sign in ((Finding.AHEAD, 1), (Finding.BEHIND, -1)):
-        found += _first(_log_capital(values, null=0.0, sign=sign) >= needed, finding, least=least)
-    if margin is not None and margin < 1:
-        above_low = _log_capital(values, null=-margin, sign=1) >= needed
-        below_high = _log_capital(values, null=margin, sign=-1) >= needed
-        found += _first(above_low & below_high, Finding.EQUIVALENT, least=least)
+        found += _first(_refuted(values, null=0.0, sign=sign, needed=needed), finding, least=least)
+    if margin is not None:
+        inside = _refuted(values, null=-margin, sign=1, needed=needed)
+        if inside.any():
+            inside &= _refuted(values, null=margin, sign=-1, needed=needed)
+        found += _first(inside, Finding.EQUIVALENT, least=least)
     return min(found, key=lambda each: each[0], default=None)
 
 
-def _first(hits: NDArray[np.bool_], finding: Finding, *, least: int) -> list[tuple[int, Finding]]:
+def _first(hits: Flags, finding: Finding, *, least: int) -> list[tuple[int, Finding]]:
     places = np.flatnonzero(hits[least - 1 :])
     return [(int(places[0]) + least, finding)] if len(places) else []
 
@@ -128,13 +132,36 @@ def _checked(differences: ArrayLike) -> Floats:
 
 
 def _log_capital(values: Floats, *, null: float, sign: int) -> Floats:
-    """log of half the capital that bets on a mean above (`sign` 1) or below (-1) the null value: [examples].
+    """log of half the capital that bets on a mean above (`sign` 1) or below (-1) the null value: [examples]."""
+    return _log_mean(_bettors(values, null=null, sign=sign))
 
-    With x = (d + 1) / 2 and m = (null + 1) / 2 a bettor's capital is multiplied by 1 + f (x - m) / m.
+
+def _refuted(values: Floats, *, null: float, sign: int, needed: float) -> Flags:
+    """Whether that has reached `needed` after each example: [examples].
+
+    The mean of the bettors is at most the capital of the richest, which is cheap to know and mostly too little.
     """
-    gains = sign * (values - null) / (1 + sign * null)
-    logs = np.cumsum(np.log1p(np.multiply.outer(_FRACTIONS, gains)), axis=1)
-    return _log_mean(logs)
+    logs = _bettors(values, null=null, sign=sign)
+    hits: Flags = logs.max(axis=0, initial=-np.inf) + _LOG_HALF >= needed
+    if hits.any():
+        hits[hits] = _log_mean(logs[:, hits]) >= needed
+    return hits
+
+
+def _bettors(values: Floats, *, null: float, sign: int) -> Floats:
+    """log of the capital of each bettor after each example: [bettors, examples].
+
+    With x = (d + 1) / 2 and m = (null + 1) / 2 a bettor's capital is multiplied by 1 + f (x - m) / m. Rewards
+    repeat, so the logarithms are taken once for each different value.
+    """
+    different, places = np.unique(values, return_inverse=True)
+    return np.cumsum(_growth(different, null=null, sign=sign)[:, places], axis=1)
+
+
+def _growth(values: Floats, *, null: float, sign: int) -> Floats:
+    """log of the factor by which each value multiplies the capital of each bettor: [bettors, values]."""
+    growth: Floats = np.log1p(np.multiply.outer(_FRACTIONS, sign * (values - null) / (1 + sign * null)))
+    return growth
 
 
 def _log_mean(logs: Floats) -> Floats:
@@ -148,19 +175,14 @@ def _limits(values: Floats, *, level: float) -> tuple[float, float]:
     """The confidence sequence after all examples. It depends on how often each difference occurs only."""
     different, counts = np.unique(values, return_counts=True)
     needed = -math.log(level)
-
-    def refutes(null: float, sign: int) -> bool:
-        gains = sign * (different - null) / (1 + sign * null)
-        return float(_log_mean(np.log1p(np.multiply.outer(_FRACTIONS, gains)) @ counts)) >= needed
-
     mean = float(values.mean())
+
+    def excess(null: float, sign: int) -> float:
+        return float(_log_mean(_growth(different, null=null, sign=sign) @ counts)) - needed
+
     limits = []
     for sign in (1, -1):
-        inside, outside = mean, -float(sign)
-        for _ in range(_BISECTIONS):
-            middle = (inside + outside) / 2
-            if middle == outside:
-                break
-            inside, outside = (inside, middle) if refutes(middle, sign) else (middle, outside)
-        limits.append(outside)
+        outside = -sign * (1 - _EDGE)
+        is_open = -sign * mean > 1 - _EDGE or excess(outside, sign) <= 0
+        limits.append(-float(sign) if is_open else brentq(excess, outside, mean, args=(sign,), xtol=1e-9))
     return limits[0], limits[1]

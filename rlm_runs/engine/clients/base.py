@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..cancellation import CancellationToken
-from ..events import ToolCall, Usage
+from ..events import FailedTry, ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]
 ToolSchemas = Sequence[Mapping[str, Any]]
@@ -15,7 +15,11 @@ ToolSchemas = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Completion:
-    """A model's answer and its cost in time. `seconds` includes `retry_seconds`, spent on failed tries."""
+    """A model's answer and its cost in time. `seconds` includes `retry_seconds`, spent on failed tries.
+
+    Of an answer that was streamed, `first_token_seconds` is the time from the request to its first piece, and
+    `tokens_per_second` the rate of the tokens behind it; None where they are not known.
+    """
 
     content: str = ""
     reasoning: str = ""
@@ -25,6 +29,9 @@ class Completion:
     seconds: float = 0.0
     retries: int = 0
     retry_seconds: float = 0.0
+    failed_tries: Sequence[FailedTry] = ()
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
 
     def message(self) -> dict[str, Any]:
         """The assistant message that later calls of the conversation are sent."""
@@ -41,6 +48,16 @@ class Completion:
         return message
 
 
+class Watcher(Protocol):
+    """Is shown an answer while it is streamed."""
+
+    def restart(self) -> None:
+        """Another try begins: what was shown does not count."""
+
+    def add(self, *, content: str = "", reasoning: str = "", arguments: str = "") -> None:
+        """The next pieces: of the text, of the reasoning, of the arguments of tool calls."""
+
+
 class ModelClient(Protocol):
     """One endpoint. Thread-safe."""
 
@@ -52,6 +69,7 @@ class ModelClient(Protocol):
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """Returns one chat completion, retried where that may help.
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ..cancellation import CancellationToken
 from ..events import Usage
-from .base import Completion, Messages, ModelClient, ToolSchemas
+from .base import Completion, Messages, ModelClient, ToolSchemas, Watcher
 
 _LOOK_AT_CONTROL = 0.2
 """Seconds between two checks of the stop flag while a call waits for its turn."""
@@ -94,11 +94,12 @@ class GatedClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         with self._gate.passed(control):
             control.check()
             self._check()
             return self._client.complete(
-                model=model, messages=messages, tools=tools, sampling=sampling, control=control
+                model=model, messages=messages, tools=tools, sampling=sampling, control=control, watcher=watcher
             )

@@ -14,12 +14,14 @@ class RequestShape:
     """Parameters of every request, which the sampling of an experiment overrides name by name.
 
     `extra_body` holds what goes into the body as it is, such as a provider's pinning; `max_tokens_parameter` is
-    the name under which the server wants the limit of a completion, "" where it takes the experiment's.
+    the name under which the server wants the limit of a completion, "" where it takes the experiment's. `stream`
+    says whether answers are sent as they are written, where the sampling does not.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     max_tokens_parameter: str = ""
+    stream: bool = False
 
     def shaped(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         """The sampling as it is sent."""
@@ -30,4 +32,6 @@ class RequestShape:
         limits = [shaped.pop(name) for name in _LIMITS if name in shaped] if self.max_tokens_parameter else []
         if limits:
             shaped[self.max_tokens_parameter] = min(limits)
+        if shaped.pop("stream", self.stream):
+            shaped = {"stream": True, "stream_options": {"include_usage": True}} | shaped
         return shaped

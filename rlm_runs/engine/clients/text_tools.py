@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cancellation import CancellationToken
 from ..events import ToolCall
-from .base import Completion, Messages, ModelClient, ToolSchemas
+from .base import Completion, Messages, ModelClient, ToolSchemas, Watcher
 from .fences import Called, blocks, call_of, written
 
 _CELLS = """To call `{name}`, write the source of the cell in a fenced block:
@@ -51,10 +51,11 @@ class TextToolsClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         completion = self._client.complete(
-            model=model, messages=as_text(messages, tools), sampling=sampling, control=control
+            model=model, messages=as_text(messages, tools), sampling=sampling, control=control, watcher=watcher
         )
         if not tools:
             return completion

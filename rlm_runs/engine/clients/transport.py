@@ -63,6 +63,11 @@ class Answer:
         self._response.read()  # raises IncompleteRead if something is missing
 
     @property
+    def is_stream(self) -> bool:
+        """Whether the body is a stream of events."""
+        return self.status == 200 and self.headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
     def is_complete(self) -> bool:
         """Whether the body was read to an end that the server marked."""
         return self._response.isclosed() and not self._response.will_close

@@ -87,7 +87,7 @@ def _system_prompt(
         sub_llms=_sub_llms(environment.tools(), settings, depth=depth),
         batches_included=", the calls of `llm_batch` included" if depth < settings.depth else "",
         packages=f"Installed: Python's standard library{packages_text(environment, settings)}.",
-        functions=_functions(settings.functions),
+        functions=_functions(settings.all_functions),
         cell_time_limit=f"{settings.cell_time_limit:g}",
         output_limit=f"{settings.output_limit:,}",
         max_turns=max_turns,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from string import Template
 
 from pydantic import Field, field_validator
 
 from ..functions import check_source
 from .settings import ScaffoldSettings
+
+PAPER_FUNCTIONS = (Path(__file__).parent / "prompts/paper_functions.py.txt").read_text()
+"""Source of the functions that the library of the RLM paper has in its REPL."""
 
 PLACEHOLDERS = (
     "context",
@@ -57,6 +61,17 @@ class RlmSettings(ScaffoldSettings):
         max_length=500_000,
         description="Python source, run in each REPL before its first cell; its functions are told in the prompt.",
     )
+
+    paper_functions: bool = Field(
+        default=False,
+        description="Whether the REPL also has `llm_query`, `llm_query_batched`, `FINAL` and `FINAL_VAR`, "
+        "as in the library of the RLM paper.",
+    )
+
+    @property
+    def all_functions(self) -> str:
+        """The source that runs before the first cell."""
+        return f"{PAPER_FUNCTIONS}\n{self.functions}" if self.paper_functions else self.functions
 
     @field_validator("system_prompt")
     @classmethod

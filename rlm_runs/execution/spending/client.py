@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ...engine.cancellation import CancellationToken
-from ...engine.clients.base import Completion, Messages, ModelClient, ToolSchemas
+from ...engine.clients.base import Completion, Messages, ModelClient, ToolSchemas, Watcher
 from ...engine.clients.token_estimates import estimator
 from ...engine.errors import CallAborted, ModelFailure
 from ...engine.events import Usage
@@ -76,6 +76,7 @@ class AccountedClient:
         tools: ToolSchemas = (),
         sampling: Mapping[str, Any],
         control: CancellationToken,
+        watcher: Watcher | None = None,
     ) -> Completion:
         """See `ModelClient`."""
         call = Call(lambda: self._rollout.amount(model, estimator(model).estimate(messages, tools, sampling)))
@@ -83,7 +84,7 @@ class AccountedClient:
         cost, assumed = NOTHING, call.estimate
         try:
             completion = self._client.complete(
-                model=model, messages=messages, tools=tools, sampling=sampling, control=control
+                model=model, messages=messages, tools=tools, sampling=sampling, control=control, watcher=watcher
             )
             cost, assumed = self._cost_of(model, completion.usage, call.estimate)
             return completion

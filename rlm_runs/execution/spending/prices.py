@@ -9,7 +9,7 @@ from ...engine.environments.registry import REGISTRY
 from ...engine.events import Usage
 from ...engine.scaffolds import registry
 from ...models import Arm, Experiment
-from ..endpoints import prices
+from ..prices import prices
 
 _ONE = Usage(prompt=1, completion=1)
 
@@ -42,7 +42,7 @@ def models_of(arm: Arm) -> list[str]:
 def unpriced(models: Iterable[str]) -> list[str]:
     """Those of the models that have no price."""
     listed = prices()
-    return [model for model in dict.fromkeys(models) if listed.cost(model, _ONE) is None]
+    return [model for model in dict.fromkeys(models) if listed.dollars(model, _ONE) is None]
 
 
 def unpriced_models(experiment: Experiment) -> list[str]:

@@ -30,7 +30,13 @@ WITH turn_sums AS (
          coalesce(sum(u.retries), 0) AS retries,
          sum(u.seconds - u.retry_seconds) FILTER (WHERE t.kind = 'root') AS model_seconds,
          sum(u.retry_seconds) FILTER (WHERE t.kind = 'root') AS retry_seconds,
-         CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS cost
+         avg(u.first_token_seconds) FILTER (WHERE t.kind = 'root') AS first_token_seconds,
+         sum(u.completion_tokens - 1) FILTER (WHERE t.kind = 'root' AND u.tokens_per_second > 0)
+         / nullif(sum((u.completion_tokens - 1) / u.tokens_per_second) FILTER (
+             WHERE t.kind = 'root' AND u.tokens_per_second > 0), 0) AS tokens_per_second,
+         CASE WHEN bool_or(u.cost IS NULL) THEN NULL ELSE sum(u.cost) END AS cost,
+         CASE WHEN NOT bool_or(u.error = '' AND u.provider_cost IS NULL)
+              THEN sum(u.provider_cost) FILTER (WHERE u.error = '') END AS provider_cost
     FROM rlm_runs_turn u
     JOIN rlm_runs_trajectory t ON t.id = u.trajectory_id
     JOIN rlm_runs_rollout r ON r.id = t.rollout_id AND r.attempt = t.attempt
@@ -50,6 +56,7 @@ WITH turn_sums AS (
          count(*) FILTER (WHERE e.kind = 'cell' AND t.kind = 'root' AND e.error_type <> '') AS cell_errors,
          count(*) FILTER (WHERE e.kind = 'cell' AND t.kind = 'root' AND e.truncated) AS cells_cut,
          count(*) FILTER (WHERE e.kind = 'cell' AND t.kind = 'root' AND e.timed_out) AS cells_timed_out,
+         count(*) FILTER (WHERE e.kind = 'cell' AND t.kind = 'root' AND e.repairs <> '') AS cells_repaired,
          sum(e.seconds) FILTER (WHERE e.kind = 'cell' AND t.kind = 'root') AS cell_seconds,
          count(*) FILTER (WHERE e.kind = 'tool' AND t.kind = 'root') AS root_tools,
          sum(e.seconds) FILTER (WHERE e.kind = 'tool' AND t.kind = 'root') AS tool_seconds,
@@ -150,6 +157,7 @@ _COUNTS = {
     },
     "retries": "coalesce(s.retries, 0)",
     "cost": "CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END",
+    "provider_cost": "s.provider_cost",
     # A judge that is being asked again is counted when it is done.
     "judge_cost": "CASE WHEN EXISTS (SELECT FROM rlm_runs_rescoring x WHERE x.rollout_id = r.id"
     " AND x.status = 'running') THEN r.judge_cost WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
@@ -161,6 +169,8 @@ _COUNTS = {
 _SECONDS = {
     "model_seconds": "coalesce(s.model_seconds, 0)",
     "retry_seconds": "coalesce(s.retry_seconds, 0)",
+    "first_token_seconds": "s.first_token_seconds",
+    "tokens_per_second": "s.tokens_per_second",
     "sub_seconds": "coalesce(v.sub_seconds, 0)",
     "tool_seconds": "CASE WHEN coalesce(e.root_tools, 0) = 0 THEN 0 ELSE e.tool_seconds END",
     "cell_seconds": "CASE WHEN coalesce(e.root_cells, 0) = 0 THEN 0 ELSE e.cell_seconds END",
@@ -170,6 +180,7 @@ _OF_TRANSCRIPT = {
     "cell_errors": "CASE WHEN r.is_rlm OR e.root_cells > 0 THEN coalesce(e.cell_errors, 0) END",
     "cells_cut": "CASE WHEN r.is_rlm OR e.root_cells > 0 THEN coalesce(e.cells_cut, 0) END",
     "cells_timed_out": "CASE WHEN r.is_rlm OR e.root_cells > 0 THEN coalesce(e.cells_timed_out, 0) END",
+    "cells_repaired": "coalesce(e.cells_repaired, 0)",
     "max_parallel": "CASE WHEN r.may_call AND y.rollout_id IS NULL THEN coalesce(p.max_parallel, 0) END",
     "first_answer_turn": "e.first_answer_turn",
     "answer_edits": "CASE WHEN e.first_answer_turn IS NOT NULL THEN coalesce(w.answer_edits, 0) END",

@@ -1,4 +1,4 @@
-"""The launch form: every setting an input, every problem beside its input, nothing lost."""
+"""The launch form: an input per setting, an error beside its input, and kept entries."""
 
 import tomllib
 
@@ -190,3 +190,28 @@ def test_nothing_that_is_sent_breaks_it(reader, query):
     assert reader.get(f"/launch/?{query}").status_code == 200
     assert reader.post("/launch/", dict(given(query).lists())).status_code == 422
     assert not Experiment.objects.exists()
+
+
+def test_early_stopping_is_off_unless_it_is_ticked_and_its_settings_are_checked():
+    settings = "&early_stopping.alpha=0.1&early_stopping.margin=0.05&early_stopping.baseline=rlm"
+    assert "early_stopping" not in spec_of(given(BASE + settings))
+    spec = spec_of(given(BASE + "&early_stopping=on" + settings))
+    assert spec["early_stopping"] == {"alpha": 0.1, "baseline": "rlm", "margin": 0.05}
+    assert tomllib.loads(as_toml(spec)) == spec
+    assert resolve(spec).spec.early_stopping.alpha == 0.1
+    data = given(BASE + "&early_stopping=on&early_stopping.alpha=3&early_stopping.eta=4")
+    with pytest.raises(SpecError) as refused:
+        resolve(spec_of(data))
+    shown = page(data, refused.value.problems)
+    assert shown.stops_early
+    assert next(each for each in shown.stopping if each.name == "alpha").problems
+
+
+def test_a_setting_of_the_other_method_is_refused_at_the_box():
+    data = given(BASE + "&early_stopping=on&early_stopping.eta=4")
+    with pytest.raises(SpecError) as refused:
+        resolve(spec_of(data))
+    assert (
+        "eta is a setting of the method halving"
+        in page(data, refused.value.problems).problems["early_stopping"][0]
+    )

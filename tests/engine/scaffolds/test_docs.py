@@ -1,4 +1,4 @@
-"""docs/scaffolds.md says what there is, and its example works as it stands."""
+"""docs/scaffolds.md is complete, and its example works."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,9 @@ def test_every_setting_of_the_scaffolds_is_described_with_its_default():
     for scaffold in SCAFFOLDS.values():
         for name, field in scaffold.settings_type.model_fields.items():
             assert name in told
-            if isinstance(field.default, int | float):
+            if isinstance(field.default, bool):
+                assert told[name] == str(field.default).lower()
+            elif isinstance(field.default, int | float):
                 assert float(told[name]) == field.default
 
 

@@ -21,7 +21,7 @@ SELECT r.experiment_id, '', COALESCE(sum(t.cost), 0),
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("rlm_runs", "0013_endpoint_limits")]
+    dependencies: ClassVar = [("rlm_runs", "0017_model_calls")]
 
     operations: ClassVar = [
         migrations.AddField(

@@ -1,0 +1,36 @@
+"""Arms that early stopping ended. What was tested while it ran has no p-value of a fixed number of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rlm_runs.models import Arm, ArmDecision
+
+from .snapshot import Snapshot
+
+_NAMED = 3
+
+
+def decisions(snapshot: Snapshot) -> Mapping[int, ArmDecision]:
+    """Returns arm → why it ended early, for arms that did and were not reopened. One query, none without early
+    stopping.
+    """
+    if not snapshot.experiment.spec.get("early_stopping"):
+        return {}
+    return snapshot.remembered("decisions", lambda: _decisions([arm.pk for arm in snapshot.arms]))
+
+
+def _decisions(arms: Sequence[int]) -> dict[int, ArmDecision]:
+    return {row.arm_id: row for row in ArmDecision.objects.filter(arm__in=arms, reopened_at=None)}
+
+
+def ended_early_words(arms: Iterable[Arm]) -> str:
+    """A warning for figures and comparisons with these arms, which ended early; empty without arms."""
+    names = list(map(str, arms))
+    if not names:
+        return ""
+    named = "; ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return (
+        f"Ended early: {named}. How many examples they have depends on their rewards, so p-values and intervals"
+        " for a fixed number of examples do not hold for them. The experiment page has the sequential ones."
+    )

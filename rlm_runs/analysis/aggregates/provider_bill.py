@@ -1,0 +1,52 @@
+"""What providers report that an experiment's rollouts cost, beside what the price list says.
+
+It reads an index that holds only rollouts with a reported cost, so it costs nothing where no provider reports any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db.models import Count, Q, Sum
+
+from rlm_runs.models import Rollout
+
+from .snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class ProviderBill:
+    """Dollars of the last attempts. `reported` is of `rollouts`; the others are of the `priced` ones among them.
+
+    `ours` is by the price list, `theirs` what the provider reports for the same rollouts.
+    """
+
+    rollouts: int
+    reported: Decimal
+    priced: int
+    ours: Decimal
+    theirs: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        """Dollars that the provider reports beyond the price list's."""
+        return self.theirs - self.ours
+
+
+def provider_bill(snapshot: Snapshot) -> ProviderBill | None:
+    """The bill of an experiment, None where no provider reports any cost. Read once per snapshot."""
+    return snapshot.remembered("provider bill", lambda: _read(snapshot.experiment.pk))
+
+
+def _read(experiment: int) -> ProviderBill | None:
+    priced = Q(cost__isnull=False)
+    nothing = Decimal(0)
+    found = Rollout.objects.filter(experiment=experiment, provider_cost__isnull=False).aggregate(
+        rollouts=Count("pk"),
+        reported=Sum("provider_cost", default=nothing),
+        priced=Count("pk", filter=priced),
+        ours=Sum("cost", default=nothing),
+        theirs=Sum("provider_cost", filter=priced, default=nothing),
+    )
+    return ProviderBill(**found) if found["rollouts"] else None

@@ -1,0 +1,108 @@
+"""Which price a model has here: its own in the endpoints file, else the list's at the endpoint's provider.
+
+The provider is the one whose API stands at the endpoint's address, or the one that the endpoint names. A server of
+one's own has none, whatever names it serves: a local model called `gpt-4o` has no known price unless the endpoints
+file gives it one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from django.utils import timezone
+
+from ..engine.events import Cost, Usage
+from . import listed_prices
+from .endpoints import ModelChoice, model_choices
+from .pricing import Price
+
+
+@dataclass(frozen=True)
+class KnownPrice:
+    """A price and its version, which names the source. `since` is as in `listed_prices.Listed`."""
+
+    price: Price
+    version: str
+    since: date | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it comes from genai-prices."""
+        return self.version == listed_prices.VERSION
+
+
+class Prices:
+    """The prices of some models, as the endpoints file says at the moment."""
+
+    def __init__(self, choices: Iterable[ModelChoice]) -> None:
+        self._choices = {choice.name: choice for choice in choices}
+
+    def cost(self, model: str, usage: Usage, at: datetime) -> Cost | None:
+        """Dollars of one call that ended at `at`; None where its price or its usage is not known."""
+        known = self.of(model, at=at)
+        dollars = known.price.cost(usage) if known else None
+        return None if known is None or dollars is None else Cost(dollars, known.version)
+
+    def of(self, model: str, *, at: datetime) -> KnownPrice | None:
+        """The price of a model at a moment; None where it is not known."""
+        choice = self._choices.get(model)
+        return None if choice is None else price_of(choice, at=at)
+
+    def dollars(self, model: str, usage: Usage) -> Decimal | None:
+        """Dollars of one call made now."""
+        found = self.cost(model, usage, timezone.now())
+        return None if found is None else found.dollars
+
+
+def prices() -> Prices:
+    """The prices of all models that can be named."""
+    return Prices(model_choices())
+
+
+def price_of(choice: ModelChoice, *, at: datetime) -> KnownPrice | None:
+    """The price of a model at a moment; None where it is not known."""
+    own = choice.served.price
+    if own is not None:
+        return KnownPrice(own, f"endpoints file {own.mark}")
+    if choice.simulated:
+        return _simulated().get(choice.name)
+    provider = provider_of(choice)
+    found = provider and listed_prices.listed(provider, choice.name, at=at, tier=_tier(choice))
+    return KnownPrice(found.price, listed_prices.VERSION, found.since) if found else None
+
+
+def provider_of(choice: ModelChoice) -> str:
+    """The provider of genai-prices that sells the model, "" where none does."""
+    named = choice.endpoint.provider
+    return "" if named == "none" else named or _provider_at(choice.endpoint.url)
+
+
+def listed_window(choice: ModelChoice, *, at: datetime) -> int | None:
+    """The window that the list gives, in tokens, for a model whose endpoint does not say it."""
+    provider = provider_of(choice)
+    found = listed_prices.listed(provider, choice.name, at=at) if provider else None
+    return found.window if found else None
+
+
+_provider_at = cache(listed_prices.provider_at)
+
+
+def _tier(choice: ModelChoice) -> str:
+    """The service tier that the model's requests ask for, where it has prices of its own."""
+    return str(choice.calls.request.get("service_tier") or "")
+
+
+@cache
+def _simulated() -> dict[str, KnownPrice]:
+    """The prices of simulated models."""
+    told = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
+    return {
+        name: KnownPrice(Price.model_validate(price), f"simulated {told['version']}")
+        for name, price in told["models"].items()
+    }
