@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("dashboard.behaviour.urls")),
     path("", include("dashboard.figures.urls")),
     path("", include("dashboard.sharing.urls")),
+    path("", include("dashboard.served_models.urls")),
     path("", include("dashboard.workers.urls")),
     path("", include("dashboard.control.urls")),
     path("", include("dashboard.log.urls")),

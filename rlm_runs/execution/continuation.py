@@ -39,7 +39,8 @@ def continuation_of(rollout: Rollout) -> Continuation | None:
 
 
 def _refusal(rollout: Rollout) -> str:
-    resumed = list(_resumes(rollout).order_by("-pk")[:_MOST_IN_VAIN])
+    counted = _resumes(rollout).exclude(reason=RolloutNote.EXCUSED)
+    resumed = list(counted.order_by("-pk")[:_MOST_IN_VAIN])
     if len(resumed) < _MOST_IN_VAIN:
         return ""
     turns = Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt)

@@ -19,7 +19,7 @@ from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Experiment, Rollout, Turn
+from ..models import Experiment, Rollout, RolloutNote, Turn
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -130,20 +130,28 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
     return [*fair, *((each.id, limit) for each in candidates)]
 
 
-def give_back(rollout: Rollout) -> None:
+def give_back(rollout: Rollout, *, counts: bool = True) -> None:
     """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again.
 
-    The next worker goes on with the attempt if it has a turn.
+    The next worker goes on with the attempt if it has a turn. An attempt that `counts` is one of the ten that a
+    rollout has, and a resume that does is one of the few that it has without a turn.
     """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
+    elif counts and rollout.attempt - rollout.attempts.count() - rollout.given_back >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
         turns = Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt, error="")
+        goes_on = turns.exists()
+        if goes_on and not counts:
+            RolloutNote.excuse_last_resume(rollout)
         running_attempt(rollout).update(
-            status=Rollout.Status.QUEUED, worker="", lease_expires_at=None, cut_off=turns.exists()
+            status=Rollout.Status.QUEUED,
+            worker="",
+            lease_expires_at=None,
+            cut_off=goes_on,
+            given_back=F("given_back") + (0 if counts or goes_on else 1),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -21,7 +21,6 @@ from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
-from ..engine.recording import Recording
 from ..engine.replay import Diverged
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
@@ -39,6 +38,8 @@ from .limits.gates import SharedGate
 from .patience import AWAY, patiently
 from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
+from .spending.client import AccountedClient, RolloutAccount, account_of
+from .spending.ledger import budget_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
         try:
             _run(rollout, control)
         except Stopped:
-            patiently(lambda: queue.give_back(rollout))
+            patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
@@ -71,38 +72,54 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        ended = [_not_begun(error)]
-        COMMITS.record(Recorder(rollout), ended)
-        RolloutMetrics().observe(ended)
+        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(error)])
         return
-    if continuation is None:
-        _play(means, control, Recorder(rollout))
-    elif reason := continuation.refusal or _resume(rollout, means, control, continuation):
-        logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
-        rollout.attempt += 1
-        recorder = Recorder(rollout)
-        recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))
-        _play(means, control, recorder)
+    budget = budget_of(rollout.arm.experiment)
+    with account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account:
+        means = replace(means, clients=_accounted(means.clients, account))
+        if continuation is None:
+            _play(means, Recorder(rollout), control)
+        elif reason := continuation.refusal or _resume(rollout, means, continuation, control):
+            _restart(rollout, means, control, reason=reason)
 
 
-def _resume(rollout: Rollout, means: _Means, control: CancellationToken, continuation: Continuation) -> str:
+def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
     """Goes on with an attempt that was cut off. Returns why it cannot be gone on with, "" once it has ended."""
-    logger.info("rollout %s goes on after turn %s", rollout.pk, continuation.recording.turns)
+    recording = continuation.recording
+    logger.info("rollout %s goes on after turn %s", rollout.pk, recording.turns)
+    means = replace(means, plan=replace(means.plan, recording=recording))
     try:
-        _play(means, control, Recorder(rollout, continuation.trace), recording=continuation.recording)
+        _play(means, Recorder(rollout, continuation.trace), control)
     except Diverged as diverged:
         return str(diverged)
     return ""
 
 
-def _play(
-    means: _Means,
-    control: CancellationToken,
-    recorder: Recorder,
-    *,
-    recording: Recording | None = None,
-) -> None:
-    metrics = RolloutMetrics(dict(means.endpoints))
+def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
+    """Begins a new attempt in place of one that cannot be gone on with."""
+    logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
+    rollout.attempt += 1
+    recorder = Recorder(rollout)
+    recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))
+    _play(means, recorder, control)
+
+
+def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None:
+    run_rollout(
+        means.plan,
+        clients=means.clients,
+        backend=means.backend,
+        record=_recording(recorder, control, RolloutMetrics(dict(means.endpoints))),
+        control=control,
+        price=means.prices.cost,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
+    )
+
+
+def _recording(
+    recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
+) -> Callable[[Sequence[Event]], None]:
+    """What the engine gives its events to. A rollout that was taken over is stopped."""
 
     def record(events: Sequence[Event]) -> None:
         try:
@@ -113,14 +130,15 @@ def _play(
             raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
-    run_rollout(
-        replace(means.plan, recording=recording),
-        clients=means.clients,
-        backend=means.backend,
-        record=record,
-        control=control,
-        price=means.prices.cost,
-        engine_patience=settings.RLM_ENGINE_PATIENCE,
+    return record
+
+
+def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
+    """The clients, with their calls charged to the experiment's budget."""
+    return Clients(
+        main=AccountedClient(clients.main, account),
+        sub=AccountedClient(clients.sub, account),
+        judge=AccountedClient(clients.judge, account),
     )
 
 

@@ -1,7 +1,8 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
 `model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
-early), `workers` (worker processes) and `limits` (what these share of endpoints).
+early), `workers` (worker processes), `limits` (what these share of endpoints) and `spending` (what counts against
+budgets).
 """
 
 from .actions import ExperimentAction
@@ -11,6 +12,7 @@ from .limits import EndpointLease, EndpointState
 from .model_calls import ModelHour, ModelProbe
 from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
+from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
 from .texts import Text
 from .traces import Execution, RolloutNote, Trajectory, Turn
@@ -27,6 +29,7 @@ __all__ = [
     "Execution",
     "Experiment",
     "ExperimentAction",
+    "ExperimentSpending",
     "ModelHour",
     "ModelProbe",
     "RepricedTurn",

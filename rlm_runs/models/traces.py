@@ -187,6 +187,9 @@ class RolloutNote(models.Model):
         RESTARTED = "restarted", "restarted"
         DIFFERS = "differs", "differs"
 
+    EXCUSED = "given back for no reason of its own"
+    """Reason of a resume that ended so, with or without a turn."""
+
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="notes")
     attempt = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -203,3 +206,9 @@ class RolloutNote(models.Model):
         if self.kind == self.Kind.RESUMED:
             return f"resumed after turn {self.turn}"
         return f"{self.kind}: {self.reason}"
+
+    @classmethod
+    def excuse_last_resume(cls, rollout: Rollout) -> None:
+        """Marks the last resume of the attempt, if there is one: that it has no turn is not the rollout's fault."""
+        last = rollout.notes.filter(kind=cls.Kind.RESUMED, attempt=rollout.attempt).order_by("-pk")[:1]
+        cls.objects.filter(pk__in=last.values("pk")).update(reason=cls.EXCUSED)

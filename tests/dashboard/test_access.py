@@ -20,6 +20,7 @@ SENT_TO = {
     "shared-link-revoke",
     "view-save",
     "view-delete",
+    "model-probe",
 }
 
 
@@ -71,6 +72,10 @@ def addresses(experiment):
         "experiments-csv": reverse("experiments-csv"),
         "rollouts-csv": reverse("rollouts-csv"),
         "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "models": reverse("models"),
+        "models-live": reverse("models-live"),
+        "model-probe": reverse("model-probe"),
+        "api-models": reverse("api-models"),
         "workers": reverse("workers"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),

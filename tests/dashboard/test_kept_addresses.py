@@ -46,6 +46,8 @@ PAGES = """
 /rollouts/{rollout}/turns/{turn}/prompt/?as=json
 /rollouts/{rollout}/text/turn/{turn}/content/
 /rollouts/{rollout}/text/example/{rollout}/prompt/
+/models/
+/models/live/
 /shared/
 /healthz
 """.strip().splitlines()
@@ -79,6 +81,7 @@ API = {
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
 """Address → the names of the answer's fields."""

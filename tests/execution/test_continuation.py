@@ -107,6 +107,18 @@ def test_an_attempt_that_ends_its_workers_is_given_up(rollout):
     assert continuation_of(claimed).refusal == "3 workers in a row ended after turn 1"
 
 
+def test_a_resume_that_was_given_back_for_another_reason_does_not_count(rollout):
+    claimed = cut_off(rollout, events=4)
+    for number in range(4):
+        RolloutNote.objects.create(
+            rollout=claimed, attempt=1, kind=RolloutNote.Kind.RESUMED, at=at(10 + number), turn=1, seconds=1
+        )
+        queue.give_back(claimed, counts=False)
+        (claimed,) = queue.claim(1)
+    assert continuation_of(claimed).refusal == ""
+    assert (claimed.attempt, claimed.given_back) == (1, 0)
+
+
 def test_a_new_attempt_in_the_same_claim_says_why(rollout):
     claimed = cut_off(rollout, events=4)
     claimed.attempt += 1
