@@ -32,6 +32,7 @@ from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .limits.gates import SharedGate
+from .live_views import LIVE_VIEWS
 from .patience import AWAY, patiently
 from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
@@ -79,15 +80,17 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record([_not_begun(error)])
         return
     metrics.endpoints.update(means.endpoints)
-    run_rollout(
-        means.plan,
-        clients=means.clients,
-        backend=means.backend,
-        record=record,
-        control=control,
-        price=means.prices.cost,
-        engine_patience=settings.RLM_ENGINE_PATIENCE,
-    )
+    with LIVE_VIEWS.shown(rollout) as live:
+        run_rollout(
+            means.plan,
+            clients=means.clients,
+            backend=means.backend,
+            record=record,
+            control=control,
+            price=means.prices.cost,
+            engine_patience=settings.RLM_ENGINE_PATIENCE,
+            live=live,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs), `sharing` (saved
-views and shared links), `stopping` (arms that ended early), `workers` (worker processes) and `limits` (what these
-share of endpoints).
+views and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these
+share of endpoints), and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
+from .live import LiveView
 from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
 from .stopping import ArmDecision, StoppingLook
@@ -26,6 +27,7 @@ __all__ = [
     "Execution",
     "Experiment",
     "ExperimentAction",
+    "LiveView",
     "RepricedTurn",
     "Repricing",
     "Rescoring",
