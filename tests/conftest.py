@@ -1,4 +1,4 @@
-"""What the machine has of what tests need. With CI=true a missing part fails the test instead of skipping it."""
+"""Skips tests that need a part the machine lacks. With CI=true such a test fails instead."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _compose_is_missing() -> str:
 
 
 def chromium_path() -> str | None:
-    """The browser, under any of the names that distributions give it."""
+    """The path of Chromium or Chrome."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
 
@@ -56,7 +56,7 @@ MISSING = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what cannot run on this machine, saying what is missing; never on CI."""
+    """Skips tests that cannot run on this machine and names the missing part; on CI they fail."""
     if CI:
         return
     for name, missing in MISSING.items():

@@ -1,4 +1,4 @@
-"""What the docs promise to list is listed, and nothing of one machine is in the tree."""
+"""Docs list what they promise, and the tree names no single machine."""
 
 from __future__ import annotations
 

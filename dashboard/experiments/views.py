@@ -178,6 +178,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
+        "latest_actions": experiment.actions.all()[:5],
         **_headline(snapshot, unscored),
     }
 

@@ -13,7 +13,9 @@ from itertools import groupby
 
 _IN_A_ROW = 3
 """Cells from which on the same error, or a cut output, is a loop."""
-LIMITS = frozenset({"budget_tokens", "budget_dollars", "budget_sub_calls", "deadline", "max_turns"})
+LIMITS = frozenset(
+    {"budget_tokens", "budget_dollars", "budget_sub_calls", "deadline", "max_turns", "window_exceeded"}
+)
 """Stop reasons that say that a limit ended the rollout."""
 
 
@@ -51,6 +53,11 @@ FAILURE_MODES = {
         ),
         FailureMode("budget", "budget", "A limit ended it: turns, tokens, dollars or time."),
         FailureMode("too_long", "too long", "The API refused the prompt as longer than the model's window."),
+        FailureMode(
+            "window_exceeded",
+            "window exceeded",
+            "The root's conversation grew beyond the model's window; what `answer` held by then was scored.",
+        ),
         FailureMode("wrong_answer", "wrong answer", "It submitted an answer, and the reward is less than 1."),
     )
 }
@@ -90,7 +97,9 @@ def _modes(facts: Facts) -> Iterator[str]:
         yield "repeated_error"
     if _longest_run(["cut" if cut else "" for cut in facts.cuts]) >= _IN_A_ROW:
         yield "output_cut_loop"
-    if facts.stop_reason in LIMITS:
+    if facts.stop_reason == "window_exceeded":
+        yield "window_exceeded"
+    elif facts.stop_reason in LIMITS:
         yield "budget"
     if facts.stop_reason == "prompt_too_long":
         yield "too_long"

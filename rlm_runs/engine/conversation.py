@@ -9,7 +9,7 @@ from typing import Any
 
 from .clients.base import Completion
 from .clients.message_log import MessageLog
-from .errors import CallAborted, ModelFailure
+from .errors import CallAborted, ModelFailure, PromptTooLong, WindowExceeded
 from .events import (
     ExecutionKind,
     ExecutionStarted,
@@ -107,6 +107,8 @@ class Conversation:
                 )
         except (ModelFailure, CallAborted) as failure:
             self._tell_failure(failure)
+            if isinstance(failure, PromptTooLong) and self.turns > 1:
+                raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
         self._tell(completion, reply=self._reply)
@@ -175,6 +177,7 @@ class Conversation:
                 provider_cost=reported,
                 retries=completion.retries,
                 retry_seconds=completion.retry_seconds,
+                failed_tries=completion.failed_tries,
                 first_token_seconds=completion.first_token_seconds,
                 tokens_per_second=completion.tokens_per_second,
                 reply=reply,
@@ -192,6 +195,7 @@ class Conversation:
                 cost=failure.cost,
                 retries=failure.tries.retries,
                 retry_seconds=failure.tries.retry_seconds,
+                failed_tries=tuple(failure.tries.failed),
                 error=str(failure),
             )
         )

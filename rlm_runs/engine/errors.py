@@ -2,7 +2,8 @@
 
     RolloutFailure
     ├ ModelFailure             boundary "model"
-    │ ├ PromptTooLong
+    │ ├ PromptTooLong          at the first call
+    │ │ └ WindowExceeded       later: ends the rollout, and its answer so far counts
     │ └ BadCompletion
     ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
     ├ FunctionsFailed          boundary "sandbox": the functions that its settings give do not run
@@ -15,8 +16,10 @@ model and ends nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+
+from .events import FailedTry
 
 
 class RolloutFailure(Exception):
@@ -28,11 +31,12 @@ class RolloutFailure(Exception):
 
 @dataclass
 class Tries:
-    """Time and tries of a model call until it failed. `seconds` includes `retry_seconds`."""
+    """Time and tries of a model call. `seconds` includes `retry_seconds`; `failed` are the tries that failed."""
 
     retries: int = 0
     retry_seconds: float = 0.0
     seconds: float = 0.0
+    failed: list[FailedTry] = field(default_factory=list)
 
 
 class ModelFailure(RolloutFailure):
@@ -45,6 +49,8 @@ class ModelFailure(RolloutFailure):
     """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
     endpoint_fault = False
     """Whether the endpoint failed, and not this call: it cannot be reached, is broken, or lets nobody in."""
+    status: int | None = None
+    """The HTTP status, where there was a response."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -55,6 +61,12 @@ class PromptTooLong(ModelFailure):
     """The API refused the prompt as longer than the model's window."""
 
     stop_reason = "prompt_too_long"
+
+
+class WindowExceeded(PromptTooLong):
+    """The same of a conversation that grew beyond the window: what it has by then counts."""
+
+    stop_reason = "window_exceeded"
 
 
 class BadCompletion(ModelFailure):

@@ -40,7 +40,9 @@ class Message:
 class Usage:
     """Tokens of one model call. `cached` and `cache_write` are parts of `prompt`, `reasoning` one of `completion`.
 
-    `raw` is the usage object as the API sent it; empty where it sent none, and then all counts are None.
+    `raw` is the usage object as the API sent it; empty where it sent none. `estimated` says that the counts of
+    prompt or completion are our own, since the server gave none. `sent` is our count of a prompt of which the
+    server read a part only, None where it read all.
     """
 
     prompt: int | None = None
@@ -49,6 +51,21 @@ class Usage:
     completion: int | None = None
     reasoning: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    estimated: bool = False
+    sent: int | None = None
+
+
+@dataclass(frozen=True)
+class FailedTry:
+    """A try of a model call that failed. `waited` are the seconds until the next one, `status` is None without a
+    response.
+    """
+
+    at: datetime
+    seconds: float
+    waited: float
+    status: int | None
+    message: str
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,7 @@ class TurnEnded:
     provider_cost: Decimal | None = None
     retries: int = 0
     retry_seconds: float = 0.0
+    failed_tries: Sequence[FailedTry] = ()
     reply: str = ""
     error: str = ""
     first_token_seconds: float | None = None

@@ -20,7 +20,7 @@ from .cancellation import CancellationToken
 from .clients.base import Clients
 from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
-from .errors import BudgetSpent, RolloutFailure, Stopped
+from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
@@ -143,8 +143,8 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
 def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
     try:
         return plan.scaffold.run(task)
-    except BudgetSpent as spent:
-        return ConversationResult(task.answer(), spent.stop_reason)
+    except (BudgetSpent, WindowExceeded) as ended:
+        return ConversationResult(task.answer(), ended.stop_reason)
     except SandboxError:
         task.run.control.check()  # the sandbox may be gone because the rollout was stopped
         raise

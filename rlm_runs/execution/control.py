@@ -63,7 +63,9 @@ def pause(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 def resume(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
     """Ends a pause."""
     with transaction.atomic():
-        if Experiment.objects.filter(pk=experiment.pk, paused_at__isnull=False).update(paused_at=None):
+        if Experiment.objects.filter(pk=experiment.pk, paused_at__isnull=False).update(
+            paused_at=None, paused_by_budget=False
+        ):
             record_action(experiment, action="resumed", actor=actor)
     queue.notify_workers()
 

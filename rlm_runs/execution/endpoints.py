@@ -43,7 +43,9 @@ class Calls(BaseModel):
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
-    limit of a completion. With `stream`, answers are sent as they are written.
+    limit of a completion. With `stream`, answers are sent as they are written. `think_tags` says whether reasoning
+    between tags is taken out of the content, and `check_prompts` whether a prompt of which the server counts far
+    less than we do is marked as cut.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,8 @@ class Calls(BaseModel):
     request: dict[str, Any] = Field(default={})
     tools: Literal["native", "text"] | None = None
     max_tokens_parameter: MaxTokensParameter | None = None
+    think_tags: Literal["auto", "on", "off"] | None = None
+    check_prompts: bool | None = None
     stream: bool | None = None
 
     @field_validator("request")
@@ -69,6 +73,8 @@ class Calls(BaseModel):
             request={**other.request, **self.request},
             tools=self.tools or other.tools,
             max_tokens_parameter=self.max_tokens_parameter or other.max_tokens_parameter,
+            think_tags=self.think_tags or other.think_tags,
+            check_prompts=other.check_prompts if self.check_prompts is None else self.check_prompts,
             stream=other.stream if self.stream is None else self.stream,
         )
 

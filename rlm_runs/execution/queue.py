@@ -128,15 +128,23 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
     return [*fair, *((each.id, limit) for each in candidates)]
 
 
-def give_back(rollout: Rollout) -> None:
-    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again."""
+def give_back(rollout: Rollout, *, counts: bool = True) -> None:
+    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again.
+
+    An attempt that `counts` is one of the ten that a rollout has.
+    """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
+    elif counts and rollout.attempt - rollout.attempts.count() - rollout.given_back >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
-        running_attempt(rollout).update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None)
+        running_attempt(rollout).update(
+            status=Rollout.Status.QUEUED,
+            worker="",
+            lease_expires_at=None,
+            given_back=F("given_back") + (0 if counts else 1),
+        )
 
 
 def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
@@ -165,7 +173,7 @@ def reap() -> int:
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
     workers = running.values_list("worker", flat=True).distinct()
-    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment").order_by("pk"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)

@@ -25,7 +25,8 @@ from .trace_rows import (
     PendingRows,
     Row,
     digest_column,
-    json_column,
+    open_cursor,
+    update_rows,
 )
 
 
@@ -48,6 +49,7 @@ class Recorder:
         self._attempt = self.rollout.attempt
         self._started_at: datetime | None = None
         self._trajectories: dict[int, int] = {}
+        self._models: dict[int, str] = {}
         self._turns: dict[tuple[int, int], int] = {}
         self._executions: dict[int, int] = {}
         self._rollout_columns: dict[str, Any] = {}
@@ -80,11 +82,14 @@ class Recorder:
             self._rollout_columns |= roll_up(self.rollout, attempt=self._attempt, ended=self._ended)
         if not self._rollout_columns:
             return
-        mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
-        if mine.update(**self._rollout_columns) != 1 and not self._has_ended_already():
+        row = {"id": self.rollout.pk, **self._rollout_columns}
+        mine = f"r.status = 'running' AND r.attempt = {self._attempt:d}"
+        with open_cursor() as cursor:
+            changed = update_rows(cursor, Rollout, [row], where=mine)
+        if changed != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
 
-    def _has_ended_already(self) -> bool:
+    def has_ended_already(self) -> bool:
         """Whether this end is stored already: the connection broke after the commit, and the end is written
         again.
         """
@@ -108,6 +113,7 @@ class Recorder:
     def _(self, event: events.TrajectoryStarted) -> None:
         opening = [{"role": message.role, "text": self._text(message.content)} for message in event.opening]
         key = self._trajectories[event.key] = TRAJECTORY_KEYS.next()
+        self._models[event.key] = escape(event.model)[:200]
         row: Row = {
             "id": key,
             "rollout_id": self.rollout.pk,
@@ -117,15 +123,15 @@ class Recorder:
             "batch": event.batch,
             "position": event.position,
             "depth": event.depth,
-            "model": escape(event.model)[:200],
-            "opening": json_column(opening),
-            "tools": json_column(storable(event.tools)),
+            "model": self._models[event.key],
+            "opening": opening,
+            "tools": storable(event.tools),
             "started_at": event.at,
             "finished_at": None,
             "stop_reason": "",
             "answer_id": None,
             "error": "",
-            "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            "summary": None if event.summary is None else asdict(event.summary),
             "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
@@ -146,7 +152,7 @@ class Recorder:
             "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
-            "usage": json_column(storable(event.usage.raw)),
+            "usage": storable(event.usage.raw),
             "cost": event.cost,
             "price_version": event.price_version,
             "provider_cost": event.provider_cost,
@@ -159,6 +165,7 @@ class Recorder:
             "error": escape(event.error),
         }
         self.pending.insert(Turn, row)
+        self.pending.models[key] = self._models[event.trajectory]
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:
@@ -195,7 +202,7 @@ class Recorder:
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
             "repairs": ",".join(event.repairs)[:100],
-            "variables": json_column(storable(event.variables)),
+            "variables": storable(event.variables),
         }
         self.pending.update(Execution, self._executions[event.key], changes)
 
@@ -217,7 +224,7 @@ class Recorder:
             "stop_reason": escape(event.stop_reason)[:40],
             "reward": event.reward,
             "metrics": storable(event.metrics),
-            "answer": self._text(event.answer),
+            "answer_id": digest_column(self._text(event.answer)),
             "error": escape(event.error),
             "error_boundary": event.boundary,
             "finished_at": event.at,
@@ -258,7 +265,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
-    "variables": json_column([]),
+    "variables": [],
 }
 
 

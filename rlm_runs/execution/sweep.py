@@ -8,12 +8,15 @@ import time
 from django.conf import settings
 from django.db import connection, transaction
 
-from . import early_stopping, queue, rescoring
+from . import call_counts, early_stopping, queue, rescoring
+from .spending import budget_control
 
 logger = logging.getLogger(__name__)
 
 _LOCK = 0x524C4D02
 """Number of the advisory lock; no other lock of this database has it."""
+_FOLD_SECONDS = 300.0
+"""Time between two foldings of the counts of calls."""
 
 
 class Sweeper:
@@ -25,6 +28,7 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._folded = 0.0
 
     def sweep(self) -> int:
         """Gives back what dead workers left. Returns how many rollouts, 0 where another worker sweeps now."""
@@ -34,10 +38,16 @@ class Sweeper:
         with transaction.atomic():
             if not _lock():
                 return 0
+            budget_control.look_at_time(gap=5 * settings.RLM_SWEEP_SECONDS + 10)
             reaped = queue.reap() + rescoring.reap()
         with transaction.atomic():
             if _lock():
                 early_stopping.look_at_all()
+        if time.monotonic() - self._folded > _FOLD_SECONDS:
+            self._folded = time.monotonic()
+            with transaction.atomic():
+                if _lock():
+                    call_counts.fold()
         if reaped:
             logger.info("%s rollouts of dead workers are queued again", reaped)
         return reaped

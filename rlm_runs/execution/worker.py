@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,7 +13,7 @@ from sandbox.contract import Backend
 
 from ..engine.cancellation import CancellationToken
 from ..engine.clients.base import Clients, ModelClient
-from ..engine.clients.chat import ChatClient
+from ..engine.clients.chat import ChatClient, Reading
 from ..engine.clients.request_shape import RequestShape
 from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
@@ -21,6 +21,7 @@ from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
+from ..engine.live import LiveBoard
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
@@ -36,6 +37,8 @@ from .live_views import LIVE_VIEWS
 from .patience import AWAY, patiently
 from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
+from .spending.client import AccountedClient, RolloutAccount, account_of
+from .spending.ledger import budget_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +53,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
         try:
             _run(rollout, control)
         except Stopped:
-            patiently(lambda: queue.give_back(rollout))
-        except ClaimLost:
-            logger.info("rollout %s was taken over", rollout.pk)
+            patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
@@ -63,7 +64,12 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     metrics = RolloutMetrics()
 
     def record(events: Sequence[Event]) -> None:
-        COMMITS.record(recorder, events)
+        try:
+            COMMITS.record(recorder, events)
+        except ClaimLost as lost:
+            logger.info("%s", lost)
+            control.stop("interrupted")
+            raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
     try:
@@ -80,17 +86,36 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         record([_not_begun(error)])
         return
     metrics.endpoints.update(means.endpoints)
-    with LIVE_VIEWS.shown(rollout) as live:
-        run_rollout(
-            means.plan,
-            clients=means.clients,
-            backend=means.backend,
-            record=record,
-            control=control,
-            price=means.prices.cost,
-            engine_patience=settings.RLM_ENGINE_PATIENCE,
-            live=live,
-        )
+    budget = budget_of(rollout.arm.experiment)
+    with (
+        account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account,
+        LIVE_VIEWS.shown(rollout) as live,
+    ):
+        _run_with(means, account, record, control, live)
+
+
+def _run_with(
+    means: _Means,
+    account: RolloutAccount,
+    record: Callable[[Sequence[Event]], None],
+    control: CancellationToken,
+    live: LiveBoard,
+) -> None:
+    clients = means.clients
+    run_rollout(
+        means.plan,
+        clients=Clients(
+            main=AccountedClient(clients.main, account),
+            sub=AccountedClient(clients.sub, account),
+            judge=AccountedClient(clients.judge, account),
+        ),
+        backend=means.backend,
+        record=record,
+        control=control,
+        price=means.prices.cost,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
+        live=live,
+    )
 
 
 @dataclass(frozen=True)
@@ -173,5 +198,11 @@ def client_of(model: ModelChoice) -> ModelClient:
         ),
         connections=settings.RLM_MODEL_CONNECTIONS,
         gates=[SharedGate(model)],
+        reading=Reading(
+            window=model.window,
+            think_tags=calls.think_tags or "auto",
+            # The simulated model counts characters.
+            checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
+        ),
     )
     return TextToolsClient(client) if calls.tools == "text" else client

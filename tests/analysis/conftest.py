@@ -1,3 +1,3 @@
-"""The experiment with something of everything."""
+"""An experiment with every kind of rollout."""
 
 from tests.factories.fixtures import fresh_snapshots, played, queued  # noqa: F401

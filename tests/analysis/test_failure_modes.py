@@ -1,4 +1,4 @@
-"""The rules that say how a rollout went wrong."""
+"""The rules of the failure modes."""
 
 from __future__ import annotations
 

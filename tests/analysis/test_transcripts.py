@@ -1,4 +1,4 @@
-"""A trace as it is read: all of it, in a fixed number of queries, and each prompt derived."""
+"""Transcripts: complete, in a fixed number of queries, with derived prompts."""
 
 import json
 

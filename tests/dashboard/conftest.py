@@ -1,4 +1,4 @@
-"""A reader who is logged in, and the experiment with something of everything."""
+"""A logged-in reader, and an experiment with every kind of rollout."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""Nothing without a login, except the login and the health check."""
+"""Pages need a login, except those listed here."""
 
 import re
 from urllib.parse import urlencode
@@ -20,7 +20,11 @@ SENT_TO = {
     "shared-link-revoke",
     "view-save",
     "view-delete",
+    "model-probe",
 }
+
+
+TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
 
 
 def addresses(experiment):
@@ -39,6 +43,11 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
+        "experiment-control": reverse("experiment-control", args=slug),
+        "experiment-action": reverse("experiment-action", args=[*slug, "retry"]),
+        "api-experiment-control": reverse("api-experiment-control", args=slug),
+        "experiment-log": reverse("experiment-log", args=slug),
+        "api-experiment-log": reverse("api-experiment-log", args=slug),
         "experiment-run-decided": reverse("experiment-run-decided", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
@@ -64,6 +73,10 @@ def addresses(experiment):
         "experiments-csv": reverse("experiments-csv"),
         "rollouts-csv": reverse("rollouts-csv"),
         "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "models": reverse("models"),
+        "models-live": reverse("models-live"),
+        "model-probe": reverse("model-probe"),
+        "api-models": reverse("api-models"),
         "workers": reverse("workers"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
@@ -97,7 +110,7 @@ def test_every_page_opens_with_one(reader, played):
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in SENT_TO | {"launch"}:
+        if name not in SENT_TO | TAKE_BOTH:
             assert reader.post(address).status_code == 405, name
 
 

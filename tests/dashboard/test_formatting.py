@@ -1,4 +1,4 @@
-"""Numbers and hostile text as a reader sees them."""
+"""Formatting of numbers and hostile text."""
 
 from decimal import Decimal
 

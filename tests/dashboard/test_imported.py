@@ -1,4 +1,4 @@
-"""What pages show of imported rollouts, and that they do not make up what the files do not say."""
+"""Pages of imported rollouts show what the files have, and no more."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_experiment_says_where_it_is_from(reader, imported):
 
 
 def test_scaffolds_come_in_their_own_order(tmp_path, db):
-    """However folders are called: the first one has no LLM."""
+    """Folder names do not matter; the first run has no LLM."""
     write_run(tmp_path / "lab/a", [rlm_row()], metadata(env_id="alpha", env_args={"use_rlm": True}))
     write_run(tmp_path / "lab/b", [llm_row()], metadata(env_id="beta", env_args={"use_rlm": False}))
     (found,) = import_paths([tmp_path / "lab"])

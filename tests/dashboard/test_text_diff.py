@@ -1,4 +1,4 @@
-"""A diff loses no character of either text, and never takes long."""
+"""A diff keeps every character of both texts and is fast."""
 
 import random
 

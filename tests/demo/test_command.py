@@ -21,7 +21,7 @@ def test_it_serves_on_the_port_in_its_port_file_until_it_is_told_to_stop(tmp_pat
 
 
 def test_it_stops_on_sigint_where_it_inherits_that_sigint_is_ignored(tmp_path):
-    """As `make test &` starts it: a shell ignores SIGINT for what it starts in the background."""
+    """A shell ignores SIGINT for background processes, as in `make test &`."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         serve_until(signal.SIGINT, tmp_path)

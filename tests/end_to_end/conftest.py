@@ -1,4 +1,4 @@
-"""A whole system per test, over the demo model, with a broker of its own."""
+"""A whole system per test with the simulated model and its own broker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHROMIUM_FLAGS = [
 
 @pytest.fixture(scope="session")
 def demo_model():
-    """The demo model, in a hurry."""
+    """The simulated model with short waits."""
     server = DemoServer(DemoOptions(seed=7, latency=0.0, jitter=0.0, fail_429=0.02, fail_500=0.01, window=16000))
     server.start()
     yield server
@@ -37,7 +37,7 @@ def demo_model():
 
 @pytest.fixture
 def redis_url(tmp_path):
-    """A Redis server of the test's own, on a socket."""
+    """A Redis server for the test, on a socket."""
     path = tmp_path / "redis.sock"
     process = subprocess.Popen(
         [shutil.which("redis-server") or "redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""],
@@ -55,7 +55,7 @@ def redis_url(tmp_path):
 
 @pytest.fixture
 def make_system(transactional_db, tmp_path, demo_model):
-    """Makes a system with variables of its own; ended with the test."""
+    """Starts a system with the given variables and stops it after the test."""
     systems = []
 
     def make(**variables):

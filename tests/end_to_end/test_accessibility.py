@@ -1,4 +1,4 @@
-"""Pages as axe sees them, in a real browser: nothing serious, and nothing that scrolls sideways."""
+"""Accessibility in a real browser: axe finds nothing serious, and no page scrolls sideways."""
 
 from __future__ import annotations
 

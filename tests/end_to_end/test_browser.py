@@ -21,7 +21,7 @@ SCREENSHOTS = Path(__file__).resolve().parents[2] / "var/screenshots"
 
 @pytest.fixture
 def page(browser):
-    """A page that fails the test on any error of its scripts."""
+    """A page that fails the test on script errors."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(20_000)
     errors = []
@@ -44,7 +44,7 @@ def site(make_system, free_port):
 
 
 def keep(page, name):
-    """Screenshots of the page as it is, in both themes and widths."""
+    """Takes screenshots in both themes and widths."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
         for width in (1280, 390):
@@ -57,7 +57,7 @@ def keep(page, name):
 
 
 def assert_fits(page, name):
-    """No page scrolls sideways; a figure takes its new width a moment after the window has."""
+    """No page scrolls sideways. A figure follows the window's width with a delay."""
     for _ in range(100):
         if page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"):
             return

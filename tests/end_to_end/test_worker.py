@@ -1,4 +1,4 @@
-"""A real worker process runs real experiments: over both brokers, through crashes, against other servers."""
+"""A real worker runs experiments over both brokers, through crashes, against several servers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_all_is_well(system, rollouts):
 
 
 def texts_sent_to_models():
-    """Every text that a model was sent to begin with."""
+    """The opening texts of all trajectories."""
     keys = {
         message["text"] for opening in Trajectory.objects.values_list("opening", flat=True) for message in opening
     }
@@ -80,7 +80,7 @@ def test_an_experiment_runs_in_docker_sandboxes(make_system):
 
 
 def test_no_gold_answer_is_ever_sent_to_a_model(make_system):
-    """The gold answer of the needles is words; they stand in the haystack, never together as the gold has them."""
+    """The needles stand apart in the haystack, never together as in the gold answer."""
     system = make_system()
     experiment = system.launch(SMALL)
     system.start_worker()

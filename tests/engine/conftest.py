@@ -31,7 +31,7 @@ def backend(tmp_path_factory):
 
 @pytest.fixture
 def play(backend):
-    """Runs a rollout of a scripted model; the events that it told."""
+    """Runs a rollout of a scripted model and returns its events."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
         """`more`: `window`, `record`, `stream`, `live`, and `text_tools` for a model without tool calling."""

@@ -1,4 +1,4 @@
-"""What rollout tests play: an environment with one riddle, scripts for the model, and ways to read its events."""
+"""An environment with one riddle, scripts for the model, and helpers to read events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is shown of a cell."""
+"""The text of a cell for the model."""
 
 from __future__ import annotations
 

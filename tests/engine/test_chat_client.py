@@ -1,4 +1,4 @@
-"""The client over real HTTP: what is retried, what is not, and what is said of failures."""
+"""The client over real HTTP: retries, final failures, and their messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 
 from rlm_runs.engine.cancellation import CancellationToken
-from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
+from rlm_runs.engine.clients.chat import ChatClient, Reading, RetryPolicy
 from rlm_runs.engine.clients.message_log import MessageLog
 from rlm_runs.engine.errors import BadCompletion, CallAborted, ModelFailure, PromptTooLong, Stopped
 from tests.scripted_server import Held, Reply, ScriptedServer, completion, error_body
@@ -126,9 +126,81 @@ def test_a_prompt_over_the_window_is_its_own_failure(body):
     ],
 )
 def test_an_answer_that_is_no_completion_says_what_it_is(garbage):
-    with ScriptedServer(lambda _: Reply(200, garbage)) as server, pytest.raises(BadCompletion) as caught:
-        ask(server)
+    with ScriptedServer(lambda _: Reply(200, garbage)) as server:
+        with pytest.raises(BadCompletion) as caught:
+            ask(server)
+        assert len(server.requests) == 3
     assert caught.value.cost is None  # it may be billed
+    assert [failed.status for failed in caught.value.tries.failed] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("garbage", ["<html>gateway</html>", "", '{"choices": null}', '{"error": {"code": 502}}'])
+def test_an_answer_that_is_no_completion_is_asked_for_again(garbage):
+    replies = [Reply(200, garbage), completion("4")]
+    with ScriptedServer(lambda _: replies.pop(0)) as server:
+        answer = ask(server)
+    assert (answer.content, answer.retries) == ("4", 1)
+
+
+def test_an_error_inside_200_is_as_its_code():
+    inside = {"error": {"message": "Provider returned error", "code": 429, "metadata": {"raw": "slow down"}}}
+    with ScriptedServer(lambda _: inside) as server:
+        with pytest.raises(ModelFailure, match="HTTP 429 inside 200: Provider returned error") as caught:
+            ask(server)
+        assert len(server.requests) == 3
+    assert (caught.value.stop_reason, caught.value.cost) == ("model_error", Decimal(0))
+    with ScriptedServer(lambda _: {"error": {"message": "no such model", "code": 404}}) as server:
+        with pytest.raises(ModelFailure, match="no such model"):
+            ask(server)
+        assert len(server.requests) == 1
+
+
+def test_each_failed_try_is_kept():
+    replies = [
+        Reply(503, error_body("warming up"), {"Retry-After": "0"}),
+        b"",
+        Reply(200, "<html>"),
+        completion("4"),
+    ]
+    with ScriptedServer(lambda _: replies.pop(0)) as server:
+        answer = ask(server, retry=RetryPolicy(tries=5, first_wait=0.001, longest_retry_after=0.01))
+    tries = answer.failed_tries
+    assert [failed.status for failed in tries] == [503, None, 200]
+    assert "warming up" in tries[0].message
+    assert "broke" in tries[1].message
+    assert "a page" in tries[2].message
+    assert all(failed.seconds > 0 for failed in tries)
+    assert tries[0].at < tries[1].at < tries[2].at
+    assert answer.retries == 3
+
+
+def test_a_refusal_of_a_prompt_over_the_window_is_too_long_whatever_it_says():
+    long = [{"role": "user", "content": "word " * 2000}]
+    with ScriptedServer(lambda _: Reply(400, error_body("Bad Request"))) as server:
+        for window, kind in ((1000, PromptTooLong), (4000, ModelFailure), (None, ModelFailure)):
+            client = ChatClient(base_url=server.url, api_key="", retry=FAST, reading=Reading(window=window))
+            with pytest.raises(ModelFailure) as caught:
+                client.complete(model="m", messages=long, sampling={}, control=CancellationToken())
+            client.close()
+            assert type(caught.value) is kind
+
+
+def test_a_prompt_of_which_the_server_read_a_part_is_marked():
+    long = [{"role": "user", "content": "The quick brown fox jumps over the lazy dog. " * 1000}]
+    with ScriptedServer(lambda _: completion("4", prompt_tokens=2048)) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=FAST)
+        usage = client.complete(model="m", messages=long, sampling={}, control=CancellationToken()).usage
+        client.close()
+    assert (usage.prompt, usage.sent, usage.estimated) == (2048, 10_005, False)
+
+
+@pytest.mark.parametrize(("tags", "content"), [("auto", "4"), ("off", "<think>2 + 2</think>4")])
+def test_think_tags_are_read_as_the_setting_says(tags, content):
+    with ScriptedServer(lambda _: completion("<think>2 + 2</think>4")) as server:
+        client = ChatClient(base_url=server.url, api_key="", retry=FAST, reading=Reading(think_tags=tags))
+        answer = client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
+        client.close()
+    assert answer.content == content
 
 
 @pytest.mark.parametrize(
@@ -143,14 +215,14 @@ def test_an_answer_that_is_no_completion_says_what_it_is(garbage):
 def test_an_empty_message_is_an_empty_completion(message):
     with ScriptedServer(lambda _: {"choices": [{"message": message}]}) as server:
         answer = ask(server)
-    assert (answer.content, answer.tool_calls, answer.usage.prompt) == ("", (), None)
+    assert (answer.content, answer.tool_calls, answer.usage.raw) == ("", (), {})
 
 
-def test_token_counts_that_cannot_be_are_not_known():
+def test_token_counts_that_cannot_be_are_estimated():
     made_up = {"prompt_tokens": 10**30, "completion_tokens": -5}
     with ScriptedServer(lambda _: completion("4", **made_up, prompt_tokens_details=[1])) as server:
         usage = ask(server).usage
-    assert (usage.prompt, usage.completion, usage.cached) == (None, None, None)
+    assert (usage.prompt, usage.completion, usage.cached, usage.estimated) == (9, 1, None, True)
     assert usage.raw["prompt_tokens"] == 10**30
 
 

@@ -1,4 +1,4 @@
-"""Prompts, functions and packages that an experiment brings along."""
+"""Custom prompts, functions and packages."""
 
 from __future__ import annotations
 

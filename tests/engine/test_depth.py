@@ -1,4 +1,4 @@
-"""Sub-LLMs at every depth: none, plain models, RLMs that call RLMs. The host alone says how deep it goes."""
+"""Sub-LLMs at every depth: none, plain models, RLMs that call RLMs. The host enforces the depth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_first(request):
 
 
 def by_role(*, root, sub_rlm, leaf=lambda _: completion("\\boxed{leaf}")):
-    """A script whose RLMs run the same cell in their first turn, and hand on what it left in `answer`."""
+    """A script whose RLMs run the same cell first and return its `answer`."""
 
     def script(request):
         if is_sub(request):

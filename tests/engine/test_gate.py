@@ -1,4 +1,4 @@
-"""Gates: how many at once, nobody waits who was stopped, and what a gate is told of a call."""
+"""Gates bound concurrency, end waits of stopped rollouts, and learn how calls went."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_who_was_stopped_waits_no_longer():
 
 
 class Away:
-    """A gate that counts what it is told, and takes the endpoint for away until it was told so often."""
+    """A gate that counts reports and holds calls back until it has enough."""
 
     def __init__(self, tries):
         self.tries, self.outcomes = tries, []

@@ -1,4 +1,4 @@
-"""Rollouts as they are stored: the tree nests, the sums hold, and every prompt that was sent can be derived."""
+"""Stored rollouts: the tree nests, sums match, and every sent prompt can be derived."""
 
 from __future__ import annotations
 

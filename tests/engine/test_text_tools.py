@@ -1,4 +1,4 @@
-"""Models without tool calling: blocks on the wire, native calls in events and store."""
+"""Models without tool calling: fenced blocks on the wire, native calls in events and store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOOLS = [
 
 
 class Parrot:
-    """A client that says one thing, and keeps what it was sent."""
+    """A client that gives one answer and keeps its request."""
 
     def __init__(self, said, finish_reason="stop"):
         self.said = Completion(content=said, finish_reason=finish_reason)
@@ -41,7 +41,7 @@ class Parrot:
 
 
 def say(text, *, tools=TOOLS, finish_reason="stop"):
-    """What becomes of a model's text, and what it is sent of it in its next turn."""
+    """Returns how a model's text is read, and how it is sent back."""
     parrot = Parrot(text, finish_reason)
     client = TextToolsClient(parrot)
     opening = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "Question?"}]

@@ -1,4 +1,4 @@
-"""A tool that hangs is told to the model and stored, the rollout goes on, and nobody waits for it."""
+"""A tool that hangs is reported and stored, and the rollout continues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FASTER = 0.1
 
 
 class Slow(Riddle):
-    """Its tool comes back when the test lets it, or after a time in which a rollout that waits is noticed."""
+    """Its tool returns when the test releases it, or after a long time."""
 
     released: ClassVar[threading.Event]
     begun: ClassVar[threading.Event]

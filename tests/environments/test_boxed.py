@@ -1,4 +1,4 @@
-"""Finding the box."""
+"""Finding `\\boxed{}` in answers."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Environments of one's own: found in a folder and as entry points; what is broken is named."""
+"""Custom environments load from a folder and entry points; broken ones are named."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""DeepDive's generated source: questions solved by an independent reading of the pages, search, open."""
+"""DeepDive's generated questions are solvable by reading the pages with search and open."""
 
 import re
 
@@ -27,7 +27,7 @@ def year_of(name):
 
 
 def starts(sentence):
-    """The titles of all pages of which a question's first sentence is true, from the pages' text alone."""
+    """Titles of pages that fit a question's first sentence, from the text alone."""
     sort, told = re.match(
         r"An? (.+?) ((?:collected|has|is known|tells|rewards|was (?:born|founded|first|finished)).+)\.", sentence
     ).groups()
@@ -42,7 +42,7 @@ def starts(sentence):
 
 
 def followed(trail):
-    """Where a trail ends, by reading pages as somebody would who has only these."""
+    """Follows a trail by reading the pages and returns its end."""
     first, *hops = re.findall(r"[^.?]+[.]", trail)
     (here,) = starts(first.strip())
     for hop in hops:

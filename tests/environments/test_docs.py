@@ -1,4 +1,4 @@
-"""docs/environments.md says what there is, and its example works as it stands."""
+"""docs/environments.md is complete, and its example works."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What holds for each environment, whatever its settings."""
+"""Properties of every environment."""
 
 import dataclasses
 import time

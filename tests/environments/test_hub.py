@@ -1,4 +1,4 @@
-"""Datasets of the hub: sampled, checked, and a clear word where they cannot be had. The package is played."""
+"""Datasets of the hub: sampling, checks, and clear errors. The package is faked."""
 
 import sys
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from rlm_runs.engine.environments.oolong import Oolong, OolongSettings
 
 @pytest.fixture
 def hub(monkeypatch):
-    """Puts rows, or an error, on the hub; what was asked for is kept in the list that it returns."""
+    """Puts rows or an error on the hub; returns a list of the requests."""
 
     def put(rows):
         asked = []

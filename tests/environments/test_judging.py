@@ -1,4 +1,4 @@
-"""The judge's prompt: a response cannot get out of its place in it."""
+"""A response cannot break out of its place in the judge's prompt."""
 
 import re
 

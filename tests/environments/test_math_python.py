@@ -1,4 +1,4 @@
-"""math-python: forms of question files, grading, and what a bad file is told."""
+"""math-python: question files, grading, and errors for bad files."""
 
 import itertools
 import json
@@ -139,7 +139,7 @@ def numbers(text):
 
 
 def solved(kind, question):
-    """The answer by another way than the generator's: sympy, or trying everything."""
+    """The answer computed independently, by sympy or brute force."""
     n = numbers(question)
     x, y = sympy.symbols("x y")
     if kind == "power_remainder":
@@ -183,7 +183,7 @@ def test_every_kind_of_generated_problem_comes_up():
 
 
 class _Gym:
-    """What is used of the package reasoning-gym: datasets by task, whose items follow from seed and number."""
+    """The part of reasoning-gym that is used: datasets by task, items by seed and number."""
 
     def __init__(self):
         self.asked = []

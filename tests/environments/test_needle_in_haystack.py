@@ -1,4 +1,4 @@
-"""needle-in-haystack: where the needles are, and how their finding is scored."""
+"""needle-in-haystack: placement of needles, and scoring."""
 
 import re
 

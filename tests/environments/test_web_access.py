@@ -1,4 +1,4 @@
-"""Fetching: the public web and nothing else. No test leaves this machine: resolver and connections are given."""
+"""Fetching reaches the public web only. Tests stay on this machine with their own resolver."""
 
 import http.server
 import threading
@@ -29,7 +29,7 @@ def resolve(host, port):
 
 
 def web(handler=None, **limits):
-    """A web whose every connection ends at the handler; what was asked for is kept in `asked`."""
+    """A web whose connections end at the handler; `asked` keeps the requests."""
     asked = []
 
     def handle(request):
@@ -153,7 +153,7 @@ def test_addresses_that_are_not_public(address):
 
 
 class _Endless(http.server.BaseHTTPRequestHandler):
-    """Sends for ever: as fast as it can, or a byte now and then."""
+    """Sends without end, fast or byte by byte."""
 
     def do_GET(self):
         self.send_response(200)
@@ -171,7 +171,7 @@ class _Endless(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endless():
-    """A real connection: whatever address was checked, it ends at a server of this test."""
+    """A real connection that ends at a server of the test."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Endless)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""The web's `search` and `open`: what a model is shown, what it is told when something fails."""
+"""The tools `search` and `open`: results and errors as models see them."""
 
 import contextlib
 import json
@@ -164,7 +164,7 @@ def test_other_content_is_refused():
 
 
 def pdf(text):
-    """The smallest PDF that says something."""
+    """A minimal PDF with text."""
     stream = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET"
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",

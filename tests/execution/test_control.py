@@ -20,7 +20,7 @@ def long_ago():
 
 @pytest.fixture(autouse=True)
 def woken(monkeypatch):
-    """How often workers were told of work."""
+    """The number of notifications to workers."""
     calls = []
     monkeypatch.setattr(queue.current_app, "send_task", lambda task, **_: calls.append(task))
     return calls

@@ -1,4 +1,4 @@
-"""A deleted experiment leaves all lists at once; workers remove its rows, and the texts that nothing needs."""
+"""A deleted experiment leaves all lists immediately; workers remove its rows and unused texts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def lab(db):
 
 
 def finish(experiment):
-    """Ends what a worker would have ended."""
+    """Finishes the running rollouts, as a worker would."""
     experiment.rollouts().filter(status="running").update(status="cancelled", stop_reason="cancelled")
 
 

@@ -1,4 +1,4 @@
-"""The endpoints file: what it may say, and what is said of what it may not."""
+"""The endpoints file: valid settings, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ concurrency = 2
 models = [{ name = "m", tools = "text" }]
 """
         )
-        client = worker._client(find_model("m"))
+        client = worker.client_of(find_model("m"))
         assert isinstance(client, TextToolsClient)
-        assert worker._client(find_model("m")) is client
+        assert worker.client_of(find_model("m")) is client
         sampling = {"temperature": 0.9, "max_tokens": 50, "extra_body": {"seed": 3}}
         client.complete(
             model="m", messages=[{"role": "user", "content": "?"}], sampling=sampling, control=CancellationToken()

@@ -1,4 +1,4 @@
-"""Leases are renewed while rollouts run; a rollout that this process must not run any more is stopped."""
+"""Leases are renewed while rollouts run; a rollout whose lease is lost is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events become rows as they happen, and the sums of a rollout are those of its parts."""
+"""Events become rows as they happen; a rollout's sums equal those of its parts."""
 
 from __future__ import annotations
 

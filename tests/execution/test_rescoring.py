@@ -1,4 +1,4 @@
-"""Stored answers are scored again by a worker; the history keeps who asked, and what the outcome was before."""
+"""Workers score stored answers again; the history keeps who asked and the earlier outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRICE = Decimal("0.25")
 
 
 class Judge:
-    """A judge that says what it is told to say, or raises it."""
+    """A judge with scripted verdicts or errors."""
 
     def __init__(self):
         self.says = "yes"
@@ -76,7 +76,7 @@ def lab(db, judge):
 
 
 def work():
-    """What the slots of a worker do; how many they scored."""
+    """Runs the slots of a worker and returns how many rollouts they scored."""
     claimed = rescoring.claim(100)
     leases = RescoringLeases()
     for each in claimed:

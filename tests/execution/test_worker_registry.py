@@ -1,4 +1,4 @@
-"""A worker process has one row, which says whether it is alive."""
+"""A worker process has one row that says whether it is alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run says what would be run, and on what its numbers stand."""
+"""A dry run lists what would run, and the basis of its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real files of others, where they are at hand: the published numbers come out again."""
+"""Real files of other tools, where present: the published numbers come out."""
 
 from __future__ import annotations
 

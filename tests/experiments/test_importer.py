@@ -1,4 +1,4 @@
-"""Files become experiments: arms by settings, examples by content, all or nothing."""
+"""Imports: arms by settings, examples by content, all or nothing."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
 
 
 def test_imports_wait_for_each_other(runs):
-    """So that two at once do not both find that a file is new."""
+    """Two imports of one file at once do not both take it for new."""
     other = connection.copy()
     with other.cursor() as cursor, connection.cursor() as own:
         cursor.execute("SELECT pg_advisory_lock(%s)", [importer._LOCK])

@@ -1,4 +1,4 @@
-"""A spec is checked whole, and every problem names its field and what is allowed there."""
+"""A spec is checked as a whole; every problem names its field and the allowed values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures that tests of the analysis and of the pages share: an experiment with something of everything."""
+"""Fixtures for tests of the analysis and the pages: an experiment with every kind of rollout."""
 
 import pytest
 
@@ -9,18 +9,18 @@ from .traces import make_experiment, play_all
 
 @pytest.fixture(autouse=True)
 def fresh_snapshots():
-    """Tests change rows in ways that no running program does."""
+    """Clears what is kept in the process, because tests change rows directly."""
     aggregates.forget()
 
 
 @pytest.fixture
 def queued(db):
-    """One environment, three scaffolds, three examples, nothing done yet."""
+    """One environment, three scaffolds, three examples, all queued."""
     return make_experiment()
 
 
 @pytest.fixture
 def played(queued):
-    """The same with every kind of rollout that there is."""
+    """The same with every kind of rollout."""
     play_all(queued)
     return queued

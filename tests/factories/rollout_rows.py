@@ -1,4 +1,4 @@
-"""Experiments whose rollouts are made as rows, many and fast: for numbers, where no trace is read."""
+"""Experiments whose rollouts are rows without traces: fast, for tests of numbers."""
 
 import random
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ def _rollout(arm, example, number, repetition, columns):
 
 
 def varied(rng, arm, number):
-    """Some of everything: too long, failed, unjudged, unfinished, unpriced, and what is not known."""
+    """Every kind of outcome: too long, failed, unjudged, unfinished, unpriced, unknown values."""
     dice = rng.random()
     columns = {
         "main_prompt_tokens": rng.randrange(500, 90_000),
@@ -100,6 +100,6 @@ def varied(rng, arm, number):
 
 
 def snapshot(experiment):
-    """The experiment as it is now, whatever was changed behind the pages' back."""
+    """The experiment read again, without what the process keeps."""
     aggregates.forget()
     return aggregates.snapshot(experiment)

@@ -1,4 +1,4 @@
-"""Stories for the pages' tests: experiments whose rollouts are played as events through the one recorder."""
+"""Experiments for page tests; their rollouts are played as events through the recorder."""
 
 import json
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ def _example(environment, settings, number):
 
 @dataclass
 class Story:
-    """One attempt of a rollout while it is told. Every method plays one event or a few."""
+    """One attempt of a rollout. Each method plays one or a few events."""
 
     rollout: Rollout
     backend: str = "process"
@@ -348,7 +348,7 @@ def play_too_long(rollout):
 
 
 def play_hostile(rollout, *, turns=3):
-    """Everything that a model and a sandbox can write to break a page."""
+    """Hostile text in every field that a model or a sandbox can write."""
     story = Story(rollout)
     root = story.root(prompt=HOSTILE)
     story.cell(
@@ -379,7 +379,7 @@ def play_unpriced(rollout):
 
 
 def play_running(rollout):
-    """In the middle of a cell whose sub-LLMs have not all come back."""
+    """In a running cell with unfinished sub-LLMs."""
     story = Story(rollout)
     root = story.root()
     story.cell(root, "print(context[:100])", "2024-03-01 user 0: message 0", said="First a look.")
@@ -391,7 +391,7 @@ def play_running(rollout):
 
 
 def play_second_attempt(rollout):
-    """A worker was killed in a cell; another one did it again."""
+    """A worker was killed in a cell; another ran a new attempt."""
     story = play_running(rollout)
     Rollout.objects.filter(pk=rollout.pk).update(status="queued")
     rollout.refresh_from_db()
@@ -400,7 +400,7 @@ def play_second_attempt(rollout):
 
 
 def play_all(experiment):
-    """A whole experiment, with something of everything, by position and scaffold."""
+    """A whole experiment with every kind of rollout, by position and scaffold."""
     queued = experiment.rollouts().select_related("arm", "example").order_by("arm__position", "example_position")
     special = {
         ("llm", 1): play_too_long,

@@ -1,4 +1,4 @@
-"""Files in the formats of others, written small: run folders and tables with the traps that real ones have."""
+"""Small files in the formats of other tools, with the traps of real ones."""
 
 from __future__ import annotations
 

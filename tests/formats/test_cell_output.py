@@ -1,4 +1,4 @@
-"""What the text of a cell tells."""
+"""Reading the text of a cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leases and lists rely on: which index holds what, and how a connection plans."""
+"""Indexes that leases and lists rely on, and the planner's settings."""
 
 import pytest
 from django.db import connection
@@ -13,7 +13,7 @@ def _asked(statement):
 
 
 def test_renewing_a_lease_changes_no_index():
-    """Neither the columns of an index nor its condition: else each heartbeat would write to all indexes."""
+    """The lease is in no index, or each renewal would write to all of them."""
     indexes = _asked("SELECT indexdef FROM pg_indexes WHERE tablename = 'rlm_runs_rollout'")
     assert len(indexes) > 20
     assert not [found for found in indexes if "lease_expires_at" in found]

@@ -1,4 +1,4 @@
-"""Texts come back as they were, whatever is in them."""
+"""Texts of any content are stored losslessly."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""An experiment with something of everything, as the pages' tests have it."""
+"""An experiment with every kind of rollout."""
 
 from tests.factories.fixtures import fresh_snapshots, played, queued  # noqa: F401

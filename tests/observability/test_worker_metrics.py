@@ -1,4 +1,4 @@
-"""A worker's counters say what its events say, on a port that only those see who may."""
+"""A worker's counters equal its events; its port needs access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every backend promises (sandbox/contract.py), tested on each."""
+"""The contract (sandbox/contract.py), tested on each backend."""
 
 import hashlib
 import threading
@@ -490,7 +490,7 @@ class TestLife:
 
 
 class TestSeveralRepls:
-    """REPLs beside each other in one box, for sub-LLMs that are RLMs themselves."""
+    """Several REPLs in one box, for sub-LLMs that are RLMs."""
 
     def test_each_has_its_own_namespace_and_answer(self, sandbox):
         inner = sandbox.beside()

@@ -1,4 +1,4 @@
-"""The engine and its containers misbehave, or are far away."""
+"""A container engine that misbehaves, or is remote."""
 
 import contextlib
 import socket

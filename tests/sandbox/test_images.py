@@ -73,7 +73,7 @@ class TestBuild:
 
     @pytest.fixture
     def names(self):
-        """Of a package that is well, and of one that cannot be imported; no other test builds the same."""
+        """Package sets of this test only: one that works, one that cannot be imported."""
         mark = uuid.uuid4().hex[:8]
         return f"good{mark}", f"bad{mark}"
 

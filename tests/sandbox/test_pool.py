@@ -1,4 +1,4 @@
-"""Warm sandboxes: ready when they are asked for, never used twice, replaced when they are of no use."""
+"""Warm sandboxes are ready on request, used once, and replaced when they break."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Nothing outlives its deadline or its owner, and nothing of anybody else's is touched."""
+"""Sandboxes end with their deadline or owner; others stay untouched."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ ELSEWHERE = owner.Owner(host="another-machine", boot="x", pid=1, started="1")
 
 
 def wait_until(condition, *, seconds=20.0):
-    """Waits for what other processes do; a test that waits in vain fails in its own assertion."""
+    """Waits for other processes; the caller asserts the result."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)

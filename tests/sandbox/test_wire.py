@@ -1,4 +1,4 @@
-"""Frames, their shapes, and a host whose box turns against it."""
+"""Frames, their checks, and a hostile box."""
 
 import socket
 import struct
@@ -151,7 +151,7 @@ class FakeTransport:
 
 
 class TestHost:
-    """The supervisor itself may have been taken over: the host believes it no more than a REPL."""
+    """A compromised supervisor can do no more than a REPL."""
 
     @pytest.fixture
     def transport(self):
@@ -160,7 +160,7 @@ class TestHost:
         transport.close(kill=False)
 
     def sandbox(self, transport, *frames):
-        """A sandbox whose box lets itself be set up, and then says this."""
+        """A sandbox whose box answers the set-up and then sends these frames."""
         box = Box(transport, ends_at=time.monotonic() + 60, on_close=lambda box: None)
         transport.box.sendall(wire.encode({"t": "set", "repl": 0, "generation": 1}))
         sandbox = ReplSandbox(backend="fake", limits=Limits(output_chars=10), open_box=lambda: box)

@@ -56,7 +56,7 @@ class SubCall:
 
 _TROUBLE = frozenset(
     {
-        *("max_turns", "no_tool_call", "prompt_too_long", "cancelled", "abandoned", "deadline"),
+        *("max_turns", "no_tool_call", "prompt_too_long", "window_exceeded", "cancelled", "abandoned", "deadline"),
         *("budget_tokens", "budget_dollars", "budget_sub_calls"),
     }
 )

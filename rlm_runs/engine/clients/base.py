@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..cancellation import CancellationToken
-from ..events import ToolCall, Usage
+from ..events import FailedTry, ToolCall, Usage
 
 Messages = Sequence[Mapping[str, Any]]
 ToolSchemas = Sequence[Mapping[str, Any]]
@@ -29,6 +29,7 @@ class Completion:
     seconds: float = 0.0
     retries: int = 0
     retry_seconds: float = 0.0
+    failed_tries: Sequence[FailedTry] = ()
     first_token_seconds: float | None = None
     tokens_per_second: float | None = None
 

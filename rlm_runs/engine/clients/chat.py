@@ -14,23 +14,31 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
+from ..events import FailedTry
 from .base import Completion, Messages, ToolSchemas, Watcher
-from .error_reading import Passing, failure_inside, failure_of, is_page, no_completion
+from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
 from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
 from .parsing import parse_completion
 from .request_shape import RequestShape
+from .thinking import ThinkTags
+from .token_count import prompt_tokens, with_estimates
 from .token_estimates import estimator
 from .transport import Aborted, Transport, TransportError
 
 USER_AGENT = "rlm-runs"
 _OF_OPENAI = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 """Environment variable → header, as OpenAI's own client sends them."""
+
+_KEPT_TRIES = 50
+"""Failed tries of a call that are kept, the latest; an endpoint that is away may be tried for hours."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,24 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a model's answers are read. `window` is the model's in tokens, None if not known.
+
+    `think_tags` says whether reasoning between tags in the content is taken out of it. `checks_prompts` says that
+    a server whose count of a prompt is far below our own has cut it.
+    """
+
+    window: int | None = None
+    think_tags: ThinkTags = "auto"
+    checks_prompts: bool = True
+
+
+@dataclass(frozen=True)
 class _Call:
     """What each try of a call sends, and who looks on. `tokens` are those that it is expected to take."""
 
     body: Sequence[bytes | bytearray]
+    sent: Sent
     tokens: int
     control: CancellationToken
     watcher: Watcher | None
@@ -76,7 +98,9 @@ class ChatClient:
         shape: RequestShape | None = None,
         gates: Sequence[ServerGate] = (),
         connections: int = 1000,
+        reading: Reading = Reading(),
     ) -> None:
+        self._reading = reading
         self._retry = retry or RetryPolicy()
         self._shape = shape or RequestShape()
         self._gates = gates
@@ -98,7 +122,8 @@ class ChatClient:
         expected = estimator(model).estimate(messages, tools, sampling)
         tokens = (expected.prompt or 0) + (expected.completion or 0)
         try:
-            call = _Call(self._body(model, messages, tools, sampling), tokens, control, watcher)
+            sent = Sent(self._reading.window, partial(prompt_tokens, messages))
+            call = _Call(self._body(model, messages, tools, sampling), sent, tokens, control, watcher)
             completion = self._try_until_it_works(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
@@ -107,9 +132,11 @@ class ChatClient:
         estimator(model).learn(messages, tools, completion.usage)
         return replace(
             completion,
+            usage=with_estimates(completion, messages, checks_prompt=self._reading.checks_prompts),
             seconds=time.monotonic() - began,
             retries=tries.retries,
             retry_seconds=tries.retry_seconds,
+            failed_tries=tuple(tries.failed),
         )
 
     def close(self) -> None:
@@ -131,18 +158,22 @@ class ChatClient:
         first_fault_at: float | None = None
         while True:
             call.control.check()
-            began = time.monotonic()
+            began = tried_at = time.monotonic()
             try:
                 with self._through_gates(call) as report:
-                    began = self._told_wait(tries, since=began)
+                    began = tried_at = self._told_wait(tries, since=began)
                     return self._reported_try(call, report)
             except (Passing, ModelFailure) as problem:
+                tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
                 if problem.endpoint_fault and first_fault_at is None:
                     first_fault_at = began
                 if not (problem.endpoint_fault and self._is_away(first_fault_at)):
                     self._give_up_if_final(problem, tries)
                 retry_after = problem.retry_after if isinstance(problem, Passing) else None
-                call.control.wait(self._retry.wait_before(tries.retries, retry_after=retry_after))
+                wait = self._retry.wait_before(tries.retries, retry_after=retry_after)
+                tries.failed[-1] = replace(tries.failed[-1], waited=wait)
+                del tries.failed[:-_KEPT_TRIES]
+                call.control.wait(wait)
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
@@ -207,14 +238,18 @@ class ChatClient:
             raise _failure_of_transport(error) from error
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
+        tags = self._reading.think_tags
         if answer.is_stream:
-            return streamed.timed(completion_in(streamed.body(), answer.headers))
+            body = streamed.body()
+            return streamed.timed(completion_in(body, answer.headers, sent=call.sent, think_tags=tags))
         if answer.status >= 300:
-            raise failure_of(answer.status, answer.headers, raw)
-        return completion_of(raw, answer.headers)
+            raise failure_of(answer.status, answer.headers, raw, sent=call.sent)
+        return completion_of(raw, answer.headers, sent=call.sent, think_tags=tags)
 
 
-def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
+def completion_of(
+    raw: bytes, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
+) -> Completion:
     """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
     text = raw.decode("utf-8", "replace")
     if not text.strip():
@@ -222,16 +257,25 @@ def completion_of(raw: bytes, headers: Mapping[str, str]) -> Completion:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:
-        what = "a page" if is_page(text) else "not JSON"
+        what = "not JSON but a page" if is_page(text) else "not JSON"
         raise no_completion(f"the endpoint's answer is {what}", text) from error
-    return completion_in(body, headers)
+    return completion_in(body, headers, sent=sent, think_tags=think_tags)
 
 
-def completion_in(body: Any, headers: Mapping[str, str]) -> Completion:
+def completion_in(
+    body: Any, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
+) -> Completion:
     """The same of a body that is read already."""
-    if failure := failure_inside(body, headers):
+    if failure := failure_inside(body, headers, sent=sent):
         raise failure
-    return parse_completion(body)
+    return parse_completion(body, think_tags=think_tags)
+
+
+def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
+    """What is kept of a try that failed now."""
+    return FailedTry(
+        at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
+    )
 
 
 def _headers(api_key: str) -> dict[str, str]:

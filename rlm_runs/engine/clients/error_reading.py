@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
 from ..errors import BadCompletion, ModelFailure, PromptTooLong
@@ -72,15 +73,20 @@ class Passing(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """A request's size: the window of its model and an estimate of its prompt, in tokens; None if not known."""
+    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt."""
 
     window: int | None = None
-    prompt_tokens: int | None = None
+    count: Callable[[], int] = int
+
+    @cached_property
+    def tokens(self) -> int:
+        """Tokens of the prompt, counted when first asked for."""
+        return self.count()
 
     @property
     def is_over(self) -> bool:
         """Whether the prompt is longer than the window by our own count."""
-        return self.window is not None and self.prompt_tokens is not None and self.prompt_tokens > self.window
+        return self.window is not None and self.tokens > self.window
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def _failure(
 ) -> ModelFailure | Passing:
     message = f"{told}: {words.message}" if words.message else told
     if says_too_long(codes=words.codes, texts=words.texts, status=status) or _body_was_too_large(words, status):
-        return PromptTooLong(message)
+        return _refused(PromptTooLong, message, status)
     said = " ".join([*words.codes, *words.texts])
     # An exhausted account is a 429 as well, but waiting does not help.
     if (status in _PASSING or status >= 500) and not _NO_MONEY.search(said):
@@ -167,10 +173,17 @@ def _failure(
         last = PromptTooLong if status == 500 and sent.is_over else ModelFailure
         return Passing(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
-        return PromptTooLong(f"{message} (the prompt has about {sent.prompt_tokens:,} tokens)")
-    refused = ModelFailure(message)
+        counted = f"the prompt has about {sent.tokens:,} tokens, the window {sent.window:,}"
+        return _refused(PromptTooLong, f"{message} ({counted})", status)
+    refused = _refused(ModelFailure, message, status)
     refused.endpoint_fault = status in _LETS_NOBODY_IN or bool(_NO_MONEY.search(said))
     return refused
+
+
+def _refused(kind: type[ModelFailure], message: str, status: int) -> ModelFailure:
+    failure = kind(message)
+    failure.status = status
+    return failure
 
 
 def _body_was_too_large(words: ServerWords, status: int) -> bool:

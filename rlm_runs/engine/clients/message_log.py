@@ -1,13 +1,16 @@
 """The messages of a conversation, with the JSON that requests send of them.
 
-Each call of a conversation sends the whole history. A message is encoded once; the next call adds what is new.
+Each call of a conversation sends the whole history. A message is encoded once; the next call adds what is new. The
+messages are as the model wrote them, their JSON is what servers take (see `history`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
+
+from .history import WireHistory
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -17,8 +20,11 @@ class MessageLog(Sequence[Mapping[str, Any]]):
 
     def __init__(self, messages: Iterable[Mapping[str, Any]] = ()) -> None:
         self._messages = list(messages)
+        self._wire = WireHistory()
         self._encoded = bytearray()
         self._encoded_messages = 0
+        self._counted = 0
+        self._counted_messages = 0
 
     def append(self, message: Mapping[str, Any]) -> None:
         """Adds a message, which must not be changed later."""
@@ -29,9 +35,15 @@ class MessageLog(Sequence[Mapping[str, Any]]):
         for message in self._messages[self._encoded_messages :]:
             if self._encoded:
                 self._encoded += b","
-            self._encoded += encode(message)
+            self._encoded += encode(self._wire.of(message))
         self._encoded_messages = len(self._messages)
         return self._encoded
+
+    def counted(self, count: Callable[[Mapping[str, Any]], int]) -> int:
+        """Returns the sum of a number over the messages, each of which is counted once."""
+        self._counted += sum(map(count, self._messages[self._counted_messages :]))
+        self._counted_messages = len(self._messages)
+        return self._counted
 
     @overload
     def __getitem__(self, index: int) -> Mapping[str, Any]: ...

@@ -1,80 +1,115 @@
-"""A chat completion as servers send it → `Completion`; and the same for usage, whose names differ by server."""
+"""A chat completion as servers send it → `Completion`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..events import ToolCall, Usage
+from ..errors import PromptTooLong
+from ..events import ToolCall
 from .base import Completion
 from .error_reading import no_completion
+from .thinking import ThinkTags, split_thinking
+from .usage import read_usage, usage_in
+
+_WINDOW_IS_FULL = ("model_context_window_exceeded", "context_length_exceeded", "context_window_exceeded")
+"""Finish reasons that say that the window is full."""
+_TEXTS = ("text", "thinking", "content", "summary", "refusal")
+_THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "summary_text", "thought")
 
 
-def parse_completion(body: Any) -> Completion:
-    """Returns the first choice of a response body. Raises Passing, which names what is missing."""
+def parse_completion(body: Any, *, think_tags: ThinkTags = "auto") -> Completion:
+    """Returns the first choice of a response body.
+
+    Raises Passing, which names what is missing, and PromptTooLong if there was no room for an answer.
+    """
     if not isinstance(body, Mapping):
         raise no_completion("the endpoint's answer is no object", body)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise no_completion("the endpoint's answer has no choices", body)
-    message = choices[0].get("message")
-    if not isinstance(message, Mapping):
-        raise no_completion("the endpoint's answer has no message", choices[0])
+    message = _message(choices[0])
+    content, thoughts = split_thinking(_text(message.get("content")), tags=think_tags)
+    refusal = message.get("refusal")
+    calls = tuple(_tool_calls(message))
+    reasoning = "\n\n".join(filter(None, [_reasoning(message), thoughts]))
+    content = content or (refusal if isinstance(refusal, str) else "")
+    finish_reason = str(choices[0].get("finish_reason") or "")
+    has_text = bool(content or reasoning or calls)
+    usage = read_usage(usage_in(body), has_text=has_text)
+    no_room = finish_reason in _WINDOW_IS_FULL or (finish_reason == "length" and usage.completion == 0)
+    if no_room and not has_text:
+        raise PromptTooLong(f"the endpoint had no room for an answer: its finish reason is {finish_reason}")
     return Completion(
-        content=_text(message.get("content")),
-        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
-        tool_calls=tuple(_tool_calls(message.get("tool_calls"))),
-        finish_reason=str(choices[0].get("finish_reason") or ""),
-        usage=parse_usage(body.get("usage")),
+        content=content, reasoning=reasoning, tool_calls=calls, finish_reason=finish_reason, usage=usage
     )
 
 
-def parse_usage(raw: Any) -> Usage:
-    """Token counts of a usage object; None for each that it does not have."""
-    if not isinstance(raw, Mapping):
-        return Usage()
-    return Usage(
-        prompt=_count(raw.get("prompt_tokens")),
-        cached=_count(_detail(raw, "prompt_tokens_details", "cached_tokens")),
-        completion=_count(raw.get("completion_tokens")),
-        reasoning=_count(_detail(raw, "completion_tokens_details", "reasoning_tokens")),
-        raw=dict(raw),
-    )
+def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    message = choice.get("message")
+    if isinstance(message, Mapping):
+        return message
+    if isinstance(choice.get("text"), str):  # a server of text completions
+        return {"content": choice["text"]}
+    raise no_completion("the endpoint's answer has no message", choice)
 
 
-def _tool_calls(raw: Any) -> list[ToolCall]:
-    calls = []
-    for number, call in enumerate(raw if isinstance(raw, list) else []):
+def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
+    """The calls of a message; an old `function_call`, and Anthropic's parts of content, are calls as well."""
+    listed = message.get("tool_calls")
+    found = [listed] if isinstance(listed, Mapping) else listed if isinstance(listed, list) else []
+    if not found and isinstance(message.get("function_call"), Mapping):
+        found = [{"function": message["function_call"]}]
+    content = message.get("content")
+    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    found = [
+        *found,
+        *({"id": part.get("id"), "function": part} for part in parts if part.get("type") == "tool_use"),
+    ]
+    for number, call in enumerate(found):
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
+            function = call if isinstance(call, Mapping) and "name" in call else None
+        if function is None:
             raise no_completion(f"tool call {number} has no function", call)
-        arguments = function.get("arguments")
-        calls.append(
-            ToolCall(
-                id=str(call.get("id") or f"call_{number}"),
-                name=str(function.get("name") or ""),
-                # Some servers send the arguments decoded.
-                arguments=arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
-            )
+        given = function.get("arguments", function.get("input"))
+        yield ToolCall(
+            id=str(call.get("id") or f"call_{number}"),
+            name=str(function.get("name") or ""),
+            # Some servers send the arguments decoded.
+            arguments=given if isinstance(given, str) else "{}" if given is None else json.dumps(given),
         )
-    return calls
 
 
-def _text(content: Any) -> str:
-    """Content as text: servers send a string, null, or a list of parts."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """What the model thought, under the first of the names that has some."""
+    for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks"):
+        if found := _said(message.get(name)):
+            return found
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return "\n\n".join(
+        filter(None, (_said(part) for part in parts if isinstance(part, Mapping) and _is_thought(part)))
+    )
+
+
+def _said(value: Any) -> str:
+    """The text of a value that may be a text, a part or a list of these."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_said, value))
+    if isinstance(value, Mapping):
+        return next((said for name in _TEXTS if (said := _said(value.get(name)))), "")
     return ""
 
 
-def _detail(raw: Mapping[str, Any], group: str, name: str) -> Any:
-    details = raw.get(group)
-    return details.get(name) if isinstance(details, Mapping) else None
+def _text(content: Any) -> str:
+    """Content as text: servers send a string, null, a part, or a list of parts."""
+    parts = content if isinstance(content, list) else [content]
+    return "".join(_said(part) for part in parts if not (isinstance(part, Mapping) and _is_thought(part)))
 
 
-def _count(value: Any) -> int | None:
-    """A token count, if it can be one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    return part.get("type") in _THINKING_PARTS or part.get("thought") is True

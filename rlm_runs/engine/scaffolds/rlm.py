@@ -19,7 +19,7 @@ from ..cancellation import CancellationToken
 from ..clients.base import Completion
 from ..conversation import Conversation, ConversationResult
 from ..environments.base import Environment, Example, Settings, Tool
-from ..errors import BudgetSpent
+from ..errors import BudgetSpent, WindowExceeded
 from ..events import Message
 from ..plain_sub_llm import PlainSubLlm
 from ..repl import BatchServer, Repl, ReplSettings, repl_tool
@@ -128,7 +128,7 @@ class RecursiveModel:
     def converse(
         self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
     ) -> ConversationResult:
-        """See `SubLlm`. A spent budget ends it with the answer so far."""
+        """See `SubLlm`. A spent budget and a full window end it with the answer so far."""
         with self.open_sandbox(run.control) as sandbox:
             sandbox.load({} if self.data is None else {"context": self.data}, rlm=True)
             repl = Repl(
@@ -143,8 +143,8 @@ class RecursiveModel:
                 try:
                     repl.prepare()
                     return self._loop(conversation, repl)
-                except BudgetSpent as spent:
-                    return ConversationResult(self.answer.content, spent.stop_reason)
+                except (BudgetSpent, WindowExceeded) as ended:
+                    return ConversationResult(self.answer.content, ended.stop_reason)
 
     def _rules(self) -> ReplSettings:
         settings = self.settings

@@ -1,4 +1,4 @@
-"""Sums of an experiment: never a silent zero, never more queries than said."""
+"""Sums of an experiment: no silent zeros, and a bounded number of queries."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What rollouts can be grouped by is found in the data: nothing has to be foreseen."""
+"""Dimensions are found in the data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rollouts as columns are what the rows say, in one query."""
+"""Rollouts as columns equal the rows, in one query."""
 
 import numpy as np
 import pytest

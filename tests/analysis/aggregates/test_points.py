@@ -1,4 +1,4 @@
-"""Every mean, lift, efficiency and bin against the same computed again in plain Python, from the rows."""
+"""Means, lifts, efficiencies and bins equal the same numbers computed in plain Python from the rows."""
 
 import math
 from collections import defaultdict
@@ -45,7 +45,7 @@ def chart(experiment, name, **asked):
 
 
 def rows_of(experiment, unscored):
-    """The rollouts that count, as what they count: the definition, said again."""
+    """The rollouts that count and their values, by the definition."""
     rows = list(Rollout.objects.filter(experiment=experiment).select_related("arm", "example"))
     if unscored is Unscored.COMMON:
         spoilt = {row.example_id for row in rows if row.reward is None}

@@ -1,4 +1,4 @@
-"""A snapshot follows its experiment: what ended is read anew, what had ended is not, and nothing is missed."""
+"""A snapshot follows its experiment: it reads rollouts that ended since, and only those."""
 
 import random
 import sys
@@ -20,7 +20,7 @@ USUAL = [MEASURES[name] for name in ("reward", "main_tokens", "cost", "seconds")
 
 
 def running():
-    """Three arms of twenty rollouts, of whose sixty forty wait."""
+    """Three arms of twenty rollouts each; forty of the sixty are queued."""
     plans = [Plan(), Plan(scaffold="rlm"), Plan(scaffold="rlm_tips")]
     experiment = make(plans, examples=10, repetitions=2, row=lambda rng, arm, number: scored(number))
     ids = list(experiment.rollouts().order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""A rollout without a reward counts as what the switch says, and never silently as zero."""
+"""Rollouts without a reward count as the switch says."""
 
 import numpy as np
 import pytest

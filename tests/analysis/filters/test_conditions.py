@@ -1,4 +1,4 @@
-"""What terms mean: which rollouts fulfil them, and that a term and its negation part all rollouts."""
+"""Terms select the right rollouts; a term and its negation partition all rollouts."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What may be written next, and that the docs list what there is."""
+"""Hints list what can come next; the docs list every key."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text ↔ terms: places, quoting, numbers, and whatever somebody may type."""
+"""Parsing filters: positions, quoting, numbers, and bad input."""
 
 import random
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Full-text search: what is found, where, at what cost; and that no text can be too much for the index."""
+"""Full-text search: results, positions, cost, and texts of any size."""
 
 import json
 import random
@@ -165,7 +165,7 @@ def test_every_way_is_an_index(rollout):
 
 
 def test_what_stands_everywhere_is_asked_of_each_rollout(rollout, monkeypatch):
-    """The same rollouts and places, found the other way."""
+    """The same rollouts and positions, found without the index."""
     tell(rollout)
     make_experiment(name="other", scaffolds=("rlm",), examples=2)
     said = [

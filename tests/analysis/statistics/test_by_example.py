@@ -53,7 +53,7 @@ def test_lots_keep_the_sums():
 
 
 def test_lots_of_sorted_examples_vary_as_their_sums_should():
-    """Neighbours together would vary twenty times as much, every twentieth hardly at all."""
+    """Contiguous blocks would vary twenty times as much; every twentieth hardly varies."""
     values = np.sort(np.random.default_rng(2).random(20_000))
     lots = Table.of(values, examples=np.arange(20_000)).pooled(1_000)
     assert lots.sums.var() == pytest.approx(20 * values.var(), rel=0.15)

@@ -1,4 +1,4 @@
-"""Do intervals cover the truth as often as they say? By simulation, beside intervals that do not."""
+"""Simulated coverage of the intervals, beside intervals that fail."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_means_are_covered(sample, truth, n, least, most):
 
 
 def test_the_percentile_interval_would_fail_this():
-    """What is asked of the exponential's mean with ten examples above, asked of the usual bootstrap."""
+    """The usual bootstrap fails where the test above passes."""
     draw = np.random.default_rng(10)
     _, samples = table_of_trials(exponential, 10, seed=10)
     weights = draw.multinomial(10, np.full(10, 0.1), size=2_000) / 10
@@ -144,7 +144,7 @@ def test_paired_differences_are_covered_and_seldom_seen_where_there_are_none(n, 
 
 @pytest.mark.parametrize(("n", "repetitions", "most"), [(8, 1, 1.0), (20, 1, 0.99), (20, 3, 0.99), (50, 1, 0.99)])
 def test_relative_efficiencies_are_covered(n, repetitions, most):
-    """The second arm solves more (0.6 of 0.4) for twice the tokens."""
+    """The second arm solves 0.6 instead of 0.4 for twice the tokens."""
     draw = np.random.default_rng(n + repetitions)
     truth = 0.75  # (0.6 / 0.4) / 2
     inside = []

@@ -1,4 +1,4 @@
-"""The mean of one arm: which method when, against values worked out elsewhere, and at the edges."""
+"""The mean of one arm: choice of method, reference values, and edge cases."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_one_example_has_no_interval():
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 123_456.789, -0.7])
 def test_equal_values_are_no_certainty(value):
-    """Also not where rounding makes a mean that is no longer quite the values."""
+    """This holds where rounding shifts the mean."""
     found = mean_interval([value] * 30)
     assert (found.mean, found.low, found.high) == (pytest.approx(value), None, None)
 
@@ -89,7 +89,7 @@ def test_repetitions_that_all_agree_count_once():
 
 
 def test_repetitions_of_an_example_are_not_independent():
-    """Three identical repetitions say no more than one."""
+    """Three identical repetitions carry no more information than one."""
     few, many = SKEWED[:5], SKEWED
     for values in (few, many):
         once = mean_interval(values)
@@ -143,7 +143,7 @@ def test_the_longer_side_of_a_skewed_mean_is_that_of_its_tail():
 
 
 def test_large_values_keep_their_digits():
-    """Single precision inside must not show: tokens of a million with a spread of one."""
+    """Single precision inside does not show: a million tokens with a spread of one."""
     small, large = mean_interval(SKEWED), mean_interval(SKEWED + 1e9)
     assert (large.low - 1e9, large.high - 1e9) == pytest.approx((small.low, small.high), abs=1e-5)
 
@@ -180,7 +180,7 @@ def test_more_confidence_is_wider():
 
 
 def test_many_arms_at_once_are_each_arm_alone():
-    """Whichever examples an arm has, and whatever stands beside it; more arms than one batch holds."""
+    """An arm's interval does not depend on other arms; more arms than a batch holds."""
     draw = np.random.default_rng(5)
     arms = np.repeat(np.arange(70), 60)
     examples = np.tile(np.repeat(np.arange(30), 2), 70)

@@ -1,4 +1,4 @@
-"""The article's rows on Oolong/real, and what pairing shows on them."""
+"""Paired statistics on the article's rows for Oolong/real."""
 
 import csv
 from pathlib import Path

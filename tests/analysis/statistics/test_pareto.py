@@ -39,7 +39,7 @@ def arms_and_examples(arms, examples):
 
 
 def test_a_share_says_how_sure_the_front_is():
-    """Two arms of one price: a coin's toss which is better; a dearer one that is clearly better; one beaten."""
+    """Two arms at one price that tie, a dearer arm that is better, and a dominated one."""
     draw = np.random.default_rng(2)
     rewards = draw.normal([[0.5], [0.5], [0.9], [0.1]], 0.1, (4, 40))
     rewards[1] += rewards[0].mean() - rewards[1].mean()

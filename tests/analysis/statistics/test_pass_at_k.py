@@ -26,7 +26,7 @@ def test_of_one_attempt_both_are_the_share_of_successes():
 
 
 def test_where_all_attempts_are_chosen_each_example_is_a_success_or_a_failure():
-    """Exactly, so that their mean is a proportion."""
+    """The values are exact, so that their mean is a proportion."""
     attempts = np.arange(1, 40)
     assert pass_hat_k(attempts, attempts, k=1).tolist() == [1.0] * 39
     assert pass_at_k([0, 3, 7], [7, 7, 7], k=7).tolist() == [0.0, 1.0, 1.0]

@@ -45,7 +45,7 @@ def test_as_scipys_bca_with_the_tails_of_t():
 
 
 def test_what_moves_together_is_surer_than_what_does_not():
-    """An arm that solves what the baseline solves, for twice the tokens each: the ratio is all but certain."""
+    """An arm that solves the same examples for twice the tokens: the ratio is nearly certain."""
     rewards, tokens = np.stack([REWARDS[0]] * 2), np.stack([TOKENS[0], 2 * TOKENS[0] + DRAW.normal(0, 1, 60)])
     found = ratio_intervals(*tables(rewards, tokens), baseline=0)[1]
     assert found.high - found.low < 0.002

@@ -1,4 +1,4 @@
-"""The weights, and what is made of them."""
+"""Bootstrap weights, and the resamples made of them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from rlm_runs.analysis.statistics.resampling import MOST_RESAMPLED, bca_limits, 
 
 
 def test_weights_are_poisson_of_mean_1():
-    """Each example's over the resamples, and each resample's over the examples; none goes with another."""
+    """Weights are balanced per example and per resample, and uncorrelated."""
     weights = resampled_sums(np.eye(300))
     assert weights.shape == (300, RESAMPLES)
     assert np.allclose(weights.mean(axis=1), 1.0, atol=0.05)

@@ -57,7 +57,7 @@ def test_looking_after_every_example_finds_a_difference_that_is_not_there_at_mos
 
 
 def test_the_usual_test_under_peeking_does_not_keep_alpha():
-    """The simulation can tell a test that does not hold: it is what the rest of this module relies on."""
+    """The simulation detects a test that does not hold its error rate."""
     paths = few_ties(np.random.default_rng(11), (TRIALS, EXAMPLES))
     n = np.arange(1, EXAMPLES + 1)
     means = np.cumsum(paths, axis=1) / n

@@ -1,4 +1,4 @@
-"""The JSON twins of experiments and rollouts."""
+"""The JSON API of experiments and rollouts."""
 
 import csv
 import io

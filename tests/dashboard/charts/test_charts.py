@@ -1,4 +1,4 @@
-"""Figures are pure: numbers in, data for plotly and words out."""
+"""Figures are pure functions: numbers in, data for plotly and text out."""
 
 import json
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_how_many_stands_under_each_group():
 
 
 def test_groups_that_are_numbers_keep_their_labels():
-    """Plotly takes the tick 1 of a category axis for the category "1", wherever that stands."""
+    """Plotly reads the tick 1 of a category axis as the category "1"."""
     axis = plotted(*(replace(SOME, group=group) for group in ("1", "2", "0")))["layout"]["xaxis"]
     assert axis["tickvals"] == axis["categoryarray"] == ["1", "2", "0"]
 

@@ -33,7 +33,7 @@ def address_of(arms, *more):
 
 
 def end(experiment, *, reward=lambda rollout: float(rollout.pk % 2)):
-    """As if all its rollouts had run: what the page reads of them, and no trace."""
+    """Fills in the columns that the page reads, without a trace."""
     for rollout in experiment.rollouts():
         Rollout.objects.filter(pk=rollout.pk).update(
             status="completed", stop_reason="answer_ready", reward=reward(rollout), seconds=3.5 + rollout.pk % 7
@@ -42,7 +42,7 @@ def end(experiment, *, reward=lambda rollout: float(rollout.pk % 2)):
 
 @pytest.fixture
 def better(queued):
-    """The RLM is right where the LLM is wrong, on all three examples; the third arm has not begun."""
+    """The RLM is right and the LLM wrong on all three examples; the third arm has not begun."""
     for rollout in queued.rollouts().exclude(arm__scaffold="rlm_tips").select_related("arm", "example"):
         play = play_llm if rollout.arm.scaffold == "llm" else play_rlm
         play(rollout, reward=float(rollout.arm.scaffold == "rlm"))
@@ -181,7 +181,7 @@ def test_24_arms_fit_on_every_page(reader, many):
 
 
 def test_long_names_and_many_settings_fit_as_well(reader, db):
-    """Ids of seven digits, names as long as they may be, settings without end, two repetitions."""
+    """Seven-digit ids, names of the greatest length, many settings, two repetitions."""
     with connection.cursor() as cursor:
         for table in ("rlm_runs_rollout", "rlm_runs_arm"):
             cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1234567)", [table])
@@ -380,7 +380,7 @@ def test_a_list_of_rollouts_leads_here(reader, better):
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the published rows of Oolong are not beside the repository")
 def test_published_rows_say_what_a_bar_chart_hides(reader):
-    """With refused prompts as zeros the RLM seems better; on what the API accepted there is no difference."""
+    """The RLM looks better with refused prompts as zeros; on accepted prompts there is no difference."""
     experiment = make_experiment(environments=("oolong",), models=("gpt-5-mini",), examples=50)
     rows = {}
     for row in csv.DictReader(PUBLISHED.read_text().splitlines()):

@@ -1,4 +1,4 @@
-"""Every number of a comparison, computed again in plain Python from the rows."""
+"""Every number of a comparison equals the same number computed in plain Python from the rows."""
 
 import math
 from collections import defaultdict
@@ -39,7 +39,7 @@ def arms():
 
 
 def end(rollout, *, reward):
-    """As if it had run: what a comparison reads of it, and no trace. Without a reward its prompt was too long."""
+    """Fills in the columns that a comparison reads. Without a reward the prompt was too long."""
     some = rollout.pk * 37 % 101
     Rollout.objects.filter(pk=rollout.pk).update(
         status="failed" if reward is None else "completed",
@@ -58,7 +58,7 @@ def compared(arms, *, unscored=Unscored.EXCLUDE, names=NAMES):
 
 
 def values(arms, name, *, unscored=Unscored.EXCLUDE):
-    """Arm → example → the mean over what counts, from the rows one by one."""
+    """Arm → example → the mean of the rollouts that count."""
     found = defaultdict(lambda: defaultdict(list))
     for row in Rollout.objects.filter(arm__in=arms):
         if row.reward is None and unscored is not Unscored.ZERO:

@@ -1,4 +1,4 @@
-"""One experiment: which scaffold wins where, and how far it is."""
+"""The experiment page: verdicts and progress."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_before_the_first_reward_it_says_so(reader, queued):
 
 
 def test_what_a_third_arm_took_away_is_not_called_unrewarded(reader, db):
-    """On common examples two arms with rewards may have nothing left, and that is what the page says."""
+    """Two arms with rewards may have no common example; the page says so."""
 
     def row(rng, arm, number):
         return {"reward": None, "status": "failed"} if arm.scaffold == "rlm_tips" else {"reward": 1.0}
@@ -152,7 +152,7 @@ def test_arms_sort_by_any_column_and_those_without_a_value_come_last(reader, pla
 
 
 def test_the_insight_of_oolong_real_stands_on_the_page(reader, db):
-    """Where the API refuses what the RLM solves, leaving out and counting as zero disagree: both are said."""
+    """The page says both verdicts where excluding and counting as zero disagree."""
 
     def row(rng, arm, number):
         if arm.scaffold == "llm" and number >= 23:
@@ -183,7 +183,7 @@ def test_repetitions_have_their_pass_rates(reader, db):
 
 
 def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):
-    """Rounded, a page of a hundred thousand would stand still for minutes."""
+    """A rounded count of a hundred thousand would not change for minutes."""
     progress = Progress(total=100_000, completed=50_035, running=12, failed=1_200)
     monkeypatch.setattr("dashboard.experiments.views.aggregates.snapshot_progress", lambda snapshot: progress)
     told = html(reader, queued.get_absolute_url())

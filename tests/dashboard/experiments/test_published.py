@@ -1,4 +1,4 @@
-"""The article's own rows, where they are there: what it published, and what its bars hide."""
+"""The article's own rows, where they are present: the published means come out."""
 
 import csv
 import math
@@ -28,7 +28,7 @@ def taken():
 
 @pytest.fixture
 def published():
-    """Mode → its rows, the k-th of each the same example."""
+    """Mode → its rows; the k-th row of each mode is the same example."""
     with ROWS.open() as lines:
         rows = list(csv.DictReader(lines))
     return {label: [row for row in rows if row["mode"] == mode] for label, mode in MODES.items()}

@@ -1,4 +1,4 @@
-"""The pages of figures: any figure of any experiment, as a page, a fragment, CSV and JSON, within their bounds."""
+"""Figure pages: page, fragment, CSV and JSON of any figure, within their size limits."""
 
 import csv
 import io

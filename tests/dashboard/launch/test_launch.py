@@ -1,4 +1,4 @@
-"""The launch form: every setting an input, every problem beside its input, nothing lost."""
+"""The launch form: an input per setting, an error beside its input, and kept entries."""
 
 import tomllib
 

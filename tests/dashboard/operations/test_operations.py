@@ -1,4 +1,4 @@
-"""Health, readiness and metrics answer without a login, and say no more than they may."""
+"""Health, readiness and metrics answer without a login, and reveal nothing else."""
 
 import pytest
 from django.db import DatabaseError, connection

@@ -29,7 +29,7 @@ def of(experiment, scaffold, number=0):
 
 @pytest.fixture
 def two(queued):
-    """LLM and RLM on three examples: the RLM is better on the second one alone."""
+    """LLM and RLM on three examples; the RLM is better on the second only."""
     for rollout in queued.rollouts().exclude(arm__scaffold="rlm_tips").select_related("arm", "example"):
         is_rlm = rollout.arm.scaffold == "rlm"
         play = play_rlm if is_rlm else play_llm

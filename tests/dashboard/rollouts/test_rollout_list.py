@@ -1,4 +1,4 @@
-"""Lists of rollouts: filters, order, columns, pages, and the same as CSV and JSON."""
+"""Lists of rollouts: filters, sorting, columns, pagination, CSV and JSON."""
 
 import csv
 import io
@@ -176,7 +176,7 @@ def test_nulls_come_last_both_ways(reader, played):
     ],
 )
 def test_queries_do_not_grow_with_rows(reader, played, django_assert_num_queries, q, parts):
-    """Session, user, order (of rows with a value and without), rows, count where they fill a page, saved views."""
+    """Queries: session, user, order (two), rows, count of a full page, saved views."""
     make_experiment(name="many", examples=20)
     expected = Rollout.objects.filter(reward__lt=1).count() if q else Rollout.objects.count()
     assert (expected > SIZE) == (not q)
@@ -187,7 +187,7 @@ def test_queries_do_not_grow_with_rows(reader, played, django_assert_num_queries
 
 @pytest.mark.parametrize("sort", ["env", "-env", "scaffold", "-model", "submodel"])
 def test_sorting_by_what_arms_have(reader, played, monkeypatch, sort):
-    """Value by value where all is listed, by the database where it is filtered: pages of both agree."""
+    """Pages of the unfiltered and the filtered query agree."""
     monkeypatch.setattr("dashboard.rollouts.views.SIZE", 4)
     stepwise, filtered = (ids_of_all_pages(reader, sort=sort, **parts) for parts in ({}, {"q": "id:>0"}))
     field = ROLLOUTS.columns[sort.removeprefix("-")].order.field
@@ -202,7 +202,7 @@ def test_sorting_by_what_arms_have(reader, played, monkeypatch, sort):
 
 
 def ids_of_all_pages(reader, **parts):
-    """Read forwards to the last page, and every page back again."""
+    """Reads forwards to the last page and back again."""
     found, page = [], get(reader, **parts).context["page"]
     before = []
     while True:

@@ -1,4 +1,4 @@
-"""A shared link shows one thing and nothing around it, to whoever has it, until it is revoked."""
+"""A shared link shows one thing and nothing else, until it is revoked."""
 
 import html
 import re
@@ -30,7 +30,7 @@ SHOWN = {
 
 @pytest.fixture
 def other(played):
-    """Another experiment, on the very same examples."""
+    """Another experiment on the same examples."""
     found = make_experiment(name="the secret of others")
     play_all(found)
     return found

@@ -1,4 +1,4 @@
-"""Plays the host to a policy: sends it what a scaffold sends, and runs its cells in a tiny REPL.
+"""Plays the host for a policy: sends what a scaffold sends and runs cells in a small REPL.
 
 `ask` is how a completion is had: over HTTP from a server, or from the policies directly, which is faster.
 """
@@ -36,7 +36,7 @@ class PromptTooLong(Exception):
 
 @dataclass(frozen=True)
 class Answered:
-    """A completion, as far as the harness needs it."""
+    """The parts of a completion that the harness needs."""
 
     content: str
     call_id: str = ""
@@ -50,7 +50,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Response:
-    """What came back to a plain HTTP request."""
+    """The response to a plain HTTP request."""
 
     status: int
     json: dict
@@ -73,7 +73,7 @@ Ask = Callable[[list, list], Answered]
 
 @dataclass
 class Played:
-    """How a rollout went."""
+    """The result of a rollout."""
 
     answer: str = ""
     turns: int = 0
@@ -118,7 +118,7 @@ def tool(name: str) -> dict:
 
 
 def schemas(environment) -> list[dict]:
-    """The environment's own tools, as models are told of them."""
+    """The schemas of the environment's tools."""
     return [
         {
             "type": "function",
@@ -129,7 +129,7 @@ def schemas(environment) -> list[dict]:
 
 
 def reward(environment, example, answer: str, *, ask: Ask) -> float:
-    """The environment's score, or the verdict of the model as judge where it wants one."""
+    """The environment's score, or the verdict of the model as judge."""
     asked = environment.judge_prompt(example, answer)
     if asked is None:
         return environment.score(example, answer).reward
@@ -180,7 +180,7 @@ def _call_tool(environment, answered: Answered, messages: list) -> None:
 
 
 def _sub_llm(environment, task: str, *, ask: Ask) -> str:
-    """As the engine has it: some turns with tools, then one without."""
+    """Some turns with tools, then one without, as in the engine."""
     messages = [{"role": "system", "content": prompt("sub_llm_system.txt")}, {"role": "user", "content": task}]
     for _ in range(SUB_TURNS if environment.tools() else 0):
         answered = ask(messages, schemas(environment))
@@ -230,7 +230,7 @@ def _add_result(messages: list, answered: Answered, shown: str) -> None:
 
 
 def execute(code: str, namespace: dict, *, number: int) -> str:
-    """Runs a cell as a notebook does, and says what the model is shown of it."""
+    """Runs a cell as a notebook does and returns the text for the model."""
     output, value = io.StringIO(), None
     with contextlib.redirect_stdout(output):
         try:

@@ -1,4 +1,4 @@
-"""The server as an OpenAI client meets it: completions, usage, models, and every error."""
+"""The server with an OpenAI client: completions, usage, models and errors."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The demo's point: the scaffolds differ as they are meant to, on the settings of the demo experiment."""
+"""The scaffolds differ as intended on the demo experiment."""
 
 import tomllib
 from pathlib import Path

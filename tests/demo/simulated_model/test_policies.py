@@ -1,4 +1,4 @@
-"""The policies: their cells really run, they use what comes back, and no message list makes them fail."""
+"""Policies: their cells run, they use the output, and no message list breaks them."""
 
 import random
 import re

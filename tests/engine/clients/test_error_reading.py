@@ -156,11 +156,12 @@ def test_a_page_is_known():
 
 def test_a_refusal_without_known_words_is_judged_by_size():
     refused = b'{"error": {"message": "Bad request"}}'
-    assert isinstance(failure_of(400, {}, refused, sent=Sent(window=8192, prompt_tokens=9001)), PromptTooLong)
-    for sent in (Sent(), Sent(window=8192), Sent(prompt_tokens=9001), Sent(window=8192, prompt_tokens=8000)):
+    over = Sent(8192, count=lambda: 9001)
+    assert isinstance(failure_of(400, {}, refused, sent=over), PromptTooLong)
+    for sent in (Sent(), Sent(8192), Sent(None, count=lambda: 9001), Sent(8192, count=lambda: 8000)):
         assert type(failure_of(400, {}, refused, sent=sent)) is ModelFailure
-    assert type(failure_of(401, {}, refused, sent=Sent(window=8192, prompt_tokens=9001))) is ModelFailure
-    crashed = failure_of(500, {}, b"", sent=Sent(window=8192, prompt_tokens=9001))
+    assert type(failure_of(401, {}, refused, sent=over)) is ModelFailure
+    crashed = failure_of(500, {}, b"", sent=over)
     assert isinstance(crashed, Passing)
     assert crashed.failure is PromptTooLong  # after the last try
 

@@ -1,4 +1,4 @@
-"""docs/scaffolds.md says what there is, and its example works as it stands."""
+"""docs/scaffolds.md is complete, and its example works."""
 
 import re
 from pathlib import Path

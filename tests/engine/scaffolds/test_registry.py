@@ -1,4 +1,4 @@
-"""The registry is the one list of scaffolds, and it answers for scaffolds that only imports know."""
+"""The registry is the only list of scaffolds; it also answers for scaffolds of imports."""
 
 import os
 import re
@@ -108,7 +108,7 @@ def test_a_broken_file_is_named_with_the_reason(tmp_path, monkeypatch, old, new,
 
 
 def test_custom_scaffolds_reach_the_launch_form_and_the_stylesheet(tmp_path):
-    """In a process of its own: the registry is made when it is imported."""
+    """Runs in its own process, because the registry is made at import."""
     (tmp_path / "silent.py").write_text(GOOD)
     code = (
         "import django; django.setup()\n"

@@ -1,4 +1,4 @@
-"""Cells that make a monster of `answer`, or of a batch."""
+"""Cells that break `answer` or a batch."""
 
 # ruff: noqa: E501 (each hostile cell in one piece)
 import pytest

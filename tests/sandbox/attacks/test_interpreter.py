@@ -1,4 +1,4 @@
-"""Cells that turn Python's own hooks, builtins and protocols against the REPL."""
+"""Cells that attack the REPL through Python's hooks, builtins and protocols."""
 
 # ruff: noqa: E501 (each hostile cell in one piece)
 import pytest

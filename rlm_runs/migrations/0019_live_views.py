@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0016_streaming'),
+        ('rlm_runs', '0018_budgets'),
     ]
 
     operations = [

@@ -1,0 +1,77 @@
+"""Reasoning that a model writes into its content, between tags: `<think>…</think>answer`.
+
+A server without a parser for the model's reasoning leaves it there, where exact matches, boxes and judges would
+read it as the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+ThinkTags = Literal["auto", "on", "off"]
+
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reason", "seed:think", "analysis")
+_PAIRS = [
+    *((f"<{name}>", f"</{name}>") for name in _NAMES),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+]
+_FINAL = re.compile(r"^(?:<\|(?:end|start)\|>|assistant|<\|channel\|>final<\|message\|>)+")
+_HARMONY_END = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?$")
+_OPENED_BY_TEMPLATE = re.compile(r"</(?:think|thinking)>|\[/THINK\]|◁/think▷")
+"""Closing tags of models whose template writes the opening one into the prompt."""
+
+
+def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
+    """Returns the content without its reasoning, and the reasoning.
+
+    `auto` takes the blocks with which a turn starts, and what stands before a closing tag that nothing opened;
+    `on` takes blocks anywhere. A block that is not closed, because a limit cut the turn off, reaches to the end.
+    """
+    if tags == "off" or not content:
+        return content, ""
+    rest, thoughts = content, []
+    while found := _block_at_start(rest):
+        thought, rest = found
+        thoughts.append(thought)
+    if not thoughts and (closing := _unopened(rest)):
+        thoughts.append(rest[: closing.start()].strip())
+        rest = rest[closing.end() :].lstrip()
+    if tags == "on":
+        rest = _without_blocks(rest, thoughts)
+    return (rest, "\n\n".join(filter(None, thoughts))) if thoughts else (content, "")
+
+
+def _block_at_start(content: str) -> tuple[str, str] | None:
+    """The block with which a text starts and what follows it; None if it starts otherwise."""
+    begun = content.lstrip()
+    pair = next((pair for pair in _PAIRS if begun[: len(pair[0])].lower() == pair[0].lower()), None)
+    if pair is None:
+        return None
+    inside = begun[len(pair[0]) :]
+    at = inside.lower().find(pair[1].lower())
+    thought, rest = (inside, "") if at < 0 else (inside[:at], inside[at + len(pair[1]) :])
+    return _HARMONY_END.sub("", thought).strip(), _FINAL.sub("", rest.lstrip()) if rest else ""
+
+
+def _unopened(content: str) -> re.Match[str] | None:
+    """The first closing tag, if no tag opens before it and it is no quotation in code."""
+    closing = _OPENED_BY_TEMPLATE.search(content)
+    if closing is None:
+        return None
+    before = content[: closing.start()]
+    opening = closing[0].replace("/", "", 1)
+    line = before.rpartition("\n")[2]
+    quoted = before.count("```") % 2 == 1 or line.count("`") % 2 == 1 or line.endswith(('"', "'"))
+    return None if opening in before or quoted else closing
+
+
+def _without_blocks(content: str, thoughts: list[str]) -> str:
+    for opening, closing in _PAIRS:
+        block = re.compile(f"{re.escape(opening)}(.*?)(?:{re.escape(closing)}|\\Z)", re.DOTALL | re.IGNORECASE)
+        thoughts += [found.strip() for found in block.findall(content)]
+        content = block.sub("", content)
+    return content.strip() if thoughts else content

@@ -1,0 +1,68 @@
+"""What is known of models beside their rollouts: their calls by the hour, and what probes found."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class ModelHour(models.Model):
+    """The calls of one model that ended in one hour, as one writer counted them.
+
+    `writer` is the worker process whose row it is, so that no two write the same row; "" is the sum of earlier
+    writers, which the sweep makes. Rows older than a week are summed into the first hour of their month. Calls of
+    imported rollouts are not counted.
+    """
+
+    model = models.CharField(max_length=200)
+    hour = models.DateTimeField()
+    writer = models.CharField(max_length=200, blank=True)
+    calls = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0, help_text="Calls that ended in an error, after all tries.")
+    retries = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0, help_text="Calls without a cost.")
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0, help_text="Of calls with completion tokens, without failed tries.")
+    cost = models.DecimalField(max_digits=24, decimal_places=10, default=0)
+    provider_cost = models.DecimalField(max_digits=24, decimal_places=10, default=0)
+    last_at = models.DateTimeField(null=True, help_text="When the last of them ended.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["hour", "model", "writer"], name="model_hour_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.hour:%Y-%m-%d %H}"
+
+
+class ModelProbe(models.Model):
+    """A probe of a model, asked for on a page or by a command, and done by a worker or by the command itself.
+
+    `findings` are lists of {"name", "verdict", "detail"}; `window` is the largest prompt in tokens that was taken.
+    """
+
+    model = models.CharField(max_length=200)
+    endpoint = models.CharField(max_length=80)
+    host = models.CharField(max_length=200, blank=True)
+    with_window = models.BooleanField(default=False)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    findings = models.JSONField(default=list)
+    window = models.PositiveIntegerField(null=True)
+    error = models.TextField(blank=True, help_text="Why it could not be done; escaped as texts are.")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["model", "-id"], name="probe_newest_of_model"),
+            models.Index(fields=["id"], condition=Q(finished_at=None), name="probe_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"probe of {self.model}"
