@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from ..engine import events
 from ..models import Execution, Rollout, Text, Trajectory, Turn
-from ..models.texts import restored, unescape
+from ..models.texts import unescape, unstorable
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Reading:
             kind=cast(events.TrajectoryKind, row.kind),
             model=unescape(row.model),
             opening=opening,
-            tools=restored(row.tools),
+            tools=unstorable(row.tools),
             parent=None if row.parent_id is None else self._execution_key[row.parent_id],
             batch=row.batch,
             position=row.position,
@@ -102,7 +102,7 @@ class _Reading:
                 cache_write=row.cache_write_tokens,
                 completion=row.completion_tokens,
                 reasoning=row.reasoning_tokens,
-                raw=restored(row.usage),
+                raw=unstorable(row.usage),
             ),
             cost=row.cost,
             price_version=row.price_version,
@@ -158,7 +158,7 @@ class _Reading:
                 answer=self._text(row.answer_id),
                 ready=row.ready,
                 repairs=tuple(filter(None, row.repairs.split(","))),
-                variables=restored(row.variables),
+                variables=unstorable(row.variables),
             )
 
     def _end(self, row: Trajectory) -> events.TrajectoryEnded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
+from ..engine.live import LiveBoard
 from ..engine.replay import Diverged
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
@@ -35,6 +36,7 @@ from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .limits.gates import SharedGate
+from .live_views import LIVE_VIEWS
 from .patience import AWAY, patiently
 from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
@@ -75,8 +77,11 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
         _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(error)])
         return
     budget = budget_of(rollout.arm.experiment)
-    with account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account:
-        means = replace(means, clients=_accounted(means.clients, account))
+    with (
+        account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account,
+        LIVE_VIEWS.shown(rollout) as live,
+    ):
+        means = replace(means, clients=_accounted(means.clients, account), live=live)
         if continuation is None:
             _play(means, Recorder(rollout), control)
         elif reason := continuation.refusal or _resume(rollout, means, continuation, control):
@@ -113,6 +118,7 @@ def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None
         control=control,
         price=means.prices.cost,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
+        live=means.live,
     )
 
 
@@ -150,6 +156,7 @@ class _Means:
     prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
+    live: LiveBoard = field(default_factory=LiveBoard)
 
 
 def _means_for(rollout: Rollout) -> _Means:

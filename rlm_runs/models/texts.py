@@ -42,15 +42,13 @@ def storable(value: Any) -> Any:
     return value
 
 
-def restored(value: Any) -> Any:
-    """Returns the JSON value that `storable` was given, except for numbers that JSON lacks."""
+def unstorable(value: Any) -> Any:
+    """Returns the JSON value that `storable` was given."""
     if isinstance(value, str):
         return unescape(value)
     if isinstance(value, dict):
-        return {unescape(key): restored(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [restored(item) for item in value]
-    return value
+        return {unescape(key): unstorable(item) for key, item in value.items()}
+    return [unstorable(item) for item in value] if isinstance(value, list) else value
 
 
 def digest(text: str) -> str:

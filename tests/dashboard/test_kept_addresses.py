@@ -40,6 +40,7 @@ PAGES = """
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/
+/rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0018_budgets'),
+        ('rlm_runs', '0019_live_views'),
     ]
 
     operations = [
