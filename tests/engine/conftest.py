@@ -34,7 +34,7 @@ def play(backend):
     """Runs a rollout of a scripted model and returns its events."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
-        """`more`: `window`, `record`, `recording`, `stream`, `live`; `text_tools` for a model without tool calls."""
+        """`more`: `window`, `record`, `recording`, `stream`, `live`; `text_tools` for a model without tools."""
         told = []
         with ScriptedServer(script) as server:
             client = ChatClient(
