@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("dashboard.figures.urls")),
     path("", include("dashboard.example_types.urls")),
     path("", include("dashboard.sharing.urls")),
+    path("", include("dashboard.served_models.urls")),
     path("", include("dashboard.workers.urls")),
     path("", include("dashboard.control.urls")),
     path("", include("dashboard.log.urls")),

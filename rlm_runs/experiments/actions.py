@@ -14,10 +14,12 @@ from pydantic import ValidationError
 
 from ..execution import control, deletion, early_stopping, rescoring, retry
 from ..execution.selection import Refused
+from ..execution.spending import budget_control
 from ..models import Experiment
 from . import action_costs
 from .action_options import (
     AddOptions,
+    BudgetOptions,
     CloneOptions,
     Options,
     PriorityOptions,
@@ -27,6 +29,7 @@ from .action_options import (
 from .additions import additions, extend, extended_spec
 from .estimate import estimate
 from .launch import launch
+from .remaining import budget_standing
 from .spec import SpecError, resolve
 
 __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "parse", "preview", "take"]
@@ -115,6 +118,18 @@ def _rank(experiment: Experiment, options: PriorityOptions, actor: str) -> str:
     except ValueError as error:
         raise Refused(str(error)) from error
     return _state(experiment)
+
+
+def _set_budget(experiment: Experiment, options: BudgetOptions, actor: str) -> str:
+    given = options.model_dump(exclude_none=True)
+    try:
+        budget_control.set_budget(experiment, given, actor=actor)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    experiment.refresh_from_db()
+    lines = budget_standing(experiment).lines
+    told = (f"{line.spent:.4g} of {line.limit:g} {line.name}" for line in lines if line.limit is not None)
+    return f"{_state(experiment)}, budget: {', '.join(told) or 'none'}"
 
 
 def _preview_retry(experiment: Experiment, options: RetryOptions) -> Preview:
@@ -258,6 +273,14 @@ ACTIONS: Mapping[str, Action] = {
             "Workers take rollouts of the highest priority first.",
             PriorityOptions,
             _rank,
+        ),
+        Action(
+            "budget",
+            "Budget",
+            "Dollars, tokens or hours; at its budget the experiment pauses, and goes on when it is raised.",
+            BudgetOptions,
+            _set_budget,
+            is_due=lambda found: not found.sources,
         ),
         Action(
             "retry",

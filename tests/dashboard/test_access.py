@@ -19,6 +19,7 @@ SENT_TO = {
     "shared-link-revoke",
     "view-save",
     "view-delete",
+    "model-probe",
 }
 
 
@@ -65,6 +66,7 @@ def addresses(experiment):
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
+        "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
         "prompt": reverse("prompt", args=[*pk, turn.pk]),
@@ -72,6 +74,10 @@ def addresses(experiment):
         "experiments-csv": reverse("experiments-csv"),
         "rollouts-csv": reverse("rollouts-csv"),
         "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "models": reverse("models"),
+        "models-live": reverse("models-live"),
+        "model-probe": reverse("model-probe"),
+        "api-models": reverse("api-models"),
         "workers": reverse("workers"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),

@@ -42,12 +42,15 @@ PAGES = """
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/
+/rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
 /rollouts/{rollout}/turns/{turn}/prompt/?as=json
 /rollouts/{rollout}/text/turn/{turn}/content/
 /rollouts/{rollout}/text/example/{rollout}/prompt/
+/models/
+/models/live/
 /shared/
 /healthz
 """.strip().splitlines()
@@ -82,6 +85,7 @@ API = {
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
 """Address → the names of the answer's fields."""
