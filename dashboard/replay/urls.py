@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import sections, side_by_side, texts, views
+from . import now, sections, side_by_side, texts, views
 
 urlpatterns = [
     path("compare/rollouts/", side_by_side.pair, name="compare-rollouts"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("rollouts/<int:pk>/answer/", sections.answer, name="rollout-answer"),
     path("rollouts/<int:pk>/variables/", sections.variables_page, name="rollout-variables"),
     path("rollouts/<int:pk>/spans/", sections.spans_json, name="rollout-spans"),
+    path("rollouts/<int:pk>/now/", now.rollout_now, name="rollout-now"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", views.call, name="call"),
     path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", views.batch, name="batch"),
     path("rollouts/<int:pk>/turns/<int:turn>/prompt/", texts.prompt, name="prompt"),

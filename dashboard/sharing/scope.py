@@ -96,7 +96,7 @@ def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
 
 
 _REPLAY = (
-    *("rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout"),
+    *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
     *(
         "rollout-timeline",
         "rollout-flame",
@@ -111,6 +111,7 @@ _EXPERIMENT = (
     *("experiment", "experiment-live"),
     *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
     *("behaviour", "behaviour-csv", "behaviour-json"),
+    *("example-types", "example-types-csv", "example-types-json"),
 )
 _COMPARISON = ("compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json")
 _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {
