@@ -21,6 +21,7 @@ from . import call_counts
 from .fence import lock_held
 from .patience import patiently
 from .recorder import ClaimLost, Recorder
+from .spending import ledger
 from .trace_rows import PendingRows
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class GroupCommit:
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._spent: dict[int, ledger.Spent] = {}
         self._thread: threading.Thread | None = None
 
     def record(self, recorder: Recorder, events: Sequence[Event]) -> None:
@@ -81,7 +83,7 @@ class GroupCommit:
 
     def _commit_added(self, added: Sequence[_Request]) -> None:
         try:
-            written = patiently(lambda: _write(added))
+            written = patiently(lambda: self._write(added))
         except Exception as error:
             if len(added) == 1:
                 _settle(added[0], error)
@@ -93,21 +95,25 @@ class GroupCommit:
                 lost = ClaimLost(f"rollout {request.recorder.rollout.pk} was taken over")
                 _settle(request, None if request in written else lost)
 
-
-def _write(requests: Sequence[_Request]) -> Sequence[_Request]:
-    """Writes the requests whose rollouts are still held, and returns them."""
-    with transaction.atomic():
-        held = lock_held([one.recorder.rollout for one in requests if one.recorder.rescoring is None])
-        kept = [one for one in requests if _may_write(one.recorder, held)]
-        rows = PendingRows()
-        for request in kept:
-            rows.merge(request.recorder.pending)
-        written = rows.write()
-        turns = rows.inserts[Turn]
-        call_counts.count((rows.models[key], turns[key]) for key in written)
-        for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
-            request.recorder.update_rollout()
-    return kept
+    def _write(self, requests: Sequence[_Request]) -> Sequence[_Request]:
+        """Writes the requests whose rollouts are still held, and returns them."""
+        with transaction.atomic():
+            held = lock_held([one.recorder.rollout for one in requests if one.recorder.rescoring is None])
+            kept = [one for one in requests if _may_write(one.recorder, held)]
+            rows = PendingRows()
+            for request in kept:
+                rows.merge(request.recorder.pending)
+            written = rows.write()
+            turns = rows.inserts[Turn]
+            call_counts.count((rows.models[key], turns[key]) for key in written)
+            spent = ledger.with_events(
+                self._spent, ((one.recorder.rollout.experiment_id, one.events) for one in kept)
+            )
+            ledger.write(spent)
+            for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
+                request.recorder.update_rollout()
+        self._spent |= spent
+        return kept
 
 
 def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
