@@ -35,8 +35,8 @@ from tests.faults.load import Load
 from tests.faults.parts import Broker, Database, Engine, SmallDisk, open_folder
 
 WORKERS, CONCURRENCY = 2, 8
-_BATCH = 200
-"""Rollouts of one launch; the next comes when fewer than a tenth of it are queued."""
+_BATCH = 60
+"""Rollouts of one launch; the next comes when fewer than a third of it are queued."""
 _DISK_MB = 2048
 _SETTLE_SECONDS = 300.0
 
@@ -177,7 +177,7 @@ class Chaos:
             self.problems.append(f"nothing was recorded for a minute after: {name}")
 
     def _feed(self) -> None:
-        if self.installation.count("SELECT count(*) FROM rlm_runs_rollout WHERE status = 'queued'") < _BATCH / 10:
+        if self.installation.count("SELECT count(*) FROM rlm_runs_rollout WHERE status = 'queued'") < _BATCH / 3:
             self.installation.launch(_BATCH)
 
     def settle(self) -> None:

@@ -20,6 +20,7 @@ from tests.faults.parts import Database
 SPEC = """
 name = "faults"
 examples = {examples}
+seed = {seed}
 models = ["some-model"]
 scaffolds = ["rlm"]
 environments = [{{ name = "verbatim-copy", target_length = 60 }}]
@@ -59,7 +60,8 @@ class Installation:
 
     def launch(self, examples: int) -> None:
         path = self.system.var_dir / "spec.toml"
-        path.write_text(SPEC.format(examples=examples))
+        # Other examples each time: the load tells rollouts apart by them.
+        path.write_text(SPEC.format(examples=examples, seed=self.rollouts + 1))
         self.system.manage("launch", str(path))
         self.rollouts += examples
 
