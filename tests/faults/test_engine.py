@@ -28,7 +28,7 @@ def engine():
 
 @pytest.fixture
 def load():
-    with Load(latency=0.2, cell_seconds=0.3) as load:
+    with Load(latency=0.2, cell_seconds=0.6) as load:
         yield load
 
 
@@ -47,7 +47,7 @@ def test_an_engine_that(how, install, engine):
     """Rollouts whose REPL is lost are done again; those without one wait."""
     installation = install(**engine.variables)
     worker = installation.start_worker(concurrency=6)
-    installation.launch(12)
+    installation.launch(24)
     installation.wait_for_turns(12)
     if how == "restarts":
         engine.restart(away=2)
@@ -56,7 +56,8 @@ def test_an_engine_that(how, install, engine):
         time.sleep(2)
         engine.start()
     assert installation.time_to_resume(f"the engine {how}") < 3 * RESUMED_WITHIN
-    installation.wait_until_ended()
+    installation.wait_until_ended(seconds=300)
+    assert "the container engine is away" in installation.system.log("worker")
     assert_all_is_well(installation, engine, worker)
 
 
