@@ -17,7 +17,7 @@ class BadFork(ValueError):
 
 @dataclass(frozen=True)
 class Place:
-    """A sub-LLM call of the forked turn: the execution in the turn, the batch in it, the prompt in that; from 0."""
+    """A sub-LLM call of the forked turn: execution in the turn, batch in it, prompt in that; all from 0."""
 
     execution: int
     batch: int
@@ -39,8 +39,8 @@ class Edit:
 def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Recording:
     """Returns the recording up to and with the root's turn number `turn`, which counts from 1. Raises BadFork.
 
-    An edited cell, and one of whose sub-LLMs an answer is edited, is cut off: it runs when the rollout goes on. The
-    other parts stay as they are, but their calls cost nothing, because they are not made again.
+    An edited cell is cut off and runs when the rollout goes on; so is one of whose sub-LLMs an answer is edited.
+    The other parts stay as they are, but their calls cost nothing, because they are not made again.
     """
     edit = edit or Edit()
     root = recording.root

@@ -15,7 +15,7 @@ examples = 1
 seed = 7
 models = ["demo-model"]
 scaffolds = ["llm", "rlm_tips"]
-environments = ["verbatim-copy", { name = "oolong", context_length_min = 3000, context_length_max = 6000 }]
+environments = [{ name = "oolong", context_length_min = 3000, context_length_max = 6000 }]
 """
 
 
@@ -29,6 +29,7 @@ def test_rollouts_of_the_demo_model_are_reproduced(make_system):
     experiment = system.launch(SPEC)
     system.start_worker()
     rollouts = system.wait_until_ended(experiment)
+    assert {rollout.status for rollout in rollouts} == {"completed"}, [rollout.error for rollout in rollouts]
     for rollout in rollouts:
         done = reproduce(system, rollout.pk, "--json")
         told = json.loads(done.stdout)
