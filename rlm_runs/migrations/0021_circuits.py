@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("rlm_runs", "0018_budgets")]
+    dependencies: ClassVar = [("rlm_runs", "0020_resume")]
 
     operations: ClassVar = [
         migrations.CreateModel(
