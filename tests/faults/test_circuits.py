@@ -48,7 +48,7 @@ def test_arms_of_a_model_that_is_away_wait_and_go_on_by_themselves(start, status
 
     with ScriptedServer(script) as server:
         system = start(server)
-        experiment = system.launch(SPEC.format(examples=6, models='["sick", "well"]'))
+        experiment = system.launch(SPEC.format(examples=6, models='["sick", "well"]'), "--no-probe")
         system.start_worker(concurrency=3)
         system.start_worker(concurrency=3)
         well = experiment.rollouts().filter(arm__model="well")
@@ -77,7 +77,7 @@ def test_a_failure_of_one_prompt_opens_nothing(start):
 
     with ScriptedServer(script) as server:
         system = start(server)
-        experiment = system.launch(SPEC.format(examples=12, models='["sick"]'))
+        experiment = system.launch(SPEC.format(examples=12, models='["sick"]'), "--no-probe")
         system.start_worker(concurrency=3)
         rollouts = system.wait_until_ended(experiment)
     assert {rollout.status for rollout in rollouts} == {Rollout.Status.COMPLETED, Rollout.Status.FAILED}
