@@ -67,6 +67,13 @@ def addresses(experiment):
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
+        **{
+            name: reverse(name, args=pk)
+            for name in (
+                *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
+                *("rollout-variables", "rollout-spans"),
+            )
+        },
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
