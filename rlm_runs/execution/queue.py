@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 from ..models import Experiment, Rollout, RolloutNote, Turn
 from . import circuit_queue
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 WORK = "rlm_runs.tasks.work"
 """Name of the Celery task that wakes a worker."""
 _MAX_ATTEMPTS = 10
+_SEND_SECONDS = 2.0
 
 # Experiments with queued rollouts, found by hops through the partial index `rollout_queue`: one index probe per
 # such experiment, however many rollouts are stored.
@@ -218,8 +220,19 @@ def _is_dead_neighbour(worker: str) -> bool:
 
 
 def notify_workers() -> None:
-    """Tells a worker that there is work. Workers find it within a second even without the message."""
+    """Tells a worker that there is work, and waits for it two seconds at most.
+
+    Workers find it within a second even without the message, so a broker that hangs must not hold a launch.
+    """
+    sending = threading.Thread(target=_send_message, name="message", daemon=True)
+    sending.start()
+    sending.join(_SEND_SECONDS)
+    if sending.is_alive():
+        logger.warning("the broker does not answer; workers find the queued rollouts when they next look")
+
+
+def _send_message() -> None:
     try:
         current_app.send_task(WORK, expires=60, retry=False)
-    except OperationalError:
-        logger.warning("the broker does not answer; workers find the queued rollouts when they next look")
+    except (KombuError, OSError) as error:
+        logger.warning("the broker takes no message: %s", error)
