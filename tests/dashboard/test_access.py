@@ -13,9 +13,9 @@ FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {
     "experiment-cancel",
+    "circuit-close",
     "experiment-pause",
     "experiment-resume",
-    "experiment-run-decided",
     "share",
     "shared-link-revoke",
     "view-save",
@@ -48,10 +48,12 @@ def addresses(experiment):
         "api-experiment-control": reverse("api-experiment-control", args=slug),
         "experiment-log": reverse("experiment-log", args=slug),
         "api-experiment-log": reverse("api-experiment-log", args=slug),
-        "experiment-run-decided": reverse("experiment-run-decided", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),
+        "example-types": reverse("example-types", args=slug),
+        "example-types-csv": reverse("example-types-csv", args=slug),
+        "example-types-json": reverse("example-types-json", args=slug),
         **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
         **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
         **{
@@ -65,6 +67,13 @@ def addresses(experiment):
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
+        **{
+            name: reverse(name, args=pk)
+            for name in (
+                *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
+                *("rollout-variables", "rollout-spans"),
+            )
+        },
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
@@ -78,6 +87,7 @@ def addresses(experiment):
         "model-probe": reverse("model-probe"),
         "api-models": reverse("api-models"),
         "workers": reverse("workers"),
+        "circuit-close": reverse("circuit-close"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
         "api-experiments": reverse("api-experiments"),

@@ -25,6 +25,8 @@ PAGES = """
 /experiments/{slug}/log/
 /experiments/{slug}/behaviour/
 /experiments/{slug}/behaviour/?unscored=common
+/experiments/{slug}/types/
+/experiments/{slug}/types/?unscored=zero&effect=0.2
 /experiments/{slug}/rollouts/
 /experiments/{slug}/rollouts/?q=scaffold:rlm reward:<1&sort=-cost&columns=rollout,reward
 /experiments/{slug}/figures/reward/
@@ -40,6 +42,12 @@ PAGES = """
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/
+/rollouts/{rollout}/timeline/
+/rollouts/{rollout}/flame/?attempt=1
+/rollouts/{rollout}/context/
+/rollouts/{rollout}/answer/
+/rollouts/{rollout}/variables/?cell=1
+/rollouts/{rollout}/spans/?as=speedscope
 /rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
@@ -69,6 +77,7 @@ API = {
         "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
         "rollouts slug sources"
     ),
+    "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
     "/api/experiments/{slug}/control/": ("actions"),
     "/api/experiments/{slug}/log/": ("next previous rows"),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),
