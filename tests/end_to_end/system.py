@@ -58,11 +58,11 @@ class System:
             "4",
         )
 
-    def launch(self, spec: str) -> Experiment:
-        """`manage.py launch` of a TOML text."""
+    def launch(self, spec: str, *options: str) -> Experiment:
+        """`manage.py launch` of a TOML text, with options."""
         path = self.var_dir / "spec.toml"
         path.write_text(spec)
-        return self.launch_by(str(path))
+        return self.launch_by(str(path), *options)
 
     def launch_by(self, *arguments: str) -> Experiment:
         """`manage.py launch` with these arguments."""
