@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from ..execution.selection import Selection
 
@@ -34,6 +34,21 @@ class PriorityOptions(Options):
     """The rank of an experiment."""
 
     value: int = Field(description="From -100 to 100; the highest goes first.")
+
+
+class BudgetOptions(Options):
+    """Budgets of an experiment; one that is not given stays as it is."""
+
+    dollars: str | None = Field(default=None, description="Dollars in all, judges included; none for no limit.")
+    tokens: str | None = Field(default=None, description="Prompt and completion tokens in all; none for no limit.")
+    hours: str | None = Field(
+        default=None, description="Hours in which any of its rollouts runs; none for no limit."
+    )
+
+    @field_validator("dollars", "tokens", "hours", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 class SelectionOptions(Options):

@@ -12,12 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..execution import control, deletion, rescoring, retry
+from ..execution import control, deletion, early_stopping, rescoring, retry
 from ..execution.selection import Refused
+from ..execution.spending import budget_control
 from ..models import Experiment
 from . import action_costs
 from .action_options import (
     AddOptions,
+    BudgetOptions,
     CloneOptions,
     Options,
     PriorityOptions,
@@ -27,6 +29,7 @@ from .action_options import (
 from .additions import additions, extend, extended_spec
 from .estimate import estimate
 from .launch import launch
+from .remaining import budget_standing
 from .spec import SpecError, resolve
 
 __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "parse", "preview", "take"]
@@ -117,6 +120,18 @@ def _rank(experiment: Experiment, options: PriorityOptions, actor: str) -> str:
     return _state(experiment)
 
 
+def _set_budget(experiment: Experiment, options: BudgetOptions, actor: str) -> str:
+    given = options.model_dump(exclude_none=True)
+    try:
+        budget_control.set_budget(experiment, given, actor=actor)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    experiment.refresh_from_db()
+    lines = budget_standing(experiment).lines
+    told = (f"{line.spent:.4g} of {line.limit:g} {line.name}" for line in lines if line.limit is not None)
+    return f"{_state(experiment)}, budget: {', '.join(told) or 'none'}"
+
+
 def _preview_retry(experiment: Experiment, options: RetryOptions) -> Preview:
     found = retry.retryable(experiment, options.selection, options.outcomes)
     count = found.count()
@@ -148,6 +163,20 @@ def _preview_rescore(experiment: Experiment, options: RescoreOptions) -> Preview
 def _rescore(experiment: Experiment, options: RescoreOptions, actor: str) -> str:
     count = rescoring.rescore(experiment, options.selection, judge_model=options.judge_model, actor=actor)
     return f"{_plural(count, 'rollout')} wait to be scored again"
+
+
+def _preview_run_decided(experiment: Experiment, options: Options) -> Preview:
+    found = early_stopping.decided(experiment)
+    count = found.count()
+    return Preview(
+        f"{_plural(count, 'rollout')} that early stopping left out are queued. Their arms are not ended again.",
+        {"rollouts": count, "estimated cost": action_costs.of_running_again(found)},
+        is_empty=not count,
+    )
+
+
+def _run_decided(experiment: Experiment, options: Options, actor: str) -> str:
+    return f"{_plural(early_stopping.run_decided(experiment, actor=actor), 'rollout')} queued"
 
 
 def _extended(experiment: Experiment, options: AddOptions) -> dict[str, Any]:
@@ -246,6 +275,14 @@ ACTIONS: Mapping[str, Action] = {
             _rank,
         ),
         Action(
+            "budget",
+            "Budget",
+            "Dollars, tokens or hours; at its budget the experiment pauses, and goes on when it is raised.",
+            BudgetOptions,
+            _set_budget,
+            is_due=lambda found: not found.sources,
+        ),
+        Action(
             "retry",
             "Retry",
             "A new attempt for rollouts that ended without a reward.",
@@ -261,6 +298,15 @@ ACTIONS: Mapping[str, Action] = {
             RescoreOptions,
             _rescore,
             preview=_preview_rescore,
+        ),
+        Action(
+            "run-decided",
+            "Run the rest",
+            "Runs what early stopping left out. Its arms are not ended again.",
+            Options,
+            _run_decided,
+            preview=_preview_run_decided,
+            is_due=lambda found: found.cancelled_at is None and early_stopping.decided(found).exists(),
         ),
         Action(
             "add",

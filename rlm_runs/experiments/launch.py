@@ -126,6 +126,9 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
         spec=storable(spec.written()),
         seed=spec.seed,
         code_version=code_version(),
+        budget_dollars=spec.budget.dollars,
+        budget_tokens=spec.budget.tokens,
+        budget_hours=spec.budget.hours,
         created_by=user,
     )
 
