@@ -13,6 +13,7 @@ FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {
     "experiment-cancel",
+    "circuit-close",
     "experiment-pause",
     "experiment-resume",
     "share",
@@ -86,6 +87,7 @@ def addresses(experiment):
         "model-probe": reverse("model-probe"),
         "api-models": reverse("api-models"),
         "workers": reverse("workers"),
+        "circuit-close": reverse("circuit-close"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
         "api-experiments": reverse("api-experiments"),
