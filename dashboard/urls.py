@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("dashboard.compare.urls")),
     path("", include("dashboard.behaviour.urls")),
     path("", include("dashboard.figures.urls")),
+    path("", include("dashboard.example_types.urls")),
     path("", include("dashboard.sharing.urls")),
     path("", include("dashboard.served_models.urls")),
     path("", include("dashboard.workers.urls")),

@@ -14,8 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import control, queue
-from rlm_runs.execution.early_stopping import run_decided
+from rlm_runs.execution import control
 from rlm_runs.models import Experiment
 
 from .. import charts, early_stopping
@@ -145,15 +144,6 @@ def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Ends a pause."""
     found = get_object_or_404(Experiment, slug=slug)
     control.resume(found, actor=request.user.get_username())
-    return redirect(found)
-
-
-@require_POST
-def experiment_run_decided(request: HttpRequest, slug: str) -> HttpResponse:
-    """Runs the rollouts that early stopping left out."""
-    found = get_object_or_404(Experiment, slug=slug)
-    if run_decided(found, actor=request.user.get_username()):
-        queue.notify_workers()
     return redirect(found)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -9,6 +12,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from rlm_runs.experiments.launch import Problem, SpecError, launch
+from rlm_runs.experiments.launch_check import check_models
+from rlm_runs.experiments.spec import resolve
 from rlm_runs.models import Experiment
 
 from .clone import data_of, says_the_same
@@ -24,11 +29,20 @@ def launch_form(request: HttpRequest) -> HttpResponse:
         return _form(request, request.GET or starting_data())
     user = request.user
     assert isinstance(user, User)
+    spec = spec_of(request.POST)
     try:
-        experiment = launch(spec_of(request.POST), user=user, data_dir=settings.RLM_DATA_DIR)
+        if "no_probe" not in request.POST:
+            _probe(spec)
+        experiment = launch(spec, user=user, data_dir=settings.RLM_DATA_DIR)
     except SpecError as error:
         return _form(request, request.POST, error.problems)
     return redirect(experiment)
+
+
+def _probe(spec: Mapping[str, Any]) -> None:
+    """Raises SpecError if a model cannot be reached or takes no tools. A slow model is left to its rollouts."""
+    if problems := check_models(resolve(spec)).problems:
+        raise SpecError(problems)
 
 
 @require_safe
@@ -58,6 +72,7 @@ def _form(request: HttpRequest, data: QueryDict, problems: tuple[Problem, ...] =
         "form": form,
         "problem_count": sum(map(len, form.problems.values())),
         "is_launching": request.method == "POST",
+        "no_probe": "no_probe" in data,
     }
     return render(
         request,

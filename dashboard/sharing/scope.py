@@ -101,6 +101,7 @@ _EXPERIMENT = (
     *("experiment", "experiment-live"),
     *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
     *("behaviour", "behaviour-csv", "behaviour-json"),
+    *("example-types", "example-types-csv", "example-types-json"),
 )
 _COMPARISON = ("compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json")
 _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {

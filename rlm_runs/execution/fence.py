@@ -16,7 +16,7 @@ from ..models import Rollout
 _LOCK = """
 SELECT r.id
   FROM rlm_runs_rollout r
-  JOIN unnest(%s::bigint[], %s::int[]) AS held(id, attempt) ON r.id = held.id AND r.attempt = held.attempt
+  JOIN unnest(%s::bigint[], %s::int[]) AS held(id, claims) ON r.id = held.id AND r.claims = held.claims
  WHERE r.status = 'running'
  ORDER BY r.id
    FOR NO KEY UPDATE OF r
@@ -26,5 +26,5 @@ SELECT r.id
 def lock_held(rollouts: Sequence[Rollout]) -> set[int]:
     """Returns the ids of the rollouts whose claim holds. Nobody takes them over until the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [[one.pk for one in rollouts], [one.attempt for one in rollouts]])
+        cursor.execute(_LOCK, [[one.pk for one in rollouts], [one.claims for one in rollouts]])
         return {row[0] for row in cursor.fetchall()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from django.conf import settings
@@ -22,13 +22,16 @@ from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.live import LiveBoard
+from ..engine.replay import Diverged
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
-from ..models import Rollout, Text
+from ..models import Rollout, RolloutNote, Text
+from ..models.texts import escape
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
+from .continuation import Continuation, continuation_of
 from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
@@ -60,8 +63,69 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
 
 
 def _run(rollout: Rollout, control: CancellationToken) -> None:
+    try:
+        means, continuation = with_engine_patience(
+            lambda: patiently(lambda: (_means_for(rollout), continuation_of(rollout))),
+            seconds=settings.RLM_ENGINE_PATIENCE,
+            wait=control.wait,
+        )
+    except (*AWAY, Stopped):
+        raise
+    except Exception as error:
+        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+        logger.exception("rollout %s cannot be begun", rollout.pk)
+        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(error)])
+        return
+    budget = budget_of(rollout.arm.experiment)
+    with (
+        account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account,
+        LIVE_VIEWS.shown(rollout) as live,
+    ):
+        means = replace(means, clients=_accounted(means.clients, account), live=live)
+        if continuation is None:
+            _play(means, Recorder(rollout), control)
+        elif reason := continuation.refusal or _resume(rollout, means, continuation, control):
+            _restart(rollout, means, control, reason=reason)
+
+
+def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
+    """Goes on with an attempt that was cut off. Returns why it cannot be gone on with, "" once it has ended."""
+    recording = continuation.recording
+    logger.info("rollout %s goes on after turn %s", rollout.pk, recording.turns)
+    means = replace(means, plan=replace(means.plan, recording=recording))
+    try:
+        _play(means, Recorder(rollout, continuation.trace), control)
+    except Diverged as diverged:
+        return str(diverged)
+    return ""
+
+
+def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
+    """Begins a new attempt in place of one that cannot be gone on with."""
+    logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
+    rollout.attempt += 1
     recorder = Recorder(rollout)
-    metrics = RolloutMetrics()
+    recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))
+    _play(means, recorder, control)
+
+
+def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None:
+    run_rollout(
+        means.plan,
+        clients=means.clients,
+        backend=means.backend,
+        record=_recording(recorder, control, RolloutMetrics(dict(means.endpoints))),
+        control=control,
+        price=means.prices.cost,
+        engine_patience=settings.RLM_ENGINE_PATIENCE,
+        live=means.live,
+    )
+
+
+def _recording(
+    recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
+) -> Callable[[Sequence[Event]], None]:
+    """What the engine gives its events to. A rollout that was taken over is stopped."""
 
     def record(events: Sequence[Event]) -> None:
         try:
@@ -72,49 +136,15 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
             raise Stopped(stop_reason="interrupted") from lost
         metrics.observe(events)
 
-    try:
-        means = with_engine_patience(
-            lambda: patiently(lambda: _means_for(rollout)),
-            seconds=settings.RLM_ENGINE_PATIENCE,
-            wait=control.wait,
-        )
-    except (*AWAY, Stopped):
-        raise
-    except Exception as error:
-        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
-        logger.exception("rollout %s cannot be begun", rollout.pk)
-        record([_not_begun(error)])
-        return
-    metrics.endpoints.update(means.endpoints)
-    budget = budget_of(rollout.arm.experiment)
-    with (
-        account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account,
-        LIVE_VIEWS.shown(rollout) as live,
-    ):
-        _run_with(means, account, record, control, live)
+    return record
 
 
-def _run_with(
-    means: _Means,
-    account: RolloutAccount,
-    record: Callable[[Sequence[Event]], None],
-    control: CancellationToken,
-    live: LiveBoard,
-) -> None:
-    clients = means.clients
-    run_rollout(
-        means.plan,
-        clients=Clients(
-            main=AccountedClient(clients.main, account),
-            sub=AccountedClient(clients.sub, account),
-            judge=AccountedClient(clients.judge, account),
-        ),
-        backend=means.backend,
-        record=record,
-        control=control,
-        price=means.prices.cost,
-        engine_patience=settings.RLM_ENGINE_PATIENCE,
-        live=live,
+def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
+    """The clients, with their calls charged to the experiment's budget."""
+    return Clients(
+        main=AccountedClient(clients.main, account),
+        sub=AccountedClient(clients.sub, account),
+        judge=AccountedClient(clients.judge, account),
     )
 
 
@@ -126,6 +156,7 @@ class _Means:
     prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
+    live: LiveBoard = field(default_factory=LiveBoard)
 
 
 def _means_for(rollout: Rollout) -> _Means:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..execution import control, deletion, rescoring, retry
+from ..execution import control, deletion, early_stopping, rescoring, retry
 from ..execution.selection import Refused
 from ..execution.spending import budget_control
 from ..models import Experiment
@@ -165,6 +165,20 @@ def _rescore(experiment: Experiment, options: RescoreOptions, actor: str) -> str
     return f"{_plural(count, 'rollout')} wait to be scored again"
 
 
+def _preview_run_decided(experiment: Experiment, options: Options) -> Preview:
+    found = early_stopping.decided(experiment)
+    count = found.count()
+    return Preview(
+        f"{_plural(count, 'rollout')} that early stopping left out are queued. Their arms are not ended again.",
+        {"rollouts": count, "estimated cost": action_costs.of_running_again(found)},
+        is_empty=not count,
+    )
+
+
+def _run_decided(experiment: Experiment, options: Options, actor: str) -> str:
+    return f"{_plural(early_stopping.run_decided(experiment, actor=actor), 'rollout')} queued"
+
+
 def _extended(experiment: Experiment, options: AddOptions) -> dict[str, Any]:
     return extended_spec(experiment, **options.model_dump())
 
@@ -284,6 +298,15 @@ ACTIONS: Mapping[str, Action] = {
             RescoreOptions,
             _rescore,
             preview=_preview_rescore,
+        ),
+        Action(
+            "run-decided",
+            "Run the rest",
+            "Runs what early stopping left out. Its arms are not ended again.",
+            Options,
+            _run_decided,
+            preview=_preview_run_decided,
+            is_due=lambda found: found.cancelled_at is None and early_stopping.decided(found).exists(),
         ),
         Action(
             "add",

@@ -16,7 +16,7 @@ from .sharing import SavedView, SharedLink
 from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
 from .texts import Text
-from .traces import Execution, Trajectory, Turn
+from .traces import Execution, RolloutNote, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Repricing",
     "Rescoring",
     "Rollout",
+    "RolloutNote",
     "SavedView",
     "SharedLink",
     "StoppingLook",

@@ -233,6 +233,10 @@ class Rollout(models.Model):
     sandbox_backend = models.CharField(max_length=10, blank=True)
 
     attempt = models.PositiveIntegerField(default=0, help_text="Attempts begun so far.")
+    cut_off = models.BooleanField(
+        default=False, db_default=False, help_text="The attempt was cut off after a turn; the next worker goes on."
+    )
+    claims = models.PositiveIntegerField(default=0, db_default=0, help_text="Times that a worker has taken it.")
     given_back = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Attempts that ended for no reason of the rollout's own."
     )

@@ -25,6 +25,8 @@ PAGES = """
 /experiments/{slug}/log/
 /experiments/{slug}/behaviour/
 /experiments/{slug}/behaviour/?unscored=common
+/experiments/{slug}/types/
+/experiments/{slug}/types/?unscored=zero&effect=0.2
 /experiments/{slug}/rollouts/
 /experiments/{slug}/rollouts/?q=scaffold:rlm reward:<1&sort=-cost&columns=rollout,reward
 /experiments/{slug}/figures/reward/
@@ -69,6 +71,7 @@ API = {
         "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
         "rollouts slug sources"
     ),
+    "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
     "/api/experiments/{slug}/control/": ("actions"),
     "/api/experiments/{slug}/log/": ("next previous rows"),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),

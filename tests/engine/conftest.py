@@ -34,7 +34,7 @@ def play(backend):
     """Runs a rollout of a scripted model and returns its events."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
-        """`more`: `window`, `record`, `stream`, `live`, and `text_tools` for a model without tool calling."""
+        """`more`: `window`, `record`, `recording`, `stream`, `live`; `text_tools` for a model without tools."""
         told = []
         with ScriptedServer(script) as server:
             client = ChatClient(
@@ -54,6 +54,7 @@ def play(backend):
                         model="m",
                         sub_model="m",
                         window=more.get("window"),
+                        recording=more.get("recording"),
                     ),
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,

@@ -47,7 +47,7 @@ def test_one_that_was_taken_over_writes_nothing_more(make_rollout, commits):
     recorder = Recorder(lost)
     commits.record(recorder, before[:3])
     stored = Turn.objects.count()
-    Rollout.objects.filter(pk=lost.pk).update(attempt=lost.attempt + 1)
+    Rollout.objects.filter(pk=lost.pk).update(claims=lost.claims + 1)
     for events in (before[3:], [end]):
         with pytest.raises(ClaimLost):
             commits.record(recorder, events)
