@@ -24,7 +24,7 @@ def patient():
     expect.set_options(timeout=5_000)
 
 
-CODE = """chunks = context.split("\\n\\n")
+CODE = """chunks = ["..."] * 400
 print(len(chunks), "chunks", flush=True)
 import time
 for number in range(400):
@@ -72,10 +72,11 @@ def test_text_and_output_grow_on_the_page(make_system, free_port, page, request)
         keep(page, "live-reasoning")
         goes_on[0].set()
         expect(now).to_contain_text("First I look at how the text is built.")
-        expect(now.locator("pre")).to_contain_text('chunks = context.split("')
+        expect(now.locator("pre")).to_contain_text('chunks = ["..."]')
         keep(page, "live-code")
         goes_on[1].set()
         expect(page.locator("#turn-2")).to_contain_text("tok/s")
         expect(now.get_by_role("heading")).to_have_text("Cell")
         expect(now.locator("pre")).to_contain_text("chunk 9 read")
+        now.scroll_into_view_if_needed()
         keep(page, "live-cell")
