@@ -95,7 +95,17 @@ def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
     return found == len(rollouts) > 0
 
 
-_REPLAY = ("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout")
+_REPLAY = (
+    *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
+    *(
+        "rollout-timeline",
+        "rollout-flame",
+        "rollout-context",
+        "rollout-answer",
+        "rollout-variables",
+        "rollout-spans",
+    ),
+)
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")
 _EXPERIMENT = (
     *("experiment", "experiment-live"),

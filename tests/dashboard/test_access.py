@@ -13,6 +13,7 @@ FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {
     "experiment-cancel",
+    "circuit-close",
     "experiment-pause",
     "experiment-resume",
     "share",
@@ -66,6 +67,13 @@ def addresses(experiment):
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
+        **{
+            name: reverse(name, args=pk)
+            for name in (
+                *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
+                *("rollout-variables", "rollout-spans"),
+            )
+        },
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
@@ -79,6 +87,7 @@ def addresses(experiment):
         "model-probe": reverse("model-probe"),
         "api-models": reverse("api-models"),
         "workers": reverse("workers"),
+        "circuit-close": reverse("circuit-close"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
         "api-experiments": reverse("api-experiments"),

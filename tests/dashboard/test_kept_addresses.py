@@ -42,6 +42,12 @@ PAGES = """
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/
+/rollouts/{rollout}/timeline/
+/rollouts/{rollout}/flame/?attempt=1
+/rollouts/{rollout}/context/
+/rollouts/{rollout}/answer/
+/rollouts/{rollout}/variables/?cell=1
+/rollouts/{rollout}/spans/?as=speedscope
 /rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
