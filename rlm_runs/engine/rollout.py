@@ -112,7 +112,7 @@ def run_rollout(
     )
     run.emit(_begin(plan.recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    task = _task(plan, run, backend, engine_patience=engine_patience)
+    task = task_of(plan, run, backend, engine_patience=engine_patience)
     run.emit(_run_to_end(plan, task))
     run.record_events()
 
@@ -125,7 +125,8 @@ def _begin(recording: Recording | None, *, sandbox_backend: str) -> Event:
     )
 
 
-def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float) -> Task:
+def task_of(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float = 300.0) -> Task:
+    """Returns the task of the plan's scaffold, in sandboxes of the backend."""
     packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
