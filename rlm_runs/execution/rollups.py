@@ -146,6 +146,7 @@ def _sub_calls(rollout: Rollout, *, attempt: int) -> list[_SubCall]:
 class _Call:
     """A model call. `came_back` is false where it ended in an error."""
 
+    tokens: Mapping[str, int | None]
     kind: str
     attempt: int
     came_back: bool
@@ -156,27 +157,27 @@ class _Call:
     provider_cost: Decimal | None
     first_token_seconds: float | None
     tokens_per_second: float | None
-    tokens: Mapping[str, int | None]
+    was_cut: bool
+    is_estimate: bool
 
 
 def _model_calls(rollout: Rollout) -> list[_Call]:
     """Those of all attempts. Read as rows: for SQL to sum them costs more than a rollout has calls."""
     rows = (
         Turn.objects.filter(trajectory__rollout=rollout)
-        .annotate(came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()))
+        .annotate(
+            came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()),
+            was_cut=ExpressionWrapper(Q(sent_tokens__isnull=False), output_field=BooleanField()),
+        )
         .values_list(
             *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", "provider_cost", "first_token_seconds", "tokens_per_second"),
+            *("cost", "provider_cost", "first_token_seconds", "tokens_per_second", "was_cut", "tokens_estimated"),
             *(f"{part}_tokens" for part in _PARTS),
         )
     )
-    return [
-        _Call(
-            *(kind, attempt, came_back, seconds, retries, waited, cost, billed, first, rate),
-            dict(zip(_PARTS, tokens, strict=True)),
-        )
-        for kind, attempt, came_back, seconds, retries, waited, cost, billed, first, rate, *tokens in rows
-    ]
+    found: list[tuple[Any, ...]] = list(rows)
+    parts = len(_PARTS)
+    return [_Call(dict(zip(_PARTS, row[-parts:], strict=True)), *row[:-parts]) for row in found]
 
 
 def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
@@ -190,6 +191,8 @@ def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
         "turns": sum(call.came_back for call in root),
         "sub_turns": sum(call.came_back for call in subs),
         "retries": sum(call.retries for call in unjudged),
+        "truncated_prompts": sum(call.was_cut for call in unjudged),
+        "estimated_calls": sum(call.is_estimate for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
         "first_token_seconds": _mean(call.first_token_seconds for call in root),
@@ -334,7 +337,8 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
+    none = ("retries", "cells_repaired", "truncated_prompts", "estimated_calls")
+    return found | dict.fromkeys(none, 0) | {"earlier_cost": Decimal(0)}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:
