@@ -13,7 +13,7 @@ from rlm_runs.analysis.aggregates import ArmSummary, Snapshot, Summary
 from rlm_runs.analysis.early_stopping import Comparison, EarlyStopping, standing
 from rlm_runs.models import ArmDecision
 
-from .formatting import plural, signed
+from .formatting import plural
 
 _WHY = {
     "ahead": "ahead",
@@ -70,6 +70,11 @@ class Section:
     open: tuple[OpenArm, ...]
     saved: Saved
     arms: int
+
+    @property
+    def is_test(self) -> bool:
+        """Whether arms are compared with a baseline by a test."""
+        return self.settings.method == "betting"
 
 
 def section(snapshot: Snapshot, summary: Summary) -> Section | None:
@@ -167,13 +172,13 @@ def _estimate(decision: ArmDecision) -> str:
     if decision.estimate is None:
         return ""
     if decision.low is None or decision.high is None:
-        return f"mean reward {decision.estimate:.2f}"
+        return f"{decision.estimate:.2f}"
     return difference(decision.estimate, decision.low, decision.high)
 
 
 def _evidence(decision: ArmDecision) -> str:
     if decision.needed is not None:
-        return f"{decision.needed:.2f} passed"
+        return f"{decision.needed:.2f}"
     if decision.e_value is None or decision.level is None:
         return ""
     return e_value(decision.e_value, decision.level)
@@ -181,7 +186,13 @@ def _evidence(decision: ArmDecision) -> str:
 
 def difference(mean: float, low: float, high: float) -> str:
     """+0.21 [+0.05, +0.37]."""
-    return f"{signed(mean)} [{signed(low)}, {signed(high)}]"
+    return f"{_signed(mean)} [{_signed(low)}, {_signed(high)}]"
+
+
+def _signed(number: float) -> str:
+    """Two decimals; three where two would hide on which side of 0 it is."""
+    text = f"{number:+.3f}" if 0.0005 <= abs(number) < 0.005 else f"{number:+.2f}"
+    return text.replace("-", "−") if number else "0"
 
 
 def e_value(found: float, level: float) -> str:

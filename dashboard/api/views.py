@@ -14,8 +14,8 @@ from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import aggregates, transcripts
 from rlm_runs.analysis.transcripts import Excerpt
-from rlm_runs.models import Execution, Experiment, Rollout, Trajectory, Turn
-from rlm_runs.models.texts import unescape
+from rlm_runs.models import Execution, Experiment, LiveView, Rollout, Trajectory, Turn
+from rlm_runs.models.texts import unescape, unstorable
 
 from .. import early_stopping
 from ..query_params import rollout_or_404
@@ -71,6 +71,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "metrics": row.metrics,
         "metadata": row.example.metadata,
         "attempt": row.attempt,
+        **({"live": unstorable(live)} if (live := LiveView.objects.watch(row)) else {}),
         **_tree(row),
     }
     return JsonResponse(_plain(answer))

@@ -12,6 +12,5 @@ urlpatterns = [
     path("experiments/<slug:slug>/cancel/", views.experiment_cancel, name="experiment-cancel"),
     path("experiments/<slug:slug>/pause/", views.experiment_pause, name="experiment-pause"),
     path("experiments/<slug:slug>/resume/", views.experiment_resume, name="experiment-resume"),
-    path("experiments/<slug:slug>/run-decided/", views.experiment_run_decided, name="experiment-run-decided"),
     path("api/experiments/", views.experiments_json, name="api-experiments"),
 ]

@@ -14,8 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot, Unscored
-from rlm_runs.execution import control, queue
-from rlm_runs.execution.early_stopping import run_decided
+from rlm_runs.execution import control
 from rlm_runs.models import Experiment
 
 from .. import charts, early_stopping
@@ -148,15 +147,6 @@ def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect(found)
 
 
-@require_POST
-def experiment_run_decided(request: HttpRequest, slug: str) -> HttpResponse:
-    """Runs the rollouts that early stopping left out."""
-    found = get_object_or_404(Experiment, slug=slug)
-    if run_decided(found, actor=request.user.get_username()):
-        queue.notify_workers()
-    return redirect(found)
-
-
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     form = ExperimentView(request.GET)
     unscored = form.chosen()
@@ -179,6 +169,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
+        "latest_actions": experiment.actions.all()[:5],
         **_headline(snapshot, unscored),
     }
 

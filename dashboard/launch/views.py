@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from rlm_runs.experiments.launch import Problem, SpecError, launch
+from rlm_runs.experiments.launch_check import check_models
+from rlm_runs.experiments.spec import resolve
+from rlm_runs.models import Experiment
 
+from .clone import data_of, says_the_same
 from .form import as_toml, page, spec_of, starting_data
 
 
@@ -17,14 +24,25 @@ from .form import as_toml, page, spec_of, starting_data
 def launch_form(request: HttpRequest) -> HttpResponse:
     """Launches what the form says; a GET opens it, filled with what its query string gives."""
     if request.method != "POST":
+        if slug := request.GET.get("clone"):
+            return _clone(request, get_object_or_404(Experiment, slug=slug))
         return _form(request, request.GET or starting_data())
     user = request.user
     assert isinstance(user, User)
+    spec = spec_of(request.POST)
     try:
-        experiment = launch(spec_of(request.POST), user=user, data_dir=settings.RLM_DATA_DIR)
+        if "no_probe" not in request.POST:
+            _probe(spec)
+        experiment = launch(spec, user=user, data_dir=settings.RLM_DATA_DIR)
     except SpecError as error:
         return _form(request, request.POST, error.problems)
     return redirect(experiment)
+
+
+def _probe(spec: Mapping[str, Any]) -> None:
+    """Raises SpecError if a model cannot be reached or takes no tools. A slow model is left to its rollouts."""
+    if problems := check_models(resolve(spec)).problems:
+        raise SpecError(problems)
 
 
 @require_safe
@@ -33,7 +51,32 @@ def launch_spec(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/launch/_spec.html", {"toml": as_toml(spec_of(request.GET))})
 
 
+def _clone(request: HttpRequest, experiment: Experiment) -> HttpResponse:
+    """The form filled with an experiment's spec; where the form has no place for all of it, it says so."""
+    if experiment.sources:
+        return _form(request, starting_data(), (Problem("", "Imported rollouts have no spec to launch."),))
+    data = data_of(experiment.spec)
+    problems = () if says_the_same(spec_of(data), experiment.spec) else (Problem("", _NOT_ALL),)
+    return _form(request, data, problems)
+
+
+_NOT_ALL = (
+    "This spec combines settings that the form cannot show. The form has what it can; "
+    "manage.py control SLUG clone launches all of it."
+)
+
+
 def _form(request: HttpRequest, data: QueryDict, problems: tuple[Problem, ...] = ()) -> HttpResponse:
     form = page(data, problems)
-    context = {"form": form, "problem_count": sum(map(len, form.problems.values()))}
-    return render(request, "dashboard/launch/form.html", context, status=422 if problems else 200)
+    context = {
+        "form": form,
+        "problem_count": sum(map(len, form.problems.values())),
+        "is_launching": request.method == "POST",
+        "no_probe": "no_probe" in data,
+    }
+    return render(
+        request,
+        "dashboard/launch/form.html",
+        context,
+        status=422 if problems and request.method == "POST" else 200,
+    )

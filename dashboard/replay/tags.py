@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.failure_modes import FAILURE_MODES, FailureMode
+from rlm_runs.analysis.replay.spans import Span
 from rlm_runs.models import Rollout
 
 from .. import formatting
 from ..templatetags.dashboard import query
 from . import highlight
+from .tabs import SECTIONS, TURNS_OF_PAGE
 
 register = template.Library()
 
@@ -54,3 +60,42 @@ def failure_modes(rollout: Rollout) -> list[FailureMode]:
 def repairs(stored: str) -> str:
     """The names of a cell's repairs in words."""
     return ", ".join(name.replace("_", " ") for name in stored.split(","))
+
+
+@register.simple_tag
+def replay_sections() -> Sequence[tuple[str, str]]:
+    """Names of the replay's views, with the titles of their tabs."""
+    return SECTIONS
+
+
+@register.simple_tag
+def moment(span: Span, attempt: int) -> str:
+    """The end of the address of a span's moment in the transcript."""
+    return turn_moment(span.turn, attempt) if span.turn else f"?attempt={attempt}"
+
+
+@register.simple_tag
+def turn_moment(number: int, attempt: int) -> str:
+    """The end of the address of a turn in the transcript, which opens at a page of turns."""
+    first = (number - 1) // TURNS_OF_PAGE * TURNS_OF_PAGE + 1
+    return format_html("?attempt={}&from={}#turn-{}", attempt, first, number)
+
+
+@register.simple_tag
+def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> SafeString:
+    """The parts of a prompt as rectangles of a drawing that is 1,000 wide."""
+    places = list(accumulate((10 * part["width"] for part in parts), initial=0.0))
+    bars = format_html_join(
+        "",
+        '<rect class="part-{}" x="{}" y="0" width="{}" height="12"></rect>',
+        (
+            (part["name"], f"{at:.1f}", f"{10 * part['width']:.1f}")
+            for part, at in zip(parts, places, strict=False)
+        ),
+    )
+    if limit_at is None:
+        return bars
+    limit = format_html(
+        '<rect class="part-limit" x="{}" y="0" width="3" height="12"></rect>', f"{10 * limit_at - 3:.1f}"
+    )
+    return bars + limit

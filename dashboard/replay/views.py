@@ -46,6 +46,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "rescorings": rescorings_of(found, attempt=attempt),
         "attempt": attempt,
         "history": history,
+        "notes": found.notes.all() if found.claims > 1 else (),
         "was_cut_off": history.was_cut_off(attempt),
         "neighbours": neighbours(found) if sees_experiment(request) else None,
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),

@@ -95,12 +95,23 @@ def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
     return found == len(rollouts) > 0
 
 
-_REPLAY = ("rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout")
+_REPLAY = (
+    *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
+    *(
+        "rollout-timeline",
+        "rollout-flame",
+        "rollout-context",
+        "rollout-answer",
+        "rollout-variables",
+        "rollout-spans",
+    ),
+)
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")
 _EXPERIMENT = (
     *("experiment", "experiment-live"),
     *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
     *("behaviour", "behaviour-csv", "behaviour-json"),
+    *("example-types", "example-types-csv", "example-types-json"),
 )
 _COMPARISON = ("compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json")
 _RULES: Mapping[SharedLink.Kind, Mapping[str, Rule]] = {

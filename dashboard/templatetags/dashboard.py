@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.template.defaultfilters import stringfilter
+from django.template.defaultfilters import filesizeformat, stringfilter
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
@@ -55,6 +56,26 @@ _LONGEST_SERIES = 60
 def visible(text: str) -> str:
     """A text as it was, with nothing hidden in it."""
     return formatting.visible(text)
+
+
+@register.filter
+def detail(value: Any) -> str:
+    """A detail of a log entry: a text, a number, or a dash where it is not known."""
+    if value is None:
+        return formatting.DASH
+    if isinstance(value, int) and not isinstance(value, bool):
+        return formatting.whole(value)
+    return formatting.visible(unescape(str(value)))
+
+
+@register.filter
+def amount(value: Any, name: str) -> str:
+    """A number of what an action will do; `name` says of what."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, Decimal):
+        return formatting.dollars(value)
+    return filesizeformat(value) if name.startswith("bytes") else formatting.whole(value)
 
 
 @register.filter

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from .errors import BudgetSpent
 from .events import Usage
+from .recording import Spent
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class BudgetLimits:
 
 
 class Budget:
-    """Counts what one rollout spends. Thread-safe."""
+    """Counts what one rollout spends, on top of what it has spent before it was continued. Thread-safe."""
 
-    def __init__(self, limits: BudgetLimits) -> None:
+    def __init__(self, limits: BudgetLimits, *, spent: Spent | None = None) -> None:
+        spent = spent or Spent()
         self.limits = limits
         self._lock = threading.Lock()
-        self._began = time.monotonic()
-        self._sub_calls = 0
-        self._tokens = 0
-        self._dollars = Decimal(0)
+        self._began = time.monotonic() - spent.seconds
+        self._sub_calls = spent.sub_calls
+        self._tokens = spent.tokens
+        self._dollars = spent.dollars
 
     def charge(self, usage: Usage, cost: Decimal | None) -> None:
         """Counts a call that was made."""

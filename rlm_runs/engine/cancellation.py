@@ -24,6 +24,8 @@ class CancellationToken:
         self._reason = ""
         self._closers: list[Callable[[], None]] = []
         self._abort_reason = ""
+        self._parent: CancellationToken | None = None
+        self.was_given_back = False
         self._aborters: list[Callable[[], None]] = []
 
     @property
@@ -47,6 +49,14 @@ class CancellationToken:
                 due += self._aborters
         for close in due:
             close()
+
+    def give_back(self) -> None:
+        """Interrupts the whole rollout for no reason of its own, to be done again when what it needs is there."""
+        if self._parent is not None:
+            self._parent.give_back()
+        else:
+            self.was_given_back = True
+            self.stop("interrupted")
 
     @contextmanager
     def on_stop(self, close: Callable[[], None]) -> Iterator[None]:
@@ -80,6 +90,7 @@ class CancellationToken:
     def child(self) -> Iterator[CancellationToken]:
         """A flag for the block's time, which is stopped with this one."""
         child = CancellationToken()
+        child._parent = self
 
         def stop() -> None:
             child.stop(self._reason)

@@ -1,4 +1,8 @@
-"""One trajectory while it runs: its messages and its model calls, each metered and recorded as an event."""
+"""One trajectory while it runs: its messages and its model calls, each metered and recorded as an event.
+
+Where the rollout continues a recording, the conversation takes its recorded part from there: its turns come back
+without a call, and nothing of it is metered or recorded again.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from .clients.base import Completion
 from .clients.message_log import MessageLog
 from .errors import CallAborted, ModelFailure, PromptTooLong, WindowExceeded
 from .events import (
+    ExecutionEnded,
     ExecutionKind,
     ExecutionStarted,
     Message,
@@ -21,6 +26,7 @@ from .events import (
     TurnEnded,
 )
 from .live import TurnSoFar
+from .replay import Difference, RecordingOver, recorded_end, recorded_failure
 from .reported_cost import reported_cost
 from .rollout_context import RolloutContext, now
 
@@ -41,7 +47,7 @@ class ConversationResult:
 class Conversation:
     """The messages between one model and the host. Used by one thread at a time.
 
-    `tool_calls` counts its executions; the code that makes one counts it.
+    `tool_calls` counts its executions, `seconds` are those from its start to its end.
     """
 
     def __init__(
@@ -58,7 +64,15 @@ class Conversation:
     ) -> None:
         self._run = run
         self.kind = kind
-        self.key = run.new_key()
+        self.depth = depth
+        recorded = run.replay.next_trajectory(kind, parent=parent, batch=batch, position=position)
+        if recorded is not None:
+            run.replay.compare_opening(recorded, opening=opening, tools=tools)
+            opening = recorded.start.opening
+        self._recorded = recorded
+        self.started_at = recorded.start.at if recorded else now()
+        self.ended_at = self.started_at
+        self.key = recorded.start.key if recorded else run.new_key()
         self.model = {"root": run.models.main, "sub": run.models.sub, "judge": run.models.judge}[kind]
         self._sampling = {} if kind == "judge" else run.models.sampling
         self.turns = 0
@@ -68,10 +82,12 @@ class Conversation:
         self._reply = ""
         self._tools = tools
         self._messages = MessageLog({"role": message.role, "content": message.content} for message in opening)
+        if recorded is not None and recorded.end is not None:
+            return  # only a whole replay plays it again; there is nothing to add to it
         run.emit(
             TrajectoryStarted(
                 key=self.key,
-                at=now(),
+                at=self.started_at,
                 kind=kind,
                 model=self.model.name,
                 opening=opening,
@@ -91,6 +107,8 @@ class Conversation:
         """
         run = self._run
         run.control.check()
+        if (recorded := self._next_recorded()) is not None:
+            return self._recalled(recorded, reply=reply)
         if self.kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
@@ -116,8 +134,15 @@ class Conversation:
         return completion
 
     def begin_execution(self, call: ToolCall, *, kind: ExecutionKind, position: int) -> int:
-        """Records that an execution of the last turn begins. Returns the key of the execution."""
-        key = self._run.new_key()
+        """Records that an execution of the last turn begins. Returns the key of the execution.
+
+        A recorded one that was cut off begins again under its key.
+        """
+        self.tool_calls += 1
+        recorded = self._run.replay.execution(trajectory=self.key, turn=self.turns - 1, position=position)
+        if recorded is not None and recorded.end is not None:
+            return recorded.start.key
+        key = recorded.start.key if recorded else self._run.new_key()
         self._run.emit(
             ExecutionStarted(
                 key=key,
@@ -133,17 +158,79 @@ class Conversation:
         )
         return key
 
+    def recorded_end_of(self, *, position: int) -> ExecutionEnded | None:
+        """Returns the recorded end of an execution of the last turn, None if it is to be made."""
+        found = self._run.replay.execution(trajectory=self.key, turn=self.turns - 1, position=position)
+        return found.end if found else None
+
     def add_result(self, call: ToolCall, shown: str) -> None:
         """Adds what a tool call returned, as the model is to see it."""
         self._messages.append({"role": "tool", "tool_call_id": call.id, "content": shown})
 
     def end(self, *, stop_reason: str, answer: str = "", error: str = "") -> None:
         """Records the end of the conversation. Later calls have no effect."""
-        if not self.ended:
-            self.ended = True
-            self._run.emit(
-                TrajectoryEnded(key=self.key, at=now(), stop_reason=stop_reason, answer=answer, error=error)
-            )
+        if self.ended:
+            return
+        self.ended = True
+        if self._recorded is not None and self._recorded.end is not None:
+            self.ended_at = self._recorded.end.at
+            return
+        self.ended_at = now()
+        self._run.emit(
+            TrajectoryEnded(key=self.key, at=self.ended_at, stop_reason=stop_reason, answer=answer, error=error)
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from its start to its end, as they are stored."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def _next_recorded(self) -> TurnEnded | None:
+        """The recorded turn that comes next; None where the conversation is live.
+
+        A call that failed at the end of a conversation that was cut off is made again.
+        """
+        recorded = self._recorded
+        if recorded is None:
+            return None
+        if self.turns < len(recorded.turns):
+            turn = recorded.turns[self.turns]
+            if not turn.error or recorded.end is not None or turn is not recorded.turns[-1]:
+                return turn
+            self.turns += 1
+        if recorded.end is None:
+            return None
+        if not recorded.end.error:
+            told = Difference("another turn begins", "", "", depth=self.depth, turn=self.turns + 1)
+            self._run.replay.differs(told)
+            raise RecordingOver("the recording has no further turn")
+        raise recorded_end(recorded)
+
+    def _recalled(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
+        """A turn from the recording: no call is made, nothing is metered and nothing is recorded."""
+        assert self._recorded is not None
+        self._add_reply()
+        self.turns += 1
+        if turn.error:
+            raise recorded_failure(turn, self._recorded)
+        completion = Completion(
+            content=turn.content,
+            reasoning=turn.reasoning,
+            tool_calls=turn.tool_calls,
+            finish_reason=turn.finish_reason,
+            usage=turn.usage,
+            seconds=turn.seconds,
+            retries=turn.retries,
+            retry_seconds=turn.retry_seconds,
+        )
+        says = reply(completion)
+        if says != turn.reply:
+            what = "the host replied something else"
+            self._run.replay.differs(Difference(what, turn.reply, says, depth=self.depth, turn=self.turns))
+        self._reply = turn.reply
+        self.tokens += (turn.usage.prompt or 0) + (turn.usage.completion or 0)
+        self._messages.append(completion.message())
+        return completion
 
     def _shown_live(self) -> AbstractContextManager[TurnSoFar | None]:
         """A call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""

@@ -2,7 +2,7 @@
 
 Order of a rollout's events:
 
-    RolloutStarted
+    RolloutStarted                         or RolloutResumed, where an attempt goes on that was cut off
       TrajectoryStarted                    the root's, key 0
         TurnEnded                          a model call came back
         ExecutionStarted                   it made a cell or a tool call run
@@ -11,8 +11,9 @@ Order of a rollout's events:
       TrajectoryEnded
     RolloutEnded
 
-Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An imported
-rollout without a transcript has only its first and its last event.
+In an attempt that goes on, an event that begins a trajectory or an execution which is recorded already opens it
+again. Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An
+imported rollout without a transcript has only its first and its last event.
 """
 
 from __future__ import annotations
@@ -91,6 +92,19 @@ class RolloutStarted:
 
     at: datetime
     sandbox_backend: str
+
+
+@dataclass(frozen=True)
+class RolloutResumed:
+    """An attempt that was cut off goes on behind its last turn.
+
+    `turns` are those of the root that came back before, `seconds` the time for which the attempt had run.
+    """
+
+    at: datetime
+    sandbox_backend: str
+    turns: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -250,6 +264,7 @@ class RolloutEnded:
 
 Event = (
     RolloutStarted
+    | RolloutResumed
     | TrajectoryStarted
     | TurnEnded
     | ExecutionStarted

@@ -103,16 +103,19 @@ class Repl:
         except BadCall as error:
             refuse(self._run, conversation, call, position=position, why=str(error))
             return
+        recorded = conversation.recorded_end_of(position=position)
         key = conversation.begin_execution(call, kind="cell", position=position)
         self._cells += 1
-        conversation.tool_calls += 1
         # Of the cells that run at the same time at several depths, the page shows the root's.
         shown_live = self._run.live.cell(key) if conversation.kind == "root" else nullcontext(CellSoFar(key))
         with shown_live as cell:
             result = self._run.wait_for(self._thread.submit(self._execute, code, cell=cell))
         self._run.control.check()
-        self.answer = result.answer
-        shown = self._tell(result, key=key)
+        if recorded is not None:
+            shown = self._recall(recorded, result, conversation)
+        else:
+            self.answer = result.answer
+            shown = self._tell(result, key=key)
         conversation.add_result(call, shown)
 
     def close(self) -> None:
@@ -159,6 +162,21 @@ class Repl:
             told = result.error.traceback.strip() or f"{result.error.type}: {result.error.message}"
             raise FunctionsFailed(f"the functions of the scaffold's settings failed in the REPL: {told}")
         self._functions_due = False
+
+    def _recall(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
+        """What a recorded cell showed. It ran for the REPL's state, and is compared with what it did then."""
+        self._run.replay.compare_cell(
+            recorded,
+            result,
+            output=whole_text(result, number=self._cells),
+            depth=conversation.depth,
+            turn=conversation.turns,
+            cell=self._cells,
+        )
+        self.answer = result.answer
+        if recorded.answer is not None:
+            self.answer = Answer(recorded.answer, bool(recorded.ready))
+        return recorded.shown
 
     def _tell(self, result: CellResult, *, key: int) -> str:
         shown, cut = shown_text(

@@ -21,10 +21,12 @@ from .clients.base import Clients
 from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
-from .events import Event, RolloutEnded, RolloutStarted
+from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .live import LiveBoard
+from .recording import Recording
+from .replay import Diverged, Replay
 from .rollout_context import Model, Models, Price, RolloutContext, now
 from .scaffolds.base import Scaffold, Task
 from .scoring import score_answer
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The plan of a rollout: everything of its arm that it needs, and the example."""
+    """The plan of a rollout: everything of its arm that it needs, the example, and what it has done already."""
 
     environment: Environment[Settings]
     example: Example
@@ -46,6 +48,7 @@ class RolloutPlan:
     sub_window: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
+    recording: Recording | None = None
 
     @property
     def needs_sandbox(self) -> bool:
@@ -76,9 +79,13 @@ def run_rollout(
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
     `live` shows what it does meanwhile.
 
-    Raises Stopped (`interrupted`) if the rollout must be done again, and the errors of `record`. Every other
+    With the recording of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
+    that cannot be done, because a cell did something else this time.
+
+    Raises Stopped (`interrupted`) if the rollout must be gone on with, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
     """
+    replay = Replay(plan.recording)
     run = RolloutContext(
         models=Models(
             main=Model(plan.model, clients.main, window=plan.window),
@@ -86,14 +93,29 @@ def run_rollout(
             judge=Model(plan.judge_model or plan.model, clients.judge),
             sampling=plan.sampling,
         ),
-        budget=Budget(plan.scaffold.settings.limits),
+        budget=Budget(plan.scaffold.settings.limits, spent=replay.recording.spent),
         control=control,
         record=record,
         price=price,
         live=live or LiveBoard(),
+        replay=replay,
     )
-    run.emit(RolloutStarted(at=now(), sandbox_backend=backend.name if plan.needs_sandbox else ""))
+    run.emit(_begin(plan.recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
+    task = _task(plan, run, backend, engine_patience=engine_patience)
+    run.emit(_run_to_end(plan, task))
+    run.record_events()
+
+
+def _begin(recording: Recording | None, *, sandbox_backend: str) -> Event:
+    if recording is None:
+        return RolloutStarted(at=now(), sandbox_backend=sandbox_backend)
+    return RolloutResumed(
+        at=now(), sandbox_backend=sandbox_backend, turns=recording.turns, seconds=recording.seconds
+    )
+
+
+def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float) -> Task:
     packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
@@ -103,14 +125,12 @@ def run_rollout(
         with closing(lazy) as sandbox, control.on_stop(sandbox.close):
             yield sandbox
 
-    task = Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)
-    run.emit(_run_to_end(plan, task))
-    run.record_events()
+    return Task(run=run, environment=plan.environment, example=plan.example, open_sandbox=open_sandbox)
 
 
 def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
-        ended = _drive(plan, task)
+        ended = _recorded_result(task) or _drive(plan, task)
     except Stopped as stopped:
         _end_root(task, stop_reason=stopped.stop_reason)
         if stopped.stop_reason == "interrupted":
@@ -126,6 +146,8 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         raise Stopped(stop_reason="interrupted") from lost
     except SandboxError as failure:
         return _failed(task, failure, stop_reason="sandbox_error", boundary="sandbox")
+    except Diverged:
+        raise
     except Exception as failure:
         logger.exception("a rollout failed for a reason of ours")
         return _failed(task, failure, stop_reason="internal_error", boundary="internal")
@@ -140,9 +162,22 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
+def _recorded_result(task: Task) -> ConversationResult | None:
+    """The root's result, if the attempt was cut off after it: only the scoring is left to do."""
+    root = task.run.replay.recording.root
+    if root is None or root.end is None:
+        return None
+    answer = root.end.answer or ""
+    task.answer = lambda: answer
+    return ConversationResult(answer, root.end.stop_reason)
+
+
 def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
     try:
-        return plan.scaffold.run(task)
+        result = plan.scaffold.run(task)
+        if task.run.replay.diverged is not None:  # the scaffold has caught it
+            raise Diverged(task.run.replay.diverged)
+        return result
     except (BudgetSpent, WindowExceeded) as ended:
         return ConversationResult(task.answer(), ended.stop_reason)
     except SandboxError:

@@ -21,6 +21,7 @@ from .cancellation import CancellationToken
 from .clients.base import ModelClient
 from .events import Cost, Event, Usage
 from .live import LiveBoard
+from .replay import Replay
 
 T = TypeVar("T")
 Price = Callable[[str, Usage, datetime], Cost | None]
@@ -59,6 +60,7 @@ class RolloutContext:
     record: Callable[[Sequence[Event]], None]
     price: Price
     live: LiveBoard = field(default_factory=LiveBoard)
+    replay: Replay = field(default_factory=Replay)
     events: queue.SimpleQueue[Event | BaseException | None] = field(default_factory=queue.SimpleQueue)
     _keys: itertools.count[int] = field(default_factory=itertools.count)
     _recorder: int = field(default_factory=threading.get_ident)
@@ -70,7 +72,7 @@ class RolloutContext:
 
     def new_key(self) -> int:
         """A key for a trajectory or an execution, unique in the rollout."""
-        return next(self._keys)
+        return self.replay.first_free_key + next(self._keys)
 
     def emit(self, event: Event) -> None:
         """Hands an event over, from any thread, to be recorded by the rollout's own."""

@@ -2,18 +2,18 @@
 
 A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
 waits for the pool below, and the deepest waits for none. All depths share the limit of concurrent model calls; a
-sub-LLM that waits for others makes none.
+sub-LLM that waits for others makes none. Where a rollout goes on, recorded calls are answered from the recording.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from .conversation import Conversation, ConversationResult
 from .errors import RolloutFailure
 from .events import Message
 from .repl import BatchServer
+from .replay import Difference, RecordingOver
 from .rollout_context import RolloutContext
 from .threads import ContextExecutor
 
@@ -61,19 +62,27 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubAnswer:
-    """The answer of one sub-LLM, with the facts of its line in the batch's summary."""
+    """The answer of one sub-LLM, with the facts of its line in the batch's summary.
+
+    The facts are those that are stored, so that a replay prints the same line. `span` is None where no call was
+    made.
+    """
 
     text: str
     tokens: int
     tool_calls: int
-    seconds: float
+    span: tuple[datetime, datetime] | None
     mark: str
+
+    @classmethod
+    def refused(cls, failure: RolloutFailure) -> SubAnswer:
+        """The answer where no call was made."""
+        return cls(f"Error: {failure}", 0, 0, None, f"✗ {failure.stop_reason}")
 
     def line(self, position: int) -> str:
         """`  [0]: 1204 tokens, 2 tool calls, 3.10s ✓`."""
-        return (
-            f"  [{position}]: {self.tokens} tokens, {self.tool_calls} tool calls, {self.seconds:.2f}s {self.mark}"
-        )
+        seconds = _seconds(*self.span) if self.span else 0.0
+        return f"  [{position}]: {self.tokens} tokens, {self.tool_calls} tool calls, {seconds:.2f}s {self.mark}"
 
 
 class SubLlms:
@@ -110,7 +119,8 @@ class SubLlms:
             # Checked after the registration: a later cancellation is stopped by `abandon`.
             if cancelled.is_set():
                 return None
-            return self._answer(call, self._run.under(control))
+            run = self._run.under(control)
+            return self._answer(call, run, cancelled) if self._is_live(call) else self._recalled(call, run)
 
     def abandon(self, parent: int) -> None:
         """See `BatchServer`."""
@@ -145,12 +155,56 @@ class SubLlms:
                     if not self._under_way[call.parent]:
                         del self._under_way[call.parent]
 
-    def _answer(self, call: SubCall, run: RolloutContext) -> SubAnswer:
-        began = time.monotonic()
+    def _is_live(self, call: SubCall) -> bool:
+        """Whether the call is made, or goes on, here; not if the recording has its answer."""
+        replay = self._run.replay
+        recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
+        if recorded is None:
+            return replay.end_of(call.parent) is None
+        return recorded.end is None or (replay.whole and recorded.end.stop_reason != "abandoned")
+
+    def _recalled(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+        """The answer from the recording; None where the cell ran out of time before there was one."""
+        replay = run.replay
+        recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
+        if recorded is None:
+            return self._never_made(call, run)
+        sub_llm = self._by_depth[call.depth - 1](call.prompt)
+        replay.compare_opening(recorded, opening=sub_llm.opening, tools=sub_llm.tools)
+        end = recorded.end
+        assert end is not None
+        if end.stop_reason == "abandoned":
+            return None
+        usages = [turn.usage for turn in recorded.turns]
+        return SubAnswer(
+            f"Error: {end.error}" if end.error else end.answer or "",
+            tokens=sum((usage.prompt or 0) + (usage.completion or 0) for usage in usages),
+            tool_calls=replay.executions_of(recorded.start.key),
+            span=(recorded.start.at, end.at),
+            mark=_mark(end.stop_reason),
+        )
+
+    def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+        """A finished cell asked for a call that is not recorded: the budget was spent, or the cell's time was."""
+        end = run.replay.end_of(call.parent)
+        if end is not None and end.timed_out:
+            return None
         try:
             run.budget.take_sub_call()
         except RolloutFailure as failure:
-            return SubAnswer(f"Error: {failure}", 0, 0, 0.0, f"✗ {failure.stop_reason}")
+            return SubAnswer.refused(failure)
+        run.replay.differs(
+            Difference("a sub-LLM was asked that was not asked before", "", call.prompt, call.depth)
+        )
+        return SubAnswer.refused(RecordingOver("this call is not in the recording"))
+
+    def _answer(self, call: SubCall, run: RolloutContext, cancelled: threading.Event) -> SubAnswer:
+        recorded = run.replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
+        try:
+            if recorded is None:
+                run.budget.take_sub_call()
+        except RolloutFailure as failure:
+            return SubAnswer.refused(failure)
         sub_llm = self._by_depth[call.depth - 1](call.prompt)
         conversation = Conversation(
             run,
@@ -168,10 +222,12 @@ class SubLlms:
             stop_reason, text = _reason_of(failure, run.control), f"Error: {failure}"
             conversation.end(stop_reason=stop_reason, error=str(failure))
         else:
-            stop_reason, text = ended.stop_reason, ended.answer
+            # A call in flight is metered to its end, but the cell has not seen its answer.
+            stop_reason = "abandoned" if cancelled.is_set() else ended.stop_reason
+            text = ended.answer
             conversation.end(stop_reason=stop_reason, answer=text)
-        mark = _MARKS.get(stop_reason, f"✗ {stop_reason}")
-        return SubAnswer(text, conversation.tokens, conversation.tool_calls, time.monotonic() - began, mark)
+        span = (conversation.started_at, conversation.ended_at)
+        return SubAnswer(text, conversation.tokens, conversation.tool_calls, span, _mark(stop_reason))
 
 
 @dataclass(frozen=True)
@@ -183,8 +239,7 @@ class _Level:
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
         """See `BatchServer`."""
-        began = time.monotonic()
-        lines: dict[int, str] = {}
+        answers: dict[int, SubAnswer] = {}
         lock = threading.Lock()
 
         def one(call: SubCall) -> None:
@@ -193,13 +248,13 @@ class _Level:
                 return
             batch.answer(call.position, answer.text)
             with lock:
-                lines[call.position] = answer.line(call.position)
-                last = len(lines) == len(batch.prompts)
+                answers[call.position] = answer
+                last = len(answers) == len(batch.prompts)
             if last:
-                batch.finish(_summary(lines, seconds=time.monotonic() - began))
+                batch.finish(_summary(answers))
 
         if not batch.prompts:
-            batch.finish(_summary({}, seconds=0.0))
+            batch.finish(_summary({}))
         for position, prompt in enumerate(batch.prompts):
             call = SubCall(prompt, parent=parent, batch=number, position=position, depth=self.depth)
             self.calls.submit(self.depth, partial(one, call))
@@ -215,6 +270,17 @@ def _reason_of(failure: RolloutFailure | SandboxError, control: CancellationToke
     return control.reason or "sandbox_error"  # the sandbox may be gone because the call was stopped
 
 
-def _summary(lines: dict[int, str], *, seconds: float) -> str:
-    head = f"llm_batch: {len(lines)} call(s) in {seconds:.2f}s"
-    return "\n".join([head, *(lines[position] for position in sorted(lines))])
+def _mark(stop_reason: str) -> str:
+    return _MARKS.get(stop_reason, f"✗ {stop_reason}")
+
+
+def _seconds(began: datetime, ended: datetime) -> float:
+    return (ended - began).total_seconds()
+
+
+def _summary(answers: Mapping[int, SubAnswer]) -> str:
+    """Its seconds are those from the first call's start to the last one's end."""
+    spans = [answer.span for answer in answers.values() if answer.span]
+    seconds = _seconds(min(began for began, _ in spans), max(ended for _, ended in spans)) if spans else 0.0
+    head = f"llm_batch: {len(answers)} call(s) in {seconds:.2f}s"
+    return "\n".join([head, *(answers[position].line(position) for position in sorted(answers))])

@@ -72,7 +72,8 @@ class Toolbox:
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Makes a call of the conversation's last turn and adds its result. Raises Stopped."""
-        conversation.tool_calls += 1
+        if _recalled(conversation, call, position=position):
+            return
         with _told(self._run, conversation, call, position=position) as execution:
             try:
                 execution.shown = self._result(call)
@@ -95,9 +96,21 @@ class Toolbox:
 
 def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
     """Stores a call that is not made, and gives the model the reason."""
+    if _recalled(conversation, call, position=position):
+        return
     with _told(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
+
+
+def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
+    """Adds the recorded result of a call, if there is one; the tool is then not called."""
+    recorded = conversation.recorded_end_of(position=position)
+    if recorded is None:
+        return False
+    conversation.begin_execution(call, kind="tool", position=position)
+    conversation.add_result(call, recorded.shown)
+    return True
 
 
 @dataclass

@@ -35,7 +35,12 @@ def end_unfinished(experiment: Experiment) -> dict[str, int]:
     withdrawn = withdraw(experiment)
     queued = experiment.rollouts().filter(status=Rollout.Status.QUEUED)
     cut_off = list(queued.filter(attempt__gt=0).select_related("arm"))
-    ended = {"status": Rollout.Status.CANCELLED, "stop_reason": "cancelled", "finished_at": Now()}
+    ended = {
+        "status": Rollout.Status.CANCELLED,
+        "stop_reason": "cancelled",
+        "finished_at": Now(),
+        "cut_off": False,
+    }
     for rollout in cut_off:
         sums = roll_up(rollout, attempt=rollout.attempt)
         queued.filter(pk=rollout.pk, attempt=rollout.attempt).update(**ended, **sums)
@@ -63,7 +68,9 @@ def pause(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 def resume(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
     """Ends a pause."""
     with transaction.atomic():
-        if Experiment.objects.filter(pk=experiment.pk, paused_at__isnull=False).update(paused_at=None):
+        if Experiment.objects.filter(pk=experiment.pk, paused_at__isnull=False).update(
+            paused_at=None, paused_by_budget=False
+        ):
             record_action(experiment, action="resumed", actor=actor)
     queue.notify_workers()
 

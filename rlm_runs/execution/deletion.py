@@ -157,6 +157,9 @@ def _texts_of(rollouts: Sequence[int]) -> Iterator[str]:
             yield from filter(None, row)
     for opening in Trajectory.objects.filter(rollout__in=rollouts).values_list("opening", flat=True):
         yield from (message["text"] for message in opening if message.get("text"))
+    called = Turn.objects.filter(trajectory__rollout__in=rollouts, tool_calls__isnull=False)
+    for calls in called.values_list("tool_calls", flat=True):
+        yield from (call["arguments"] for call in calls or ())
 
 
 def _text_fields(model: type[models.Model]) -> list[models.ForeignKey[Text]]:

@@ -1,7 +1,8 @@
 """The dispatcher of a worker process: it claims rollouts for its free slots and runs each in a thread.
 
-One dispatcher runs per process. Beside its slots it has four threads: one claims, one renews the leases, one
-sweeps, one removes deleted experiments. It works while the broker is away, and waits while the database is.
+One dispatcher runs per process. Beside its slots it has six threads: one claims, one renews the leases, one
+sweeps, one removes deleted experiments, one probes models, one writes live views. It works while the broker is
+away, and waits while the database is.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from django.db import Error, connection
 from ..models import Rescoring, Rollout
 from ..observability import worker_metrics
 from ..observability.metrics_exporter import start_exporter
-from . import capacity, deletion, queue, rescoring, sandboxes, sweep, worker, worker_registry
+from . import capacity, deletion, probe_queue, queue, rescoring, sandboxes, sweep, worker, worker_registry
 from .code_version import code_version
 from .leases import LeaseKeeper
+from .live_views import LIVE_VIEWS
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,9 @@ class Dispatcher:
                 daemon=True,
             ),
             threading.Thread(target=self._sweep, name="sweep", daemon=True),
+            threading.Thread(target=LIVE_VIEWS.keep, args=[self._done], name="live-views", daemon=True),
             threading.Thread(target=deletion.remove_until, args=[self._draining], name="deletions", daemon=True),
+            threading.Thread(target=probe_queue.run_until, args=[self._draining], name="probes", daemon=True),
         ]
 
     def start(self) -> None:

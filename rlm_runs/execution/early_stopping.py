@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from pydantic import ValidationError
 
@@ -23,12 +23,16 @@ from ..analysis.aggregates.frame import load
 from ..analysis.aggregates.measures import MEASURES
 from ..analysis.early_stopping import EarlyStopping, End, standing
 from ..models import Arm, ArmDecision, Experiment, Rollout
+from ..models.experiments import RolloutQuerySet
+from . import queue
 from .experiment_log import COMMAND_LINE, WORKER, record_action
 
 logger = logging.getLogger(__name__)
 
 DECIDED = "decided"
 """Stop reason of rollouts that early stopping cancelled."""
+_WAITING = Q(status=Rollout.Status.QUEUED, attempt=0)
+"""Rollouts that have not begun. One that lost its worker finishes, and a retry was asked for."""
 _SHARE = 20
 """The time between looks is at least this many times what a look takes."""
 
@@ -102,7 +106,7 @@ def _decide(experiment: Experiment) -> list[ArmDecision]:
     if chosen is None or experiment.cancelled_at is not None:
         return []
     arms = list(experiment.arms.order_by("position"))
-    of_arm = Rollout.objects.filter(arm=OuterRef("pk"), status=Rollout.Status.QUEUED)
+    of_arm = Rollout.objects.filter(_WAITING, arm=OuterRef("pk"))
     queued = set(experiment.arms.filter(Exists(of_arm)).values_list("pk", flat=True))
     before = dict(ArmDecision.objects.filter(arm__experiment=experiment).values_list("arm", "rung"))
     if queued <= before.keys():
@@ -117,7 +121,7 @@ def _end(experiment: Experiment, arms: Sequence[Arm], ends: Sequence[End]) -> li
     by_pk = {arm.pk: arm for arm in arms}
     decisions = []
     for end in ends:
-        queued = Rollout.objects.filter(arm=end.arm, status=Rollout.Status.QUEUED)
+        queued = Rollout.objects.filter(_WAITING, arm=end.arm)
         rollouts = queued.update(status=Rollout.Status.CANCELLED, stop_reason=DECIDED, finished_at=Now())
         if rollouts:
             decisions.append(ArmDecision.objects.create(arm=by_pk[end.arm], rollouts=rollouts, **_columns(end)))
@@ -135,6 +139,11 @@ def _columns(end: End) -> Mapping[str, Any]:
     return {"baseline_id": end.baseline, "examples": end.n, **{name: getattr(end, name) for name in same}}
 
 
+def decided(experiment: Experiment) -> RolloutQuerySet:
+    """The rollouts that early stopping cancelled."""
+    return experiment.rollouts().filter(status=Rollout.Status.CANCELLED, stop_reason=DECIDED)
+
+
 def run_decided(experiment: Experiment, *, actor: str = COMMAND_LINE) -> int:
     """Queues again what early stopping cancelled, and returns how many rollouts. Their arms are not ended again.
 
@@ -144,9 +153,9 @@ def run_decided(experiment: Experiment, *, actor: str = COMMAND_LINE) -> int:
         found = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
         if found.cancelled_at is not None:
             return 0
-        decided = found.rollouts().filter(status=Rollout.Status.CANCELLED, stop_reason=DECIDED)
-        rollouts = decided.update(status=Rollout.Status.QUEUED, stop_reason="", finished_at=None)
+        rollouts = decided(found).update(status=Rollout.Status.QUEUED, stop_reason="", finished_at=None)
         ArmDecision.objects.filter(arm__experiment=found, reopened_at=None).update(reopened_at=Now())
         if rollouts:
             record_action(found, action="reopened", actor=actor, details={"rollouts": rollouts})
+    queue.notify_workers()
     return rollouts

@@ -28,7 +28,7 @@ def record_action(
     key = experiment if isinstance(experiment, int) else experiment.pk
     told = storable(dict(details or {}))
     found = ExperimentAction.objects.create(
-        experiment_id=key, action=action, actor=storable(actor)[:150], details=told
+        experiment_id=key, action=storable(action)[:40], actor=storable(actor)[:150], details=told
     )
     logger.info("experiment %s: %s by %s %s", key, action, actor, told or "")
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -18,8 +18,10 @@ from django.db import transaction
 from ..engine.events import Event
 from ..models import Turn
 from . import call_counts
+from .fence import lock_held
 from .patience import patiently
-from .recorder import Recorder
+from .recorder import ClaimLost, Recorder
+from .spending import ledger
 from .trace_rows import PendingRows
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class GroupCommit:
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._spent: dict[int, ledger.Spent] = {}
         self._thread: threading.Thread | None = None
 
     def record(self, recorder: Recorder, events: Sequence[Event]) -> None:
@@ -75,39 +78,47 @@ class GroupCommit:
                 added.append(request)
             except Exception as error:
                 _settle(request, error)
-        if not added:
-            return
+        if added:
+            self._commit_added(added)
+
+    def _commit_added(self, added: Sequence[_Request]) -> None:
         try:
-            patiently(lambda: _write(added))
+            written = patiently(lambda: self._write(added))
         except Exception as error:
             if len(added) == 1:
                 _settle(added[0], error)
             else:
                 for request in added:
-                    self._commit_alone(request)
+                    self._commit_added([request])
         else:
             for request in added:
-                _settle(request, None)
+                lost = ClaimLost(f"rollout {request.recorder.rollout.pk} was taken over")
+                _settle(request, None if request in written else lost)
 
-    def _commit_alone(self, request: _Request) -> None:
-        try:
-            patiently(lambda: _write([request]))
-        except Exception as error:
-            _settle(request, error)
-        else:
-            _settle(request, None)
+    def _write(self, requests: Sequence[_Request]) -> Sequence[_Request]:
+        """Writes the requests whose rollouts are still held, and returns them."""
+        with transaction.atomic():
+            held = lock_held([one.recorder.rollout for one in requests if one.recorder.rescoring is None])
+            kept = [one for one in requests if _may_write(one.recorder, held)]
+            rows = PendingRows()
+            for request in kept:
+                rows.merge(request.recorder.pending)
+            written = rows.write()
+            turns = rows.inserts[Turn]
+            call_counts.count((rows.models[key], turns[key]) for key in written)
+            spent = ledger.with_events(
+                self._spent, ((one.recorder.rollout.experiment_id, one.events) for one in kept)
+            )
+            ledger.write(spent)
+            for request in sorted(kept, key=lambda request: request.recorder.rollout.pk):
+                request.recorder.update_rollout()
+        self._spent |= spent
+        return kept
 
 
-def _write(requests: Sequence[_Request]) -> None:
-    rows = PendingRows()
-    for request in requests:
-        rows.merge(request.recorder.pending)
-    with transaction.atomic():
-        written = rows.write()
-        turns = rows.inserts[Turn]
-        call_counts.count((rows.models[key], turns[key]) for key in written)
-        for request in sorted(requests, key=lambda request: request.recorder.rollout.pk):
-            request.recorder.update_rollout()
+def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
+    """Whether its rollout is still held. A rescoring holds no rollout: it has a claim of its own."""
+    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

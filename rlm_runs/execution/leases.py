@@ -29,7 +29,7 @@ _RENEW = """
 WITH held AS (
   SELECT r.id
     FROM rlm_runs_rollout r
-    JOIN unnest(%s::bigint[], %s::int[]) AS held(id, attempt) ON r.id = held.id AND r.attempt = held.attempt
+    JOIN unnest(%s::bigint[], %s::int[]) AS held(id, claims) ON r.id = held.id AND r.claims = held.claims
    WHERE r.status = 'running'
    ORDER BY r.id
      FOR NO KEY UPDATE OF r
@@ -111,8 +111,8 @@ class LeaseKeeper:
         if not held:
             return
         with connection.cursor() as cursor:
-            attempts = [rollout.attempt for rollout, _ in held.values()]
-            cursor.execute(_RENEW, [list(held), attempts, settings.RLM_LEASE_SECONDS])
+            claims = [rollout.claims for rollout, _ in held.values()]
+            cursor.execute(_RENEW, [list(held), claims, settings.RLM_LEASE_SECONDS])
             renewed = {row[0] for row in cursor.fetchall()}
         # A rollout that ended meanwhile is stopped without effect.
         stop_all((held[pk][1] for pk in held.keys() - renewed), "interrupted")

@@ -54,10 +54,10 @@ class Prices:
         choice = self._choices.get(model)
         return None if choice is None else price_of(choice, at=at)
 
-    def dollars(self, model: str, usage: Usage) -> Decimal | None:
-        """Dollars of one call made now."""
-        found = self.cost(model, usage, timezone.now())
-        return None if found is None else found.dollars
+    def dollars(self, model: str, usage: Usage, *, calls: int = 1) -> Decimal | None:
+        """Dollars of `calls` like calls made now, whose usage this is together."""
+        known = self.of(model, at=timezone.now())
+        return known.price.cost(usage, calls=calls) if known else None
 
 
 def prices() -> Prices:

@@ -53,11 +53,11 @@ class Price(Rates):
         reached = [tier for tier in self.tiers if prompt > tier.above]
         return reached[-1] if reached else self
 
-    def cost(self, usage: Usage) -> Decimal | None:
-        """Dollars of one call; None where the API reported no usage."""
+    def cost(self, usage: Usage, *, calls: int = 1) -> Decimal | None:
+        """Dollars of one call, or of `calls` like ones with this usage together; None where it is not known."""
         if usage.prompt is None or usage.completion is None:
             return None
-        rates = self.rates(usage.prompt)
+        rates = self.rates(usage.prompt // calls)
         cached = min(usage.cached or 0, usage.prompt)
         written = min(usage.cache_write or 0, usage.prompt - cached)
         reasoning = min(usage.reasoning or 0, usage.completion)
@@ -68,7 +68,7 @@ class Price(Rates):
             + (usage.completion - reasoning) * rates.completion
             + reasoning * _or(rates.reasoning, rates.completion)
         )
-        return (dollars / _PER_MILLION + self.call).quantize(_STORED)
+        return (dollars / _PER_MILLION + calls * self.call).quantize(_STORED)
 
     @property
     def mark(self) -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from ..models import Experiment, Rollout
+from ..models import Experiment, Rollout, RolloutNote, Turn
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -58,7 +58,8 @@ WITH best AS MATERIALIZED (
      FOR UPDATE SKIP LOCKED
 )
 UPDATE rlm_runs_rollout r
-   SET status = 'running', attempt = r.attempt + 1, worker = %(worker)s,
+   SET status = 'running', claims = r.claims + 1, worker = %(worker)s,
+       attempt = CASE WHEN r.cut_off THEN r.attempt ELSE r.attempt + 1 END,
        lease_expires_at = now() + make_interval(secs => %(lease)s)
   FROM best
  WHERE r.id = best.id
@@ -109,7 +110,8 @@ def release(running: Sequence[int]) -> int:
     attempt has begun then, so the count of attempts goes back as well.
     """
     lost = Rollout.objects.filter(status=Rollout.Status.RUNNING, worker=process_name()).exclude(pk__in=running)
-    return lost.update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None, attempt=F("attempt") - 1)
+    before = Case(When(cut_off=True, then=F("attempt")), default=F("attempt") - 1)
+    return lost.update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None, attempt=before)
 
 
 def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int]]:
@@ -128,15 +130,29 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
     return [*fair, *((each.id, limit) for each in candidates)]
 
 
-def give_back(rollout: Rollout) -> None:
-    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again."""
+def give_back(rollout: Rollout, *, counts: bool = True) -> None:
+    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again.
+
+    The next worker goes on with the attempt if it has a turn. An attempt that `counts` is one of the ten that a
+    rollout has, and a resume that does is one of the few that it has without a turn.
+    """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
-    elif rollout.attempt - rollout.attempts.count() >= _MAX_ATTEMPTS:
+    elif counts and rollout.attempt - rollout.attempts.count() - rollout.given_back >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
         _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
-        running_attempt(rollout).update(status=Rollout.Status.QUEUED, worker="", lease_expires_at=None)
+        turns = Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt, error="")
+        goes_on = turns.exists()
+        if goes_on and not counts:
+            RolloutNote.excuse_last_resume(rollout)
+        running_attempt(rollout).update(
+            status=Rollout.Status.QUEUED,
+            worker="",
+            lease_expires_at=None,
+            cut_off=goes_on,
+            given_back=F("given_back") + (0 if counts or goes_on else 1),
+        )
 
 
 def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
@@ -153,8 +169,8 @@ def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, 
 
 
 def running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
-    """The row, if the attempt is still the one that runs: the condition of every update by a worker."""
-    return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, attempt=rollout.attempt)
+    """The row, if it still runs under the same claim: the condition of every update by a worker."""
+    return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, claims=rollout.claims)
 
 
 def reap() -> int:
@@ -165,7 +181,7 @@ def reap() -> int:
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
     workers = running.values_list("worker", flat=True).distinct()
-    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment"))
+    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment").order_by("pk"))
     for rollout in rollouts:
         give_back(rollout)
     return len(rollouts)

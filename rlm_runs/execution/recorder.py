@@ -7,15 +7,16 @@ of a rollout are computed from its rows in the transaction that ends it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 
 from django.db import transaction
 
+from ..analysis.stored_traces import StoredTrace
 from ..engine import events
-from ..models import Execution, Rollout, Trajectory, Turn
+from ..models import Execution, Rollout, RolloutNote, Trajectory, Turn
 from ..models.texts import digest, escape, storable
 from .rollups import roll_up
 from .trace_rows import (
@@ -25,7 +26,8 @@ from .trace_rows import (
     PendingRows,
     Row,
     digest_column,
-    json_column,
+    open_cursor,
+    update_rows,
 )
 
 
@@ -37,22 +39,26 @@ class ClaimLost(Exception):
 class Recorder:
     """Records the events of one attempt of a rollout, in order, from one thread at a time.
 
-    `rollout` must be running. Its `attempt` at construction is the one that is recorded. With `rescoring`, the id
-    of one, the events are those of its judge, and the rollout itself stays as it is.
+    `rollout` must be running. Its `attempt` at construction is the one that is recorded. `trace` is what the
+    attempt has already, where it goes on. With `rescoring`, the id of one, the events are those of its judge, and
+    the rollout itself stays as it is.
     """
 
     rollout: Rollout
+    trace: StoredTrace = field(default_factory=StoredTrace)
     rescoring: int | None = None
 
     def __post_init__(self) -> None:
         self._attempt = self.rollout.attempt
         self._started_at: datetime | None = None
-        self._trajectories: dict[int, int] = {}
+        self._seconds_before = 0.0
+        self._trajectories = dict(self.trace.trajectories)
+        self._turns = dict(self.trace.turns)
+        self._executions = dict(self.trace.executions)
         self._models: dict[int, str] = {}
-        self._turns: dict[tuple[int, int], int] = {}
-        self._executions: dict[int, int] = {}
         self._rollout_columns: dict[str, Any] = {}
         self._ended: events.RolloutEnded | None = None
+        self._notes: list[RolloutNote] = []
         self.pending = PendingRows()
 
     def record(self, event: events.Event) -> None:
@@ -74,6 +80,7 @@ class Recorder:
         """Forgets pending rows, whether they were written or not."""
         self.pending.clear()
         self._rollout_columns = {}
+        self._notes = []
 
     def update_rollout(self) -> None:
         """Writes the rollout's own columns, after its rows: its sums are read from them. Raises ClaimLost."""
@@ -81,11 +88,16 @@ class Recorder:
             self._rollout_columns |= roll_up(self.rollout, attempt=self._attempt, ended=self._ended)
         if not self._rollout_columns:
             return
-        mine = Rollout.objects.filter(pk=self.rollout.pk, status=Rollout.Status.RUNNING, attempt=self._attempt)
-        if mine.update(**self._rollout_columns) != 1 and not self._has_ended_already():
+        row = {"id": self.rollout.pk, **self._rollout_columns}
+        # A new attempt may begin in the same claim, so the row may have an earlier one.
+        claim = f"r.claims = {self.rollout.claims:d} AND r.attempt <= {self._attempt:d}"
+        with open_cursor() as cursor:
+            changed = update_rows(cursor, Rollout, [row], where=f"r.status = 'running' AND {claim}")
+        if changed != 1 and not self.has_ended_already():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
+        RolloutNote.objects.bulk_create(self._notes)
 
-    def _has_ended_already(self) -> bool:
+    def has_ended_already(self) -> bool:
         """Whether this end is stored already: the connection broke after the commit, and the end is written
         again.
         """
@@ -103,13 +115,33 @@ class Recorder:
     @add.register
     def _(self, event: events.RolloutStarted) -> None:
         self._started_at = event.at
-        self._rollout_columns |= {"started_at": event.at, "sandbox_backend": event.sandbox_backend}
+        self._rollout_columns |= {
+            "started_at": event.at,
+            "sandbox_backend": event.sandbox_backend,
+            "attempt": self._attempt,
+            "cut_off": False,
+        }
+
+    @add.register
+    def _(self, event: events.RolloutResumed) -> None:
+        self._started_at, self._seconds_before = event.at, event.seconds
+        self._rollout_columns |= {"sandbox_backend": event.sandbox_backend}
+        note = RolloutNote(kind=RolloutNote.Kind.RESUMED, at=event.at, turn=event.turns, seconds=event.seconds)
+        self.note(note)
+
+    def note(self, note: RolloutNote) -> None:
+        """Adds a line to the rollout's log; it is written with the next events."""
+        note.rollout, note.attempt, note.worker = self.rollout, self._attempt, self.rollout.worker
+        self._notes.append(note)
 
     @add.register
     def _(self, event: events.TrajectoryStarted) -> None:
+        self._models[event.key] = escape(event.model)[:200]
+        if event.key in self._trajectories:
+            self.pending.update(Trajectory, self._trajectories[event.key], dict(_OPEN))
+            return
         opening = [{"role": message.role, "text": self._text(message.content)} for message in event.opening]
         key = self._trajectories[event.key] = TRAJECTORY_KEYS.next()
-        self._models[event.key] = escape(event.model)[:200]
         row: Row = {
             "id": key,
             "rollout_id": self.rollout.pk,
@@ -120,14 +152,11 @@ class Recorder:
             "position": event.position,
             "depth": event.depth,
             "model": self._models[event.key],
-            "opening": json_column(opening),
-            "tools": json_column(storable(event.tools)),
+            "opening": opening,
+            "tools": storable(event.tools),
             "started_at": event.at,
-            "finished_at": None,
-            "stop_reason": "",
-            "answer_id": None,
-            "error": "",
-            "summary": None if event.summary is None else json_column(asdict(event.summary)),
+            **_OPEN,
+            "summary": None if event.summary is None else asdict(event.summary),
             "rescoring_id": self.rescoring,
         }
         self.pending.insert(Trajectory, row)
@@ -142,6 +171,7 @@ class Recorder:
             "content_id": digest_column(self._text(event.content)),
             "reasoning_id": digest_column(self._text(event.reasoning or None)),
             "reply_id": digest_column(self._text(event.reply or None)),
+            "tool_calls": self._tool_calls(event),
             "finish_reason": escape(event.finish_reason)[:40],
             "prompt_tokens": event.usage.prompt,
             "cached_tokens": event.usage.cached,
@@ -150,7 +180,7 @@ class Recorder:
             "reasoning_tokens": event.usage.reasoning,
             "tokens_estimated": event.usage.estimated,
             "sent_tokens": event.usage.sent,
-            "usage": json_column(storable(event.usage.raw)),
+            "usage": storable(event.usage.raw),
             "cost": event.cost,
             "price_version": event.price_version,
             "provider_cost": event.provider_cost,
@@ -158,7 +188,7 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
-            "failed_tries": json_column([_failed_try(failed) for failed in event.failed_tries]),
+            "failed_tries": [_failed_try(failed) for failed in event.failed_tries],
             "first_token_seconds": event.first_token_seconds,
             "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
@@ -168,6 +198,10 @@ class Recorder:
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:
+        if event.key in self._executions:
+            again = {"started_at": event.at, **_UNFINISHED}
+            self.pending.update(Execution, self._executions[event.key], again)
+            return
         key = self._executions[event.key] = EXECUTION_KEYS.next()
         row: Row = {
             "id": key,
@@ -201,7 +235,7 @@ class Recorder:
             "cpu_seconds": event.cpu_seconds,
             "peak_memory_bytes": event.peak_memory_bytes,
             "repairs": ",".join(event.repairs)[:100],
-            "variables": json_column(storable(event.variables)),
+            "variables": storable(event.variables),
         }
         self.pending.update(Execution, self._executions[event.key], changes)
 
@@ -223,13 +257,25 @@ class Recorder:
             "stop_reason": escape(event.stop_reason)[:40],
             "reward": event.reward,
             "metrics": storable(event.metrics),
-            "answer": self._text(event.answer),
+            "answer_id": digest_column(self._text(event.answer)),
             "error": escape(event.error),
             "error_boundary": event.boundary,
             "finished_at": event.at,
             "seconds": self._seconds_until(event),
             "lease_expires_at": None,
+            "attempt": self._attempt,
+            "cut_off": False,
         }
+
+    def _tool_calls(self, event: events.TurnEnded) -> Any:
+        """The calls of a turn as a column; None without any."""
+        if not event.tool_calls:
+            return None
+        calls = [
+            {"id": escape(call.id)[:200], "name": escape(call.name)[:100], "arguments": self._text(call.arguments)}
+            for call in event.tool_calls
+        ]
+        return calls
 
     def _text(self, body: str | None) -> str | None:
         """The digest of a text, which is written with the rows; None stays None."""
@@ -245,9 +291,11 @@ class Recorder:
             return event.reported.seconds
         if self._started_at is None:
             return None
-        return (event.at - self._started_at).total_seconds() - event.scoring_seconds
+        since = (event.at - self._started_at).total_seconds()
+        return self._seconds_before + since - event.scoring_seconds
 
 
+_OPEN: Row = {"finished_at": None, "stop_reason": "", "answer_id": None, "error": ""}
 _UNFINISHED: Row = {
     "output_id": None,
     "shown_id": None,
@@ -264,7 +312,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
-    "variables": json_column([]),
+    "variables": [],
 }
 
 

@@ -20,6 +20,7 @@ from .selection import OUTCOMES, Refused, Selection, with_outcomes
 
 _KEPT = (
     *("id", "experiment", "arm", "example", "example_position", "repetition", "attempt", "worker"),
+    *("claims", "cut_off"),
     *("lease_expires_at", "created_at", "earlier_cost", "judge_cost", "reported"),
 )
 """Fields of a rollout that a retry leaves as they are, or that no attempt has of its own."""

@@ -1,6 +1,6 @@
 """Roll-ups: the columns of a rollout that are computed from its trace when it ends.
 
-They take a fixed number of queries and read no text: answers are compared by their digests. A value that the trace
+They take three queries and read no text: answers are compared by their digests. A value that the trace
 does not hold is None: a rollout without a REPL has no failed cells, and tokens that no call reported are not zero.
 """
 
@@ -14,18 +14,40 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Q
-from django.db.models.functions import Left
-
 from ..analysis.failure_modes import LIMITS, Facts, failure_modes
 from ..engine.events import ReportedSums, RolloutEnded
 from ..engine.scaffolds import registry
-from ..models import Arm, Execution, Rollout, Trajectory, Turn
+from ..models import Arm, Execution, Rollout, Trajectory
 from ..models.texts import digest
+from .trace_rows import open_cursor
 
 _NO_ANSWER = digest("")
-_ERROR_CHARS = 500
-"""Characters of an error's message by which two errors are the same."""
+# SQL as text: the ORM takes longer to write these than the database to answer them.
+_EXECUTIONS = """
+SELECT t.kind = 'root', u.index, e.kind, e.seconds,
+       CASE WHEN e.error_type = '' THEN '' ELSE e.error_type || ': ' || left(e.error_message, 500) END,
+       e.truncated, e.timed_out, encode(e.answer_id, 'hex'), coalesce(e.ready, false),
+       e.repairs <> ''
+  FROM rlm_runs_trajectory t
+  JOIN rlm_runs_turn u ON u.trajectory_id = t.id
+  JOIN rlm_runs_execution e ON e.turn_id = u.id
+ WHERE t.rollout_id = %s AND t.attempt = %s
+ ORDER BY u.index, e.position
+"""
+_SUB_CALLS = """
+SELECT t.parent_id, t.batch, t.depth, t.started_at, t.finished_at, e.started_at, e.seconds, t.summary IS NOT NULL
+  FROM rlm_runs_trajectory t
+  LEFT JOIN rlm_runs_execution e ON e.id = t.parent_id
+ WHERE t.rollout_id = %s AND t.attempt = %s AND t.kind = 'sub'
+"""
+_MODEL_CALLS = """
+SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost, u.provider_cost,
+       u.first_token_seconds, u.tokens_per_second, u.sent_tokens IS NOT NULL, u.tokens_estimated,
+       u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens
+  FROM rlm_runs_trajectory t
+  JOIN rlm_runs_turn u ON u.trajectory_id = t.id
+ WHERE t.rollout_id = %s
+"""
 _NOT_IN_A_TRANSCRIPT = (
     *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
     "provider_cost",
@@ -42,10 +64,11 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     `ended` is the end of the attempt, None if it was cut off. Its reported sums replace those of the rows; a sum
     that neither has is None.
     """
-    steps = _root_steps(rollout, attempt=attempt)
-    calls = _sub_calls(rollout, attempt=attempt)
-    sums = _turn_sums(rollout, attempt=attempt)
-    sums |= _execution_sums(rollout, attempt=attempt)
+    executions = _ask(_EXECUTIONS, rollout.pk, attempt)
+    steps = [_RootStep(*row) for is_root, *row in executions if is_root]
+    calls = [_SubCall(*row) for row in _ask(_SUB_CALLS, rollout.pk, attempt)]
+    sums = _turn_sums([_call(row) for row in _ask(_MODEL_CALLS, rollout.pk)], attempt=attempt)
+    sums |= _execution_sums(executions)
     sums |= _times(steps, calls)
     sums["sub_calls"] = len(calls)
     sums["batches"] = len({(call.parent, call.batch) for call in calls})
@@ -56,6 +79,11 @@ def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None
     sums["reported"] = reported is not None
     sums["failure_modes"] = failure_modes(_facts(rollout.arm, steps, sums, ended))
     return sums
+
+
+def _ask(query: str, *parameters: int) -> list[tuple[Any, ...]]:
+    with open_cursor() as cursor:
+        return cursor.execute(query.encode(), parameters).fetchall()
 
 
 def depth_of(arm: Arm) -> int:
@@ -87,35 +115,6 @@ class _RootStep:
         return self.kind == Execution.Kind.CELL
 
 
-def _root_steps(rollout: Rollout, *, attempt: int) -> list[_RootStep]:
-    rows = (
-        Execution.objects.filter(
-            turn__trajectory__rollout=rollout,
-            turn__trajectory__attempt=attempt,
-            turn__trajectory__kind=Trajectory.Kind.ROOT,
-        )
-        .order_by("turn__index", "position")
-        .values_list(
-            *("turn__index", "kind", "seconds", "error_type", Left("error_message", _ERROR_CHARS)),
-            *("truncated", "timed_out", "answer_id", "ready", "repairs"),
-        )
-    )
-    return [
-        _RootStep(
-            turn,
-            kind,
-            seconds,
-            f"{name}: {message}" if name else "",
-            cut,
-            timed_out,
-            answer,
-            bool(ready),
-            bool(repairs),
-        )
-        for turn, kind, seconds, name, message, cut, timed_out, answer, ready, repairs in rows
-    ]
-
-
 @dataclass(frozen=True)
 class _SubCall:
     """A sub-LLM and the cell that called it. `ended` is None if it was cut off, or if only a summary is stored."""
@@ -130,23 +129,10 @@ class _SubCall:
     is_summary: bool
 
 
-def _sub_calls(rollout: Rollout, *, attempt: int) -> list[_SubCall]:
-    rows = (
-        rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.SUB)
-        .annotate(is_summary=ExpressionWrapper(Q(summary__isnull=False), output_field=BooleanField()))
-        .values_list(
-            *("parent_id", "batch", "depth", "started_at", "finished_at"),
-            *("parent__started_at", "parent__seconds", "is_summary"),
-        )
-    )
-    return [_SubCall(*row) for row in rows]
-
-
 @dataclass(frozen=True)
 class _Call:
     """A model call. `came_back` is false where it ended in an error."""
 
-    tokens: Mapping[str, int | None]
     kind: str
     attempt: int
     came_back: bool
@@ -159,29 +145,17 @@ class _Call:
     tokens_per_second: float | None
     was_cut: bool
     is_estimate: bool
+    tokens: Mapping[str, int | None]
 
 
-def _model_calls(rollout: Rollout) -> list[_Call]:
-    """Those of all attempts. Read as rows: for SQL to sum them costs more than a rollout has calls."""
-    rows = (
-        Turn.objects.filter(trajectory__rollout=rollout)
-        .annotate(
-            came_back=ExpressionWrapper(Q(error=""), output_field=BooleanField()),
-            was_cut=ExpressionWrapper(Q(sent_tokens__isnull=False), output_field=BooleanField()),
-        )
-        .values_list(
-            *("trajectory__kind", "trajectory__attempt", "came_back", "seconds", "retries", "retry_seconds"),
-            *("cost", "provider_cost", "first_token_seconds", "tokens_per_second", "was_cut", "tokens_estimated"),
-            *(f"{part}_tokens" for part in _PARTS),
-        )
-    )
-    found: list[tuple[Any, ...]] = list(rows)
-    parts = len(_PARTS)
-    return [_Call(dict(zip(_PARTS, row[-parts:], strict=True)), *row[:-parts]) for row in found]
+def _call(row: tuple[Any, ...]) -> _Call:
+    """A row of `_MODEL_CALLS`; its tokens come last."""
+    columns: list[Any] = [*row[: -len(_PARTS)], dict(zip(_PARTS, row[-len(_PARTS) :], strict=True))]
+    return _Call(*columns)
 
 
-def _turn_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
-    calls = _model_calls(rollout)
+def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
+    """Sums of the calls of all attempts."""
     of_attempt = [call for call in calls if call.attempt == attempt]
     unjudged = [call for call in of_attempt if call.kind != Trajectory.Kind.JUDGE]
     earlier = [call for call in calls if call.attempt < attempt and call.kind != Trajectory.Kind.JUDGE]
@@ -243,11 +217,10 @@ def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
     return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
 
 
-def _execution_sums(rollout: Rollout, *, attempt: int) -> dict[str, Any]:
+def _execution_sums(executions: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """Cells and tool calls at every depth."""
-    rows = Execution.objects.filter(turn__trajectory__rollout=rollout, turn__trajectory__attempt=attempt)
-    counts = dict(rows.order_by().values_list("kind").annotate(Count("id")))
-    return {"cells": counts.get("cell", 0), "tool_calls": counts.get("tool", 0)}
+    counts = Counter(row[2] for row in executions)
+    return {"cells": counts[Execution.Kind.CELL], "tool_calls": counts[Execution.Kind.TOOL]}
 
 
 def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, float | None]:

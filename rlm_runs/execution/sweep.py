@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from . import call_counts, early_stopping, queue, rescoring
+from .spending import budget_control
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Sweeper:
         with transaction.atomic():
             if not _lock():
                 return 0
+            budget_control.look_at_time(gap=5 * settings.RLM_SWEEP_SECONDS + 10)
             reaped = queue.reap() + rescoring.reap()
         with transaction.atomic():
             if _lock():

@@ -14,6 +14,7 @@ from celery.signals import celeryd_after_setup, task_received, worker_shutdown, 
 
 from . import dispatcher, queue, sandboxes
 from .limits.keeper import KEEPER
+from .spending.purse import PURSE
 
 
 @shared_task(name=queue.WORK)
@@ -52,3 +53,4 @@ def _stop(**_: object) -> None:
     dispatcher.stop()
     sandboxes.close()
     KEEPER.close()
+    PURSE.close()

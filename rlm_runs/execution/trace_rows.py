@@ -7,27 +7,32 @@ statement that is repeated after a broken connection changes nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import psycopg
 from django.db import connection
 from django.db.models import Model
-from psycopg.types.json import Jsonb
 
 from ..models import Execution, Text, Trajectory, Turn
 from ..models.texts import SHARE_TEXTS, escape
 from .patience import patiently
 
 Row = dict[str, Any]
-"""Column → value, as psycopg takes it."""
+"""Column → value as JSON has it; times and decimals as they are. Strings are escaped (`escape`, `storable`)."""
 
 _BLOCK = 256
 """Primary keys that a process takes from a sequence at a time."""
-_MOST_PARAMETERS = 30_000
-"""Parameters of one statement; the protocol allows 65,535."""
+_MOST_ROWS = 1000
+_MOST_CHARS = 8_000_000
+"""Of one statement. The protocol allows a gigabyte."""
 
 
 class Keys:
@@ -96,67 +101,105 @@ class PendingRows:
 
         Foreign keys are checked at the end of the transaction, so the order is free.
         """
-        with connection.cursor() as wrapper:
-            assert isinstance(wrapper.connection, psycopg.Connection)
-            cursor = psycopg.Cursor(wrapper.connection)  # binds on the server, which is faster than in Python
+        written: dict[type[Model], set[int]] = {model: set() for model in self.inserts}
+        with open_cursor() as cursor:
             if self.texts:
                 cursor.execute(SHARE_TEXTS)
-            _insert(cursor, Text._meta.db_table, _text_rows(self.texts), key="sha256")
-            written = {
-                model: _insert(cursor, model._meta.db_table, list(rows.values()), key="id")
-                for model, rows in self.inserts.items()
-            }
+            for part in _text_parts(self.texts):
+                _insert(cursor, Text, part, key="sha256")
+            for model, rows in self.inserts.items():
+                for part in _parts(list(rows.values())):
+                    written[model] |= _insert(cursor, model, part, key="id")
             for model, changes in self.updates.items():
-                _update(cursor, model._meta.db_table, changes)
+                by_columns: dict[tuple[str, ...], list[Row]] = {}
+                for key, row in changes.items():
+                    by_columns.setdefault(tuple(row), []).append({"id": key, **row})
+                for rows_alike in by_columns.values():
+                    for part in _parts(rows_alike):
+                        update_rows(cursor, model, part)
         return written[Turn]
 
 
-def _text_rows(texts: Mapping[str, str]) -> list[Row]:
+@contextmanager
+def open_cursor() -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor of Django's connection that binds and prepares on the server, which is faster than in Python."""
+    with connection.cursor() as wrapper:
+        assert isinstance(wrapper.connection, psycopg.Connection)
+        with psycopg.Cursor(wrapper.connection) as cursor:
+            yield cursor
+
+
+def _text_parts(texts: Mapping[str, str]) -> Iterator[Sequence[Row]]:
     """Sorted, so that two writers of the same texts lock them in the same order."""
-    return [
-        {"sha256": bytes.fromhex(key), "body": escape(body), "chars": len(body)}
-        for key, body in sorted(texts.items())
-    ]
+    part: list[Row] = []
+    chars = 0
+    for key, body in sorted(texts.items()):
+        if part and (chars + len(body) > _MOST_CHARS or len(part) == _MOST_ROWS):
+            yield part
+            part, chars = [], 0
+        part.append({"sha256": digest_column(key), "body": escape(body), "chars": len(body)})
+        chars += len(body)
+    if part:
+        yield part
 
 
-def _insert(cursor: psycopg.Cursor[Any], table: str, rows: Sequence[Row], *, key: str) -> set[Any]:
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), _MOST_ROWS):
+        yield rows[start : start + _MOST_ROWS]
+
+
+def _insert(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, key: str) -> set[Any]:
     """Inserts rows that have the same columns; those whose key exists are left as they are.
 
     Returns the keys of the new rows.
     """
-    if not rows:
-        return set()
-    inserted: set[Any] = set()
-    columns = list(rows[0])
-    size = max(1, _MOST_PARAMETERS // len(columns))
+    statement = _insert_statement(model._meta.db_table, tuple(rows[0]), key)
+    return {key for (key,) in cursor.execute(statement, [_json(rows)])}
+
+
+def update_rows(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, where: str = "") -> int:
+    """Changes rows by their `id`; all have the same columns. `where` is a further condition on the old row `r`.
+
+    Returns the number of rows that were changed.
+    """
+    statement = _update_statement(model._meta.db_table, tuple(rows[0]), where)
+    return cursor.execute(statement, [_json(rows)]).rowcount
+
+
+# The rows of a statement are one JSON parameter. Its text does not depend on their number, so psycopg translates
+# it once, and Python handles no value by itself.
+
+
+@cache
+def _insert_statement(table: str, columns: tuple[str, ...], key: str) -> bytes:
     names = ", ".join(f'"{name}"' for name in columns)
-    one = f"({', '.join(['%s'] * len(columns))})"
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        values = ", ".join([one] * len(part))
-        statement = (
-            f'INSERT INTO "{table}" ({names}) VALUES {values} ON CONFLICT ("{key}") DO NOTHING RETURNING "{key}"'
-        )
-        cursor.execute(statement.encode(), [row[name] for row in part for name in columns])
-        inserted.update(found for (found,) in cursor)
-    return inserted
+    return (
+        f'INSERT INTO "{table}" ({names}) SELECT {names} FROM json_populate_recordset(NULL::"{table}", %s::json)'
+        f' ON CONFLICT ("{key}") DO NOTHING RETURNING "{key}"'
+    ).encode()
 
 
-def _update(cursor: psycopg.Cursor[Any], table: str, changes: Mapping[int, Row]) -> None:
-    """A statement per set of columns, one execution per row, all in one round trip."""
-    by_columns: dict[tuple[str, ...], list[list[Any]]] = {}
-    for key, row in changes.items():
-        by_columns.setdefault(tuple(row), []).append([*row.values(), key])
-    for columns, parameters in by_columns.items():
-        assignments = ", ".join(f'"{name}" = %s' for name in columns)
-        cursor.executemany(f'UPDATE "{table}" SET {assignments} WHERE id = %s'.encode(), parameters)
+@cache
+def _update_statement(table: str, columns: tuple[str, ...], where: str) -> bytes:
+    assignments = ", ".join(f'"{name}" = n."{name}"' for name in columns if name != "id")
+    return (
+        f'UPDATE "{table}" r SET {assignments} FROM json_populate_recordset(NULL::"{table}", %s::json) n'
+        f" WHERE r.id = n.id {f'AND {where}' if where else ''}"
+    ).encode()
 
 
-def json_column(value: Any) -> Jsonb:
-    """A value for a JSONB column. Its strings must be escaped already (`storable`)."""
-    return Jsonb(value)
+def _json(rows: Sequence[Row]) -> str:
+    return json.dumps(rows, ensure_ascii=False, check_circular=False, default=_as_json)
 
 
-def digest_column(digest: str | None) -> bytes | None:
+def _as_json(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"no column holds {value!r}")
+
+
+def digest_column(digest: str | None) -> str | None:
     """A text's digest for a column that refers to it."""
-    return None if digest is None else bytes.fromhex(digest)
+    return None if digest is None else f"\\x{digest}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from django.conf import settings
@@ -21,20 +21,27 @@ from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
 from ..engine.errors import Stopped
 from ..engine.events import Event, RolloutEnded
+from ..engine.live import LiveBoard
+from ..engine.replay import Diverged
 from ..engine.rollout import RolloutPlan, run_rollout
 from ..engine.rollout_context import now
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
-from ..models import Rollout, Text
+from ..models import Rollout, RolloutNote, Text
+from ..models.texts import escape
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
 from . import queue, sandboxes
+from .continuation import Continuation, continuation_of
 from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
 from .leases import LeaseKeeper
 from .limits.gates import SharedGate
+from .live_views import LIVE_VIEWS
 from .patience import AWAY, patiently
 from .prices import Prices, prices
 from .recorder import ClaimLost, Recorder
+from .spending.client import AccountedClient, RolloutAccount, account_of
+from .spending.ledger import budget_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,25 +56,16 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
         try:
             _run(rollout, control)
         except Stopped:
-            patiently(lambda: queue.give_back(rollout))
-        except ClaimLost:
-            logger.info("rollout %s was taken over", rollout.pk)
+            patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
             # The lease expires and a sweep queues the rollout again.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
 
 
 def _run(rollout: Rollout, control: CancellationToken) -> None:
-    recorder = Recorder(rollout)
-    metrics = RolloutMetrics()
-
-    def record(events: Sequence[Event]) -> None:
-        COMMITS.record(recorder, events)
-        metrics.observe(events)
-
     try:
-        means = with_engine_patience(
-            lambda: patiently(lambda: _means_for(rollout)),
+        means, continuation = with_engine_patience(
+            lambda: patiently(lambda: (_means_for(rollout), continuation_of(rollout))),
             seconds=settings.RLM_ENGINE_PATIENCE,
             wait=control.wait,
         )
@@ -76,17 +74,77 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        record([_not_begun(error)])
+        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(error)])
         return
-    metrics.endpoints.update(means.endpoints)
+    budget = budget_of(rollout.arm.experiment)
+    with (
+        account_of(rollout.experiment_id, budget, price=means.prices.dollars) as account,
+        LIVE_VIEWS.shown(rollout) as live,
+    ):
+        means = replace(means, clients=_accounted(means.clients, account), live=live)
+        if continuation is None:
+            _play(means, Recorder(rollout), control)
+        elif reason := continuation.refusal or _resume(rollout, means, continuation, control):
+            _restart(rollout, means, control, reason=reason)
+
+
+def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
+    """Goes on with an attempt that was cut off. Returns why it cannot be gone on with, "" once it has ended."""
+    recording = continuation.recording
+    logger.info("rollout %s goes on after turn %s", rollout.pk, recording.turns)
+    means = replace(means, plan=replace(means.plan, recording=recording))
+    try:
+        _play(means, Recorder(rollout, continuation.trace), control)
+    except Diverged as diverged:
+        return str(diverged)
+    return ""
+
+
+def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
+    """Begins a new attempt in place of one that cannot be gone on with."""
+    logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
+    rollout.attempt += 1
+    recorder = Recorder(rollout)
+    recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))
+    _play(means, recorder, control)
+
+
+def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None:
     run_rollout(
         means.plan,
         clients=means.clients,
         backend=means.backend,
-        record=record,
+        record=_recording(recorder, control, RolloutMetrics(dict(means.endpoints))),
         control=control,
         price=means.prices.cost,
         engine_patience=settings.RLM_ENGINE_PATIENCE,
+        live=means.live,
+    )
+
+
+def _recording(
+    recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
+) -> Callable[[Sequence[Event]], None]:
+    """What the engine gives its events to. A rollout that was taken over is stopped."""
+
+    def record(events: Sequence[Event]) -> None:
+        try:
+            COMMITS.record(recorder, events)
+        except ClaimLost as lost:
+            logger.info("%s", lost)
+            control.stop("interrupted")
+            raise Stopped(stop_reason="interrupted") from lost
+        metrics.observe(events)
+
+    return record
+
+
+def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
+    """The clients, with their calls charged to the experiment's budget."""
+    return Clients(
+        main=AccountedClient(clients.main, account),
+        sub=AccountedClient(clients.sub, account),
+        judge=AccountedClient(clients.judge, account),
     )
 
 
@@ -98,6 +156,7 @@ class _Means:
     prices: Prices
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
+    live: LiveBoard = field(default_factory=LiveBoard)
 
 
 def _means_for(rollout: Rollout) -> _Means:

@@ -1,8 +1,9 @@
 """Estimates of an experiment before anything runs: arms, rollouts, model calls and dollars.
 
 An arm is estimated from the mean of its own earlier rollouts (same settings), else from rollouts of its
-environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Each number has
-its basis beside it, so that a guess is not taken for a measurement.
+environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Calls of a
+judge are estimated apart (`judging`). Each model's calls have its own price. Each number has its basis beside it,
+so that a guess is not taken for a measurement.
 """
 
 from __future__ import annotations
@@ -16,30 +17,40 @@ from django.db.models import Avg, Count, F
 
 from ..engine.events import Usage
 from ..engine.scaffolds import registry
+from ..execution.endpoints import ModelChoice
 from ..execution.prices import Prices, prices
 from ..models import Rollout
+from .judging import Judging, judging_of
 from .launch import arm_columns
 from .spec import Plan, PlannedArm
 
 
 @dataclass(frozen=True)
 class PerRollout:
-    """Means per rollout; tokens of the root (`main`) and of all sub-LLMs (`sub`)."""
+    """Means per rollout; tokens of the root (`main`) and of all sub-LLMs (`sub`).
+
+    `turns` are calls of the root, None where they are not known apart from `calls`.
+    """
 
     calls: float
     main_prompt: float
     main_completion: float
     sub_prompt: float
     sub_completion: float
+    turns: float | None = None
 
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One arm's share. `dollars` is None where a model has no known price."""
+    """One arm's share. `dollars`, those of the judge included, is None where a model has no known price.
+
+    `calls` are those of the root and of sub-LLMs; `basis` says what both numbers stand on.
+    """
 
     arm: PlannedArm
     rollouts: int
     calls: int
+    judge_calls: int
     dollars: Decimal | None
     basis: str
 
@@ -61,6 +72,11 @@ class Estimate:
         return sum(arm.calls for arm in self.arms)
 
     @property
+    def judge_calls(self) -> int:
+        """Calls of judges."""
+        return sum(arm.judge_calls for arm in self.arms)
+
+    @property
     def dollars(self) -> Decimal | None:
         """Dollars of all arms; None where one of them has no known price."""
         known = [arm.dollars for arm in self.arms if arm.dollars is not None]
@@ -76,28 +92,52 @@ _FEWEST = 3
 
 
 def estimate(plan: Plan) -> Estimate:
-    """The estimate of a plan, in one query."""
+    """The estimate of a plan, in a query, and one for each environment with a judge."""
     history = _History()
     listed = prices()
-    return Estimate(tuple(_of_arm(plan, arm, history=history, listed=listed) for arm in plan.arms))
+    judging = {environment.name: judging_of(environment) for environment in plan.environments}
+    return Estimate(
+        tuple(
+            _of_arm(plan, arm, history=history, listed=listed, judging=judging[arm.environment.name])
+            for arm in plan.arms
+        )
+    )
 
 
-def _of_arm(plan: Plan, arm: PlannedArm, *, history: _History, listed: Prices) -> ArmEstimate:
+def _of_arm(
+    plan: Plan, arm: PlannedArm, *, history: _History, listed: Prices, judging: Judging | None
+) -> ArmEstimate:
     per_rollout, basis = history.of(arm, settings_hash=arm_columns(arm)["settings_hash"])
     rollouts = plan.spec.examples * plan.spec.repetitions
-    main = listed.dollars(arm.model.name, _usage(per_rollout.main_prompt, per_rollout.main_completion))
-    sub = listed.dollars(arm.sub_model.name, _usage(per_rollout.sub_prompt, per_rollout.sub_completion))
+    turns = per_rollout.calls if per_rollout.turns is None else per_rollout.turns
+    costs = [
+        _dollars(listed, arm.model, per_rollout.main_prompt, per_rollout.main_completion, calls=turns),
+        _dollars(
+            *(listed, arm.sub_model, per_rollout.sub_prompt, per_rollout.sub_completion),
+            calls=per_rollout.calls if per_rollout.turns is None else per_rollout.calls - per_rollout.turns,
+        ),
+    ]
+    if judging is not None:
+        costs.append(_dollars(listed, arm.judge_model, judging.prompt, judging.completion, calls=judging.calls))
+    known = [cost for cost in costs if cost is not None]
     return ArmEstimate(
         arm=arm,
         rollouts=rollouts,
         calls=round(per_rollout.calls * rollouts),
-        dollars=None if main is None or sub is None else (main + sub) * rollouts,
-        basis=basis,
+        judge_calls=round(judging.calls * rollouts) if judging else 0,
+        dollars=sum(known, Decimal(0)) * rollouts if len(known) == len(costs) else None,
+        basis=f"{basis}; judge: {judging.basis}" if judging else basis,
     )
 
 
-def _usage(prompt: float, completion: float) -> Usage:
-    return Usage(prompt=round(prompt), completion=round(completion))
+def _dollars(
+    listed: Prices, model: ModelChoice, prompt: float, completion: float, *, calls: float
+) -> Decimal | None:
+    """Dollars of one rollout's calls to a model; nothing where it makes none, whatever the model costs."""
+    usage = Usage(prompt=round(prompt), completion=round(completion))
+    if not usage.prompt and not usage.completion:
+        return Decimal(0)
+    return listed.dollars(model.name, usage, calls=max(1, round(calls)))
 
 
 class _History:
@@ -111,6 +151,7 @@ class _History:
             .annotate(
                 n=Count("id"),
                 calls=Avg(F("turns") + F("sub_turns")),
+                turns_of_root=Avg("turns"),
                 main_prompt=Avg("main_prompt_tokens"),
                 main_completion=Avg("main_completion_tokens"),
                 sub_prompt=Avg("sub_prompt_tokens"),
@@ -137,5 +178,5 @@ class _History:
 
 
 def _mean(rows: list[Mapping[str, Any]], *, n: int) -> PerRollout:
-    names = ("calls", "main_prompt", "main_completion", "sub_prompt", "sub_completion")
+    names = ("calls", "main_prompt", "main_completion", "sub_prompt", "sub_completion", "turns_of_root")
     return PerRollout(*(float(sum(row[name] * row["n"] for row in rows)) / n for name in names))

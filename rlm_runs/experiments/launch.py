@@ -30,33 +30,37 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "SpecError", "launch"]
 
 
-def launch(raw: Mapping[str, Any], *, user: User | None = None, data_dir: Path | None = None) -> Experiment:
+def launch(
+    raw: Mapping[str, Any], *, user: User | None = None, actor: str = "", data_dir: Path | None = None
+) -> Experiment:
     """Launches an experiment. Raises SpecError; then nothing is written.
 
+    `actor` is named in its log; without one, the user or the command line.
     With `data_dir`, the spec may only name files in that folder, because its author may not read other files of
     this machine.
     """
     plan = resolve(raw)
     if data_dir is not None:
-        _check_paths(plan, data_dir)
-    examples = _load_examples(plan)
-    images = _prepare_sandboxes(plan)
+        check_paths(plan, data_dir)
+    examples = load_examples(plan)
+    images = prepare_sandboxes(plan)
     with transaction.atomic():
         experiment = _create_experiment(plan, user=user)
-        arms = _create_arms(plan, experiment, images=images)
-        rows = [_keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
+        arms = create_arms(plan, experiment, images=images)
+        rows = [keep_examples(plan.environments[i].name, loaded) for i, loaded in enumerate(examples)]
         rollouts = _create_rollouts(plan, arms, rows)
         record_action(
             experiment,
             action="launched",
-            actor=user.get_username() if user else COMMAND_LINE,
+            actor=actor or (user.get_username() if user else COMMAND_LINE),
             details={"arms": len(arms), "rollouts": len(rollouts)},
         )
         transaction.on_commit(queue.notify_workers)
     return experiment
 
 
-def _check_paths(plan: Plan, data_dir: Path) -> None:
+def check_paths(plan: Plan, data_dir: Path) -> None:
+    """Raises SpecError for files outside of the folder."""
     problems = []
     for index, environment in enumerate(plan.environments):
         path = getattr(environment.settings, "path", "")
@@ -71,7 +75,7 @@ Images = Mapping[tuple[str, ...], str]
 """Packages → what code is run in, as `Backend.prepare` names it."""
 
 
-def _prepare_sandboxes(plan: Plan) -> Images:
+def prepare_sandboxes(plan: Plan) -> Images:
     """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}
@@ -100,7 +104,7 @@ def _field_of(model: str, plan: Plan) -> str:
     return "sub_model"
 
 
-def _load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
+def load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
     """The examples of each environment entry, the same for all its arms."""
     loaded, problems = [], []
     for index, environment in enumerate(plan.environments):
@@ -122,11 +126,15 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
         spec=storable(spec.written()),
         seed=spec.seed,
         code_version=code_version(),
+        budget_dollars=spec.budget.dollars,
+        budget_tokens=spec.budget.tokens,
+        budget_hours=spec.budget.hours,
         created_by=user,
     )
 
 
-def _create_arms(plan: Plan, experiment: Experiment, *, images: Images) -> list[Arm]:
+def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: int = 0) -> list[Arm]:
+    """The rows of the plan's arms, at the positions from `first` on."""
     return Arm.objects.bulk_create(
         Arm(
             experiment=experiment,
@@ -135,7 +143,7 @@ def _create_arms(plan: Plan, experiment: Experiment, *, images: Images) -> list[
             sandbox_image=images[arm.packages] if arm.needs_sandbox else "",
             **arm_columns(arm),
         )
-        for position, arm in enumerate(plan.arms)
+        for position, arm in enumerate(plan.arms, start=first)
     )
 
 
@@ -155,7 +163,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
     return named | {"settings_hash": content_hash(named)}
 
 
-def _keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
+def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
     """The rows of the examples in their order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)

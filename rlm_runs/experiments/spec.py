@@ -9,8 +9,8 @@
 
 The arms are the cross product of environments, scaffolds and models. An entry is a name, or a table with the name
 and its settings. A model's settings are its sampling, which overrides the experiment's, its sub-model and its
-judge. A table `[early_stopping]` ends arms before their last rollout. All problems are reported together,
-each with its field and the allowed values.
+judge. A table `[early_stopping]` ends arms before their last rollout, and `[budget]` pauses the experiment. All
+problems are reported together, each with its field and the allowed values.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -31,6 +32,7 @@ from ..engine.scaffolds.base import Scaffold
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from ..engine.scaffolds.settings import ScaffoldSettings
 from ..execution.endpoints import ModelChoice, model_choices
+from ..execution.spending.prices import models_in_use, unpriced
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -110,6 +112,29 @@ class ModelEntry(Sampling):
     judge_model: str | None = None
 
 
+class Budget(BaseModel):
+    """What the experiment may spend in all; it pauses before a call that would exceed it. None is no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dollars: Decimal | None = Field(
+        default=None, gt=0, lt=10**8, allow_inf_nan=False, description="Dollars, judges included."
+    )
+    tokens: int | None = Field(default=None, ge=1, lt=10**15, description="Prompt and completion tokens.")
+    hours: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Hours in which any of its rollouts runs."
+    )
+
+    def written(self) -> dict[str, float | int]:
+        """The limits that are set."""
+        limits = {"dollars": None if self.dollars is None else float(self.dollars)}
+        return {
+            name: value
+            for name, value in {**limits, "tokens": self.tokens, "hours": self.hours}.items()
+            if value is not None
+        }
+
+
 class ExperimentSpec(BaseModel):
     """The spec's own fields; what the entries name is checked by `resolve`."""
 
@@ -127,6 +152,7 @@ class ExperimentSpec(BaseModel):
     environments: tuple[Entry, ...] = Field(min_length=1)
     sampling: Sampling = Sampling()
     early_stopping: EarlyStopping | None = None
+    budget: Budget = Budget()
 
     @field_validator("models", "scaffolds", "environments", mode="before")
     @classmethod
@@ -151,7 +177,9 @@ class ExperimentSpec(BaseModel):
             "environments": [_written(entry.model_dump(mode="json")) for entry in self.environments],
         }
         stopping = {"early_stopping": self.early_stopping.written()} if self.early_stopping else {}
-        return {**fields, "models": models, **entries, **stopping}
+        fields.pop("budget")
+        budget = {"budget": written} if (written := self.budget.written()) else {}
+        return {**fields, "models": models, **entries, **stopping, **budget}
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
@@ -234,6 +262,8 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
         _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
         _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
     _check_baseline(spec, problems)
+    if not problems:
+        _check_dollars(spec, models, scaffolds, environments, problems)
     if problems:
         raise SpecError(problems)
     arms = tuple(
@@ -372,6 +402,38 @@ def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> 
             problems.append(Problem(f"{kind}[{index}]", f"makes the same arms as entry {twin + 1} of {kind}"))
 
 
+def _check_dollars(
+    spec: ExperimentSpec,
+    models: Sequence[_PlannedModel],
+    scaffolds: Sequence[Scaffold[Any] | None],
+    environments: Sequence[Environment[Settings] | None],
+    problems: list[Problem],
+) -> None:
+    """A budget in dollars cannot be enforced where a model has no price: its cost is unknown, not zero."""
+    for index, scaffold in enumerate(scaffolds):
+        if scaffold is None:
+            continue
+        used = unpriced(
+            name
+            for model in models
+            for environment in environments
+            if environment is not None
+            for name in models_in_use(
+                environment=environment.name,
+                scaffold=scaffold.key,
+                settings=scaffold.settings.model_dump(),
+                model=model.model.name,
+                sub_model=model.sub_model.name,
+                judge_model=model.judge_model.name,
+            )
+        )
+        message = f"cannot be enforced: {', '.join(used)} has no price; give it one in endpoints.toml"
+        if used and scaffold.settings.max_dollars is not None:
+            problems.append(Problem(f"scaffolds[{index}].max_dollars", message))
+        if used and spec.budget.dollars is not None and all(each.field != "budget.dollars" for each in problems):
+            problems.append(Problem("budget.dollars", message))
+
+
 def _check_baseline(spec: ExperimentSpec, problems: list[Problem]) -> None:
     """The baseline of early stopping must be one of the scaffolds."""
     names = [entry.name for entry in spec.scaffolds]
@@ -424,6 +486,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "sampling": Sampling,
     "models": ModelEntry,
     "early_stopping": EarlyStopping,
+    "budget": Budget,
 }
 """The fields of a spec that are tables with settings of their own."""
 

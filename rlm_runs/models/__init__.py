@@ -1,19 +1,22 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
 `model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
-early), `workers` (worker processes) and `limits` (what these share of endpoints).
+early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
+budgets) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
 from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
+from .live import LiveView
 from .model_calls import ModelHour, ModelProbe
 from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
+from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
 from .texts import Text
-from .traces import Execution, Trajectory, Turn
+from .traces import Execution, RolloutNote, Trajectory, Turn
 from .workers import WorkerProcess
 
 __all__ = [
@@ -27,12 +30,15 @@ __all__ = [
     "Execution",
     "Experiment",
     "ExperimentAction",
+    "ExperimentSpending",
+    "LiveView",
     "ModelHour",
     "ModelProbe",
     "RepricedTurn",
     "Repricing",
     "Rescoring",
     "Rollout",
+    "RolloutNote",
     "SavedView",
     "SharedLink",
     "StoppingLook",

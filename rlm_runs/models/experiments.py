@@ -56,6 +56,12 @@ class Experiment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
+    paused_by_budget = models.BooleanField(
+        default=False, db_default=False, help_text="It was paused because it reached its budget."
+    )
+    budget_dollars = models.DecimalField(max_digits=18, decimal_places=10, null=True)
+    budget_tokens = models.BigIntegerField(null=True)
+    budget_hours = models.FloatField(null=True, help_text="Hours in which any of its rollouts runs.")
     archived_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
     revision = models.PositiveIntegerField(default=0, db_default=0)
@@ -227,6 +233,13 @@ class Rollout(models.Model):
     sandbox_backend = models.CharField(max_length=10, blank=True)
 
     attempt = models.PositiveIntegerField(default=0, help_text="Attempts begun so far.")
+    cut_off = models.BooleanField(
+        default=False, db_default=False, help_text="The attempt was cut off after a turn; the next worker goes on."
+    )
+    claims = models.PositiveIntegerField(default=0, db_default=0, help_text="Times that a worker has taken it.")
+    given_back = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Attempts that ended for no reason of the rollout's own."
+    )
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -42,6 +42,15 @@ def storable(value: Any) -> Any:
     return value
 
 
+def unstorable(value: Any) -> Any:
+    """Returns the JSON value that `storable` was given."""
+    if isinstance(value, str):
+        return unescape(value)
+    if isinstance(value, dict):
+        return {unescape(key): unstorable(item) for key, item in value.items()}
+    return [unstorable(item) for item in value] if isinstance(value, list) else value
+
+
 def digest(text: str) -> str:
     """The name of a text: the SHA-256, in hex, of its UTF-8 form."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -86,6 +86,9 @@ class Turn(models.Model):
     reply = models.ForeignKey(
         Text, null=True, on_delete=models.PROTECT, related_name="+", help_text="What the host said after it."
     )
+    tool_calls = models.JSONField(
+        null=True, help_text='The calls that the model made, as {"id", "name", "arguments": digest}.'
+    )
     finish_reason = models.CharField(max_length=40, blank=True)
     prompt_tokens = models.PositiveIntegerField(null=True)
     cached_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
@@ -182,3 +185,41 @@ class Execution(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.position}"
+
+
+class RolloutNote(models.Model):
+    """A line of a rollout's log: an attempt that was cut off and went on, or could not go on.
+
+    `turn` is the number of the root's turns that had come back, `seconds` the time for which the attempt had run.
+    """
+
+    class Kind(models.TextChoices):
+        RESUMED = "resumed", "resumed"
+        RESTARTED = "restarted", "restarted"
+        DIFFERS = "differs", "differs"
+
+    EXCUSED = "given back for no reason of its own"
+    """Reason of a resume that ended so, with or without a turn."""
+
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="notes")
+    attempt = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    at = models.DateTimeField()
+    worker = models.CharField(max_length=200, blank=True)
+    turn = models.PositiveIntegerField(null=True)
+    seconds = models.FloatField(null=True)
+    reason = models.TextField(blank=True, help_text="Escaped as texts are.")
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        if self.kind == self.Kind.RESUMED:
+            return f"resumed after turn {self.turn}"
+        return f"{self.kind}: {self.reason}"
+
+    @classmethod
+    def excuse_last_resume(cls, rollout: Rollout) -> None:
+        """Marks the last resume of the attempt, if there is one: it may have no turn for no fault of its own."""
+        last = rollout.notes.filter(kind=cls.Kind.RESUMED, attempt=rollout.attempt).order_by("-pk")[:1]
+        cls.objects.filter(pk__in=last.values("pk")).update(reason=cls.EXCUSED)

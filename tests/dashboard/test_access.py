@@ -15,12 +15,15 @@ SENT_TO = {
     "experiment-cancel",
     "experiment-pause",
     "experiment-resume",
-    "experiment-run-decided",
     "share",
     "shared-link-revoke",
     "view-save",
     "view-delete",
+    "model-probe",
 }
+
+
+TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
 
 
 def addresses(experiment):
@@ -39,10 +42,17 @@ def addresses(experiment):
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
-        "experiment-run-decided": reverse("experiment-run-decided", args=slug),
+        "experiment-control": reverse("experiment-control", args=slug),
+        "experiment-action": reverse("experiment-action", args=[*slug, "retry"]),
+        "api-experiment-control": reverse("api-experiment-control", args=slug),
+        "experiment-log": reverse("experiment-log", args=slug),
+        "api-experiment-log": reverse("api-experiment-log", args=slug),
         "behaviour": reverse("behaviour", args=slug),
         "behaviour-csv": reverse("behaviour-csv", args=slug),
         "behaviour-json": reverse("behaviour-json", args=slug),
+        "example-types": reverse("example-types", args=slug),
+        "example-types-csv": reverse("example-types-csv", args=slug),
+        "example-types-json": reverse("example-types-json", args=slug),
         **{name: reverse(name, args=[*slug, "reward"]) for name in FIGURES},
         **{name: f"{reverse(name)}?{arms}" for name in COMPARISONS},
         **{
@@ -56,6 +66,14 @@ def addresses(experiment):
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),
         "rollout": reverse("rollout", args=pk),
         "rollout-live": reverse("rollout-live", args=pk),
+        **{
+            name: reverse(name, args=pk)
+            for name in (
+                *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
+                *("rollout-variables", "rollout-spans"),
+            )
+        },
+        "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
         "prompt": reverse("prompt", args=[*pk, turn.pk]),
@@ -63,6 +81,10 @@ def addresses(experiment):
         "experiments-csv": reverse("experiments-csv"),
         "rollouts-csv": reverse("rollouts-csv"),
         "experiment-rollouts-csv": reverse("experiment-rollouts-csv", args=slug),
+        "models": reverse("models"),
+        "models-live": reverse("models-live"),
+        "model-probe": reverse("model-probe"),
+        "api-models": reverse("api-models"),
         "workers": reverse("workers"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
@@ -96,7 +118,7 @@ def test_every_page_opens_with_one(reader, played):
 
 def test_reading_pages_take_no_post(reader, played):
     for name, address in addresses(played).items():
-        if name not in SENT_TO | {"launch"}:
+        if name not in SENT_TO | TAKE_BOTH:
             assert reader.post(address).status_code == 405, name
 
 

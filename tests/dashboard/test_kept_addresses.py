@@ -16,11 +16,17 @@ PAGES = """
 /?q=does&status=finished&sort=-cost
 /launch/
 /launch/spec/?name=x
+/launch/?clone={slug}
 /experiments/{slug}/
 /experiments/{slug}/?unscored=zero&sort=-reward
 /experiments/{slug}/live/
+/experiments/{slug}/control/
+/experiments/{slug}/control/retry/
+/experiments/{slug}/log/
 /experiments/{slug}/behaviour/
 /experiments/{slug}/behaviour/?unscored=common
+/experiments/{slug}/types/
+/experiments/{slug}/types/?unscored=zero&effect=0.2
 /experiments/{slug}/rollouts/
 /experiments/{slug}/rollouts/?q=scaffold:rlm reward:<1&sort=-cost&columns=rollout,reward
 /experiments/{slug}/figures/reward/
@@ -36,12 +42,21 @@ PAGES = """
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/
+/rollouts/{rollout}/timeline/
+/rollouts/{rollout}/flame/?attempt=1
+/rollouts/{rollout}/context/
+/rollouts/{rollout}/answer/
+/rollouts/{rollout}/variables/?cell=1
+/rollouts/{rollout}/spans/?as=speedscope
+/rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
 /rollouts/{rollout}/turns/{turn}/prompt/?as=json
 /rollouts/{rollout}/text/turn/{turn}/content/
 /rollouts/{rollout}/text/example/{rollout}/prompt/
+/models/
+/models/live/
 /shared/
 /healthz
 """.strip().splitlines()
@@ -62,6 +77,9 @@ API = {
         "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
         "rollouts slug sources"
     ),
+    "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
+    "/api/experiments/{slug}/control/": ("actions"),
+    "/api/experiments/{slug}/log/": ("next previous rows"),
     "/api/experiments/{slug}/behaviour/": ("arms ended experiment next numbers rollouts unscored"),
     "/api/experiments/{slug}/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/experiments/{slug}/figures/reward/": (
@@ -73,6 +91,7 @@ API = {
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
 """Address → the names of the answer's fields."""

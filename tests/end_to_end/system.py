@@ -28,20 +28,21 @@ class System:
         self.variables = {
             **os.environ,
             "RLM_VAR_DIR": str(var_dir),
-            "DATABASE_URL": _database_url(),
             "RLM_LEASE_SECONDS": "4",
             "RLM_SWEEP_SECONDS": "1",
             "SECRET_KEY": "of the tests",
+            **({} if "DATABASE_URL" in variables else {"DATABASE_URL": _database_url()}),
             **variables,
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self, *, concurrency: int = 4) -> subprocess.Popen[bytes]:
-        """A Celery worker as `make demo` starts it."""
+    def start_worker(self, *, concurrency: int = 4, host: str = "") -> subprocess.Popen[bytes]:
+        """A Celery worker as `make demo` starts it; with `host`, on a machine of that name."""
         return self._start(
             "worker",
             *("celery", "--app", "rlm_runs.celery", "worker", "--pool", "threads"),
             *("--concurrency", str(concurrency), "--loglevel", "INFO"),
+            host=host,
         )
 
     def start_web(self, port: int) -> subprocess.Popen[bytes]:
@@ -108,10 +109,11 @@ class System:
             with suppress(ProcessLookupError):  # a worker that was killed leaves its beat behind
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _start(self, name: str, *module_and_arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *module_and_arguments: str, host: str = "") -> subprocess.Popen[bytes]:
+        elsewhere = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host] if host else []
         with (self.var_dir / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *module_and_arguments],
+                [*elsewhere, sys.executable, "-m", *module_and_arguments],
                 cwd=ROOT,
                 env=self.variables,
                 stdout=log,

@@ -32,6 +32,7 @@ def addresses(experiment):
         reverse("experiment", args=slug),
         *(reverse("figure", args=[*slug, name]) for name in ("reward", "tokens", "reward-tokens", "summary")),
         reverse("behaviour", args=slug),
+        reverse("example-types", args=slug),
         f"{reverse('compare')}?{arms}",
         f"{reverse('compare-rollouts')}?a={rollout.pk}&b={beside.pk}",
         reverse("rollouts"),

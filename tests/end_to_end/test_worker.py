@@ -94,19 +94,27 @@ def test_no_gold_answer_is_ever_sent_to_a_model(make_system):
         assert not [gold for gold in long_golds if gold in text]
 
 
-def test_a_killed_worker_loses_nothing(make_system):
-    slow = """
-        import time
-        time.sleep(60)
-    """
-    state = {"killed": False}
+WAITS = """
+import pathlib, time
+while not pathlib.Path({flag!r}).exists():
+    time.sleep(0.1)
+"""
+
+
+def waiting_then_done(flag):
+    """A script whose first cell waits for a file."""
 
     def script(request):
-        if not state["killed"]:
-            return cell(slow.replace("        ", ""))
+        if len(request["messages"]) == 2:
+            return cell(WAITS.format(flag=str(flag)))
         return cell('answer["content"] = "x"; answer["ready"] = True')
 
-    with ScriptedServer(script) as server:
+    return script
+
+
+def test_a_killed_worker_loses_nothing(make_system, tmp_path):
+    flag = tmp_path / "go on"
+    with ScriptedServer(waiting_then_done(flag)) as server:
         system = make_system(
             OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
         )
@@ -115,25 +123,20 @@ def test_a_killed_worker_loses_nothing(make_system):
         system.wait_for(lambda: Execution.objects.filter(finished=False).count() == 2)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-        state["killed"] = True
+        flag.touch()
         system.start_worker(concurrency=2)
         rollouts = system.wait_until_ended(experiment)
-    assert [(r.status, r.attempt, r.turns) for r in rollouts] == [("completed", 2, 1)] * 2
-    # What the first attempt did is still there to be read, and its cost is not lost.
-    cut_off = Execution.objects.filter(turn__trajectory__attempt=1)
-    assert [execution.finished for execution in cut_off] == [False, False]
+        calls = len(server.requests)
+    # The turn was paid for: its cell runs again, in the same attempt.
+    assert [(r.status, r.attempt, r.claims, r.turns) for r in rollouts] == [("completed", 1, 2, 2)] * 2
+    assert calls == 4
+    assert not Execution.objects.filter(finished=False).exists()
     system.manage("check_store")
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_system):
-    state = {"stopped": False}
-
-    def script(request):
-        if not state["stopped"]:
-            return cell("import time; time.sleep(60)")
-        return cell('answer["content"] = "x"; answer["ready"] = True')
-
-    with ScriptedServer(script) as server:
+def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_system, tmp_path):
+    flag = tmp_path / "go on"
+    with ScriptedServer(waiting_then_done(flag)) as server:
         system = make_system(
             OPENAI_BASE_URL=server.url,
             RLM_EXTRA_MODELS="some-model",
@@ -146,10 +149,12 @@ def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_syst
         worker.send_signal(signal.SIGTERM)
         worker.wait(timeout=20)
         assert {r.status for r in experiment.rollouts()} == {Rollout.Status.QUEUED}
-        state["stopped"] = True
+        flag.touch()
         system.start_worker(concurrency=2)
         rollouts = system.wait_until_ended(experiment)
-    assert {(r.status, r.attempt) for r in rollouts} == {("completed", 2)}
+        calls = len(server.requests)
+    assert {(r.status, r.attempt, r.claims) for r in rollouts} == {("completed", 1, 2)}
+    assert calls == 4
 
 
 BAD_MODELS = {

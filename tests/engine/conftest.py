@@ -9,6 +9,7 @@ import pytest
 from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Clients
 from rlm_runs.engine.clients.chat import ChatClient, RetryPolicy
+from rlm_runs.engine.clients.request_shape import RequestShape
 from rlm_runs.engine.clients.text_tools import TextToolsClient
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.events import Cost
@@ -33,11 +34,15 @@ def play(backend):
     """Runs a rollout of a scripted model and returns its events."""
 
     def run(script, *, settings=None, environment=None, control=None, price=None, **more):
-        """`more` may hold `window`, `record`, and `text_tools` for a model without tool calling."""
+        """`more`: `window`, `record`, `recording`, `stream`, `live`; `text_tools` for a model without tools."""
         told = []
         with ScriptedServer(script) as server:
             client = ChatClient(
-                base_url=server.url, api_key="", retry=RetryPolicy(tries=2, first_wait=0.01), timeout=30
+                base_url=server.url,
+                api_key="",
+                retry=RetryPolicy(tries=2, first_wait=0.01),
+                timeout=30,
+                shape=RequestShape(stream=more.get("stream", False)),
             )
             reached = TextToolsClient(client) if more.get("text_tools") else client
             try:
@@ -49,11 +54,13 @@ def play(backend):
                         model="m",
                         sub_model="m",
                         window=more.get("window"),
+                        recording=more.get("recording"),
                     ),
                     clients=Clients(main=reached, sub=reached, judge=client),
                     backend=backend,
                     record=more.get("record", told.extend),
                     control=control or CancellationToken(),
+                    live=more.get("live"),
                     price=_priced(price or (lambda model, usage: Decimal("0.001"))),
                 )
             finally:

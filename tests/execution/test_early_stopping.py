@@ -102,6 +102,16 @@ def test_running_rollouts_finish():
 
 
 @pytest.mark.django_db
+def test_a_rollout_that_lost_its_worker_finishes_and_a_retry_runs():
+    found = experiment_of([[0] * 12, [1] * 12])
+    begun = Rollout.objects.filter(arm__experiment=found, arm__position=1, example_position=20)
+    begun.update(attempt=1)
+    early_stopping.look_at(found.pk)
+    assert begun.get().status == Status.QUEUED
+    assert ArmDecision.objects.get(reason="ahead").rollouts == 27
+
+
+@pytest.mark.django_db
 def test_differences_wait_for_the_first_open_example():
     """Fast wins after an open example do not count yet, whatever they say."""
     found = experiment_of([[0] * 20, [1, 1, "running", *[1] * 17]])
@@ -141,7 +151,7 @@ def test_repetitions_are_averaged_first_and_the_first_ones_decide_alone():
     found.spec = {"early_stopping": BETTING}
     found.save()
     Rollout.objects.filter(arm__experiment=found, repetition=1).update(
-        status="queued", stop_reason="", reward=None
+        status="queued", attempt=0, stop_reason="", reward=None
     )
     early_stopping.look_at(found.pk)
     decision = ArmDecision.objects.get(reason="ahead")

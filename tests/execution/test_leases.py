@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from rlm_runs.execution.leases import LeaseKeeper
@@ -53,7 +54,7 @@ class TestLease:
         settings.RLM_LEASE_SECONDS = 3
         rollout = make_rollout()
         with keeping() as keeper, keeper.held(rollout) as control:
-            Rollout.objects.update(attempt=2)
+            Rollout.objects.update(claims=F("claims") + 1)
             assert _until(lambda: control.reason == "interrupted")
 
     def test_a_worker_that_shuts_down_interrupts_all_it_has(self, make_rollout):

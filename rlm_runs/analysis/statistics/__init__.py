@@ -5,6 +5,7 @@ seeds, so a page shows the same numbers at each load. Docstrings name the method
 """
 
 from .by_example import Table
+from .heterogeneity import differ_between
 from .intervals import Bounds, Interval, mean_interval, mean_intervals, wilson
 from .multiplicity import holm
 from .paired import (
@@ -43,6 +44,7 @@ __all__ = [
     "compare_arms",
     "compare_paired",
     "compare_to",
+    "differ_between",
     "examples_for_binary",
     "examples_for_means",
     "first_finding",

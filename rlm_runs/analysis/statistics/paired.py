@@ -57,7 +57,8 @@ class Paired:
     `difference` is the mean difference with its interval. `test` names the test behind `p`, two-sided. `effect` is
     None if it is undefined (no example differs; all differ by the same). `more_examples` is the number of further
     examples with which a difference of this size shows at p < 0.05 with 80 % power: 0 if there are enough, None
-    without a difference, or with too little data for its spread.
+    without a difference, or with too little data for its spread. `deviation` is the standard deviation of the
+    differences, 0 of a single one.
     """
 
     n: int
@@ -68,6 +69,7 @@ class Paired:
     test: str
     effect: Effect | None
     more_examples: int | None
+    deviation: float
 
     @property
     def equal(self) -> int:
@@ -162,6 +164,10 @@ class _Sample:
         return len(self.differences)
 
     @property
+    def deviation(self) -> float:
+        return float(np.std(self.differences, ddof=1)) if self.n > 1 else 0.0
+
+    @property
     def better(self) -> int:
         return int(np.count_nonzero(self.differences > 0))
 
@@ -184,13 +190,14 @@ def _of_binary(sample: _Sample, *, confidence: float) -> Paired | None:
         test=MCNEMAR,
         effect=None if effect is None else Effect("Cohen's g", effect, _size(effect, steps=(0.05, 0.15, 0.25))),
         more_examples=_more(examples_for_binary(better=better / n, worse=worse / n), n=n),
+        deviation=sample.deviation,
     )
 
 
 def _of_means(sample: _Sample, *, difference: Interval | None, p: float) -> Paired | None:
     if difference is None:
         return None
-    deviation = float(np.std(sample.differences, ddof=1)) if sample.n > 1 else 0.0
+    deviation = sample.deviation
     effect = difference.mean / deviation if deviation > 1e-12 * abs(difference.mean) else None
     differing = sample.better + sample.worse
     return Paired(
@@ -206,6 +213,7 @@ def _of_means(sample: _Sample, *, difference: Interval | None, p: float) -> Pair
         else PAIRED_T,
         effect=None if effect is None else Effect("Cohen's d_z", effect, _size(effect, steps=(0.2, 0.5, 0.8))),
         more_examples=None if effect is None else _more(examples_for_means(effect=effect), n=sample.n),
+        deviation=deviation,
     )
 
 

@@ -24,6 +24,7 @@ class TokenEstimator:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._calls = 0
         self._tokens_per_character = 0.3
         self._completion = 500.0
 
@@ -40,10 +41,12 @@ class TokenEstimator:
         """Takes the usage of a call into account."""
         characters = _characters(messages, tools)
         with self._lock:
+            self._calls += 1
+            calls = min(self._calls, _CALLS)
             if usage.prompt is not None and characters:
-                self._tokens_per_character += (usage.prompt / characters - self._tokens_per_character) / _CALLS
+                self._tokens_per_character += (usage.prompt / characters - self._tokens_per_character) / calls
             if usage.completion is not None:
-                self._completion += (usage.completion - self._completion) / _CALLS
+                self._completion += (usage.completion - self._completion) / calls
 
 
 @cache

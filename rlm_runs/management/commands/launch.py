@@ -17,7 +17,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rlm_runs.execution.endpoints import ModelChoice
 from rlm_runs.experiments.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.experiments.launch import launch
-from rlm_runs.experiments.spec import Plan, PlannedArm, SpecError, offline, resolve
+from rlm_runs.experiments.launch_check import check_models
+from rlm_runs.experiments.spec import Plan, PlannedArm, Problem, SpecError, offline, resolve
 
 PRESETS = settings.BASE_DIR / "specs/presets"
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--judge-model", help="judges answers, instead of the model itself")
         parser.add_argument("--examples", type=int, help="so many examples per environment")
         parser.add_argument("--offline", action="store_true", help="on generated data, which need no network")
+        parser.add_argument("--no-probe", action="store_true", help="do not ask the models before launching")
         parser.add_argument("--dry-run", action="store_true", help="say what would run, and write nothing")
 
     def handle(self, *, spec: Path | None, preset: str | None, dry_run: bool, **options: Any) -> None:
@@ -55,6 +57,8 @@ class Command(BaseCommand):
                 plan = resolve(raw)
                 self._tell(plan, estimate(plan))
                 return
+            if not options["no_probe"]:
+                self._probe(raw)
             experiment = launch(raw)
         except SpecError as error:
             lines = [
@@ -67,13 +71,22 @@ class Command(BaseCommand):
         arms, rollouts = experiment.arms.count(), experiment.rollouts().count()
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
 
+    def _probe(self, raw: dict[str, Any]) -> None:
+        """Raises SpecError if a model cannot do what it is to do; warns where one does not answer in time."""
+        checked = check_models(resolve(raw))
+        for warning in checked.warnings:
+            self.stderr.write(f"warning: {warning}")
+        if checked.problems:
+            raise SpecError([*checked.problems, Problem("", "--no-probe launches it anyway")])
+
     def _tell(self, plan: Plan, found: Estimate) -> None:
         for arm in found.arms:
             self.stdout.write(_line(arm))
         dollars = "of unknown cost" if found.dollars is None else f"about ${found.dollars:.2f}"
+        judges = f" and {found.judge_calls:,} calls of judges" if found.judge_calls else ""
         self.stdout.write(
             f"{plan.spec.name}: {len(found.arms)} arms, {found.rollouts:,} rollouts, about {found.calls:,} model "
-            f"calls (judges apart), {dollars}; nothing was launched"
+            f"calls{judges}, {dollars}; nothing was launched"
         )
 
 
@@ -110,10 +123,11 @@ def _line(estimated: ArmEstimate) -> str:
         *((f"sampling.{name}", value) for name, value in arm.sampling.given.items()),
         *((role, one.name) for role, one in _other_models(arm).items() if one != arm.model),
     ]
+    judge = f" and {estimated.judge_calls:,} of the judge" if estimated.judge_calls else ""
     shown = "".join(f" {name}={value}" for name, value in settings)
     return (
         f"  {arm.environment.name} × {arm.scaffold} × {arm.model.name}{shown}: {estimated.rollouts:,} rollouts, "
-        f"{estimated.calls:,} calls, {cost} ({estimated.basis})"
+        f"{estimated.calls:,} calls{judge}, {cost} ({estimated.basis})"
     )
 
 

@@ -71,7 +71,8 @@ def test_a_pruned_arm_is_not_compared(reader, db):
     assert "Successive halving: 1 in 3 arms of an environment passes each rung" in page
     assert "It controls no error rate." in page
     assert "has no valid comparison with" in page
-    assert "1.00 passed" in page
+    section = page[page.index('id="early-stopping"') :]
+    assert '<td class="num">0.30</td><td class="num">1.00</td>' in section
 
 
 def test_figures_and_comparisons_warn(reader, ended):
@@ -100,8 +101,11 @@ def test_the_json_has_the_evidence(reader, ended):
 
 
 def test_the_rest_can_be_run(reader, ended):
-    response = reader.post(f"/experiments/{ended.slug}/run-decided/")
-    assert response.status_code == 302
+    address = f"/experiments/{ended.slug}/control/run-decided/"
+    assert f'href="{address}"' in html(reader, ended.get_absolute_url())
+    assert "70 rollouts that early stopping left out are queued" in html(reader, address)
+    assert Rollout.objects.filter(stop_reason="decided").exists()
+    assert reader.post(address, {"confirm": "yes"}).status_code == 302
     assert not Rollout.objects.filter(stop_reason="decided").exists()
     page = html(reader, ended.get_absolute_url())
     assert "reopened" in page

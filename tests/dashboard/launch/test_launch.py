@@ -215,3 +215,18 @@ def test_a_setting_of_the_other_method_is_refused_at_the_box():
         "eta is a setting of the method halving"
         in page(data, refused.value.problems).problems["early_stopping"][0]
     )
+
+
+def test_a_model_that_cannot_be_reached_is_told_and_a_box_launches_all_the_same(reader, db, tmp_path, settings):
+    path = tmp_path / "endpoints.toml"
+    path.write_text('[lab]\ntitle = "Lab"\nbase_url = "http://127.0.0.1:9/v1"\nmodels = [{ name = "m" }]')
+    settings.RLM_ENDPOINTS_FILE = path
+    form = BASE_FORM | {"models": "m", "scaffolds": "llm", "environments": "verbatim-copy"}
+    refused = reader.post("/launch/", form)
+    assert refused.status_code == 422
+    assert "m cannot be reached" in refused.content.decode()
+    assert 'name="no_probe"' in refused.content.decode()
+    assert reader.post("/launch/", form | {"no_probe": "on"}).status_code == 302
+
+
+BASE_FORM = {"name": "x", "examples": "1", "seed": "0", "repetitions": "1"}

@@ -1,0 +1,11 @@
+"""Control of an experiment: what can be done, each action with its confirmation, and the API."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("experiments/<slug:slug>/control/", views.control_page, name="experiment-control"),
+    path("experiments/<slug:slug>/control/<slug:name>/", views.action_page, name="experiment-action"),
+    path("api/experiments/<slug:slug>/control/", views.control_api, name="api-experiment-control"),
+]

@@ -1,0 +1,364 @@
+"""Spans: an attempt as a tree of intervals with tokens and dollars, for the timeline and the flame graph.
+
+The tree is rollout → turn → cell or tool call → batch → sub-call → turn → …. A sub-LLM that ran no code is one
+span.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+from ...models import Execution, Rollout, Trajectory, Turn
+from ...models.texts import unescape
+
+_LABEL_CHARS = 60
+
+
+@dataclass(frozen=True)
+class Span:
+    """One interval. `start` is in seconds since the attempt's first event; `parent` is an index, None at the top.
+
+    `tokens` (prompt and completion) and `dollars` are of the span itself, without its children; None is unknown.
+    `turn` is the number, from 1, of the root's turn that it belongs to, 0 for none. `key` names it in addresses.
+    """
+
+    key: str
+    parent: int | None
+    kind: str
+    label: str
+    start: float
+    seconds: float
+    turn: int
+    tokens: int | None = 0
+    dollars: Decimal | None = Decimal(0)
+    is_failed: bool = False
+    is_running: bool = False
+
+    @property
+    def end(self) -> float:
+        """Seconds from the attempt's first event to its end."""
+        return self.start + self.seconds
+
+
+@dataclass(frozen=True)
+class SpanTree:
+    """The spans of an attempt, each behind its parent. `began` is the time of second 0."""
+
+    began: datetime
+    seconds: float
+    spans: tuple[Span, ...]
+
+    def children(self) -> Mapping[int, Sequence[int]]:
+        """Returns index → the indices of its children."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for index, span in enumerate(self.spans):
+            if span.parent is not None:
+                found[span.parent].append(index)
+        return found
+
+
+def read(rollout: Rollout, *, attempt: int, now: datetime) -> SpanTree | None:
+    """Returns the spans of an attempt; None without a trace, or for an import without times. Three queries.
+
+    What runs still ends `now`.
+    """
+    rows = _Rows.of(rollout, attempt=attempt)
+    roots = [row for row in rows.trajectories.values() if row.parent_id is None]
+    if not roots or not rows.has_times:
+        return None
+    began = min(row.started_at for row in roots)
+    began = min([began, *(rows.start_of(turn) for row in roots for turn in rows.turns[row.pk])])
+    builder = _Builder(rows, began=began, now=now)
+    return builder.tree(roots)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    trajectories: Mapping[int, Trajectory]
+    turns: Mapping[int, Sequence[Turn]]
+    executions: Mapping[int, Sequence[Execution]]
+    calls: Mapping[int, Sequence[Trajectory]]
+
+    @classmethod
+    def of(cls, rollout: Rollout, *, attempt: int) -> _Rows:
+        of_attempt = {"trajectory__rollout": rollout, "trajectory__attempt": attempt}
+        trajectories = (
+            rollout.trajectories.filter(attempt=attempt)
+            .defer("opening", "tools")
+            .order_by("batch", "position", "pk")
+        )
+        turns: dict[int, list[Turn]] = defaultdict(list)
+        turn_columns = (
+            "trajectory",
+            "index",
+            "ended_at",
+            "seconds",
+            "prompt_tokens",
+            "completion_tokens",
+            "cost",
+            "error",
+        )
+        for turn in Turn.objects.filter(**of_attempt).only(*turn_columns).order_by("index"):
+            turns[turn.trajectory_id].append(turn)
+        executions: dict[int, list[Execution]] = defaultdict(list)
+        execution_columns = (
+            "turn",
+            "position",
+            "kind",
+            "name",
+            "started_at",
+            "seconds",
+            "error_type",
+            "timed_out",
+            "finished",
+        )
+        of_turn = {f"turn__{name}": value for name, value in of_attempt.items()}
+        by_key = {turn.pk: turn for of_trajectory in turns.values() for turn in of_trajectory}
+        for execution in Execution.objects.filter(**of_turn).only(*execution_columns).order_by("position"):
+            execution.turn = by_key[execution.turn_id]
+            executions[execution.turn_id].append(execution)
+        calls: dict[int, list[Trajectory]] = defaultdict(list)
+        trajectories_by_key = {row.pk: row for row in trajectories}
+        for row in trajectories_by_key.values():
+            if row.parent_id is not None and row.summary is None:
+                calls[row.parent_id].append(row)
+        return cls(trajectories_by_key, turns, executions, calls)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the trace was recorded as it ran; an import has its texts only."""
+        return any(turn.seconds > 0 for turns in self.turns.values() for turn in turns)
+
+    @staticmethod
+    def start_of(turn: Turn) -> datetime:
+        return turn.ended_at - timedelta(seconds=turn.seconds)
+
+
+@dataclass
+class _Builder:
+    rows: _Rows
+    began: datetime
+    now: datetime
+    spans: list[Span] = field(default_factory=list)
+    cells: Counter[int] = field(default_factory=Counter)
+    """Cells so far by conversation, for their numbers."""
+
+    def tree(self, roots: Sequence[Trajectory]) -> SpanTree:
+        """Walks the tree with a stack of its own: a trace may nest deeper than Python does."""
+        self.spans.append(Span("rollout", None, "rollout", "rollout", 0.0, 0.0, 0))
+        stack = [self._conversation(row, parent=0, turn=0) for row in roots]
+        while stack:
+            following = next(stack[-1], None)
+            if following is None:
+                stack.pop()
+            else:
+                stack.append(following)
+        seconds = max(span.end for span in self.spans)
+        self.spans[0] = Span("rollout", None, "rollout", "rollout", 0.0, seconds, 0)
+        return SpanTree(self.began, seconds, tuple(self.spans))
+
+    def _conversation(self, row: Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+        kind = "judge" if row.kind == Trajectory.Kind.JUDGE else "turn"
+        for each in self.rows.turns[row.pk]:
+            number = each.index + 1 if row.kind == Trajectory.Kind.ROOT else turn
+            label = "judge" if kind == "judge" else f"turn {each.index + 1}"
+            executions = self.rows.executions[each.pk]
+            place = self._add_turn(each, kind=kind, label=label, parent=parent, turn=number, executions=executions)
+            for execution in executions:
+                yield self._execution(execution, parent=place, turn=number)
+
+    def _add_turn(
+        self,
+        row: Turn,
+        *,
+        kind: str,
+        label: str,
+        parent: int,
+        turn: int,
+        executions: Sequence[Execution],
+    ) -> int:
+        start = self._since(self.rows.start_of(row))
+        ends = [self._since(each.started_at) + self._seconds(each) for each in executions]
+        container = self._add(
+            Span(f"turn-{row.pk}", parent, kind, label, start, max([start + row.seconds, *ends]) - start, turn)
+        )
+        self._add(
+            Span(
+                f"model-{row.pk}",
+                container,
+                "model",
+                "model call",
+                start,
+                row.seconds,
+                turn,
+                tokens=_tokens(row),
+                dollars=row.cost,
+                is_failed=bool(row.error),
+            )
+        )
+        return container
+
+    def _execution(self, row: Execution, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+        is_cell = row.kind == Execution.Kind.CELL
+        conversation = row.turn.trajectory_id
+        self.cells[conversation] += is_cell
+        label = f"In[{self.cells[conversation]}]" if is_cell else unescape(row.name)[:_LABEL_CHARS]
+        place = self._add(
+            Span(
+                f"execution-{row.pk}",
+                parent,
+                "cell" if is_cell else "tool",
+                label,
+                self._since(row.started_at),
+                self._seconds(row),
+                turn,
+                is_failed=bool(row.error_type or row.timed_out),
+                is_running=not row.finished,
+            )
+        )
+        for number, calls in groupby(self.rows.calls[row.pk], key=lambda call: call.batch or 0):
+            of_batch = list(calls)
+            batch = self._add_batch(row, number, of_batch, parent=place, turn=turn)
+            for call in of_batch:
+                yield from self._sub_call(call, parent=batch, turn=turn)
+
+    def _add_batch(
+        self, row: Execution, number: int, calls: Sequence[Trajectory], *, parent: int, turn: int
+    ) -> int:
+        start = min(self._since(call.started_at) for call in calls)
+        end = max(self._end_of(call) for call in calls)
+        label = f"batch of {len(calls)}"
+        return self._add(Span(f"batch-{row.pk}-{number}", parent, "batch", label, start, end - start, turn))
+
+    def _sub_call(self, row: Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+        turns = self.rows.turns[row.pk]
+        nests = any(self.rows.executions[each.pk] for each in turns)
+        start = self._since(row.started_at)
+        place = self._add(
+            Span(
+                f"call-{row.pk}",
+                parent,
+                "sub_call",
+                f"sub-LLM [{row.position or 0}]",
+                start,
+                self._end_of(row) - start,
+                turn,
+                tokens=0 if nests else _sum(map(_tokens, turns)),
+                dollars=Decimal(0) if nests else _sum(each.cost for each in turns),
+                is_failed=bool(row.error),
+                is_running=row.finished_at is None,
+            )
+        )
+        if nests:
+            yield self._conversation(row, parent=place, turn=turn)
+
+    def _add(self, span: Span) -> int:
+        self.spans.append(span)
+        return len(self.spans) - 1
+
+    def _since(self, at: datetime) -> float:
+        return max(0.0, (at - self.began).total_seconds())
+
+    def _seconds(self, row: Execution) -> float:
+        if row.finished:
+            return row.seconds or 0.0
+        return max(0.0, (self.now - row.started_at).total_seconds())
+
+    def _end_of(self, row: Trajectory) -> float:
+        return self._since(row.finished_at or self.now)
+
+
+def _tokens(turn: Turn) -> int | None:
+    """Tokens of a call; as in the roll-ups, a failed call for which none were reported has none."""
+    if turn.prompt_tokens is None or turn.completion_tokens is None:
+        return 0 if turn.error else None
+    return turn.prompt_tokens + turn.completion_tokens
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    """The sum; None if one is unknown."""
+    total: Any = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def own_seconds(tree: SpanTree) -> tuple[float, ...]:
+    """Returns the seconds of each span in which none of its children ran."""
+    children = tree.children()
+    return tuple(
+        max(0.0, span.seconds - _covered([tree.spans[child] for child in children.get(index, ())]))
+        for index, span in enumerate(tree.spans)
+    )
+
+
+def _covered(spans: Iterable[Span]) -> float:
+    """The length of the union of the spans, in seconds."""
+    covered, until = 0.0, 0.0
+    for span in sorted(spans, key=lambda each: each.start):
+        covered += max(0.0, span.end - max(span.start, until))
+        until = max(until, span.end)
+    return covered
+
+
+@dataclass(frozen=True)
+class BatchTimes:
+    """How the time of a batch went. `wide` is the most calls at once; `waiting` the seconds in which only the
+    slowest call ran.
+    """
+
+    span: Span
+    calls: int
+    wide: int
+    median: float
+    slowest: float
+    waiting: float
+
+
+def batches(tree: SpanTree) -> tuple[BatchTimes, ...]:
+    """Returns the batches of the attempt, the longest first."""
+    children = tree.children()
+    found = [
+        _batch_times(span, [tree.spans[child] for child in children.get(index, ())])
+        for index, span in enumerate(tree.spans)
+        if span.kind == "batch"
+    ]
+    return tuple(sorted(found, key=lambda times: -times.span.seconds))
+
+
+def _batch_times(span: Span, calls: Sequence[Span]) -> BatchTimes:
+    seconds = sorted(call.seconds for call in calls)
+    ends = sorted(call.end for call in calls)
+    middle = len(seconds) // 2
+    median = seconds[middle] if len(seconds) % 2 else (seconds[middle - 1] + seconds[middle]) / 2
+    return BatchTimes(
+        span=span,
+        calls=len(calls),
+        wide=_most_at_once(calls),
+        median=median,
+        slowest=seconds[-1],
+        waiting=ends[-1] - ends[-2] if len(ends) > 1 else 0.0,
+    )
+
+
+def _most_at_once(spans: Sequence[Span]) -> int:
+    changes = sorted([(span.start, 1) for span in spans] + [(span.end, -1) for span in spans])
+    most = now = 0
+    for _, change in changes:  # at one instant, ends come before starts
+        now += change
+        most = max(most, now)
+    return most
+
+
+def idle_seconds(tree: SpanTree) -> float:
+    """Returns the seconds in which neither a model call nor an execution of the root ran."""
+    busy = (span for span in tree.spans if span.turn and span.kind in ("model", "cell", "tool"))
+    return max(0.0, tree.seconds - _covered(busy))

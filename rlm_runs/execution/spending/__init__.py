@@ -1,0 +1,1 @@
+"""Budgets of experiments, which hold across all worker processes."""

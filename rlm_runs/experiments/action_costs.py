@@ -1,0 +1,65 @@
+"""Estimated costs of actions on rollouts that are there: means of what the same thing cost before."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Avg, Count, Sum
+
+from ..engine.environments.base import Environment
+from ..engine.environments.base import Example as EngineExample
+from ..engine.environments.registry import REGISTRY
+from ..models import Arm, Rollout, Trajectory
+from ..models.experiments import RolloutQuerySet
+
+
+def of_running_again(rollouts: RolloutQuerySet) -> Decimal | None:
+    """The mean cost of an arm's completed rollouts, for each of these; None where an arm has none with a price."""
+    counts = dict(rollouts.order_by().values_list("arm").annotate(n=Count("pk")))
+    completed = Rollout.objects.filter(arm__in=counts, status=Rollout.Status.COMPLETED)
+    means = dict(completed.order_by().values_list("arm").annotate(mean=Avg("cost")))
+    if any(means.get(arm) is None for arm in counts):
+        return None
+    return sum((means[arm] * n for arm, n in counts.items()), Decimal(0))
+
+
+def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Decimal | None]:
+    """The answers of these that a judge is asked about, and the cost, from the mean of that judge's earlier calls.
+
+    The cost is None where the judge was never asked, or a call of it has no price.
+    """
+    counts = dict(rollouts.order_by().values_list("arm").annotate(n=Count("pk")))
+    calls, cost = 0, Decimal(0)
+    unknown = False
+    for arm in Arm.objects.filter(pk__in=counts):
+        if not _asks_judge(arm):
+            continue
+        calls += counts[arm.pk]
+        mean = _mean_of_judge(judge_model or arm.judge_model or arm.model)
+        if mean is None:
+            unknown = True
+        else:
+            cost += mean * counts[arm.pk]
+    return calls, None if unknown else cost
+
+
+def _asks_judge(arm: Arm) -> bool:
+    """Whether the arm's environment has a judge; an unknown environment, or settings of before, have none."""
+    environment_type = REGISTRY.get(arm.environment)
+    if environment_type is None:
+        return False
+    try:
+        environment: Environment[Any] = environment_type(
+            environment_type.settings_type(**arm.environment_settings)
+        )
+        return environment.judge_prompt(EngineExample(prompt="", answer=""), "") is not None
+    except Exception:  # an environment's own code, which is asked about an example that it does not have
+        return True
+
+
+def _mean_of_judge(model: str) -> Decimal | None:
+    asked = Trajectory.objects.filter(kind=Trajectory.Kind.JUDGE, model=model).order_by("-pk")[:500]
+    known = Trajectory.objects.filter(pk__in=list(asked.values_list("pk", flat=True)))
+    found = known.filter(turns__isnull=False).aggregate(n=Count("pk", distinct=True), cost=Sum("turns__cost"))
+    return found["cost"] / found["n"] if found["n"] and found["cost"] is not None else None

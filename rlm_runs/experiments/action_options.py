@@ -1,0 +1,93 @@
+"""The options of the actions on an experiment, as a form, the command and the API give them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from ..execution.selection import Selection
+
+
+def _listed(value: Any) -> Any:
+    """`a,b` → ["a", "b"]: how a form and the command write a list."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list | tuple):
+        parts = [part for one in value for part in (one.split(",") if isinstance(one, str) else [one])]
+        return [part.strip() if isinstance(part, str) else part for part in parts if part != ""]
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
+Entries = Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_listed)]
+
+
+class Options(BaseModel):
+    """No options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PriorityOptions(Options):
+    """The rank of an experiment."""
+
+    value: int = Field(description="From -100 to 100; the highest goes first.")
+
+
+class BudgetOptions(Options):
+    """Budgets of an experiment; one that is not given stays as it is."""
+
+    dollars: str | None = Field(default=None, description="Dollars in all, judges included; none for no limit.")
+    tokens: str | None = Field(default=None, description="Prompt and completion tokens in all; none for no limit.")
+    hours: str | None = Field(
+        default=None, description="Hours in which any of its rollouts runs; none for no limit."
+    )
+
+    @field_validator("dollars", "tokens", "hours", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class SelectionOptions(Options):
+    """Rollouts of an experiment."""
+
+    arm: int | None = Field(default=None, description="Id of an arm; without one, all arms.")
+    rollouts: Numbers = Field(default=(), description="Ids of rollouts; without any, all.")
+
+    @property
+    def selection(self) -> Selection:
+        """The rollouts that are meant."""
+        return Selection(arm=self.arm, rollouts=self.rollouts)
+
+
+class RetryOptions(SelectionOptions):
+    """What is retried."""
+
+    outcomes: Names = Field(
+        default=("failed",), description="Outcomes to retry: failed, too_long, unjudged, cancelled."
+    )
+
+
+class RescoreOptions(SelectionOptions):
+    """What is scored again, and by whom."""
+
+    judge_model: str = Field(default="", description="The judge; without one, the arm's.")
+
+
+class AddOptions(Options):
+    """What an experiment gets in addition."""
+
+    examples: int | None = Field(default=None, ge=1, description="Examples in all.")
+    repetitions: int | None = Field(default=None, ge=1, description="Repetitions in all.")
+    models: Entries = Field(default=(), description="Further models.")
+    scaffolds: Entries = Field(default=(), description="Further scaffolds.")
+    environments: Entries = Field(default=(), description="Further environments.")
+
+
+class CloneOptions(Options):
+    """The experiment that is launched."""
+
+    name: str = Field(default="", max_length=200, description="Its name; without one, the same.")

@@ -1,0 +1,63 @@
+"""What judges of an environment take per rollout: from rollouts that were judged, else an assumption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Sum
+
+from ..engine.environments.base import Environment, Example
+from ..models import Arm, Rollout, Trajectory, Turn
+
+_NEWEST = 200
+"""Judged rollouts that a mean is made of."""
+_FEWEST = 3
+_ASSUMED = (1.0, 900.0, 100.0)
+"""Calls, prompt and completion tokens of a judge: its rules, a short question and answer, a short thought."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Means per rollout, and what they stand on."""
+
+    calls: float
+    prompt: float
+    completion: float
+    basis: str
+
+
+def judging_of(environment: Environment[Any]) -> Judging | None:
+    """The judge's part in a rollout of an environment, None where its score decides."""
+    if not has_judge(environment):
+        return None
+    arms = Arm.objects.filter(environment=environment.name).values("pk")
+    judged = (
+        Rollout.objects.filter(arm__in=arms, status=Rollout.Status.COMPLETED, reported=False)
+        .order_by("-pk")
+        .values_list("pk", flat=True)[:_NEWEST]
+    )
+    found = Turn.objects.filter(
+        trajectory__rollout__in=list(judged), trajectory__kind=Trajectory.Kind.JUDGE, error=""
+    ).aggregate(
+        rollouts=Count("trajectory__rollout", distinct=True),
+        calls=Count("pk"),
+        prompt=Sum("prompt_tokens"),
+        completion=Sum("completion_tokens"),
+    )
+    n = found["rollouts"]
+    if n < _FEWEST or found["prompt"] is None or found["completion"] is None:
+        calls, prompt, completion = _ASSUMED
+        return Judging(calls, prompt, completion, f"assumed {prompt:.0f} + {completion:.0f} tokens a rollout")
+    basis = f"mean of {n:,} judged rollouts"
+    return Judging(found["calls"] / n, found["prompt"] / n, found["completion"] / n, basis)
+
+
+def has_judge(environment: Environment[Any]) -> bool:
+    """Whether a judge gives the reward."""
+    if type(environment).judge_prompt is Environment.judge_prompt:
+        return False
+    try:
+        return environment.judge_prompt(Example(prompt="", answer=""), "") is not None
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return True  # it needs more of an example, to write a prompt

@@ -1,0 +1,103 @@
+"""The check before a launch: one tiny call to each model, at once, that says whether it can do what it is to do.
+
+Simulated models are not asked, and neither is a model twice. What does not answer in time is a warning, because a
+server may be waking up; rollouts wait longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from ..engine.cancellation import CancellationToken
+from ..engine.errors import Stopped
+from ..engine.probe import Finding, Unreachable, check
+from ..execution.endpoints import ModelChoice
+from ..execution.probe_client import probe_client
+from .judging import has_judge
+from .spec import Plan, PlannedArm, Problem
+
+SECONDS = 20.0
+"""How long models have to answer, all at once."""
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What stands in the way of a launch, and what may."""
+
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
+
+
+def check_models(plan: Plan) -> Checked:
+    """Asks each model of a plan. Takes SECONDS at most."""
+    uses = dict(_uses(plan))
+    control = CancellationToken()
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="launch-check")
+    try:
+        asked = {model: pool.submit(_ask, model, tools=tools, control=control) for model, tools in uses.items()}
+        wait(asked.values(), timeout=SECONDS)
+    finally:
+        control.stop("abandoned")
+        pool.shutdown(wait=False, cancel_futures=True)
+    problems, warnings = [], []
+    for model, future in asked.items():
+        if not future.done():
+            warnings.append(f"{model.name} does not answer within {SECONDS:.0f} s")
+        elif message := _problem(model, future):
+            problems.append(Problem(_field_of(model.name, plan), message))
+    return Checked(problems, warnings)
+
+
+def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:
+    """Each model to ask, and whether it is to call tools."""
+    needs: dict[ModelChoice, bool] = {}
+    for arm in plan.arms:
+        for model, tools in _roles(arm):
+            if not model.simulated:
+                needs[model] = needs.get(model, False) or tools
+    return iter(needs.items())
+
+
+def _roles(arm: PlannedArm) -> Iterator[tuple[ModelChoice, bool]]:
+    has_tools = bool(arm.environment.tools())
+    yield arm.model, arm.needs_sandbox or has_tools
+    if arm.driver.calls_sub_llms:
+        yield arm.sub_model, arm.driver.sub_llms_run_code or has_tools
+    if has_judge(arm.environment):
+        yield arm.judge_model, False
+
+
+def _ask(model: ModelChoice, *, tools: bool, control: CancellationToken) -> Finding:
+    with probe_client(model, tries=1, seconds=SECONDS) as client:
+        return check(client, model.name, tools=tools, control=control)
+
+
+def _problem(model: ModelChoice, future: Future[Finding]) -> str:
+    """Why the model cannot be used, "" if it can."""
+    try:
+        finding = future.result()
+    except Unreachable as error:
+        return f"{model.name} cannot be reached: {error}"
+    except Stopped:
+        return ""
+    if finding.verdict != "no":
+        return ""
+    return (
+        f'{model.name} takes no tools: {finding.detail}. Where a model has no tool calling, tools = "text" in the '
+        "endpoints file has it write blocks instead"
+    )
+
+
+def _field_of(name: str, plan: Plan) -> str:
+    """The field of the spec that names the model."""
+    for index, entry in enumerate(plan.spec.models):
+        if entry.name == name:
+            return f"models[{index}]"
+        if entry.sub_model == name:
+            return f"models[{index}].sub_model"
+        if entry.judge_model == name:
+            return f"models[{index}].judge_model"
+    return "sub_model" if plan.spec.sub_model == name else "judge_model"

@@ -1,0 +1,73 @@
+"""What running rollouts do at this moment, for the readers who look at them. No trace, and lost in a crash.
+
+A page that shows a running rollout says so (`watch`), and its worker writes the state once a second while somebody
+watches. Rollouts that nobody watches cost no write.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db import Error, connection, models, transaction
+from django.db.models.functions import Now
+
+from .experiments import Rollout
+
+_WATCHED_SECONDS = 10
+"""Time for which a rollout counts as watched after a page asked."""
+_FRESH_SECONDS = 5
+"""Age from which a state is not shown: its worker may be gone."""
+
+_WATCH = """
+INSERT INTO rlm_runs_liveview AS live (rollout_id, attempt, watched_until, state)
+VALUES (%(rollout)s, 0, now() + make_interval(secs => %(seconds)s), '{}')
+    ON CONFLICT (rollout_id) DO UPDATE SET watched_until = EXCLUDED.watched_until
+ WHERE live.watched_until < now() + make_interval(secs => %(seconds)s / 2.0)
+"""
+
+
+class LiveViewQuerySet(models.QuerySet["LiveView"]):
+    """Queries of the pages and of the workers."""
+
+    def watch(self, rollout: Rollout) -> dict[str, Any]:
+        """Notes that somebody looks at a rollout, and returns its state: see `engine.live.LiveBoard.state`.
+
+        Returns {} where nothing is known. Strings are escaped as texts are.
+        """
+        if rollout.status != Rollout.Status.RUNNING:
+            return {}
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_WATCH, {"rollout": rollout.pk, "seconds": _WATCHED_SECONDS})
+        except Error:  # the database is a copy that takes no writes
+            return {}
+        fresh = self.filter(
+            rollout_id=rollout.pk,
+            attempt=rollout.attempt,
+            written_at__gt=Now() - timedelta(seconds=_FRESH_SECONDS),
+        )
+        return fresh.values_list("state", flat=True).first() or {}
+
+    def watched(self) -> LiveViewQuerySet:
+        """Returns those that somebody watches."""
+        return self.filter(watched_until__gt=Now())
+
+    def forgotten(self) -> LiveViewQuerySet:
+        """Returns those that nobody has watched for a minute."""
+        return self.filter(watched_until__lt=Now() - timedelta(minutes=1))
+
+
+class LiveView(models.Model):
+    """The state of one running rollout. The table is unlogged, and refers to no other, so that nothing waits."""
+
+    rollout_id = models.BigIntegerField(primary_key=True)
+    attempt = models.PositiveIntegerField(help_text="The attempt whose state it is.")
+    watched_until = models.DateTimeField(help_text="When it no longer counts as watched.")
+    written_at = models.DateTimeField(null=True)
+    state = models.JSONField(default=dict)
+
+    objects: ClassVar = LiveViewQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"live view of rollout {self.rollout_id}"

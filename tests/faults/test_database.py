@@ -1,0 +1,80 @@
+"""A database that crashes, is away or has no space left: rollouts wait, and no call is made twice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tests.faults.conftest import TEMPLATE, migrate
+from tests.faults.installation import RESUMED_WITHIN, Installation
+from tests.faults.parts import Database, SmallDisk
+
+
+def assert_nothing_was_lost(found):
+    """One attempt each, each reply stored, and none asked for again."""
+    assert found.problems == []
+    assert found.statuses == {"completed": found.rollouts}
+    assert found.attempts == found.rollouts
+    assert (found.unstored, found.asked_again) == (0, 0)
+
+
+def test_a_database_that_crashes_under_load(install):
+    installation = install()
+    installation.launch(8)
+    installation.start_worker(concurrency=6)
+    for turns in (5, 20, 40):
+        installation.wait_for_turns(turns)
+        installation.database.restart()
+        assert installation.time_to_resume("Postgres crashed") < 2 * RESUMED_WITHIN
+    installation.wait_until_ended()
+    assert_nothing_was_lost(installation.examine())
+
+
+def test_a_database_that_is_away_for_longer_than_a_lease(install):
+    """All leases expire, and the pool of connections has tried and failed for a while."""
+    installation = install()
+    installation.launch(6)
+    workers = [installation.start_worker(concurrency=3) for _ in range(2)]
+    installation.wait_for_turns(6)
+    installation.database.crash()
+    time.sleep(12)
+    installation.database.start()
+    assert installation.time_to_resume("Postgres away for 12 s") < 2 * RESUMED_WITHIN
+    installation.wait_until_ended()
+    assert_nothing_was_lost(installation.examine())
+    assert [worker.poll() for worker in workers] == [None, None]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a small disk")
+    disk = SmallDisk(tmp_path / "disk", megabytes=200)
+    yield disk
+    disk.free()
+    disk.remove()
+
+
+def test_a_disk_that_is_full_for_a_while(small_disk, load, tmp_path):
+    database = Database(small_disk.folder)
+    migrate(database)
+    address = database.fresh("full", template=TEMPLATE)
+    installation = Installation(tmp_path, database=database, address=address, load=load)
+    try:
+        installation.launch(12)
+        installation.start_worker(concurrency=6)
+        installation.wait_for_turns(6)
+        small_disk.fill()
+        installation.system.wait_for(lambda: "No space left on device" in installation.system.log("worker"))
+        time.sleep(2)
+        small_disk.free()
+        if not database.is_running():  # it had no space for its log of changes
+            database.start()
+        assert installation.time_to_resume("disk full") < 2 * RESUMED_WITHIN
+        installation.wait_until_ended()
+        assert_nothing_was_lost(installation.examine())
+    finally:
+        installation.stop()
+        database.stop()
