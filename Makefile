@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 MODEL ?= demo-model
 PORT ?= 8000
 
-.PHONY: help demo test check bench lint lock clean
+.PHONY: help demo test check bench chaos lint lock clean
 help:
 	@echo "make demo [MODEL=…] [PORT=…]  run the demo experiment and serve the dashboard"
 	@echo "make test [ARGS=…]            run the checks and all tests (ARGS go to pytest)"
 	@echo "make check                    lint and the fast tests: no Docker, browser or process, under a minute"
 	@echo "make bench                    every benchmark, quickly, each beside its floor or peer"
+	@echo "make chaos [MINUTES=…] [SEED=…] [SANDBOX=docker]  break random parts of a system under load, and check it"
 	@echo "make lint                     ruff, mypy, import-linter, djade"
 	@echo "make lock                     make the locks of the requirements anew"
 	@echo "make clean                    remove the virtual environment and all data under var/"
@@ -34,9 +35,17 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench.early_stopping --quick
 	$(BIN)/python -m bench.sandbox --quick
 	$(BIN)/python -m bench.in_flight --rollouts 600 --slots 300
+	$(BIN)/python -m bench.in_flight --sandbox docker --rollouts 60 --slots 40
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.rollouts --rollouts 40
 	$(BIN)/python -m bench.pages --rollouts 20000 --requests 10
 	$(BIN)/python -m bench.following --rollouts 20000 --changes 5
 	$(BIN)/python -m bench.model_calls --conversations 5
+
+MINUTES ?= 5
+SANDBOX ?= process
+chaos: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) --sandbox $(SANDBOX) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
 """Rollouts in flight: how many one worker process runs at once, and what each of them holds while it waits.
 
-    python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--sandbox process] [--json]
+    python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--json]
+    python -m bench.in_flight --sandbox docker [--rollouts 600] [--slots 400] [--json]
 
 The model takes two seconds per answer. Rollouts at once are beside the number of slots; threads, memory, database
-connections and CPU time are beside the limits that the design sets, and the rate beside slots ÷ latency.
+connections and CPU time are beside the limits that the design sets, and the rate beside slots ÷ latency. With
+Docker, rollouts are RLMs, each with a container from its first cell on; 400 of them need 16 GB.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from pathlib import Path
 
 from bench.filled_store import served
 from bench.report import Figure, show
+from sandbox.containers import OWNER_LABEL
+from sandbox.docker_backend import open_client
 
 LATENCY = 2.0
 MOST_THREADS = 3.0
 MOST_MB = 1.0
 MOST_CONNECTIONS = 16.0
 MOST_CPU_SECONDS = 0.05
+MOST_CONTAINER_MB = 40.0
+"""Host memory of a container with all that belongs to it, as a worker reckons."""
 _LONGEST = 300.0
 
 
@@ -41,6 +47,9 @@ class Peak:
     idle_megabytes: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    containers: int = 0
+    host_megabytes: int = 0
+    """Memory of the machine that is in use beyond what was before."""
 
 
 @contextmanager
@@ -65,6 +74,7 @@ def measure(*, rollouts: int, slots: int, scaffold: str, folder: Path) -> Peak:
 
     from rlm_runs.experiments.launch import launch
 
+    docker = open_client() if os.environ["RLM_SANDBOX"] == "docker" else None
     experiment = launch(
         {
             "name": "in flight",
@@ -75,7 +85,7 @@ def measure(*, rollouts: int, slots: int, scaffold: str, folder: Path) -> Peak:
         }
     )
     command = [sys.executable, "-m", "celery", "--app", "rlm_runs.celery", "worker", "--concurrency", str(slots)]
-    peak, began = Peak(), time.monotonic()
+    peak, began, available = Peak(), time.monotonic(), _available_megabytes()
     with (folder / "worker.log").open("w") as log:
         worker = subprocess.Popen([*command, "--loglevel", "WARNING"], stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -83,6 +93,9 @@ def measure(*, rollouts: int, slots: int, scaffold: str, folder: Path) -> Peak:
             time.sleep(0.25)
             counts = dict(experiment.rollouts().values_list("status").annotate(Count("id")).order_by())
             _look(worker.pid, counts.get("running", 0), peak)
+            peak.host_megabytes = max(peak.host_megabytes, available - _available_megabytes())
+            if docker is not None:
+                peak.containers = max(peak.containers, len(docker.containers(filters={"label": OWNER_LABEL})))
             if not counts.get("queued") and not counts.get("running"):
                 break
         peak.seconds = time.monotonic() - began
@@ -90,7 +103,14 @@ def measure(*, rollouts: int, slots: int, scaffold: str, folder: Path) -> Peak:
         worker.terminate()
         worker.wait()
         experiment.delete()
+        if docker is not None:
+            docker.close()
     return peak
+
+
+def _available_megabytes() -> int:
+    values = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(values["MemAvailable"].split()[0]) // 1024
 
 
 def _look(pid: int, running: int, peak: Peak) -> None:
@@ -117,12 +137,16 @@ def _look(pid: int, running: int, peak: Peak) -> None:
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rollouts", type=int, default=1500)
-    parser.add_argument("--slots", type=int, default=1000)
-    parser.add_argument("--scaffold", default="llm", help="rlm needs a sandbox per rollout")
+    parser.add_argument("--rollouts", type=int, help="1500; with Docker 600")
+    parser.add_argument("--slots", type=int, help="1000; with Docker 400")
+    parser.add_argument("--scaffold", help="llm; with Docker rlm, which needs a sandbox per rollout")
     parser.add_argument("--sandbox", choices=["process", "docker"], default="process")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     arguments = parser.parse_args()
+    has_containers = arguments.sandbox == "docker"
+    arguments.rollouts = arguments.rollouts or (600 if has_containers else 1500)
+    arguments.slots = arguments.slots or (400 if has_containers else 1000)
+    arguments.scaffold = arguments.scaffold or ("rlm" if has_containers else "llm")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ |= {"RLM_VAR_DIR": name, "RLM_SANDBOX": arguments.sandbox, "SECRET_KEY": "of the benchmark"}
@@ -133,14 +157,21 @@ def main() -> None:
     waiting = max(peak.running, 1)
     grown = max(peak.megabytes - peak.idle_megabytes, 0)
     cpu, rate = peak.cpu_seconds / arguments.rollouts, 60 * arguments.rollouts / peak.seconds
-    for figure in (
+    figures = [
         Figure("rollouts at once", peak.running, "", "slots", arguments.slots),
         Figure("threads per waiting rollout", peak.threads / waiting, "", "limit", MOST_THREADS),
         Figure("worker memory per waiting rollout", grown / waiting, "MB", "limit", MOST_MB),
         Figure("database connections", peak.connections, "", "limit", MOST_CONNECTIONS),
         Figure("CPU of the worker per rollout", cpu, "s", "limit", MOST_CPU_SECONDS),
         Figure("rollouts a minute", rate, "/min", "slots ÷ latency", 60 * arguments.slots / LATENCY),
-    ):
+    ]
+    if has_containers:
+        per_container = (peak.host_megabytes - peak.megabytes) / max(peak.containers, 1)
+        figures += [
+            Figure("containers at once", peak.containers, "", "slots", arguments.slots),
+            Figure("host memory per container", per_container, "MB", "limit", MOST_CONTAINER_MB),
+        ]
+    for figure in figures:
         show(figure, as_json=arguments.json)
 
 

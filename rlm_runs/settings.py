@@ -208,6 +208,13 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 100
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker
+if CELERY_BROKER_URL.startswith("redis"):
+    # Seconds. Without them, a broker that takes connections and answers nothing holds its callers for good.
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+    }
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _broker_dir = VAR_DIR / "broker"
     for _folder in ("queue", "processed", "control"):

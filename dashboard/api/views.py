@@ -14,6 +14,8 @@ from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import aggregates, transcripts
 from rlm_runs.analysis.transcripts import Excerpt
+from rlm_runs.execution.circuits import store
+from rlm_runs.experiments.remaining import budget_standing
 from rlm_runs.models import Execution, Experiment, LiveView, Rollout, Trajectory, Turn
 from rlm_runs.models.texts import unescape, unstorable
 
@@ -46,6 +48,9 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "created_at": found.created_at,
         "cancelled_at": found.cancelled_at,
         "paused_at": found.paused_at,
+        "paused_by_budget": found.paused_by_budget,
+        "budget": _budget(found),
+        "circuits": _circuits(found),
         "priority": found.priority,
         "sources": found.sources,
         "progress": asdict(progress) | {"done": progress.done, "queued": progress.queued},
@@ -55,6 +60,39 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
         "rollouts": reverse("api-experiment-rollouts", args=[found.slug]),
     }
     return JsonResponse(_plain(answer))
+
+
+def _budget(found: Experiment) -> dict[str, Any] | None:
+    """Each budget with what is spent, what remains and what the rest will take; None for an import."""
+    if found.sources:
+        return None
+    standing = budget_standing(found)
+    return {
+        **{
+            line.name: {"limit": line.limit, "spent": line.spent, "remaining": line.left, "rest": line.rest}
+            for line in standing.lines
+        },
+        "rollouts_left": standing.rollouts_left,
+        "unpriced_models": standing.unpriced,
+        "unpriced_calls": standing.unpriced_calls,
+    }
+
+
+def _circuits(found: Experiment) -> list[dict[str, Any]]:
+    """The models that fail, with the arms that wait for them."""
+    circuits = store.open_circuits()
+    waiting = store.waiting_arms(found, circuits)
+    return [
+        {
+            "model": circuit.model,
+            "error": unescape(circuit.error),
+            "opened_at": circuit.opened_at,
+            "next_try_at": circuit.probe_at,
+            "arms": [arm.pk for arm in waiting[circuit.model]],
+        }
+        for circuit in circuits
+        if circuit.model in waiting
+    ]
 
 
 @require_safe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.http import QueryDict
 
@@ -63,6 +64,9 @@ _LABELS = {
     "repetitions": "Repetitions in all",
     "models": "Further models",
     "scaffolds": "Further scaffolds",
+    "dollars": "Dollars in all",
+    "tokens": "Tokens in all",
+    "hours": "Hours of running",
 }
 
 
@@ -85,6 +89,9 @@ def _standing(name: str, experiment: Experiment) -> str:
     """What the experiment has now, where that is what an input begins with."""
     if name == "value":
         return str(experiment.priority)
+    if name in ("dollars", "tokens", "hours"):
+        limit = getattr(experiment, f"budget_{name}")
+        return "none" if limit is None else f"{Decimal(str(limit)).normalize():f}"
     return str(experiment.spec.get(name, "")) if name in ("examples", "repetitions") else ""
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from .. import formatting
 from ..templatetags.dashboard import query
 
 register = template.Library()
+
+
+@register.filter
+def of_budget(value: Decimal, name: str) -> str:
+    """An amount of a budget: $12.30, 1.24M, 3.5 h."""
+    if name == "dollars":
+        return formatting.dollars(value)
+    return formatting.count(float(value)) if name == "tokens" else f"{value:.2f} h"
 
 
 @register.simple_tag(takes_context=True)

@@ -23,7 +23,7 @@ from ..pagination import BadCursor, Page, in_order, keyset_page
 from ..query_params import whole_number
 from ..tables import exports
 from ..tables.query import Problem, TableQuery, parse_query
-from . import verdicts
+from . import verdicts, waits
 from .forms import ExperimentFilters, ExperimentView
 from .table import EXPERIMENTS, rows_of
 
@@ -117,7 +117,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
     """Returns the parts of the page that changed since `version`; 204 if none did."""
     found = get_object_or_404(Experiment, slug=slug)
-    if aggregates.snapshot(found).version == request.GET.get("version"):
+    if _version(aggregates.snapshot(found)) == request.GET.get("version"):
         return HttpResponse(status=204)
     without_version(request)
     return render(request, "dashboard/experiments/live.html", _context(request, found))
@@ -154,7 +154,8 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     summary = aggregates.summary(snapshot, unscored=unscored)
     return {
         "experiment": experiment,
-        "version": snapshot.version,
+        "version": _version(snapshot),
+        "waits": waits.waits_of(experiment),
         "progress": aggregates.snapshot_progress(snapshot),
         "bill": aggregates.provider_bill(snapshot),
         "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
@@ -172,6 +173,11 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "latest_actions": experiment.actions.all()[:5],
         **_headline(snapshot, unscored),
     }
+
+
+def _version(snapshot: Snapshot) -> str:
+    """Changes with anything that the page shows."""
+    return f"{snapshot.version}-{waits.version_of(snapshot.experiment)}"
 
 
 def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
 from rlm_runs.experiments.launch import Problem
-from rlm_runs.experiments.spec import Sampling
+from rlm_runs.experiments.spec import Budget, Sampling
 
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
 _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
@@ -90,8 +90,14 @@ class LaunchPage:
     sampling: tuple[Setting, ...]
     stopping: tuple[Setting, ...]
     stops_early: bool
+    budget: tuple[Setting, ...]
     problems: Mapping[str, tuple[str, ...]]
     toml: str
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether a budget is given, or has a problem."""
+        return any(setting.value or setting.problems for setting in self.budget)
 
     @property
     def more_is_open(self) -> bool:
@@ -132,6 +138,7 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
         sampling=tuple(_sampling(data, placed)),
         stopping=tuple(_stopping(data, placed)),
         stops_early=_stops_early(data),
+        budget=tuple(_budget(data, placed)),
         problems=placed,
         toml=as_toml(spec_of(data)),
     )
@@ -182,6 +189,11 @@ def _sampling(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterato
 def _stopping(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
     for key, field in _STOPPING.items():
         yield _setting(f"early_stopping.{key}", key, field, data, placed)
+
+
+def _budget(data: QueryDict, placed: Mapping[str, tuple[str, ...]]) -> Iterator[Setting]:
+    for key, field in Budget.model_fields.items():
+        yield _setting(f"budget.{key}", key, field, data, placed)
 
 
 def _stops_early(data: QueryDict) -> bool:
@@ -236,6 +248,13 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
             for key, field in _STOPPING.items()
             if (text := str(data.get(f"early_stopping.{key}", "")).strip())
         }
+    budget = {
+        key: _number_or_text(text)
+        for key in Budget.model_fields
+        if (text := str(data.get(f"budget.{key}", "")).strip())
+    }
+    if budget:
+        spec["budget"] = budget
     return spec | {
         "models": [entry for _, entry in _entries("models", data)],
         "scaffolds": [entry for _, entry in _entries("scaffolds", data)],
@@ -348,6 +367,7 @@ def _tables() -> Iterator[str]:
     yield from (f"sampling.{key}" for key in _SAMPLING)
     yield "early_stopping"
     yield from (f"early_stopping.{key}" for key in _STOPPING)
+    yield from (f"budget.{key}" for key in Budget.model_fields)
 
 
 def as_toml(spec: Mapping[str, Any]) -> str:

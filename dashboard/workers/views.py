@@ -6,12 +6,14 @@ import hashlib
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from rlm_runs.execution.circuits import store
 from rlm_runs.execution.code_version import code_version
+from rlm_runs.models import Circuit
 
 from ..addresses import address_of
 from ..tables import cells
@@ -45,13 +47,31 @@ def workers_json(request: HttpRequest) -> JsonResponse:
             "at": found.at.isoformat(),
             "running": found.running,
             "workers": [_worker_json(worker, found) for worker in found.workers],
+            "circuits": [_circuit_json(circuit) for circuit in store.open_circuits()],
         }
     )
 
 
+@require_POST
+def circuit_close(request: HttpRequest) -> HttpResponse:
+    """Closes the circuit of a model, so that its arms go on."""
+    store.close(request.POST.get("model", ""), actor=request.user.get_username())
+    return redirect("workers")
+
+
+def _circuit_json(circuit: Circuit) -> dict[str, Any]:
+    return {
+        "model": cells.plain(circuit.model),
+        "error": cells.plain(circuit.error),
+        "opened_at": circuit.opened_at and circuit.opened_at.isoformat(),
+        "tries": circuit.probes,
+        "next_try_at": circuit.probe_at and circuit.probe_at.isoformat(),
+    }
+
+
 def _context(request: HttpRequest) -> dict[str, Any]:
     found = overview()
-    context = {"overview": found, "code_version": code_version()}
+    context = {"overview": found, "code_version": code_version(), "circuits": store.open_circuits()}
     tables = render_to_string("dashboard/workers/_tables.html", context, request=request)
     version = hashlib.sha256(tables.encode()).hexdigest()[:16]
     return context | {"tables": tables, "version": version}

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from .circuit_settings import CircuitSettings
 from .listed_prices import providers
 from .pricing import Price
 
@@ -115,6 +116,7 @@ class Endpoint(Calls, Rate):
     base_url_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     key_variable: str = Field(default="", pattern=f"^(?:{_VARIABLE})?$")
     simulated: bool = False
+    circuit: CircuitSettings = CircuitSettings()
     provider: str = ""
     models: tuple[ServedModel, ...]
 

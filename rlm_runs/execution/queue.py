@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 from ..models import Experiment, Rollout, RolloutNote, Turn
+from . import circuit_queue
 from .rollups import roll_up
 from .worker_registry import process_name
 
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 WORK = "rlm_runs.tasks.work"
 """Name of the Celery task that wakes a worker."""
 _MAX_ATTEMPTS = 10
+_SEND_SECONDS = 2.0
 
 # Experiments with queued rollouts, found by hops through the partial index `rollout_queue`: one index probe per
 # such experiment, however many rollouts are stored.
@@ -53,6 +57,7 @@ _CLAIM = """
 WITH best AS MATERIALIZED (
   SELECT id FROM rlm_runs_rollout
    WHERE status = 'queued' AND experiment_id = %(experiment)s
+     AND (arm_id = ANY(%(waiting)s)) = %(of_waiting)s
    ORDER BY repetition, example_position, id
    LIMIT %(limit)s
      FOR UPDATE SKIP LOCKED
@@ -80,27 +85,43 @@ def claim(limit: int) -> list[Rollout]:
     """Claims up to `limit` queued rollouts for this process and returns them, running under its lease.
 
     Rollouts of the highest priority come first. Experiments of the same priority get equal shares of what is
-    running. Within an experiment, rollouts go by repetition and example, so that its arms stay level.
+    running. Within an experiment, rollouts go by repetition and example, so that its arms stay level. Arms wait
+    while a model of theirs has an open circuit; one rollout is claimed when it is time to try the model.
     """
     ids: list[int] = []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_EXPERIMENTS)
         candidates = [_Candidate(*row) for row in cursor.fetchall()]
-        for experiment, share in _shares(candidates, limit):
-            cursor.execute(
-                _CLAIM,
-                {
-                    "worker": process_name(),
-                    "lease": settings.RLM_LEASE_SECONDS,
-                    "experiment": experiment,
-                    "limit": min(share, limit - len(ids)),
-                },
-            )
-            ids += [row[0] for row in cursor.fetchall()]
+        waiting = circuit_queue.waiting_arms([each.id for each in candidates])
+        for arms in circuit_queue.to_be_tried(waiting) if limit else ():
+            experiments = [each.id for each in candidates if each.id in arms.experiments]
+            ids += _claim(cursor, experiments, {"limit": 1, "waiting": list(arms.ids), "of_waiting": True})
+        left_out = sorted({arm for arms in waiting.values() for arm in arms.ids})
+        candidates = circuit_queue.with_other_work(candidates, waiting=left_out)
+        for experiment, share in _shares(candidates, limit - len(ids)):
+            count = min(share, limit - len(ids))
+            ids += _claim(cursor, [experiment], {"limit": count, "waiting": left_out, "of_waiting": False})
             if len(ids) >= limit:
                 break
     rows = Rollout.objects.select_related("arm__experiment", "example").in_bulk(ids)
     return [rows[pk] for pk in ids]
+
+
+def _claim(cursor: Any, experiments: Iterable[int], parameters: Mapping[str, Any]) -> list[int]:
+    """Claims rollouts of the first of these experiments that has any."""
+    for experiment in experiments:
+        cursor.execute(
+            _CLAIM,
+            {
+                "worker": process_name(),
+                "lease": settings.RLM_LEASE_SECONDS,
+                "experiment": experiment,
+                **parameters,
+            },
+        )
+        if found := [row[0] for row in cursor.fetchall()]:
+            return found
+    return []
 
 
 def release(running: Sequence[int]) -> int:
@@ -199,8 +220,19 @@ def _is_dead_neighbour(worker: str) -> bool:
 
 
 def notify_workers() -> None:
-    """Tells a worker that there is work. Workers find it within a second even without the message."""
+    """Tells a worker that there is work, and waits for it two seconds at most.
+
+    Workers find it within a second even without the message, so a broker that hangs must not hold a launch.
+    """
+    sending = threading.Thread(target=_send_message, name="message", daemon=True)
+    sending.start()
+    sending.join(_SEND_SECONDS)
+    if sending.is_alive():
+        logger.warning("the broker does not answer; workers find the queued rollouts when they next look")
+
+
+def _send_message() -> None:
     try:
         current_app.send_task(WORK, expires=60, retry=False)
-    except OperationalError:
-        logger.warning("the broker does not answer; workers find the queued rollouts when they next look")
+    except (KombuError, OSError) as error:
+        logger.warning("the broker takes no message: %s", error)

@@ -13,6 +13,7 @@ from celery import shared_task
 from celery.signals import celeryd_after_setup, task_received, worker_shutdown, worker_shutting_down
 
 from . import dispatcher, queue, sandboxes
+from .limits.gates import WATCHER
 from .limits.keeper import KEEPER
 from .spending.purse import PURSE
 
@@ -52,5 +53,6 @@ def _interrupt(**_: object) -> None:
 def _stop(**_: object) -> None:
     dispatcher.stop()
     sandboxes.close()
+    WATCHER.close()
     KEEPER.close()
     PURSE.close()

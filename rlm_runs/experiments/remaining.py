@@ -12,8 +12,8 @@ from decimal import Decimal
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce
 
+from ..execution.arm_models import unpriced_models
 from ..execution.spending import ledger
-from ..execution.spending.prices import unpriced_models
 from ..models import Experiment, Rollout
 from ..models.experiments import MAIN_TOKENS, SUB_TOKENS
 

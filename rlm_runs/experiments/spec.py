@@ -31,8 +31,8 @@ from ..engine.environments.registry import REGISTRY
 from ..engine.scaffolds.base import Scaffold
 from ..engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from ..engine.scaffolds.settings import ScaffoldSettings
+from ..execution.arm_models import models_in_use, unpriced
 from ..execution.endpoints import ModelChoice, model_choices
-from ..execution.spending.prices import models_in_use, unpriced
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 

@@ -2,10 +2,11 @@
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
 `model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
 early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
-budgets) and `live` (what running rollouts do now).
+budgets), `circuits` (models that fail) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
+from .circuits import Circuit
 from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
@@ -23,6 +24,7 @@ __all__ = [
     "Arm",
     "ArmDecision",
     "Attempt",
+    "Circuit",
     "DroppedText",
     "EndpointLease",
     "EndpointState",

@@ -13,6 +13,7 @@ FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {
     "experiment-cancel",
+    "circuit-close",
     "experiment-pause",
     "experiment-resume",
     "share",
@@ -70,7 +71,7 @@ def addresses(experiment):
             name: reverse(name, args=pk)
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
-                *("rollout-variables", "rollout-spans"),
+                *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
             )
         },
         "rollout-now": reverse("rollout-now", args=pk),
@@ -86,6 +87,7 @@ def addresses(experiment):
         "model-probe": reverse("model-probe"),
         "api-models": reverse("api-models"),
         "workers": reverse("workers"),
+        "circuit-close": reverse("circuit-close"),
         "workers-live": reverse("workers-live"),
         "api-workers": reverse("api-workers"),
         "api-experiments": reverse("api-experiments"),

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.db import connection
-
-from rlm_runs.models import Experiment, Rollout
+if TYPE_CHECKING:
+    from rlm_runs.models import Experiment, Rollout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,14 +58,16 @@ class System:
             "4",
         )
 
-    def launch(self, spec: str) -> Experiment:
-        """`manage.py launch` of a TOML text."""
+    def launch(self, spec: str, *options: str) -> Experiment:
+        """`manage.py launch` of a TOML text, with options."""
         path = self.var_dir / "spec.toml"
         path.write_text(spec)
-        return self.launch_by(str(path))
+        return self.launch_by(str(path), *options)
 
     def launch_by(self, *arguments: str) -> Experiment:
         """`manage.py launch` with these arguments."""
+        from rlm_runs.models import Experiment
+
         told = self.manage("launch", *arguments)
         slug = told.split()[1].rstrip(":")
         return Experiment.objects.get(slug=slug)
@@ -126,5 +127,7 @@ class System:
 
 def _database_url() -> str:
     """The address of the database that this test has."""
+    from django.db import connection
+
     of_test = connection.settings_dict
     return f"host={of_test['HOST']} user={of_test['USER']} dbname={of_test['NAME']}"

@@ -57,7 +57,7 @@ def test_an_experiment_stops_at_its_budget_and_goes_on_when_it_is_raised(start):
     """16 rollouts of 4 calls cost 6.40; the first budget is 3.00."""
     with ScriptedServer(four_turns) as server:
         system = start(server)
-        experiment = system.launch(SPEC.format(examples=16, budget="dollars = 3.0"))
+        experiment = system.launch(SPEC.format(examples=16, budget="dollars = 3.0"), "--no-probe")
         system.start_worker(concurrency=4)
         system.start_worker(concurrency=4)
         system.wait_for(lambda: Experiment.objects.get(pk=experiment.pk).paused_by_budget)
@@ -96,7 +96,7 @@ def test_a_token_budget_holds_while_many_calls_are_in_flight(start):
     with ScriptedServer(slow) as server:
         system = start(server)
         spec = SPEC.format(examples=200, budget="tokens = 60000").replace('"rlm"', '"llm"')
-        experiment = system.launch(spec)
+        experiment = system.launch(spec, "--no-probe")
         system.start_worker(concurrency=10)
         system.start_worker(concurrency=10)
         system.wait_for(lambda: Experiment.objects.get(pk=experiment.pk).paused_by_budget)
@@ -110,7 +110,7 @@ def test_a_token_budget_holds_while_many_calls_are_in_flight(start):
 def test_an_experiment_stops_when_its_hours_are_over(start):
     with ScriptedServer(four_turns) as server:
         system = start(server)
-        experiment = system.launch(SPEC.format(examples=100, budget="hours = 0.001"))
+        experiment = system.launch(SPEC.format(examples=100, budget="hours = 0.001"), "--no-probe")
         system.start_worker(concurrency=2)
         system.wait_for(lambda: Experiment.objects.get(pk=experiment.pk).paused_by_budget)
         system.wait_for(lambda: not experiment.rollouts().filter(status="running").exists())

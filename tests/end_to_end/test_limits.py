@@ -90,7 +90,7 @@ def test_two_workers_together_use_what_is_allowed_and_no_more(make_system, tmp_p
     with ScriptedServer(counter) as server:
         system = start(make_system, server, tmp_path)
         launched = [
-            system.launch(SPEC.format(examples=examples, model=model))
+            system.launch(SPEC.format(examples=examples, model=model), "--no-probe")
             for model, examples in (("by-requests", 500), ("by-tokens", 400), ("by-places", 900))
         ]
         system.start_worker(concurrency=90)
@@ -126,7 +126,7 @@ def test_retry_after_stops_the_calls_of_all_workers(make_system, tmp_path):
 
     with ScriptedServer(script) as server:
         system = start(make_system, server, tmp_path)
-        experiment = system.launch(SPEC.format(examples=300, model="unlimited"))
+        experiment = system.launch(SPEC.format(examples=300, model="unlimited"), "--no-probe")
         system.start_worker(concurrency=8)
         system.start_worker(concurrency=8)
         rollouts = system.wait_until_ended(experiment)

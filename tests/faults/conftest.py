@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import demo_model, make_system, redis_url  # noqa
 from tests.end_to_end.system import ROOT
 from tests.faults.installation import Installation
 from tests.faults.load import Load
-from tests.faults.parts import Broker, Database
+from tests.faults.parts import Broker, Database, open_folder
 
 _numbers = itertools.count(1)
 TEMPLATE = "migrated"
@@ -29,12 +29,13 @@ def migrate(database: Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def database():
     """A Postgres server of the module's own."""
-    server = Database(tmp_path_factory.mktemp("store"))
-    migrate(server)
-    yield server
-    server.stop()
+    with open_folder() as folder:
+        server = Database(folder)
+        migrate(server)
+        yield server
+        server.stop()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.faults.parts import Database
 SPEC = """
 name = "faults"
 examples = {examples}
+seed = {seed}
 models = ["some-model"]
 scaffolds = ["rlm"]
 environments = [{{ name = "verbatim-copy", target_length = 60 }}]
@@ -59,7 +60,8 @@ class Installation:
 
     def launch(self, examples: int) -> None:
         path = self.system.var_dir / "spec.toml"
-        path.write_text(SPEC.format(examples=examples))
+        # Other examples each time: the load tells rollouts apart by them.
+        path.write_text(SPEC.format(examples=examples, seed=self.rollouts + 1))
         self.system.manage("launch", str(path))
         self.rollouts += examples
 
@@ -81,12 +83,15 @@ class Installation:
         """Waits until so many turns are stored."""
         self.system.wait_for(lambda: self.count(TURNS) >= number)
 
-    def time_to_resume(self, fault: str, holds: Callable[[], bool] | None = None) -> float:
+    def time_to_resume(
+        self, fault: str, holds: Callable[[], bool] | None = None, *, quietly: bool = False
+    ) -> float:
         """Returns the seconds until a further turn is committed, or until `holds`. Called as the fault ends."""
         began, before = time.monotonic(), self.count(TURNS)
         self.system.wait_for(holds or (lambda: self.count(TURNS) > before), seconds=60)
         seconds = time.monotonic() - began
-        print(f"{fault}: work goes on after {seconds:.1f} s")
+        if not quietly:
+            print(f"{fault}: work goes on after {seconds:.1f} s")
         return seconds
 
     def wait_until_ended(self, *, seconds: float = 120) -> None:

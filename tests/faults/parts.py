@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import redis
 from docker.api.client import APIClient
 
 from rlm_runs.embedded import EmbeddedPostgres
+from sandbox import debian_base
+from sandbox.backends import open_backend
 from sandbox.containers import OWNER_LABEL, EngineErrors
 from sandbox.docker_backend import open_client
+from sandbox.settings import SandboxSettings
 
 
 def wait_until(holds: Callable[[], Any], *, seconds: float, what: str) -> float:
@@ -29,6 +33,18 @@ def wait_until(holds: Callable[[], Any], *, seconds: float, what: str) -> float:
         assert time.monotonic() - began < seconds, f"after {seconds:g} s, not yet: {what}"
         time.sleep(0.05)
     return time.monotonic() - began
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, as a Postgres that is started by root has a user of its own.
+
+    pytest closes its own folders to others whenever a session starts.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rlm-faults-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Database:
@@ -172,22 +188,39 @@ class Broker:
         return False
 
 
+def _base_image() -> str:
+    """The base of the sandboxes' images, which the machine's own engine has or makes."""
+    settings = SandboxSettings.from_environment(os.environ)
+    backend = open_backend("docker", settings)
+    backend.prepare(())
+    backend.close()
+    with closing(open_client()) as client:
+        tags = {tag for image in client.images() for tag in image["RepoTags"] or ()}
+    return settings.base_image if settings.base_image in tags else debian_base.tag()
+
+
 class Engine:
     """A Docker engine beside the machine's own: its own data, its own socket, no network. Needs root.
 
-    Images are copied from the machine's engine.
+    The base image is copied from the machine's engine; the sandbox's is built on it.
     """
 
-    def __init__(self, *images: str) -> None:
+    def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="rlm-engine-"))
         self.host = f"unix://{self._folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+        image = _base_image()
         shared = open_client()
         with self.client() as client:
-            for image in images:
-                client.load_image(shared.get_image(image))
+            client.load_image(shared.get_image(image))
         shared.close()
+        self.variables = {
+            "RLM_SANDBOX": "docker",
+            "DOCKER_HOST": self.host,
+            "SANDBOX_BASE_IMAGE": image,
+            "SANDBOX_BUILD_NETWORK": "none",
+        }
 
     @contextmanager
     def client(self):
@@ -238,6 +271,10 @@ class Engine:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
-        with suppress(*EngineErrors), self.client() as client:
-            return bool(client.ping())
+        # By hand: a client that cannot be made leaves its socket open.
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(5)
+            door.connect(self.host.removeprefix("unix://"))
+            door.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in door.recv(64)
         return False

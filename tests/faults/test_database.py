@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import TEMPLATE, migrate
 from tests.faults.installation import RESUMED_WITHIN, Installation
-from tests.faults.parts import Database, SmallDisk
+from tests.faults.parts import Database, SmallDisk, open_folder
 
 
 def assert_nothing_was_lost(found):
@@ -22,9 +22,9 @@ def assert_nothing_was_lost(found):
 
 def test_a_database_that_crashes_under_load(install):
     installation = install()
-    installation.launch(8)
     installation.start_worker(concurrency=6)
-    for turns in (5, 20, 40):
+    installation.launch(24)
+    for turns in (5, 60, 120):
         installation.wait_for_turns(turns)
         installation.database.restart()
         assert installation.time_to_resume("Postgres crashed") < 2 * RESUMED_WITHIN
@@ -35,8 +35,8 @@ def test_a_database_that_crashes_under_load(install):
 def test_a_database_that_is_away_for_longer_than_a_lease(install):
     """All leases expire, and the pool of connections has tried and failed for a while."""
     installation = install()
-    installation.launch(6)
-    workers = [installation.start_worker(concurrency=3) for _ in range(2)]
+    workers = [installation.start_worker(concurrency=4) for _ in range(2)]
+    installation.launch(24)
     installation.wait_for_turns(6)
     installation.database.crash()
     time.sleep(12)
@@ -48,13 +48,14 @@ def test_a_database_that_is_away_for_longer_than_a_lease(install):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk():
     if os.geteuid() != 0:
         pytest.skip("only root can make a small disk")
-    disk = SmallDisk(tmp_path / "disk", megabytes=200)
-    yield disk
-    disk.free()
-    disk.remove()
+    with open_folder() as folder:
+        disk = SmallDisk(folder / "disk", megabytes=200)
+        yield disk
+        disk.free()
+        disk.remove()
 
 
 def test_a_disk_that_is_full_for_a_while(small_disk, load, tmp_path):
@@ -63,8 +64,8 @@ def test_a_disk_that_is_full_for_a_while(small_disk, load, tmp_path):
     address = database.fresh("full", template=TEMPLATE)
     installation = Installation(tmp_path, database=database, address=address, load=load)
     try:
-        installation.launch(12)
         installation.start_worker(concurrency=6)
+        installation.launch(30)
         installation.wait_for_turns(6)
         small_disk.fill()
         installation.system.wait_for(lambda: "No space left on device" in installation.system.log("worker"))

@@ -8,9 +8,6 @@ import time
 
 import pytest
 
-from sandbox import debian_base
-from sandbox.backends import open_backend
-from sandbox.settings import SandboxSettings
 from tests.faults.installation import RESUMED_WITHIN
 from tests.faults.load import Load
 from tests.faults.parts import Engine, wait_until
@@ -21,19 +18,10 @@ pytestmark = [
 ]
 
 
-def sandbox_images() -> list[str]:
-    """The images that rollouts without packages need, made on the machine's own engine."""
-    backend = open_backend("docker", SandboxSettings.from_environment(os.environ))
-    try:
-        return [debian_base.tag(), backend.prepare(())]
-    finally:
-        backend.close()
-
-
 @pytest.fixture(scope="module")
 def engine():
     """An engine of the module's own, with the sandbox's image."""
-    engine = Engine(*sandbox_images())
+    engine = Engine()
     yield engine
     engine.stop()
 
@@ -57,9 +45,9 @@ def assert_all_is_well(installation, engine, worker):
 @pytest.mark.parametrize("how", ["restarts", "crashes"])
 def test_an_engine_that(how, install, engine):
     """Rollouts whose REPL is lost are done again; those without one wait."""
-    installation = install(RLM_SANDBOX="docker", DOCKER_HOST=engine.host)
-    installation.launch(6)
+    installation = install(**engine.variables)
     worker = installation.start_worker(concurrency=6)
+    installation.launch(12)
     installation.wait_for_turns(12)
     if how == "restarts":
         engine.restart(away=2)
@@ -73,7 +61,7 @@ def test_an_engine_that(how, install, engine):
 
 
 def test_a_worker_that_starts_while_the_engine_is_away(install, engine):
-    installation = install(RLM_SANDBOX="docker", DOCKER_HOST=engine.host)
+    installation = install(**engine.variables)
     installation.launch(2)
     engine.terminate()
     worker = installation.start_worker(concurrency=2)

@@ -17,7 +17,7 @@ from django.db import Error, connection
 
 from ..worker_registry import process_name
 from . import store
-from .lines import Call, Line, Scope
+from .lines import Call, Door, Line, Scope
 from .shares import Limits, granted
 
 logger = logging.getLogger(__name__)
@@ -44,14 +44,19 @@ class Keeper:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def line(self, limits: Mapping[str, Limits]) -> Line:
+    def line(self, limits: Mapping[str, Limits], *, door: Door | None = None) -> Line:
         """The line of calls that pass these scopes, by name: the model's first, then its endpoint's."""
         with self._lock:
             key = tuple(limits)
             if key not in self._lines:
                 scopes = [self._scopes.setdefault(name, Scope(name, limit)) for name, limit in limits.items()]
-                self._lines[key] = Line(tuple(scopes))
+                self._lines[key] = Line(tuple(scopes), door)
             return self._lines[key]
+
+    def look_again(self) -> None:
+        """Lets calls begin that a door kept back."""
+        with self._lock:
+            self._admit()
 
     def enter(self, line: Line, call: Call) -> None:
         """Puts a call in the line; its `woken` is set when it may begin."""
@@ -126,6 +131,9 @@ class Keeper:
                     return
                 logger.warning("limits of endpoints wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
+            except Exception:  # without this thread no call would begin any more
+                logger.exception("limits of endpoints could not be asked for")
+                wait = _PAUSE_AFTER_ERROR
             finally:
                 connection.close()
             time.sleep(_SPACING)
@@ -147,6 +155,7 @@ class Keeper:
             return None
         if new := sorted({scope.name for scope in active} - self._known):
             store.create(new)
+            store.forget_dead()
             self._known.update(new)
         for scope in active:
             if (seconds := scope.block_for) is not None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .shares import VALIDITY, Ask, Grant, Limits
 
@@ -150,9 +151,20 @@ class Call:
 
     tokens: int
     admitted: bool = False
+    is_probe: bool = False
     seconds: tuple[int, ...] = ()
     """Of each scope, the second of the database's clock in which its tokens were granted."""
     woken: threading.Event = field(default_factory=threading.Event)
+
+
+class Door(Protocol):
+    """What may keep the calls of a model from beginning, beside limits."""
+
+    def admits(self) -> bool:
+        """Whether a call may begin."""
+
+    def begun(self) -> bool:
+        """Notes that a call begins. Returns whether it is a probe."""
 
 
 @dataclass(eq=False)
@@ -160,18 +172,20 @@ class Line:
     """The waiting calls of one model, in their order, with the scopes that they pass."""
 
     scopes: tuple[Scope, ...]
+    door: Door | None = None
     calls: deque[Call] = field(default_factory=deque)
 
     def admit_next(self) -> bool:
         """Lets the first call begin if it may."""
         now = time.monotonic()
-        if not self.calls:
+        if not self.calls or (self.door is not None and not self.door.admits()):
             return False
         call = self.calls[0]
         if not all(scope.has_room(call.tokens, now=now) for scope in self.scopes):
             return False
         self.calls.popleft()
         call.seconds = tuple(scope.begin(call.tokens) for scope in self.scopes)
+        call.is_probe = self.door is not None and self.door.begun()
         call.admitted = True
         call.woken.set()
         return True

@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 
 from ...models import Experiment
 from .. import queue
+from ..arm_models import unpriced_models
 from ..experiment_log import COMMAND_LINE, WORKER, record_action
 from . import ledger
 from .amounts import NOTHING, Amount
-from .prices import unpriced_models
 
 FIELDS = ("dollars", "tokens", "hours")
 

@@ -230,3 +230,14 @@ def test_a_model_that_cannot_be_reached_is_told_and_a_box_launches_all_the_same(
 
 
 BASE_FORM = {"name": "x", "examples": "1", "seed": "0", "repetitions": "1"}
+
+
+def test_a_budget_is_part_of_the_spec():
+    assert "budget" not in spec_of(given(BASE))
+    data = given(BASE + "&budget.dollars=12.5&budget.hours=8")
+    assert spec_of(data)["budget"] == {"dollars": 12.5, "hours": 8}
+    assert resolve(spec_of(data)).spec.written()["budget"] == {"dollars": 12.5, "hours": 8.0}
+    data = given(BASE + "&budget.tokens=-3")
+    with pytest.raises(SpecError) as refused:
+        resolve(spec_of(data))
+    assert page(data, refused.value.problems).problems["budget.tokens"]

@@ -1,15 +1,15 @@
-"""Which models of an experiment have no price: their cost is unknown, and a dollar budget cannot be enforced."""
+"""The models that an arm's rollouts call, and which of them have no price."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...engine.environments.base import Environment
-from ...engine.environments.registry import REGISTRY
-from ...engine.events import Usage
-from ...engine.scaffolds import registry
-from ...models import Arm, Experiment
-from ..prices import prices
+from ..engine.environments.base import Environment
+from ..engine.environments.registry import REGISTRY
+from ..engine.events import Usage
+from ..engine.scaffolds import registry
+from ..models import Arm, Experiment
+from .prices import prices
 
 _ONE = Usage(prompt=1, completion=1)
 

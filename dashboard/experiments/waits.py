@@ -1,0 +1,55 @@
+"""What an experiment waits for beside workers: budgets that it reached, and models whose circuit is open."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlm_runs.execution.circuits import store
+from rlm_runs.experiments.remaining import BudgetStanding, budget_standing
+from rlm_runs.models import Arm, Circuit, Experiment
+
+
+@dataclass(frozen=True)
+class OpenCircuit:
+    """A model that fails, with the arms that wait for it."""
+
+    circuit: Circuit
+    arms: Sequence[Arm]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What an experiment waits for. `budget` is None where it has none, or where nothing was launched here."""
+
+    budget: BudgetStanding | None
+    circuits: Sequence[OpenCircuit]
+
+
+def waits_of(experiment: Experiment) -> Waits:
+    """What an experiment waits for now."""
+    has_budget = (experiment.budget_dollars, experiment.budget_tokens, experiment.budget_hours) != (None,) * 3
+    return Waits(
+        budget=budget_standing(experiment) if has_budget else None,
+        circuits=_circuits(experiment),
+    )
+
+
+def _circuits(experiment: Experiment) -> list[OpenCircuit]:
+    circuits = store.open_circuits()
+    if not circuits or not experiment.rollouts().unfinished().exists():
+        return []
+    waiting = store.waiting_arms(experiment, circuits)
+    return [OpenCircuit(circuit, waiting[circuit.model]) for circuit in circuits if circuit.model in waiting]
+
+
+def version_of(experiment: Experiment) -> str:
+    """Changes whenever the experiment begins or ceases to wait for a budget or a model."""
+    said = [
+        experiment.paused_at,
+        experiment.paused_by_budget,
+        *(experiment.budget_dollars, experiment.budget_tokens, experiment.budget_hours),
+        *((each.circuit.model, each.circuit.probe_at) for each in _circuits(experiment)),
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:8]

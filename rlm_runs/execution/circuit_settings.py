@@ -1,0 +1,28 @@
+"""The settings of circuits, which an endpoint may have its own of. Times are seconds."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CircuitSettings(BaseModel):
+    """When a model counts as failing: so many failures in a row for so long, or a share of the calls of a window.
+
+    Failures are connections that break, silence, HTTP 5xx, 401 to 404 and an exhausted account; a request that is
+    refused for what is in it is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    in_a_row: int = Field(default=8, ge=1)
+    for_seconds: float = Field(default=10, ge=0)
+    share: float = Field(default=0.5, gt=0, le=1)
+    window: int = Field(default=60, ge=1, le=3600)
+    least_calls: int = Field(default=30, ge=1)
+    first_wait: float = Field(default=5, gt=0)
+    longest_wait: float = Field(default=300, gt=0)
+
+    def wait(self, probes: int) -> float:
+        """Seconds until the next try, after so many failed ones."""
+        return min(self.longest_wait, self.first_wait * 2.0 ** min(probes, 30))

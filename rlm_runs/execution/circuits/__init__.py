@@ -1,0 +1,1 @@
+"""Circuits: a model that fails for everybody is left alone until a probe succeeds."""
