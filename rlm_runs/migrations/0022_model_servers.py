@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0020_resume'),
+        ('rlm_runs', '0021_circuits'),
     ]
 
     operations = [
