@@ -312,6 +312,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
+    "repairs": "",
     "variables": [],
 }
 
