@@ -106,6 +106,19 @@ SELECT id, 0, sha256(('Rollout ' || rollout_id || ' splits the context with llm_
        'stop', '{}', '', now(), 1, 0, 0, ''
   FROM roots
 """
+_HOURS = """
+INSERT INTO rlm_runs_modelhour (model, hour, writer, calls, errors, retries, unpriced, prompt_tokens,
+                                completion_tokens, seconds, cost, provider_cost, last_at)
+SELECT name, hour, writer, 5000, 12, 3, 0, 9000000, 400000, 7000, 3.2, 0, hour
+  FROM (SELECT 'gpt-5-mini' AS name UNION ALL SELECT 'model-' || m FROM generate_series(1, 19) m) models,
+       (SELECT date_trunc('hour', now()) - make_interval(hours => h) AS hour,
+               CASE WHEN h < 2 THEN 'w' || w ELSE '' END AS writer
+          FROM generate_series(0, 191) h, generate_series(1, 40) w WHERE h < 2 OR w = 1
+         UNION ALL
+        SELECT date_trunc('month', now()) - make_interval(months => m), '' FROM generate_series(2, 36) m) hours
+    ON CONFLICT DO NOTHING
+"""
+"""Twenty models called by forty workers, for three years."""
 
 
 @contextmanager
@@ -150,6 +163,6 @@ def _fill(address: str, *, rollouts: int) -> None:
             "few": EXAMPLES,
             "traced": TRACED,
         }
-        for statement in (_EXPERIMENTS, _ARMS, _TEXTS, _EXAMPLES, _ROLLOUTS, _TRACES):
+        for statement in (_EXPERIMENTS, _ARMS, _TEXTS, _EXAMPLES, _ROLLOUTS, _TRACES, _HOURS):
             connection.execute(statement, size)
         connection.execute("VACUUM ANALYZE")

@@ -91,6 +91,7 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
     yield Page(
         "rollouts of large, page API", f"/api/rollouts/?q=experiment%3A{large}", 50, FIFTY.format(where=where)
     )
+    yield Page("models", "/models/", 50, "SELECT model, sum(calls) FROM rlm_runs_modelhour GROUP BY model")
     yield Page("rollout", f"/rollouts/{_newest(connection)}/", 50, FIFTY.format(where="true"))
     yield Page("search for a word, few hits", "/rollouts/?q=word4242", 250, FIFTY.format(where="true"))
     yield Page("search for a word in all traces", "/rollouts/?q=llm_batch", 250, FIFTY.format(where="true"))

@@ -41,7 +41,11 @@ def launch_form(request: HttpRequest) -> HttpResponse:
 
 def _probe(spec: Mapping[str, Any]) -> None:
     """Raises SpecError if a model cannot be reached or takes no tools. A slow model is left to its rollouts."""
-    if problems := check_models(resolve(spec)).problems:
+    try:
+        plan = resolve(spec)
+    except SpecError:
+        return  # launching says what is wrong with it
+    if problems := check_models(plan).problems:
         raise SpecError(problems)
 
 

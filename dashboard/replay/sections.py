@@ -14,7 +14,7 @@ from django.utils.timezone import now
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import transcripts
-from rlm_runs.analysis.replay import answers, context_window, spans, variables
+from rlm_runs.analysis.replay import answers, context_window, coverage, diagnosis, spans, variables
 from rlm_runs.analysis.replay.spans import Span, SpanTree
 from rlm_runs.execution.endpoints import find_model
 from rlm_runs.models import Rollout, Trajectory
@@ -28,6 +28,9 @@ from .tabs import SECTIONS
 _MOST_BATCHES = 50
 _MOST_SPANS = 12
 _MOST_EDITS = 60
+_MOST_UNREAD = 10
+_UNREAD_CHARS = 300
+_LEAST_GAP = 0.8
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,70 @@ def variables_page(request: HttpRequest, pk: int) -> HttpResponse:
             "following": history.cells[place + 1].cell if place + 1 < len(history.cells) else None,
         },
     )
+
+
+@require_safe
+def input_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Which ranges of the input data were printed or went to sub-LLMs, and which were never read."""
+    attempt = _Attempt.of(request, pk)
+    found = coverage.read(attempt.rollout, attempt=attempt.number)
+    if found is None:
+        return _page(request, attempt, "rollout-input", {"coverage": None})
+    seen, data = found
+    lanes = (
+        ("Printed", "printed", seen.printed),
+        ("Sub-LLM prompts", "prompted", seen.prompted),
+        ("Never read", "unread", seen.unread),
+        ("Evidence", "evidence", seen.evidence),
+    )
+    return _page(
+        request,
+        attempt,
+        "rollout-input",
+        {
+            "coverage": seen,
+            "lanes": [
+                {
+                    "title": title,
+                    "name": name,
+                    "share": percent(seen.share(ranges)),
+                    "bars": _bars(ranges, seen.chars),
+                }
+                for title, name, ranges in lanes
+                if ranges or name != "evidence"
+            ],
+            "unread": [
+                {"begin": begin, "end": end, "chars": end - begin, "text": data[begin : begin + _UNREAD_CHARS]}
+                for begin, end in sorted(seen.unread, key=lambda each: each[0] - each[1])[:_MOST_UNREAD]
+            ],
+            "missed": [
+                {"begin": begin, "end": end, "text": data[begin:end][:_UNREAD_CHARS]}
+                for begin, end in seen.missed_evidence[:_MOST_UNREAD]
+            ],
+        },
+    )
+
+
+def _bars(ranges: Sequence[tuple[int, int]], chars: int) -> list[tuple[float, float]]:
+    """(from, width) of the ranges in a drawing that is 1,000 wide; what would be one pixel is joined."""
+    found: list[tuple[float, float]] = []
+    for begin, end in ranges:
+        left, right = 1000 * begin / chars, 1000 * end / chars
+        if found and left - found[-1][1] < _LEAST_GAP:
+            found[-1] = (found[-1][0], max(found[-1][1], right))
+        else:
+            found.append((left, right))
+    return [(left, max(right - left, _LEAST_GAP)) for left, right in found]
+
+
+@require_safe
+def diagnosis_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Candidate moments at which the rollout went wrong."""
+    attempt = _Attempt.of(request, pk)
+    rollout = attempt.rollout
+    is_right = rollout.reward is not None and rollout.reward >= 1
+    moments = () if is_right else diagnosis.read(rollout, attempt=attempt.number)
+    return _page(request, attempt, "rollout-diagnosis", {"moments": moments, "is_right": is_right})
 
 
 @require_safe

@@ -7,6 +7,8 @@ SECTIONS = (
     ("rollout-context", "Context window"),
     ("rollout-answer", "Answer"),
     ("rollout-variables", "Variables"),
+    ("rollout-input", "Input"),
+    ("rollout-diagnosis", "Diagnosis"),
 )
 """Names of the views, with the titles of their tabs."""
 

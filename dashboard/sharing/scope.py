@@ -103,6 +103,8 @@ _REPLAY = (
         "rollout-context",
         "rollout-answer",
         "rollout-variables",
+        "rollout-input",
+        "rollout-diagnosis",
         "rollout-spans",
     ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -16,7 +18,8 @@ from .recording import Spent
 class BudgetLimits:
     """Limits of one rollout; None is no limit. Tokens are prompt plus completion, of the root and all sub-LLMs.
 
-    A limit is checked before each call against what is spent by then, so calls under way may exceed it.
+    A limit is checked before each call against what is spent by then and the estimates of the calls in flight,
+    so it is exceeded by one call at most, and by what calls take above their estimates.
     """
 
     sub_calls: int | None = None
@@ -36,6 +39,22 @@ class Budget:
         self._sub_calls = spent.sub_calls
         self._tokens = spent.tokens
         self._dollars = spent.dollars
+        self._tokens_in_flight = 0
+        self._dollars_in_flight = Decimal(0)
+
+    @contextmanager
+    def reserved(self, expected: Usage, dollars: Decimal) -> Iterator[None]:
+        """Counts the estimate of a call while it is in flight."""
+        tokens = (expected.prompt or 0) + (expected.completion or 0)
+        with self._lock:
+            self._tokens_in_flight += tokens
+            self._dollars_in_flight += dollars
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tokens_in_flight -= tokens
+                self._dollars_in_flight -= dollars
 
     def charge(self, usage: Usage, cost: Decimal | None) -> None:
         """Counts a call that was made."""
@@ -47,12 +66,12 @@ class Budget:
         """Raises BudgetSpent if the next model call would go beyond a limit."""
         limits = self.limits
         with self._lock:
-            if limits.tokens is not None and self._tokens >= limits.tokens:
-                raise BudgetSpent(
-                    f"{self._tokens:,} of {limits.tokens:,} tokens used", stop_reason="budget_tokens"
-                )
-            if limits.dollars is not None and self._dollars >= limits.dollars:
-                raise BudgetSpent(f"${self._dollars} of ${limits.dollars} spent", stop_reason="budget_dollars")
+            tokens = self._tokens + self._tokens_in_flight
+            if limits.tokens is not None and tokens >= limits.tokens:
+                raise BudgetSpent(f"{tokens:,} of {limits.tokens:,} tokens used", stop_reason="budget_tokens")
+            dollars = self._dollars + self._dollars_in_flight
+            if limits.dollars is not None and dollars >= limits.dollars:
+                raise BudgetSpent(f"${dollars} of ${limits.dollars} spent", stop_reason="budget_dollars")
             if limits.seconds is not None and time.monotonic() - self._began >= limits.seconds:
                 raise BudgetSpent(f"{limits.seconds:g} s are over", stop_reason="deadline")
 

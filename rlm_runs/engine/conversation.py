@@ -109,6 +109,7 @@ class Conversation:
         run.control.check()
         if (recorded := self._next_recorded()) is not None:
             return self._recalled(recorded, reply=reply)
+        run.replay.check_live()
         if self.kind != "judge":  # scoring is no part of what a rollout may spend
             run.budget.check()
         self._add_reply()
@@ -142,6 +143,7 @@ class Conversation:
         recorded = self._run.replay.execution(trajectory=self.key, turn=self.turns - 1, position=position)
         if recorded is not None and recorded.end is not None:
             return recorded.start.key
+        self._run.replay.check_live()
         key = recorded.start.key if recorded else self._run.new_key()
         self._run.emit(
             ExecutionStarted(

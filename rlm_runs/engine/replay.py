@@ -76,7 +76,8 @@ class Replay:
     """Answers from a recording. Thread-safe.
 
     `on_difference` is told of each difference; without it the first one raises Diverged. With `whole`, ended
-    sub-LLMs are played again as well, not just answered.
+    sub-LLMs are played again as well, not just answered, and nothing goes live: RecordingOver is raised where the
+    recording ends.
     """
 
     def __init__(
@@ -104,6 +105,11 @@ class Replay:
             self._executions[begun.trajectory, begun.turn, begun.position] = execution
             self._by_key[begun.key] = execution
             self._calls[begun.trajectory] += 1
+
+    def check_live(self) -> None:
+        """Raises RecordingOver if nothing may go live."""
+        if self.whole:
+            raise RecordingOver("the recording ends here")
 
     def differs(self, difference: Difference) -> None:
         """Reports a difference. Raises Diverged if the recording must be followed exactly."""

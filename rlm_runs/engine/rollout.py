@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,11 @@ from sandbox.contract import Backend, EngineUnavailable, Limits, Sandbox, Sandbo
 from .budget import Budget
 from .cancellation import CancellationToken
 from .clients.base import Clients
+from .clients.budgeted import BudgetedClient
 from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
-from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted
+from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted, Usage
 from .judge import Unjudged
 from .lazy_sandbox import LazySandbox
 from .live import LiveBoard
@@ -86,14 +88,22 @@ def run_rollout(
     failure is recorded as the rollout's end.
     """
     replay = Replay(plan.recording)
+    budget = Budget(plan.scaffold.settings.limits, spent=replay.recording.spent)
+
+    def dollars(model: str, usage: Usage) -> Decimal | None:
+        cost = price(model, usage, now())
+        return cost.dollars if cost else None
+
     run = RolloutContext(
         models=Models(
-            main=Model(plan.model, clients.main, window=plan.window),
-            sub=Model(plan.sub_model, clients.sub, window=plan.sub_window),
+            main=Model(plan.model, BudgetedClient(clients.main, budget, dollars=dollars), window=plan.window),
+            sub=Model(
+                plan.sub_model, BudgetedClient(clients.sub, budget, dollars=dollars), window=plan.sub_window
+            ),
             judge=Model(plan.judge_model or plan.model, clients.judge),
             sampling=plan.sampling,
         ),
-        budget=Budget(plan.scaffold.settings.limits, spent=replay.recording.spent),
+        budget=budget,
         control=control,
         record=record,
         price=price,
@@ -102,7 +112,7 @@ def run_rollout(
     )
     run.emit(_begin(plan.recording, sandbox_backend=backend.name if plan.needs_sandbox else ""))
     run.record_events()
-    task = _task(plan, run, backend, engine_patience=engine_patience)
+    task = task_of(plan, run, backend, engine_patience=engine_patience)
     run.emit(_run_to_end(plan, task))
     run.record_events()
 
@@ -115,7 +125,8 @@ def _begin(recording: Recording | None, *, sandbox_backend: str) -> Event:
     )
 
 
-def _task(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float) -> Task:
+def task_of(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float = 300.0) -> Task:
+    """Returns the task of the plan's scaffold, in sandboxes of the backend."""
     packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 from django.utils.timezone import now
 
 from rlm_runs.analysis import transcripts
-from rlm_runs.analysis.replay import answers, context_window, spans, variables
-from rlm_runs.models import Execution, Trajectory, Turn
+from rlm_runs.analysis.replay import answers, context_window, coverage, diagnosis, spans, variables
+from rlm_runs.engine.environments.needle_in_haystack import NeedleInHaystack
+from rlm_runs.models import Example, Execution, Text, Trajectory, Turn
 from tests.factories.traces import Story, play_llm, play_rlm
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +190,125 @@ def test_dollars_are_exact(queued):
     rollout = queued.rollouts().filter(arm__scaffold="rlm").first()
     play_rlm(rollout)
     assert all(isinstance(span.dollars, Decimal) for span in tree_of(rollout).spans if span.kind == "model")
+
+
+class TestCoverage:
+    LINES: ClassVar = [f"line {number} of the input, which says {number * number}" for number in range(100)]
+
+    @pytest.fixture
+    def with_input(self, story):
+        (data,) = Text.objects.keep(["\n".join(self.LINES)])
+        Example.objects.filter(pk=story.rollout.example_id).update(input_data_id=data)
+        story.rollout.example.refresh_from_db()
+        return story
+
+    def read(self, story):
+        story.end(self.root)
+        return coverage.read(story.rollout, attempt=story.rollout.attempt)[0]
+
+    def test_what_was_printed_and_what_went_to_sub_llms(self, with_input):
+        story = with_input
+        self.root = story.root()
+        story.cell(self.root, "print(lines[:10])", "\n".join(self.LINES[:10]) + "\n[Execution time: 0.1s]")
+        key = story.start_cell(self.root, story.turn(self.root), "llm_batch(chunks)")
+        story.sub(key, prompt="Label these lines:\n" + "\n".join(self.LINES[50:60]))
+        story.end_cell(key)
+        seen = self.read(story)
+        starts = [sum(len(line) + 1 for line in self.LINES[:number]) for number in range(101)]
+        assert seen.printed == ((0, starts[10] - 1),)
+        assert seen.prompted == ((starts[50], starts[60] - 1),)
+        assert seen.unread == ((starts[10] - 1, starts[50]), (starts[60] - 1, seen.chars))
+        assert seen.share(seen.printed) + seen.share(seen.prompted) + seen.share(seen.unread) == pytest.approx(1)
+        assert not seen.is_partial
+
+    def test_pieces_of_lines_are_found(self, with_input):
+        story = with_input
+        self.root = story.root()
+        story.cell(self.root, "context[3:80]", "'" + self.LINES[0][3:45] + "'")
+        seen = self.read(story)
+        assert seen.printed == ((3, 3 + len(self.LINES[0][3:45])),)
+
+    def test_the_whole_input_read_leaves_nothing(self, with_input):
+        story = with_input
+        self.root = story.root()
+        story.cell(self.root, "print(context)", "\n".join(self.LINES))
+        seen = self.read(story)
+        assert (seen.share(seen.printed), seen.unread) == (1.0, ())
+
+    def test_none_without_input_data(self, story):
+        root = story.root()
+        story.end(root)
+        assert coverage.read(story.rollout, attempt=story.rollout.attempt) is None
+
+    def test_the_evidence_of_needles_is_their_lines(self):
+        environment = NeedleInHaystack(NeedleInHaystack.settings_type(lines=200, needles=3))
+        for example in environment.load(n=5, seed=3):
+            lines = [example.input_data[begin:end] for begin, end in environment.evidence(example)]
+            assert len(lines) == 3
+            assert all(
+                needle in line and line in example.input_data.split("\n")
+                for needle, line in zip(example.answer.split(", "), lines, strict=True)
+            )
+
+
+class TestDiagnosis:
+    def read(self, story, *, answer, gold="17"):
+        (key,) = Text.objects.keep([gold])
+        Example.objects.filter(pk=story.rollout.example_id).update(answer_id=key)
+        story.end(self.root, answer=answer, reward=0.0)
+        story.rollout.refresh_from_db()
+        return {
+            moment.rule: (moment.turn, moment.cell)
+            for moment in diagnosis.read(story.rollout, attempt=story.rollout.attempt)
+        }
+
+    def test_the_first_output_with_the_wrong_answer(self, story):
+        self.root = story.root()
+        story.cell(self.root, "look()", "there are 118 lines")
+        story.cell(self.root, "count()", "I count 18")
+        story.cell(self.root, "count()", "still 18")
+        assert self.read(story, answer="18")["contradiction"] == (2, 2)
+
+    def test_an_output_that_has_both_is_no_contradiction(self, story):
+        self.root = story.root()
+        story.cell(self.root, "count()", "18 or 17")
+        assert "contradiction" not in self.read(story, answer="18")
+
+    def test_the_edit_that_made_it_wrong(self, story):
+        self.root = story.root()
+        story.cell(self.root, "a", answer="17.0")
+        story.cell(self.root, "b", answer="18")
+        assert self.read(story, answer="18")["edit"] == (2, 2)
+
+    def test_the_first_wrong_answer_where_it_was_never_right(self, story):
+        self.root = story.root()
+        story.cell(self.root, "a", answer="draft")
+        story.cell(self.root, "b", answer="18")
+        assert self.read(story, answer="18")["edit"] == (2, 2)
+
+    def test_an_error_that_nothing_made_up_for(self, story):
+        self.root = story.root()
+        story.cell(self.root, "x = 1 / 0", error_type="ZeroDivisionError")
+        story.cell(self.root, "x = 1")
+        story.cell(self.root, "table = load()", error_type="NameError")
+        story.cell(self.root, "y = 2")
+        assert self.read(story, answer="y")["error"] == (3, 3)
+
+    def test_an_error_that_was_made_up_for_is_none(self, story):
+        self.root = story.root()
+        story.cell(self.root, "x = 1 / 0", error_type="ZeroDivisionError")
+        story.cell(self.root, "x = 1")
+        assert "error" not in self.read(story, answer="1")
+
+    def test_a_cut_output_that_hid_the_gold_answer(self, story):
+        self.root = story.root()
+        story.cell(self.root, "print(table)", "a" * 50 + " 17 b", shown="a" * 50, truncated=True)
+        assert self.read(story, answer="18")["cut"] == (1, 1)
+
+    def test_a_bounded_number_of_queries(self, story, django_assert_max_num_queries):
+        self.root = story.root()
+        for number in range(20):
+            story.cell(self.root, f"f({number})", f"{number}", answer=str(number))
+        self.read(story, answer="19")
+        with django_assert_max_num_queries(8):
+            diagnosis.read(story.rollout, attempt=story.rollout.attempt)

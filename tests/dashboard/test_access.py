@@ -71,7 +71,7 @@ def addresses(experiment):
             name: reverse(name, args=pk)
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
-                *("rollout-variables", "rollout-spans"),
+                *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
             )
         },
         "rollout-now": reverse("rollout-now", args=pk),

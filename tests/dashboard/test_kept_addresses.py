@@ -47,6 +47,8 @@ PAGES = """
 /rollouts/{rollout}/context/
 /rollouts/{rollout}/answer/
 /rollouts/{rollout}/variables/?cell=1
+/rollouts/{rollout}/input/
+/rollouts/{rollout}/diagnosis/
 /rollouts/{rollout}/spans/?as=speedscope
 /rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/

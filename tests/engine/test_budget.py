@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
 from rlm_runs.engine.budget import Budget, BudgetLimits
-from rlm_runs.engine.errors import BudgetSpent
+from rlm_runs.engine.cancellation import CancellationToken
+from rlm_runs.engine.clients.base import Completion
+from rlm_runs.engine.clients.budgeted import BudgetedClient
+from rlm_runs.engine.errors import BudgetSpent, ModelFailure
 from rlm_runs.engine.events import Usage
 
 
@@ -50,3 +54,46 @@ def test_sub_calls_are_counted_when_they_begin():
     with pytest.raises(BudgetSpent, match="all 2 sub-LLM calls") as caught:
         budget.take_sub_call()
     assert caught.value.stop_reason == "budget_sub_calls"
+
+
+def test_calls_in_flight_count_at_their_estimates():
+    budget = Budget(BudgetLimits(tokens=100, dollars=Decimal(1)))
+    with budget.reserved(Usage(prompt=60, completion=39), Decimal("0.99")):
+        budget.check()
+        with budget.reserved(Usage(prompt=1), Decimal(0)):
+            assert reason_of(budget) == "budget_tokens"
+        with budget.reserved(Usage(), Decimal("0.01")):
+            assert reason_of(budget) == "budget_dollars"
+    budget.check()
+
+
+class Answers:
+    """A client that answers with this usage, or fails with this."""
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def complete(self, **_):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return Completion(usage=self.outcome)
+
+
+def after(outcome, *, price=Decimal(1)):
+    """The budget that one call leaves, which is estimated at more than 500 tokens and a dollar."""
+    budget = Budget(BudgetLimits(tokens=500, dollars=Decimal("0.5")))
+    client = BudgetedClient(
+        Answers(outcome), budget, dollars=lambda _, usage: None if usage.completion is None else price
+    )
+    with suppress(ModelFailure):
+        client.complete(model="of-test-budget", messages=[], sampling={}, control=CancellationToken())
+    return budget
+
+
+def test_what_is_not_known_counts_at_its_estimate():
+    assert reason_of(after(Usage())) == "budget_tokens"
+    unknown = ModelFailure("the connection broke")
+    unknown.cost = None
+    assert reason_of(after(unknown)) == "budget_tokens"
+    after(ModelFailure("refused")).check()
+    after(Usage(prompt=1, completion=1)).check()  # the conversation charges what is known

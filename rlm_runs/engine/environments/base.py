@@ -98,6 +98,13 @@ class Environment(ABC, Generic[SettingsT]):
         """
         return None
 
+    def evidence(self, example: Example) -> Sequence[tuple[int, int]]:
+        """Returns the ranges of the input data, (from, to) in characters, on which the gold answer rests.
+
+        A replay marks them. Empty where the environment does not know.
+        """
+        return ()
+
     def tools(self) -> Sequence[Tool]:
         """Tools of the LLM scaffold, and of the sub-LLMs of an RLM."""
         return ()

@@ -105,6 +105,16 @@ class NeedleInHaystack(Environment[NeedleSettings]):
             metadata={"context_length": len(text), "lines": lines, "needle_type": settings.needle_type},
         )
 
+    def evidence(self, example: Example) -> Sequence[tuple[int, int]]:
+        """See `Environment`: the lines of the needles."""
+        data = example.input_data or ""
+        places = (data.find(needle) for needle in example.answer.split(", "))
+        return [
+            (data.rfind("\n", 0, at) + 1, len(data) if (end := data.find("\n", at)) < 0 else end)
+            for at in places
+            if at >= 0
+        ]
+
     def score(self, example: Example, answer: str) -> Score:
         needles = example.answer.split(", ")
         words = re.findall(r"\w+", answer.lower())

@@ -126,6 +126,9 @@ class Watcher:
             except Error as error:
                 logger.warning("circuits wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
+            except Exception:  # without this thread no circuit would close any more
+                logger.exception("circuits could not be looked at")
+                wait = _PAUSE_AFTER_ERROR
             finally:
                 connection.close()
             time.sleep(TICK / 5)

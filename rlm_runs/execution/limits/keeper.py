@@ -131,6 +131,9 @@ class Keeper:
                     return
                 logger.warning("limits of endpoints wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
+            except Exception:  # without this thread no call would begin any more
+                logger.exception("limits of endpoints could not be asked for")
+                wait = _PAUSE_AFTER_ERROR
             finally:
                 connection.close()
             time.sleep(_SPACING)
@@ -152,6 +155,7 @@ class Keeper:
             return None
         if new := sorted({scope.name for scope in active} - self._known):
             store.create(new)
+            store.forget_dead()
             self._known.update(new)
         for scope in active:
             if (seconds := scope.block_for) is not None:

@@ -14,6 +14,7 @@ from ...engine.clients.base import Completion, Messages, ModelClient, ToolSchema
 from ...engine.clients.token_estimates import estimator
 from ...engine.errors import CallAborted, ModelFailure
 from ...engine.events import Usage
+from ...engine.reported_cost import reported_cost
 from .amounts import NOTHING, Amount, Budget
 from .purse import PURSE, Account, Call
 
@@ -45,7 +46,12 @@ class RolloutAccount:
     def amount(self, model: str, usage: Usage) -> Amount:
         """What usage costs; nothing where it has no price."""
         tokens = (usage.prompt or 0) + (usage.completion or 0)
-        return Amount(self.price(model, usage) or Decimal(0), tokens)
+        return Amount(self.dollars(model, usage) or Decimal(0), tokens)
+
+    def dollars(self, model: str, usage: Usage) -> Decimal | None:
+        """What usage costs by our price, else by the provider's own figure."""
+        ours = self.price(model, usage)
+        return reported_cost(usage.raw) if ours is None else ours
 
 
 @contextmanager
@@ -100,7 +106,7 @@ class AccountedClient:
         """What is known of a call's cost, and what is assumed for the rest."""
         known = self._rollout.amount(model, usage)
         has_tokens = usage.prompt is not None and usage.completion is not None
-        has_price = self._rollout.price(model, usage) is not None
+        has_price = self._rollout.dollars(model, usage) is not None
         return known, Amount(
             Decimal(0) if has_price else estimate.dollars,
             0 if has_tokens else max(0, estimate.tokens - known.tokens),

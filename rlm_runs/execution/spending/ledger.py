@@ -90,9 +90,10 @@ def with_events(totals: Mapping[int, Spent], told: Iterable[tuple[int, Iterable[
             if isinstance(event, TurnEnded):
                 before = changed.get(experiment) or totals.get(experiment, Spent())
                 tokens = (event.usage.prompt or 0) + (event.usage.completion or 0)
-                amount = before.amount + Amount(event.cost or Decimal(0), tokens)
+                cost = event.provider_cost if event.cost is None else event.cost
+                amount = before.amount + Amount(cost or Decimal(0), tokens)
                 changed[experiment] = replace(
-                    before, amount=amount, unpriced_calls=before.unpriced_calls + (event.cost is None)
+                    before, amount=amount, unpriced_calls=before.unpriced_calls + (cost is None)
                 )
     return changed
 

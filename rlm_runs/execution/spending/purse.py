@@ -158,6 +158,9 @@ class Purse:
             except Error as error:
                 logger.warning("budgets wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
+            except Exception:  # without this thread no call would begin any more
+                logger.exception("budgets could not be looked at")
+                wait = _PAUSE_AFTER_ERROR
             finally:
                 connection.close()
             time.sleep(_SPACING)

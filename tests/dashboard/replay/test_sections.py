@@ -10,7 +10,10 @@ from django.urls import reverse
 from rlm_runs.models import Rollout, Turn
 from tests.factories.traces import Story, play_hostile, play_rlm
 
-SECTIONS = ("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer", "rollout-variables")
+SECTIONS = (
+    *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer", "rollout-variables"),
+    *("rollout-input", "rollout-diagnosis"),
+)
 
 
 @pytest.fixture
