@@ -33,7 +33,7 @@ class Sweeper:
     def sweep(self) -> int:
         """Gives back what dead workers left. Returns how many rollouts, 0 where another worker sweeps now."""
         gap, self._last = time.monotonic() - self._last, time.monotonic()
-        if gap > max(settings.RLM_LEASE_SECONDS, 2 * settings.RLM_SWEEP_SECONDS):
+        if gap > max(settings.RLM_LEASE_SECONDS / 2, 2 * settings.RLM_SWEEP_SECONDS):
             return 0
         with transaction.atomic():
             if not _lock():
