@@ -152,6 +152,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     unscored = form.chosen()
     snapshot = aggregates.snapshot(experiment)
     summary = aggregates.summary(snapshot, unscored=unscored)
+    found = verdicts.verdicts(summary)
     return {
         "experiment": experiment,
         "version": _version(snapshot),
@@ -162,7 +163,8 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),
         "in_short": verdicts.headline(summary),
-        "verdicts": verdicts.verdicts(summary),
+        "verdicts": found,
+        "scale": verdicts.forest_scale(found),
         "early": early_stopping.section(snapshot, summary),
         "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
