@@ -3,7 +3,7 @@
     python -m bench.model_calls [--turns 30] [--conversations 20] [--json]
 
 A turn adds about 7 kB, so the last request has 220 kB. The references are OpenAI's own client, and `json.dumps`
-with httpx2; both send and read the same.
+with httpx2; both send and read the same. A streamed answer arrives in 200 pieces; its references read it as well.
 """
 
 from __future__ import annotations
@@ -72,9 +72,37 @@ def server() -> Iterator[str]:
         listener.close()
 
 
+def _response(content_type: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def _streamed() -> bytes:
+    """The answer in pieces, as a server sends it."""
+    (choice,) = ANSWER["choices"]
+    message = choice["message"]
+    content = message["content"]
+    size = len(content) // 150
+    deltas: list[dict[str, Any]] = [
+        {"content": content[start : start + size]} for start in range(0, len(content), size)
+    ]
+    arguments = CALL["function"]["arguments"]
+    deltas.append({"tool_calls": [{**CALL, "index": 0, "function": {**CALL["function"], "arguments": ""}}]})
+    step = len(arguments) // 50
+    deltas += [
+        {"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + step]}}]}
+        for start in range(0, len(arguments), step)
+    ]
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    chunks.append({**head, "choices": [], "usage": ANSWER["usage"]})
+    return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
 def _serve(listener: socket.socket) -> None:
-    body = json.dumps(ANSWER).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    whole = _response("application/json", json.dumps(ANSWER).encode())
+    streamed = _response("text/event-stream", _streamed())
 
     def converse(connection: socket.socket) -> None:
         stream = connection.makefile("rb")
@@ -84,8 +112,8 @@ def _serve(listener: socket.socket) -> None:
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
-            stream.read(length)
-            connection.sendall(head + body)
+            body = stream.read(length)
+            connection.sendall(streamed if b'"stream"' in body else whole)
 
     while True:
         threading.Thread(target=converse, args=[listener.accept()[0]], daemon=True).start()
@@ -114,30 +142,46 @@ def main() -> None:
     with server() as url:
         ours = ChatClient(base_url=url, api_key="none")
         sdk = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
-        plain = httpx2.Client(base_url=url)
+        plain = httpx2.Client(base_url=url, headers={"Content-Type": "application/json"})
         control = CancellationToken()
 
-        def ask_ours(messages: Any) -> object:
-            return ours.complete(
-                model="m", messages=messages, tools=[TOOL], sampling={"temperature": 0.5}, control=control
-            )
+        def ask_ours(messages: Any, **more: Any) -> object:
+            sampling = {"temperature": 0.5} | more
+            return ours.complete(model="m", messages=messages, tools=[TOOL], sampling=sampling, control=control)
 
         def ask_sdk(messages: Any) -> object:
             return sdk.chat.completions.create(model="m", messages=messages, tools=[TOOL], temperature=0.5)
 
         def ask_plain(messages: Any) -> object:
-            body = {"model": "m", "messages": messages, "tools": [TOOL], "temperature": 0.5}
-            headers = {"Content-Type": "application/json"}
-            return plain.post("/chat/completions", content=json.dumps(body).encode(), headers=headers).json()
+            return plain.post("/chat/completions", content=json.dumps(_request(messages)).encode()).json()
+
+        def stream_ours(messages: Any) -> object:
+            return ask_ours(messages, stream=True)
+
+        def stream_sdk(messages: Any) -> object:
+            request = _request(messages) | {"stream_options": {"include_usage": True}}
+            return list(sdk.chat.completions.create(**request, stream=True))
+
+        def stream_plain(messages: Any) -> object:
+            content = json.dumps({"stream": True} | _request(messages)).encode()
+            with plain.stream("POST", "/chat/completions", content=content) as response:
+                lines = [line[6:] for line in response.iter_lines() if line.startswith("data: ")]
+            return [json.loads(line) for line in lines if line != "[DONE]"]
 
         size = {"turns": options.turns, "conversations": options.conversations}
-        value = cpu_per_call(ask_ours, MessageLog, **size)
-        for reference, ask in (("openai SDK", ask_sdk), ("json.dumps, httpx2", ask_plain)):
-            floor = cpu_per_call(ask, list, **size)
-            show(
-                Figure(f"a call of {options.turns} turns, CPU", value, "ms", reference, floor),
-                as_json=options.json,
-            )
+        rows: list[tuple[str, Ask, Ask, Ask]] = [
+            (f"a call of {options.turns} turns, CPU", ask_ours, ask_sdk, ask_plain),
+            ("the same, streamed in 200 pieces", stream_ours, stream_sdk, stream_plain),
+        ]
+        for name, ask, ask_of_sdk, ask_of_plain in rows:
+            value = cpu_per_call(ask, MessageLog, **size)
+            for reference, other in (("openai SDK", ask_of_sdk), ("json.dumps, httpx2", ask_of_plain)):
+                floor = cpu_per_call(other, list, **size)
+                show(Figure(name, value, "ms", reference, floor), as_json=options.json)
+
+
+def _request(messages: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": messages, "tools": [TOOL], "temperature": 0.5}
 
 
 if __name__ == "__main__":

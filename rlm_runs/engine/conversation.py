@@ -190,14 +190,15 @@ class Conversation:
     def _next_recorded(self) -> TurnEnded | None:
         """The recorded turn that comes next; None where the conversation is live.
 
-        A call that failed at the end of a conversation that was cut off is made again.
+        A call that failed without ending the conversation was cut off by a stop, and is made again.
         """
         recorded = self._recorded
         if recorded is None:
             return None
-        if self.turns < len(recorded.turns):
+        while self.turns < len(recorded.turns):
             turn = recorded.turns[self.turns]
-            if not turn.error or recorded.end is not None or turn is not recorded.turns[-1]:
+            ends = recorded.end is not None and turn is recorded.turns[-1]
+            if not turn.error or ends:
                 return turn
             self.turns += 1
         if recorded.end is None:

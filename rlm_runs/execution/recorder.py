@@ -309,6 +309,7 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
+    "repairs": "",
     "variables": [],
 }
 

@@ -31,6 +31,13 @@ def models(server):
     }
 
 
+def launch(system, spec):
+    """Launches without asking the model first: its answers are for the rollout."""
+    path = system.var_dir / "spec.toml"
+    path.write_text(spec)
+    return system.launch_by(str(path), "--no-probe")
+
+
 def slowly():
     """Five seconds of a model that thinks, talks, and writes a cell, with the times at which it sent what."""
     arguments = json.dumps({"code": CODE})
@@ -53,7 +60,7 @@ def test_text_and_output_are_shown_while_they_arrive(make_system, reader):
     answers = [Streamed(slowly()), cell('answer["content"] = "x"; answer["ready"] = True')]
     with ScriptedServer(lambda _: answers.pop(0)) as server:
         system = make_system(**models(server))
-        experiment = system.launch(STREAMED)
+        experiment = launch(system, STREAMED)
         rollout = experiment.rollouts().get()
         reader.get(rollout.get_absolute_url())  # the first page of a process takes its time
         system.start_worker()
@@ -103,7 +110,7 @@ def test_cancelling_ends_a_call_in_flight_within_three_seconds(make_system, spec
 
     with ScriptedServer(script) as server:
         system = make_system(**models(server))
-        experiment = system.launch(spec)
+        experiment = launch(system, spec)
         system.start_worker()
         system.wait_for(lambda: server.requests)
         began = time.monotonic()
@@ -120,7 +127,7 @@ def test_cancelling_ends_a_call_in_flight_within_three_seconds(make_system, spec
 def test_a_worker_that_stops_does_not_wait_for_its_models(make_system):
     with ScriptedServer(lambda _: Held(60)) as server:
         system = make_system(**models(server))
-        experiment = system.launch(ONE)
+        experiment = launch(system, ONE)
         worker = system.start_worker()
         system.wait_for(lambda: server.requests)
         began = time.monotonic()

@@ -18,7 +18,7 @@ from rlm_runs.engine.replay import Diverged
 from rlm_runs.engine.scaffolds.llm import LlmSettings
 from rlm_runs.engine.scaffolds.rlm_settings import RlmSettings
 from tests.engine.riddle import DONE, PythonRiddle, Riddle, ended, is_sub, of
-from tests.scripted_server import cell, completion
+from tests.scripted_server import Held, cell, completion
 
 CELLS = [
     "total = 0\nprint(len(context))",
@@ -280,6 +280,33 @@ def test_a_rollout_that_is_interrupted_goes_on(play):
         CELLS[1] = codes
     assert ended(after).reward == 1.0
     assert len(recorded) + len(of(after, e.TurnEnded)) == 7 + 2 * 5
+
+
+def test_calls_that_were_aborted_are_made_again_however_often(play):
+    """Each time the worker stops while the root is asked its second turn."""
+    control, told = CancellationToken(), []
+
+    def talk(request):
+        if request["messages"][-1]["role"] == "tool":
+            if len(told) and not finishing:
+                threading.Timer(0.2, control.stop, ["interrupted"]).start()
+                return Held(60)
+            return cell("answer['content'] = '42'\nanswer['ready'] = True")
+        return cell("print(1)")
+
+    finishing = []
+    for _ in range(2):
+        control = CancellationToken()
+        recording = {"recording": Recording.of(told)} if told else {}
+        with pytest.raises(Stopped):
+            play(talk, control=control, record=told.extend, **recording)
+    aborted = [turn for turn in of(told, e.TurnEnded) if turn.error]
+    assert [(turn.index, turn.cost) for turn in aborted] == [(1, None), (2, None)]
+    finishing.append(True)
+    after = play(talk, recording=Recording.of(told))
+    assert (ended(after).stop_reason, ended(after).reward) == ("answer_ready", 1.0)
+    assert [turn.index for turn in of(after, e.TurnEnded)] == [3]
+    assert len(play.requests) == 1
 
 
 def test_only_the_scoring_is_left_where_the_root_has_ended(play, whole):

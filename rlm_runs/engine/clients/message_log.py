@@ -23,8 +23,7 @@ class MessageLog(Sequence[Mapping[str, Any]]):
         self._wire = WireHistory()
         self._encoded = bytearray()
         self._encoded_messages = 0
-        self._counted = 0
-        self._counted_messages = 0
+        self._counted: dict[Callable[[Mapping[str, Any]], int], tuple[int, int]] = {}
 
     def append(self, message: Mapping[str, Any]) -> None:
         """Adds a message, which must not be changed later."""
@@ -40,10 +39,11 @@ class MessageLog(Sequence[Mapping[str, Any]]):
         return self._encoded
 
     def counted(self, count: Callable[[Mapping[str, Any]], int]) -> int:
-        """Returns the sum of a number over the messages, each of which is counted once."""
-        self._counted += sum(map(count, self._messages[self._counted_messages :]))
-        self._counted_messages = len(self._messages)
-        return self._counted
+        """Returns the sum of a number over the messages. A function counts each message once."""
+        messages, total = self._counted.get(count, (0, 0))
+        total += sum(map(count, self._messages[messages:]))
+        self._counted[count] = len(self._messages), total
+        return total
 
     @overload
     def __getitem__(self, index: int) -> Mapping[str, Any]: ...

@@ -69,7 +69,13 @@ def _sum(messages: Messages) -> int:
 
 
 def _characters(messages: Messages) -> int:
-    return sum(len(message.get("content") or "") for message in messages)
+    if isinstance(messages, MessageLog):
+        return messages.counted(_content_characters)
+    return sum(map(_content_characters, messages))
+
+
+def _content_characters(message: Mapping[str, Any]) -> int:
+    return len(message.get("content") or "")
 
 
 @cache

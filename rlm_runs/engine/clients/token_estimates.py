@@ -12,6 +12,7 @@ from typing import Any
 
 from ..events import Usage
 from .base import Messages, ToolSchemas
+from .message_log import MessageLog
 
 _CALLS = 20
 """Calls that the moving averages reach back."""
@@ -57,8 +58,12 @@ def estimator(model: str) -> TokenEstimator:
 
 def _characters(messages: Messages, tools: ToolSchemas) -> int:
     """Characters of what is sent, roughly."""
-    count = len(str(tools)) if tools else 0
-    for message in messages:
-        count += 4 + len(str(message.get("content") or ""))
-        count += sum(len(str(call)) for call in message.get("tool_calls") or ())
-    return count
+    of_tools = len(str(tools)) if tools else 0
+    if isinstance(messages, MessageLog):
+        return of_tools + messages.counted(_message_characters)
+    return of_tools + sum(map(_message_characters, messages))
+
+
+def _message_characters(message: Mapping[str, Any]) -> int:
+    calls = message.get("tool_calls") or ()
+    return 4 + len(str(message.get("content") or "")) + sum(len(str(call)) for call in calls)
