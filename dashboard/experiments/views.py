@@ -162,6 +162,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "waits": waiting,
         "progress": aggregates.snapshot_progress(snapshot),
         "bill": aggregates.provider_bill(snapshot),
+        "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
         "summary": summary,
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),

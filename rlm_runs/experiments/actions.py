@@ -287,7 +287,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "budget",
             "Budget",
-            "Dollars, tokens or hours; at its budget the experiment pauses, and goes on when it is raised.",
+            "At its budget the experiment pauses, and goes on when it is raised. Write none for no limit.",
             BudgetOptions,
             _set_budget,
             is_due=lambda found: not found.sources,
