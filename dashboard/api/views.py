@@ -181,7 +181,8 @@ def _turn(found: Turn, texts: Mapping[str, Excerpt]) -> dict[str, Any]:
     return {
         "number": found.index + 1,
         **_fields(found, (*tokens, *costs, "seconds", "ended_at", "finish_reason", "retries")),
-        **_fields(found, ("first_token_seconds", "tokens_per_second")),
+        **_fields(found, ("first_token_seconds", "tokens_per_second", "tokens_estimated", "sent_tokens")),
+        "failed_tries": [failed | {"message": unescape(failed["message"])} for failed in found.failed_tries],
         "error": unescape(found.error)[:_MOST_OF_ERROR],
         "content": _text(found.content_id, texts),
         "reasoning": _text(found.reasoning_id, texts),

@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm_runs.analysis.aggregates import Snapshot, Unscored, decisions, ended_early_words
+from rlm_runs.analysis.aggregates import (
+    Snapshot,
+    Unscored,
+    decisions,
+    ended_early_words,
+    uncertain_tokens,
+    uncertain_words,
+)
 from rlm_runs.analysis.aggregates.dimensions import dimensions, numbers
 from rlm_runs.analysis.aggregates.measures import MEASURES, Measure, measure
 from rlm_runs.analysis.aggregates.points import (
@@ -66,7 +73,7 @@ def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
         unscored=asked.unscored,
         left_out=LeftOut(*totals.sum(axis=0).tolist()) if len(totals) else LeftOut(),
         effects=tuple(_effects(sliced)),
-        notes=(*notes, *_ended_early(snapshot, sliced)),
+        notes=(*notes, *_ended_early(snapshot, sliced), *_uncertain(snapshot, sliced)),
         simulated=any(arm.simulated for arm in snapshot.arms),
     )
 
@@ -77,6 +84,12 @@ def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
     ended = decisions(snapshot)
     if words := ended_early_words(arm for arm in snapshot.arms if arm.pk in shown and arm.pk in ended):
         yield words
+
+
+def _uncertain(snapshot: Snapshot, sliced: Sliced) -> list[str]:
+    """A warning where prompts of the figure's rollouts were cut by the server, or their tokens are estimates."""
+    shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
+    return uncertain_words(found for arm, found in uncertain_tokens(snapshot).items() if arm in shown)
 
 
 def _panel(sliced: Sliced, part: Part, facet: int) -> Panel:

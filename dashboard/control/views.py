@@ -139,7 +139,7 @@ def _described(action: Action, experiment: Experiment) -> dict[str, Any]:
         "action": action.name,
         "help": action.help,
         "is_due": action.is_due(experiment),
-        "asks": action.preview is not None,
+        "asks": action.asks,
         "options": action.options.model_json_schema().get("properties", {}),
     }
 

@@ -158,6 +158,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "waits": waits.waits_of(experiment),
         "progress": aggregates.snapshot_progress(snapshot),
         "bill": aggregates.provider_bill(snapshot),
+        "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
         "summary": summary,
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),

@@ -21,10 +21,11 @@ class OpenCircuit:
 
 @dataclass(frozen=True)
 class Waits:
-    """What an experiment waits for. `budget` is None where it has none, or where nothing was launched here."""
+    """What an experiment waits for. `budget` is None where it has none; `reason` says which one it reached."""
 
     budget: BudgetStanding | None
     circuits: Sequence[OpenCircuit]
+    reason: str
 
 
 def waits_of(experiment: Experiment) -> Waits:
@@ -33,7 +34,14 @@ def waits_of(experiment: Experiment) -> Waits:
     return Waits(
         budget=budget_standing(experiment) if has_budget else None,
         circuits=_circuits(experiment),
+        reason=_reason(experiment) if experiment.paused_by_budget else "",
     )
+
+
+def _reason(experiment: Experiment) -> str:
+    """Which budget it reached, in the words of its log."""
+    last = experiment.actions.filter(action="budget reached").first()
+    return str(last.details.get("budget", "")) if last else ""
 
 
 def _circuits(experiment: Experiment) -> list[OpenCircuit]:

@@ -48,6 +48,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "history": history,
         "notes": found.notes.all() if found.claims > 1 else (),
         "was_cut_off": history.was_cut_off(attempt),
+        "is_earlier_attempt": attempt != history.last,
         "neighbours": neighbours(found) if sees_experiment(request) else None,
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
         **_answers(shown, excerpts),

@@ -50,6 +50,14 @@ def tokens(value: int | None) -> str | SafeString:
     return NOT_KNOWN if value is None else exactly(value, "tokens")
 
 
+def estimated(shown: str | SafeString, *, calls: int) -> str | SafeString:
+    """A cell whose number rests on our own count of the tokens of some calls."""
+    if not calls:
+        return shown
+    told = f"Estimated: the server reported no tokens for {formatting.plural(calls, 'call')}"
+    return format_html('<span class="estimate" title="{}">≈ {}</span>', told, shown)
+
+
 def reported_dollars(value: Any) -> str | SafeString:
     """An amount that a provider may report."""
     return formatting.DASH if value is None else formatting.dollars(value)

@@ -112,7 +112,17 @@ def _count(key: str, header: str, field: str, *, help: str) -> Column:
 
 def _tokens(key: str, header: str, field: str, *, help: str, expression: Any = None) -> Column:
     annotations = {} if expression is None else {field: expression}
-    return _number(key, header, field, cells.tokens, help=help, unit="tokens", annotations=annotations)
+    return _metered(key, header, field, cells.tokens, help=help, unit="tokens", annotations=annotations)
+
+
+def _metered(key: str, header: str, field: str, show: cells.Show, **more: Any) -> Column:
+    """A number that rests on token counts, marked where some of them are estimates."""
+    column = _number(key, header, field, show, **more)
+    return replace(
+        column,
+        show=lambda row: cells.estimated(column.show(row), calls=row["estimated_calls"]),
+        needs=(*column.needs, "estimated_calls"),
+    )
 
 
 def _words(
@@ -219,7 +229,7 @@ _COLUMNS: Sequence[Column] = (
     _tokens("subprompt", "sub prompt, tok", "sub_prompt_tokens", help="prompt tokens of sub-LLMs"),
     _tokens("subcompletion", "sub compl., tok", "sub_completion_tokens", help="completion tokens of sub-LLMs"),
     _tokens("tokens", "tokens", "all_tokens", help="tokens of root and sub-LLMs", expression=TOKENS),
-    _number(
+    _metered(
         "cost",
         "$",
         "cost",
@@ -279,6 +289,10 @@ _COLUMNS: Sequence[Column] = (
     _count("maxbatch", "largest batch", "max_batch", help="calls of the largest batch"),
     _count("parallel", "at once", "max_parallel", help="most sub-LLM calls under way at once"),
     _count("retries", "retries", "retries", help="retries of model calls"),
+    _count(
+        "truncated", "truncated", "truncated_prompts", help="calls of whose prompt the server read a part only"
+    ),
+    _count("estimated", "estimated", "estimated_calls", help="calls whose tokens are our own estimate"),
     _count("firstanswer", "first answer", "first_answer_turn", help="turn, from 1, that first wrote answer"),
     _count("edits", "edits", "answer_edits", help="times answer was changed after that"),
     Column(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from ..engine import events
@@ -103,12 +104,15 @@ class _Reading:
                 completion=row.completion_tokens,
                 reasoning=row.reasoning_tokens,
                 raw=unstorable(row.usage),
+                estimated=row.tokens_estimated,
+                sent=row.sent_tokens,
             ),
             cost=row.cost,
             price_version=row.price_version,
             provider_cost=row.provider_cost,
             retries=row.retries,
             retry_seconds=row.retry_seconds,
+            failed_tries=[_failed_try(unstorable(failed)) for failed in row.failed_tries],
             first_token_seconds=row.first_token_seconds,
             tokens_per_second=row.tokens_per_second,
             reply=self._text(row.reply_id) or "",
@@ -187,3 +191,7 @@ def _digests(
     for row in executions:
         found |= {row.arguments_id, row.output_id, row.shown_id, row.out_id, row.answer_id}
     return found - {None}
+
+
+def _failed_try(stored: Mapping[str, Any]) -> events.FailedTry:
+    return events.FailedTry(**{**stored, "at": datetime.fromisoformat(stored["at"])})

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from ..models import Experiment, Rescoring, Rollout
+from ..models.experiments import RolloutQuerySet
 from . import queue
 from .experiment_log import COMMAND_LINE, record_action
 from .retry import withdraw
@@ -32,30 +33,38 @@ def cancel(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 
 def end_unfinished(experiment: Experiment) -> dict[str, int]:
     """Ends what is queued, in the transaction that marked the experiment. Returns the details for the log."""
-    withdrawn = withdraw(experiment)
-    queued = experiment.rollouts().filter(status=Rollout.Status.QUEUED)
-    cut_off = list(queued.filter(attempt__gt=0).select_related("arm"))
-    ended = {
-        "status": Rollout.Status.CANCELLED,
-        "stop_reason": "cancelled",
-        "finished_at": Now(),
-        "cut_off": False,
-    }
-    for rollout in cut_off:
-        sums = roll_up(rollout, attempt=rollout.attempt)
-        queued.filter(pk=rollout.pk, attempt=rollout.attempt).update(**ended, **sums)
-    never_ran = queued.filter(attempt=0).update(**ended)
-    running = experiment.rollouts().filter(status=Rollout.Status.RUNNING).count()
+    rollouts = experiment.rollouts()
+    ended, withdrawn = end_queued(rollouts.filter(status=Rollout.Status.QUEUED), stop_reason="cancelled")
     rescorings = Rescoring.objects.filter(experiment=experiment, status__in=_UNFINISHED).update(
         status=Rescoring.Status.CANCELLED, finished_at=Now()
     )
     details = {
-        "queued rollouts": len(cut_off) + never_ran,
-        "running": running,
+        "queued rollouts": ended,
+        "running": rollouts.filter(status=Rollout.Status.RUNNING).count(),
         "retries withdrawn": withdrawn,
         "rescorings": rescorings,
     }
     return {name: count for name, count in details.items() if count}
+
+
+def end_queued(queued: RolloutQuerySet, *, stop_reason: str) -> tuple[int, int]:
+    """Cancels these queued rollouts of a locked experiment. Returns how many ended, and how many retries were
+    withdrawn: those rollouts are again what they were before.
+
+    A rollout that was cut off keeps the sums of what it did.
+    """
+    withdrawn = withdraw(queued)
+    ended = {
+        "status": Rollout.Status.CANCELLED,
+        "stop_reason": stop_reason,
+        "finished_at": Now(),
+        "cut_off": False,
+    }
+    cut_off = list(queued.filter(attempt__gt=0).select_related("arm"))
+    for rollout in cut_off:
+        sums = roll_up(rollout, attempt=rollout.attempt)
+        queued.filter(pk=rollout.pk, attempt=rollout.attempt).update(**ended, **sums)
+    return len(cut_off) + queued.filter(attempt=0).update(**ended), withdrawn
 
 
 def pause(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:

@@ -155,6 +155,9 @@ def _texts_of(rollouts: Sequence[int]) -> Iterator[str]:
         names = [field.attname for field in _text_fields(model)]
         for row in model._default_manager.filter(**{f"{path}__in": rollouts}).values_list(*names):
             yield from filter(None, row)
+    called = Turn.objects.filter(trajectory__rollout__in=rollouts, tool_calls__isnull=False)
+    for calls in called.values_list("tool_calls", flat=True):
+        yield from (call["arguments"] for call in calls or () if call.get("arguments"))
     for opening in Trajectory.objects.filter(rollout__in=rollouts).values_list("opening", flat=True):
         yield from (message["text"] for message in opening if message.get("text"))
     called = Turn.objects.filter(trajectory__rollout__in=rollouts, tool_calls__isnull=False)

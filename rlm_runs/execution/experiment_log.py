@@ -23,7 +23,7 @@ def record_action(
     """Writes an action into the log of an experiment, which is given as itself or by its id.
 
     `action` is a verb in the past tense, such as `paused`; `actor` a user's name, COMMAND_LINE or WORKER.
-    `details` are JSON values by name, shown in their order. Call it in the transaction of the action.
+    `details` are JSON values by name. Call it in the transaction of the action.
     """
     key = experiment if isinstance(experiment, int) else experiment.pk
     told = storable(dict(details or {}))

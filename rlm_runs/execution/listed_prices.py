@@ -76,9 +76,21 @@ def listed(provider: str, model: str, *, at: datetime, tier: str = "") -> Listed
     found = _model(provider, model.strip().lower())
     if found is None:
         return None
-    prices = found.get_prices(at, {"service_tier": tier} if tier else None)
-    price = _FREE if _is_free(provider, model) else _price(prices)
+    price = _FREE if _is_free(provider, model) else _price_at(found, at, tier)
     return None if price is None else Listed(provider, found.id, price, _since(found, at), found.context_window)
+
+
+_standard: dict[int, Price | None] = {}
+"""Prices of the list, which are there as long as the process → ours for them."""
+
+
+def _price_at(model: types.ModelInfo, at: datetime, tier: str) -> Price | None:
+    if tier:
+        return _price(model.get_prices(at, {"service_tier": tier}))
+    given = model.get_prices(at)
+    if id(given) not in _standard:
+        _standard[id(given)] = _price(given)
+    return _standard[id(given)]
 
 
 _FREE = Price(prompt=Decimal(0), completion=Decimal(0))

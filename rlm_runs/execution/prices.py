@@ -42,6 +42,7 @@ class Prices:
 
     def __init__(self, choices: Iterable[ModelChoice]) -> None:
         self._choices = {choice.name: choice for choice in choices}
+        self._sources: dict[str, _Source] = {}
 
     def cost(self, model: str, usage: Usage, at: datetime) -> Cost | None:
         """Dollars of one call that ended at `at`; None where its price or its usage is not known."""
@@ -51,8 +52,13 @@ class Prices:
 
     def of(self, model: str, *, at: datetime) -> KnownPrice | None:
         """The price of a model at a moment; None where it is not known."""
-        choice = self._choices.get(model)
-        return None if choice is None else price_of(choice, at=at)
+        source = self._sources.get(model)
+        if source is None:
+            choice = self._choices.get(model)
+            if choice is None:
+                return None
+            source = self._sources[model] = _source_of(choice)
+        return source.at(at)
 
     def dollars(self, model: str, usage: Usage, *, calls: int = 1) -> Decimal | None:
         """Dollars of `calls` like calls made now, whose usage this is together."""
@@ -67,14 +73,33 @@ def prices() -> Prices:
 
 def price_of(choice: ModelChoice, *, at: datetime) -> KnownPrice | None:
     """The price of a model at a moment; None where it is not known."""
+    return _source_of(choice).at(at)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a model's price comes from: a price of its own, or the list of a provider, or neither."""
+
+    model: str
+    own: KnownPrice | None = None
+    provider: str = ""
+    tier: str = ""
+
+    def at(self, moment: datetime) -> KnownPrice | None:
+        """The price at a moment."""
+        if self.own is not None or not self.provider:
+            return self.own
+        found = listed_prices.listed(self.provider, self.model, at=moment, tier=self.tier)
+        return KnownPrice(found.price, listed_prices.VERSION, found.since) if found else None
+
+
+def _source_of(choice: ModelChoice) -> _Source:
     own = choice.served.price
     if own is not None:
-        return KnownPrice(own, f"endpoints file {own.mark}")
+        return _Source(choice.name, KnownPrice(own, f"endpoints file {own.mark}"))
     if choice.simulated:
-        return _simulated().get(choice.name)
-    provider = provider_of(choice)
-    found = provider and listed_prices.listed(provider, choice.name, at=at, tier=_tier(choice))
-    return KnownPrice(found.price, listed_prices.VERSION, found.since) if found else None
+        return _Source(choice.name, _simulated().get(choice.name))
+    return _Source(choice.name, provider=provider_of(choice), tier=_tier(choice))
 
 
 def provider_of(choice: ModelChoice) -> str:

@@ -178,6 +178,8 @@ class Recorder:
             "cache_write_tokens": event.usage.cache_write,
             "completion_tokens": event.usage.completion,
             "reasoning_tokens": event.usage.reasoning,
+            "tokens_estimated": event.usage.estimated,
+            "sent_tokens": event.usage.sent,
             "usage": storable(event.usage.raw),
             "cost": event.cost,
             "price_version": event.price_version,
@@ -186,6 +188,7 @@ class Recorder:
             "seconds": event.seconds,
             "retries": event.retries,
             "retry_seconds": event.retry_seconds,
+            "failed_tries": [_failed_try(failed) for failed in event.failed_tries],
             "first_token_seconds": event.first_token_seconds,
             "tokens_per_second": event.tokens_per_second,
             "error": escape(event.error),
@@ -309,8 +312,14 @@ _UNFINISHED: Row = {
     "seconds": None,
     "cpu_seconds": None,
     "peak_memory_bytes": None,
+    "repairs": "",
     "variables": [],
 }
+
+
+def _failed_try(failed: events.FailedTry) -> dict[str, Any]:
+    told: dict[str, Any] = storable(asdict(failed) | {"at": failed.at.isoformat()})
+    return told
 
 
 def _status_at_end(event: events.RolloutEnded) -> Rollout.Status:

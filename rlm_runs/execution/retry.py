@@ -20,8 +20,8 @@ from .selection import OUTCOMES, Refused, Selection, with_outcomes
 
 _KEPT = (
     *("id", "experiment", "arm", "example", "example_position", "repetition", "attempt", "worker"),
-    *("claims", "cut_off"),
-    *("lease_expires_at", "created_at", "earlier_cost", "judge_cost", "reported"),
+    *("claims", "cut_off", "given_back", "lease_expires_at", "created_at", "earlier_cost", "judge_cost"),
+    "reported",
 )
 """Fields of a rollout that a retry leaves as they are, or that no attempt has of its own."""
 _OF_THE_ATTEMPT = [field for field in Rollout._meta.concrete_fields if field.name not in _KEPT]
@@ -74,11 +74,12 @@ def outcomes_of(experiment: Experiment) -> dict[str, int]:
     return {name: count for name, count in found.items() if count}
 
 
-def withdraw(experiment: Experiment) -> int:
-    """Makes the queued rollouts that wait for a retry what they were before it. Returns how many.
+def withdraw(queued: RolloutQuerySet) -> int:
+    """Makes those of these queued rollouts that wait for a retry what they were before it. Returns how many.
 
     Call it in a transaction that has locked the experiment.
     """
+    ids = list(queued.filter(attempt__gt=0).values_list("pk", flat=True))
     restored = [field.column for field in _OF_THE_ATTEMPT if field.column not in Attempt.OUTCOME]
     assignments = [f'"{name}" = a."{name}"' for name in Attempt.OUTCOME]
     assignments += [f'"{name}" = sums."{name}"' for name in (*restored, "earlier_cost")]
@@ -88,11 +89,11 @@ def withdraw(experiment: Experiment) -> int:
             f"""WITH restored AS (
                   UPDATE {table} r SET {", ".join(assignments)}
                     FROM {attempts} a, jsonb_populate_record(NULL::{table}, a.sums) AS sums
-                   WHERE r.experiment_id = %s AND r.status = 'queued'
+                   WHERE r.id = ANY(%s) AND r.status = 'queued'
                      AND a.rollout_id = r.id AND a.number = r.attempt
                RETURNING a.id)
                DELETE FROM {attempts} WHERE id IN (SELECT id FROM restored)""",
-            [experiment.pk],
+            [ids],
         )
         return int(cursor.rowcount)
 

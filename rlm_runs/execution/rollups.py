@@ -42,7 +42,7 @@ SELECT t.parent_id, t.batch, t.depth, t.started_at, t.finished_at, e.started_at,
 """
 _MODEL_CALLS = """
 SELECT t.kind, t.attempt, u.error = '', u.seconds, u.retries, u.retry_seconds, u.cost, u.provider_cost,
-       u.first_token_seconds, u.tokens_per_second,
+       u.first_token_seconds, u.tokens_per_second, u.sent_tokens IS NOT NULL, u.tokens_estimated,
        u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens
   FROM rlm_runs_trajectory t
   JOIN rlm_runs_turn u ON u.trajectory_id = t.id
@@ -143,6 +143,8 @@ class _Call:
     provider_cost: Decimal | None
     first_token_seconds: float | None
     tokens_per_second: float | None
+    was_cut: bool
+    is_estimate: bool
     tokens: Mapping[str, int | None]
 
 
@@ -163,6 +165,8 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
         "turns": sum(call.came_back for call in root),
         "sub_turns": sum(call.came_back for call in subs),
         "retries": sum(call.retries for call in unjudged),
+        "truncated_prompts": sum(call.was_cut for call in unjudged),
+        "estimated_calls": sum(call.is_estimate for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
         "first_token_seconds": _mean(call.first_token_seconds for call in root),
@@ -306,7 +310,8 @@ def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcr
     if found["sub_calls"] == 0:  # who was not called used no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
-    return found | {"retries": 0, "earlier_cost": Decimal(0), "cells_repaired": 0}
+    none = ("retries", "cells_repaired", "truncated_prompts", "estimated_calls")
+    return found | dict.fromkeys(none, 0) | {"earlier_cost": Decimal(0)}
 
 
 def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None) -> Facts:

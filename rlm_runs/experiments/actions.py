@@ -68,6 +68,16 @@ class Action:
     is_destructive: bool = False
     is_due: Callable[[Experiment], bool] = lambda experiment: True
 
+    @property
+    def asks(self) -> bool:
+        """Whether it has to be confirmed."""
+        return self.preview is not None
+
+    @property
+    def has_options(self) -> bool:
+        """Whether there is something to choose."""
+        return bool(self.options.model_fields)
+
 
 def parse(action: Action, given: Mapping[str, Any]) -> Options:
     """The options of an action. Raises Refused with every problem."""
@@ -136,7 +146,7 @@ def _preview_retry(experiment: Experiment, options: RetryOptions) -> Preview:
     found = retry.retryable(experiment, options.selection, options.outcomes)
     count = found.count()
     return Preview(
-        f"{_plural(count, 'rollout')} get a new attempt. The old one stays readable, and its cost counts on.",
+        f"{_plural(count, 'rollout')}; each gets a new attempt. The old one stays readable and its cost counts.",
         {"rollouts": count, "estimated cost": action_costs.of_running_again(found)},
         is_empty=not count,
     )
@@ -153,7 +163,7 @@ def _preview_rescore(experiment: Experiment, options: RescoreOptions) -> Preview
     count = found.count()
     calls, cost = action_costs.of_judging(found, judge_model=options.judge_model)
     return Preview(
-        f"{_plural(count, 'stored answer')} are scored again. A new reward replaces the old one, which stays in "
+        f"{_plural(count, 'stored answer')} to be scored again. A new reward replaces the old one, which stays in "
         "the rollout's history.",
         {"rollouts": count, "judge calls": calls, "estimated cost": cost},
         is_empty=not count,
@@ -277,7 +287,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "budget",
             "Budget",
-            "Dollars, tokens or hours; at its budget the experiment pauses, and goes on when it is raised.",
+            "At its budget the experiment pauses, and goes on when it is raised. Write none for no limit.",
             BudgetOptions,
             _set_budget,
             is_due=lambda found: not found.sources,

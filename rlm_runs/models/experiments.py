@@ -289,6 +289,12 @@ class Rollout(models.Model):
         help_text="Dollars, as the provider reports them; NULL where it does not for a call.",
     )
     retries = models.PositiveIntegerField(default=0)
+    truncated_prompts = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Calls of whose prompt the API read a part only."
+    )
+    estimated_calls = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Calls whose tokens are our own count."
+    )
 
     # Seconds by part. The rest of `seconds` is the start of the sandbox and our own work.
     model_seconds = models.FloatField(null=True, help_text="Calls of the root model, without retries.")
@@ -376,6 +382,13 @@ class Rollout(models.Model):
             ),
             # The few rollouts with repaired cells.
             models.Index(fields=["experiment", "id"], condition=Q(cells_repaired__gt=0), name="rollout_repaired"),
+            # The few with prompts that were cut, and those with tokens that are estimates.
+            models.Index(
+                fields=["experiment", "id"], condition=Q(truncated_prompts__gt=0), name="rollout_truncated"
+            ),
+            models.Index(
+                fields=["experiment", "id"], condition=Q(estimated_calls__gt=0), name="rollout_estimated"
+            ),
             # The same example in other arms, for pairing.
             models.Index(fields=["example", "arm"], name="rollout_example_arm"),
         ]

@@ -95,6 +95,12 @@ class Turn(models.Model):
     cache_write_tokens = models.PositiveIntegerField(null=True, help_text="Part of the prompt tokens.")
     completion_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True, help_text="Part of the completion tokens.")
+    tokens_estimated = models.BooleanField(
+        default=False, db_default=False, help_text="Tokens that the API did not report are our own count."
+    )
+    sent_tokens = models.PositiveIntegerField(
+        null=True, help_text="Our own count of a prompt of which the API read a part only; NULL where it read all."
+    )
     usage = models.JSONField(default=dict, help_text="As the API sent it.")
     cost = models.DecimalField(max_digits=18, decimal_places=10, null=True, help_text="Dollars.")
     price_version = models.CharField(max_length=40, blank=True)
@@ -105,6 +111,11 @@ class Turn(models.Model):
     seconds = models.FloatField()
     retries = models.PositiveIntegerField(default=0)
     retry_seconds = models.FloatField(default=0)
+    failed_tries = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="Tries that failed, as {at, seconds, waited, status, message}, escaped as texts are.",
+    )
     first_token_seconds = models.FloatField(
         null=True, help_text="From the request to the first piece of a streamed answer."
     )

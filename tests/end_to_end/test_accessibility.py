@@ -39,6 +39,7 @@ def addresses(experiment):
         f"{reverse('rollouts')}?q=env%3Aoolong+nosuch%3A1",
         rollout.get_absolute_url(),
         reverse("shared-links"),
+        reverse("models"),
     ]
 
 

@@ -73,16 +73,16 @@ def test_one_that_cannot_be_stored_does_not_fail_the_others(make_rollout, commit
 
 def test_a_commit_whose_confirmation_is_lost_is_stored_once(make_rollout, commits, monkeypatch):
     """Each transaction is committed and then seems to have failed; each is written a second time."""
-    write, tries = group_commit._write, []
+    write, tries = GroupCommit._write, []
 
-    def unconfirmed(requests):
-        written = write(requests)
+    def unconfirmed(self, requests):
+        written = write(self, requests)
         tries.append(len(requests))
         if len(tries) % 2:
             raise OperationalError("the connection broke")
         return written
 
-    monkeypatch.setattr(group_commit, "_write", unconfirmed)
+    monkeypatch.setattr(GroupCommit, "_write", unconfirmed)
     rollout = make_rollout()
     play(commits, rollout)
     assert len(tries) == 2 * len(list(rlm_rollout()))

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.engine.clients.base import Completion
-from rlm_runs.engine.events import Usage
+from rlm_runs.engine.events import Cost, Usage
 from rlm_runs.execution import control, queue, rescoring, worker
-from rlm_runs.execution.pricing import PriceList
+from rlm_runs.execution.prices import Prices
 from rlm_runs.execution.rescoring import RescoringLeases, rescore
 from rlm_runs.execution.retry import retry
 from rlm_runs.execution.selection import Refused, Selection
@@ -44,7 +44,7 @@ def judge(monkeypatch):
     monkeypatch.setattr(queue.current_app, "send_task", lambda *_, **__: None)
     monkeypatch.setattr(worker, "model_named", lambda name: name)
     monkeypatch.setattr(worker, "client_of", lambda _: judge)
-    monkeypatch.setattr(PriceList, "cost", lambda *_: PRICE)
+    monkeypatch.setattr(Prices, "cost", lambda *_: Cost(PRICE, "test"))
     monkeypatch.setattr(rescoring, "check_judge", lambda _: None)
     # The group commit has a thread and a connection of its own, which do not see the test's transaction.
     monkeypatch.setattr(worker.COMMITS, "record", lambda recorder, events: recorder.record_all(events))

@@ -88,7 +88,11 @@ class Installation:
     ) -> float:
         """Returns the seconds until a further turn is committed, or until `holds`. Called as the fault ends."""
         began, before = time.monotonic(), self.count(TURNS)
-        self.system.wait_for(holds or (lambda: self.count(TURNS) > before), seconds=60)
+
+        def goes_on() -> bool:
+            return self.count(TURNS) > before or self.count(LEFT) == 0
+
+        self.system.wait_for(holds or goes_on, seconds=60)
         seconds = time.monotonic() - began
         if not quietly:
             print(f"{fault}: work goes on after {seconds:.1f} s")

@@ -29,40 +29,6 @@ def spec(*, examples=2, scaffold="rlm", environment='"verbatim-copy"'):
     return SPEC.format(examples=examples, scaffold=scaffold, environment=environment)
 
 
-def test_a_database_that_restarts_costs_no_rollout_and_no_call(make_system, database):
-    """Three crashes under load. Each model call is made once, and each turn is stored once."""
-
-    def slow(request):
-        time.sleep(0.2)
-        turns = sum(message["role"] == "assistant" for message in request["messages"])
-        return cell(f"print({turns})") if turns < 6 else DONE
-
-    with ScriptedServer(slow) as server:
-        system = make_system(
-            DATABASE_URL=database.url,
-            OPENAI_BASE_URL=server.url,
-            RLM_EXTRA_MODELS="some-model",
-            RLM_PROCESS_SANDBOX_MODELS="some-model",
-        )
-        system.manage("migrate")
-        path = system.var_dir / "spec.toml"
-        path.write_text(spec(examples=12))
-        system.manage("launch", str(path))
-        system.start_worker(concurrency=6)
-        for turns in (5, 20, 40):
-            system.wait_for(lambda: database.ask("SELECT count(*) FROM rlm_runs_turn")[0][0] >= turns)  # noqa: B023
-            database.restart()
-        left = "SELECT count(*) FROM rlm_runs_rollout WHERE status IN ('queued', 'running')"
-        system.wait_for(lambda: database.ask(left)[0][0] == 0)
-        calls = len(server.requests)
-    assert database.ask("SELECT status, attempt, count(*) FROM rlm_runs_rollout GROUP BY 1, 2") == [
-        ("completed", 1, 12)
-    ]
-    assert database.ask("SELECT count(*) FROM rlm_runs_turn") == [(12 * 7,)]
-    assert calls == 12 * 7
-    system.manage("check_store")
-
-
 def test_a_worker_that_stops_while_a_judge_is_asked_leaves_the_scoring_to_the_next(make_system):
     state = {"judge": 0}
 

@@ -8,6 +8,7 @@
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
 - `decisions`: arms that early stopping ended; `baselines`: what arms are compared with;
+- `uncertain_tokens`: prompts that a server cut, and counts that are estimates;
 - `unscored`: whether rollouts without a reward count.
 """
 
@@ -26,6 +27,7 @@ from .decisions import decisions, ended_early_words
 from .progress import Progress, progress, progress_by_experiment, progress_from, snapshot_progress
 from .provider_bill import ProviderBill, provider_bill
 from .snapshot import Snapshot, forget, snapshot
+from .uncertain_tokens import UncertainTokens, uncertain_tokens, uncertain_words
 from .unscored import TOO_LONG, Unscored
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "ProviderBill",
     "Snapshot",
     "Summary",
+    "UncertainTokens",
     "Unscored",
     "best_arms",
     "decisions",
@@ -52,4 +55,6 @@ __all__ = [
     "snapshot",
     "snapshot_progress",
     "summary",
+    "uncertain_tokens",
+    "uncertain_words",
 ]

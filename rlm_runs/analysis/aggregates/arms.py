@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import cast
 
@@ -32,6 +32,7 @@ from .points import (
 )
 from .snapshot import Snapshot
 from .tallies import Tally
+from .uncertain_tokens import UncertainTokens, uncertain_tokens
 from .unscored import COMPLETED, Unscored
 
 
@@ -50,7 +51,7 @@ class ArmSummary:
 
     `differs` are the settings in which it differs from other arms. `group` is what it shares with its competitors,
     `series` what distinguishes it from them. A mean is None if no rollout has the number. `ended_early` is why it
-    ended before its last rollout, "" if it did not.
+    ended before its last rollout, "" if it did not. `uncertain` counts its rollouts whose tokens are uncertain.
     """
 
     pk: int
@@ -73,6 +74,7 @@ class ArmSummary:
     cost: Decimal | None
     money: Money
     ended_early: str = ""
+    uncertain: UncertainTokens = field(default_factory=UncertainTokens)
 
     @property
     def name(self) -> str:
@@ -133,6 +135,7 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
     money = _money(snapshot.tallies())
     ended = decisions(snapshot)
     process = {each.arm for each in snapshot.tallies() if each.sandbox_backend == "process"}
+    uncertain = uncertain_tokens(snapshot)
     summaries = tuple(
         _arm_summary(
             arm,
@@ -145,6 +148,9 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
             ended_early=ended[arm.pk].reason if arm.pk in ended else "",
         )
         for at, arm in enumerate(snapshot.arms)
+    )
+    summaries = tuple(
+        replace(each, uncertain=uncertain[each.pk]) if each.pk in uncertain else each for each in summaries
     )
     return Summary(
         unscored=unscored,

@@ -86,6 +86,8 @@ MEASURES = {
         _column("first_answer_turn", "turn of the first answer", ""),
         _column("answer_edits", "edits of the answer", ""),
         _column("retries", "retries", "", higher_is_better=False),
+        _column("truncated_prompts", "truncated prompts", "calls", higher_is_better=False),
+        _column("estimated_calls", "calls with estimated tokens", "calls"),
     )
 }
 

@@ -98,6 +98,8 @@ KEYS: Mapping[str, Key] = {
         Key("maxbatch", Kind.WHOLE, "calls of the largest batch", "max_batch"),
         Key("parallel", Kind.WHOLE, "most sub-LLM calls under way at once", "max_parallel"),
         Key("retries", Kind.WHOLE, "retries of model calls", "retries"),
+        Key("truncated", Kind.WHOLE, "calls of whose prompt the server read a part only", "truncated_prompts"),
+        Key("estimated", Kind.WHOLE, "calls whose tokens are our own estimate", "estimated_calls"),
         Key("firstanswer", Kind.WHOLE, "turn, from 1, that first wrote answer", "first_answer_turn"),
         Key("edits", Kind.WHOLE, "times answer was changed after that", "answer_edits"),
     )

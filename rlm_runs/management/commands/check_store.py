@@ -28,6 +28,8 @@ WITH turn_sums AS (
          sum(u.completion_tokens) FILTER (WHERE t.kind = 'sub') AS sub_completion_tokens,
          sum(u.reasoning_tokens) FILTER (WHERE t.kind = 'sub') AS sub_reasoning_tokens,
          coalesce(sum(u.retries), 0) AS retries,
+         count(u.sent_tokens) AS truncated_prompts,
+         count(*) FILTER (WHERE u.tokens_estimated) AS estimated_calls,
          sum(u.seconds - u.retry_seconds) FILTER (WHERE t.kind = 'root') AS model_seconds,
          sum(u.retry_seconds) FILTER (WHERE t.kind = 'root') AS retry_seconds,
          avg(u.first_token_seconds) FILTER (WHERE t.kind = 'root') AS first_token_seconds,
@@ -156,6 +158,8 @@ _COUNTS = {
                        ("prompt", "cached", "completion", "reasoning"))
     },
     "retries": "coalesce(s.retries, 0)",
+    "truncated_prompts": "coalesce(s.truncated_prompts, 0)",
+    "estimated_calls": "coalesce(s.estimated_calls, 0)",
     "cost": "CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END",
     "provider_cost": "s.provider_cost",
     # A judge that is being asked again is counted when it is done.

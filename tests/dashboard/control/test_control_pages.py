@@ -55,8 +55,8 @@ def call(reader, experiment, **body):
 
 def test_the_page_lists_what_can_be_done_now(reader, played):
     found = page(reader, played)
-    listed = set(re.findall(r"/control/(\w+)/", found))
-    assert listed == set(ACTIONS) - {"resume", "unarchive", "pause", "cancel"}
+    listed = set(re.findall(r"/control/([\w-]+)/", found))
+    assert listed == set(ACTIONS) - {"resume", "unarchive", "pause", "cancel", "run-decided"}
 
 
 def test_a_retry_says_how_many_and_what_it_may_cost_and_asks(reader, played):

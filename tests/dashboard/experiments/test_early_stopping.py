@@ -72,7 +72,7 @@ def test_a_pruned_arm_is_not_compared(reader, db):
     assert "It controls no error rate." in page
     assert "has no valid comparison with" in page
     section = page[page.index('id="early-stopping"') :]
-    assert '<td class="num">0.30</td><td class="num">1.00</td>' in section
+    assert 'data-label="mean reward">0.30</td><td class="num" data-label="passed">1.00</td>' in section
 
 
 def test_figures_and_comparisons_warn(reader, ended):

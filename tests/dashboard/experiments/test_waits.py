@@ -83,7 +83,7 @@ def test_a_reached_budget_is_said_and_raising_it_goes_on(reader, lab):
     pause_at_budget(lab.pk, "$2.49 of $2.50 spent")
     text = page(reader, lab)
     assert "Paused: the budget is reached" in text
-    assert "2 rollouts remain" in text
+    assert "$2.49 of $2.50 spent. 2 rollouts remain" in text
     assert api(reader, lab)["paused_by_budget"] is True
     address = reverse("experiment-action", args=[lab.slug, "budget"])
     assert 'value="2.5"' in reader.get(address).content.decode()

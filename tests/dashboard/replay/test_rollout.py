@@ -5,6 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
+from rlm_runs.engine.events import FailedTry, Usage
 from rlm_runs.models import Execution, Rollout, Trajectory, Turn
 from tests.factories.traces import (
     HOSTILE,
@@ -273,3 +274,43 @@ def test_the_prompt_of_a_turn_opens(reader, rollout):
 def test_input_data_stands_beside_the_prompt(reader, db):
     experiment = make_experiment(environments=("oolong",))
     assert "input data" in page_of(reader, experiment.rollouts().first())
+
+
+def test_what_a_server_did_not_say_cut_or_refused_is_shown(reader, rollout):
+    story = Story(rollout)
+    root = story.root()
+    tries = [
+        FailedTry(at=story.at, seconds=1.5, waited=0.5, status=503, message="HTTP 503: warming <up>"),
+        FailedTry(at=story.at, seconds=2.5, waited=0, status=None, message="the connection broke"),
+    ]
+    story.turn(root, "a", usage=Usage(prompt=2048, completion=5, sent=9000), failed_tries=tries, retries=2)
+    story.turn(root, "b", usage=Usage(prompt=900, completion=5, estimated=True))
+    story.end(root, reward=1.0, answer="x")
+    page = page_of(reader, rollout)
+    for words in (
+        "prompt truncated: 2,048 of ≈ 9,000",
+        "1 truncated prompt",
+        "1 call estimated",
+        "≈ 900",
+        "2 failed tries",
+        "HTTP 503: warming &lt;up&gt;",
+        "the connection broke",
+    ):
+        assert words in page, words
+    answer = reader.get(reverse("api-rollout", args=[rollout.pk])).json()
+    first, second = answer["trajectories"][0]["turns"]
+    assert (first["sent_tokens"], second["tokens_estimated"]) == (9000, True)
+    assert [failed["status"] for failed in first["failed_tries"]] == [503, None]
+
+
+def test_lists_mark_estimates(reader, rollout):
+    story = Story(rollout)
+    root = story.root()
+    story.turn(root, "b", usage=Usage(prompt=900, completion=5, estimated=True))
+    story.end(root, reward=1.0, answer="x")
+    address = reverse("experiment-rollouts", args=[rollout.experiment.slug])
+    page = html(reader, f"{address}?q=estimated:%3E0&columns=main,cost,estimated")
+    assert "≈" in page
+    experiment = html(reader, rollout.experiment.get_absolute_url())
+    assert "1 estimated" in experiment
+    assert "≈" in experiment
