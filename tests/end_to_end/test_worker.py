@@ -118,7 +118,7 @@ def test_a_killed_worker_loses_nothing(make_system, tmp_path):
         system = make_system(
             OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
         )
-        experiment = system.launch(FOREIGN)
+        experiment = system.launch(FOREIGN, "--no-probe")
         worker = system.start_worker(concurrency=2)
         system.wait_for(lambda: Execution.objects.filter(finished=False).count() == 2)
         worker.send_signal(signal.SIGKILL)
@@ -143,7 +143,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_syst
             RLM_PROCESS_SANDBOX_MODELS="some-model",
             RLM_LEASE_SECONDS="600",
         )
-        experiment = system.launch(FOREIGN)
+        experiment = system.launch(FOREIGN, "--no-probe")
         worker = system.start_worker(concurrency=2)
         system.wait_for(lambda: Execution.objects.filter(finished=False).count() == 2)
         worker.send_signal(signal.SIGTERM)

@@ -56,7 +56,7 @@ def run(make_system, answer, *, interrupt=None):
         system = make_system(
             OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS="some-model", RLM_PROCESS_SANDBOX_MODELS="some-model"
         )
-        experiment = system.launch(SPEC)
+        experiment = system.launch(SPEC, "--no-probe")
         worker = system.start_worker(concurrency=2)
         if interrupt is not None:
             interrupt(system, worker)
