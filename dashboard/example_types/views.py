@@ -8,7 +8,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis.aggregates import ended_early_words, snapshot
@@ -16,9 +15,9 @@ from rlm_runs.analysis.aggregates.example_types import ByType, Dependence, TypeR
 from rlm_runs.models import Experiment
 from rlm_runs.models.texts import unescape
 
+from ..charts.forest import Estimate, Scale
 from ..early_stopping import difference
 from ..formatting import no_formula, probability
-from .forest import Scale
 from .forms import TypesForm
 
 FIELDS = (
@@ -34,7 +33,7 @@ def types_page(request: HttpRequest, slug: str) -> HttpResponse:
     experiment, found = _found(request, slug)
     context: dict[str, Any] = {"section": "experiments", "experiment": experiment, "found": found}
     if found is not None:
-        scale = Scale.of(found.rows)
+        scale = Scale.of(Estimate.of(row.paired, p=row.p) for row in found.rows)
         arms = {row.arm.pk for row in found.rows if row.arm.ended_early or row.baseline.ended_early}
         context |= {
             "axis": scale.axis(),
@@ -130,7 +129,7 @@ def _shown(row: TypeRow, scale: Scale) -> dict[str, Any]:
         "row": row,
         "n": pair.n if pair else 0,
         "difference": _difference(row),
-        "forest": scale.drawn(row) if pair else SafeString(""),
+        "forest": scale.drawn(Estimate.of(pair, p=row.p)),
         "p": "" if row.p is None else probability(row.p).removeprefix("p = ").removeprefix("p "),
         "is_clear": row.p is not None and row.p < 0.05,
         "filter": "" if term is None else f"arm:{row.arm.pk},{row.baseline.pk} {term}",

@@ -8,7 +8,10 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from rlm_runs.analysis.statistics import Paired
+
 from .. import formatting
+from ..charts.forest import Estimate, Scale, outcomes_bar
 from ..templatetags.dashboard import query
 
 register = template.Library()
@@ -20,6 +23,18 @@ def of_budget(value: Decimal, name: str) -> str:
     if name == "dollars":
         return formatting.dollars(value)
     return formatting.count(float(value)) if name == "tokens" else f"{value:.2f} h"
+
+
+@register.simple_tag
+def forest(scale: Scale, estimate: Estimate | None) -> SafeString:
+    """The interval of one verdict on the axis of all."""
+    return scale.drawn(estimate)
+
+
+@register.filter
+def outcomes(paired: Paired | None) -> SafeString:
+    """Wins, ties and losses as one bar."""
+    return outcomes_bar(paired)
 
 
 @register.simple_tag(takes_context=True)

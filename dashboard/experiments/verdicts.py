@@ -11,6 +11,7 @@ from rlm_runs.analysis.statistics import Paired
 from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import ArmDecision
 
+from ..charts.forest import Estimate, Scale
 from ..early_stopping import difference
 from ..formatting import plural, probability
 
@@ -25,7 +26,8 @@ class Verdict:
     """One arm against its baseline: `relation` stands between their names, `evidence` after them.
 
     `otherwise` says what the comparison would be with the switch the other way, `price` what the arm took more.
-    `is_apart` where no example has a reward in both, whatever the switch says.
+    `is_apart` where no example has a reward in both, whatever the switch says. `estimate` is the difference as the
+    forest plot draws it, and `difference`, `p` and `prices` are its numbers as the table has them.
     """
 
     arm: ArmSummary
@@ -38,6 +40,11 @@ class Verdict:
     evidence: str
     otherwise: str
     price: str
+    paired: Paired | None
+    estimate: Estimate | None
+    difference: str
+    p: str
+    prices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,36 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         evidence="; ".join(_evidence(comparison, summary, made=made)),
         otherwise=_otherwise(comparison, summary.unscored),
         price=_price(comparison),
+        paired=comparison.paired,
+        estimate=_estimate(comparison),
+        difference=_told_difference(comparison),
+        p="" if comparison.p is None else probability(comparison.p).removeprefix("p = ").removeprefix("p "),
+        prices=tuple(_times(comparison.prices[name]) if name in comparison.prices else "" for name, _ in _PRICES),
     )
+
+
+def _estimate(comparison: Comparison) -> Estimate | None:
+    """The difference to draw; of an arm that ended early, that of its confidence sequence."""
+    decision = comparison.decision
+    if decision is None:
+        return Estimate.of(comparison.paired, p=comparison.p)
+    if decision.estimate is None or decision.low is None or decision.high is None:
+        return None
+    return Estimate(decision.estimate, decision.low, decision.high, is_clear=_is_clear(comparison))
+
+
+def _told_difference(comparison: Comparison) -> str:
+    estimate = _estimate(comparison)
+    if estimate is None:
+        return ""
+    if comparison.decision is None and comparison.paired is not None:
+        return _difference(comparison.paired)
+    return difference(estimate.mean, estimate.low, estimate.high)
+
+
+def forest_scale(groups: Iterable[GroupVerdicts]) -> Scale:
+    """Returns the axis that all verdicts share."""
+    return Scale.of(verdict.estimate for group in groups for verdict in group.verdicts)
 
 
 def _relation(comparison: Comparison) -> str:

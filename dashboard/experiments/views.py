@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -26,6 +27,7 @@ from ..tables.query import Problem, TableQuery, parse_query
 from . import verdicts, waits
 from .forms import ExperimentFilters, ExperimentView
 from .table import EXPERIMENTS, rows_of
+from .waits import OpenCircuit
 
 _KEPT = ("q", "status", "sort")
 _PAGE = 25
@@ -117,7 +119,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
 def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
     """Returns the parts of the page that changed since `version`; 204 if none did."""
     found = get_object_or_404(Experiment, slug=slug)
-    if _version(aggregates.snapshot(found)) == request.GET.get("version"):
+    if _version(aggregates.snapshot(found), waits.open_circuits(found)) == request.GET.get("version"):
         return HttpResponse(status=204)
     without_version(request)
     return render(request, "dashboard/experiments/live.html", _context(request, found))
@@ -152,10 +154,12 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     unscored = form.chosen()
     snapshot = aggregates.snapshot(experiment)
     summary = aggregates.summary(snapshot, unscored=unscored)
+    found = verdicts.verdicts(summary)
+    waiting = waits.waits_of(experiment)
     return {
         "experiment": experiment,
-        "version": _version(snapshot),
-        "waits": waits.waits_of(experiment),
+        "version": _version(snapshot, waiting.circuits),
+        "waits": waiting,
         "progress": aggregates.snapshot_progress(snapshot),
         "bill": aggregates.provider_bill(snapshot),
         "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
@@ -163,7 +167,8 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
         "arms": form.in_order(summary.arms),
         "sort": form.sorted_by(),
         "in_short": verdicts.headline(summary),
-        "verdicts": verdicts.verdicts(summary),
+        "verdicts": found,
+        "scale": verdicts.forest_scale(found),
         "early": early_stopping.section(snapshot, summary),
         "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
         "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
@@ -175,9 +180,9 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _version(snapshot: Snapshot) -> str:
+def _version(snapshot: Snapshot, circuits: Sequence[OpenCircuit]) -> str:
     """Changes with anything that the page shows."""
-    return f"{snapshot.version}-{waits.version_of(snapshot.experiment)}"
+    return f"{snapshot.version}-{waits.version_of(snapshot.experiment, circuits)}"
 
 
 def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:

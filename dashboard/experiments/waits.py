@@ -33,7 +33,7 @@ def waits_of(experiment: Experiment) -> Waits:
     has_budget = (experiment.budget_dollars, experiment.budget_tokens, experiment.budget_hours) != (None,) * 3
     return Waits(
         budget=budget_standing(experiment) if has_budget else None,
-        circuits=_circuits(experiment),
+        circuits=open_circuits(experiment),
         reason=_reason(experiment) if experiment.paused_by_budget else "",
     )
 
@@ -44,7 +44,8 @@ def _reason(experiment: Experiment) -> str:
     return str(last.details.get("budget", "")) if last else ""
 
 
-def _circuits(experiment: Experiment) -> list[OpenCircuit]:
+def open_circuits(experiment: Experiment) -> list[OpenCircuit]:
+    """The models that its unfinished rollouts wait for."""
     circuits = store.open_circuits()
     if not circuits or not experiment.rollouts().unfinished().exists():
         return []
@@ -52,12 +53,12 @@ def _circuits(experiment: Experiment) -> list[OpenCircuit]:
     return [OpenCircuit(circuit, waiting[circuit.model]) for circuit in circuits if circuit.model in waiting]
 
 
-def version_of(experiment: Experiment) -> str:
+def version_of(experiment: Experiment, circuits: Sequence[OpenCircuit]) -> str:
     """Changes whenever the experiment begins or ceases to wait for a budget or a model."""
     said = [
         experiment.paused_at,
         experiment.paused_by_budget,
         *(experiment.budget_dollars, experiment.budget_tokens, experiment.budget_hours),
-        *((each.circuit.model, each.circuit.probe_at) for each in _circuits(experiment)),
+        *((each.circuit.model, each.circuit.probe_at) for each in circuits),
     ]
     return hashlib.sha256(repr(said).encode()).hexdigest()[:8]

@@ -65,10 +65,10 @@ class System:
         return self.launch_by(str(path), *options)
 
     def launch_by(self, *arguments: str) -> Experiment:
-        """`manage.py launch` with these arguments."""
+        """`manage.py launch` with these arguments, without asking the models: their answers are scripted."""
         from rlm_runs.models import Experiment
 
-        told = self.manage("launch", *arguments)
+        told = self.manage("launch", *arguments, *(() if "--no-probe" in arguments else ("--no-probe",)))
         slug = told.split()[1].rstrip(":")
         return Experiment.objects.get(slug=slug)
 

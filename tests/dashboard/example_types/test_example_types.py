@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dashboard.example_types.forest import Scale
+from dashboard.charts.forest import Estimate, Scale
 from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.analysis.aggregates.example_types import by_type, type_keys
 from rlm_runs.analysis.statistics import compare_paired, examples_for_binary, holm
@@ -140,7 +140,7 @@ def test_examples_without_metadata_say_so(reader, db):
 
 def test_the_scale_shows_every_interval(dispute):
     rows = by_type(snapshot(dispute), "task", unscored=Unscored.EXCLUDE, effect=0.1).rows
-    scale = Scale.of(rows)
+    scale = Scale.of(Estimate.of(row.paired, p=row.p) for row in rows)
     assert scale.reach == 1.0
     assert scale.x(-1) == 6 < scale.x(0) == 100 < scale.x(1) == 194
     assert Scale.of([]).reach == 1.0

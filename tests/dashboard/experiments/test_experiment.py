@@ -116,9 +116,9 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
         name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
     )
     for experiment in (played, larger):
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(12):
             reader.get(experiment.get_absolute_url())
-    with django_assert_num_queries(4):  # session, user, experiment, and whether anything changed
+    with django_assert_num_queries(6):  # session, user, experiment, whether anything changed, circuits, log
         reader.get(played.get_absolute_url())
 
 
@@ -168,6 +168,25 @@ def test_the_insight_of_oolong_real_stands_on_the_page(reader, db):
     zero = html(reader, f"{experiment.get_absolute_url()}?unscored=zero")
     assert "p = 0.070 (exact McNemar)" in zero
     assert "On the 23 examples that both finished (27 of LLM too long): better on 1, worse on 1, Δ 0.00" in zero
+
+
+def test_verdicts_are_a_table_with_a_forest_plot(reader, db):
+    def row(rng, arm, number):
+        return {"reward": float(arm.scaffold == "rlm" or number < 2), "cost": 2 if arm.scaffold == "rlm" else 1}
+
+    experiment = make(
+        [Plan(scaffold="llm"), Plan(scaffold="rlm"), Plan(scaffold="rlm_tips")], examples=20, row=row
+    )
+    page = html(reader, experiment.get_absolute_url())
+    table = re.search(r'<table class="verdicts">.*?</table>', page, re.DOTALL)[0]
+    better, same = re.findall(r"<tr>\s*<td><details.*?</tr>", table, re.DOTALL)
+    assert "18 / 2 / 0" in better
+    assert 'class="forest is-clear"' in better
+    assert "2.0 ×" in better
+    assert "0 / 20 / 0" in same
+    assert 'class="forest"' in same
+    assert "<strong>beats</strong>" in better
+    assert len(re.findall('<svg class="outcomes"', table)) == 2
 
 
 def test_repetitions_have_their_pass_rates(reader, db):
