@@ -64,3 +64,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         why = missing() if marked else ""
         for item in marked if why else ():
             item.add_marker(pytest.mark.skip(reason=f"{why}; `make test` says how to get it"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(config, report):
+    """pytest-xdist cannot send a lone surrogate, and logs and failures of tests with hostile text have them."""
+    return _encodable((yield))
+
+
+def _encodable(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
