@@ -25,7 +25,7 @@ MOST_ARMS = 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PRICES = ("main_tokens", "tokens", "cost", "seconds")
 """Measures that reward can be compared with on the Pareto front."""
-_USUAL = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
+_DEFAULT_MEASURES = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
 _LONGEST = 80
 """Characters of an arm's title: a page has 24 of them in a dozen places each."""
@@ -93,7 +93,7 @@ class ComparisonQuery:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Those of the table, the price of the Pareto front among them."""
-        names = tuple(MEASURES) if self.every_measure else _USUAL
+        names = tuple(MEASURES) if self.every_measure else _DEFAULT_MEASURES
         return tuple(MEASURES[name] for name in dict.fromkeys((*names, self.price)))
 
     @property

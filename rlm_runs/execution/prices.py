@@ -126,7 +126,7 @@ def _tier(choice: ModelChoice) -> str:
 @cache
 def _simulated() -> dict[str, KnownPrice]:
     """The prices of simulated models."""
-    told = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
+    told = tomllib.loads((Path(__file__).parent / "simulated_prices.toml").read_text())
     return {
         name: KnownPrice(Price.model_validate(price), f"simulated {told['version']}")
         for name, price in told["models"].items()

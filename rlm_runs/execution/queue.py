@@ -7,17 +7,15 @@ priorities and fairness need no messages.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 from kombu.exceptions import KombuError
 
@@ -192,31 +190,6 @@ def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, 
 def running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
     """The row, if it still runs under the same claim: the condition of every update by a worker."""
     return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, claims=rollout.claims)
-
-
-def reap() -> int:
-    """Gives back rollouts whose worker died. Returns how many.
-
-    A worker on another machine counts as dead when its lease expired. A process of this machine is known to be
-    dead when it has no entry in the process table.
-    """
-    running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
-    workers = running.values_list("worker", flat=True).distinct()
-    rollouts = list(running.filter(is_lost(workers)).select_related("arm__experiment").order_by("pk"))
-    for rollout in rollouts:
-        give_back(rollout)
-    return len(rollouts)
-
-
-def is_lost(workers: Iterable[str]) -> Q:
-    """The condition of rows under a lease whose worker, one of these, is dead."""
-    dead = [name for name in workers if _is_dead_neighbour(name)]
-    return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
-
-
-def _is_dead_neighbour(worker: str) -> bool:
-    host, _, pid = worker.rpartition(":")
-    return host == socket.gethostname() and pid.isdecimal() and not Path(f"/proc/{pid}").exists()
 
 
 def notify_workers() -> None:

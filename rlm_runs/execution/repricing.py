@@ -22,10 +22,10 @@ from ..engine.events import Usage
 from ..models import Experiment, RepricedTurn, Repricing, Rollout, Turn
 from ..models.experiments import RolloutQuerySet
 from . import call_counts
-from .cost_rollups import refresh_costs
 from .endpoints import model_choices
 from .experiment_log import COMMAND_LINE, record_action
 from .prices import Prices
+from .repriced_rollups import refresh_costs
 
 _BATCH = 500
 """Rollouts that one transaction reprices."""

@@ -31,7 +31,7 @@ from ..models import Experiment, Rescoring, Rollout, Text, Trajectory, Turn
 from ..models.experiments import RolloutQuerySet
 from ..models.texts import escape, storable
 from ..observability.logs import bound_to
-from . import queue, worker
+from . import lost_workers, queue, worker
 from .endpoints import find_model
 from .experiment_log import COMMAND_LINE, WORKER, record_action
 from .leases import stop_all
@@ -134,7 +134,7 @@ def reap() -> int:
     """Queues again what dead workers left, up to five times each. Returns how many."""
     lost = Rescoring.objects.filter(status=Status.RUNNING)
     workers = set(lost.values_list("worker", flat=True))
-    found = list(lost.filter(queue.is_lost(workers)).select_related("rollout"))
+    found = list(lost.filter(lost_workers.is_lost(workers)).select_related("rollout"))
     for rescoring in found:
         if rescoring.tries >= _MOST_TRIES:
             _end(rescoring, error=f"{rescoring.tries} workers died while they scored it")

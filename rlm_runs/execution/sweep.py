@@ -8,7 +8,7 @@ import time
 from django.conf import settings
 from django.db import connection, transaction
 
-from . import call_counts, early_stopping, queue, rescoring
+from . import call_counts, early_stopping, lost_workers, rescoring
 from .spending import budget_control
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Sweeper:
             if not _lock():
                 return 0
             budget_control.look_at_time(gap=5 * settings.RLM_SWEEP_SECONDS + 10)
-            reaped = queue.reap() + rescoring.reap()
+            reaped = lost_workers.reap() + rescoring.reap()
         with transaction.atomic():
             if _lock():
                 early_stopping.look_at_all()

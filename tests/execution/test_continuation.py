@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from rlm_runs.engine import events as e
 from rlm_runs.engine.recording import Recording
-from rlm_runs.execution import queue
+from rlm_runs.execution import lost_workers, queue
 from rlm_runs.execution.continuation import continuation_of
 from rlm_runs.execution.recorder import ClaimLost, Recorder
 from rlm_runs.models import Execution, Rollout, RolloutNote, Trajectory
@@ -138,7 +138,7 @@ def test_a_worker_that_lost_its_claim_cannot_end_what_goes_on(rollout):
     story = list(rlm_rollout())
     stale.record_all(story[:4])
     Rollout.objects.update(lease_expires_at=timezone.now() - timedelta(hours=1))
-    queue.reap()
+    lost_workers.reap()
     (claimed,) = queue.claim(1)
     assert claimed.attempt == rollout.attempt
     with pytest.raises(ClaimLost):

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from rlm_runs.execution import control, queue
+from rlm_runs.execution import control, lost_workers
 from rlm_runs.models import Rollout
 
 Status = Rollout.Status
@@ -31,7 +31,7 @@ def test_cancelling_ends_the_queue_now_and_marks_the_rest(make_rollout, experime
     running = make_rollout(lease_expires_at=long_ago())
     done = make_rollout(status=Status.COMPLETED, stop_reason="answer_ready", reward=1.0)
     control.cancel(experiment)
-    queue.reap()  # the running one's worker is dead: the sweep ends it, and does not queue it again
+    lost_workers.reap()  # the running one's worker is dead: the sweep ends it, and does not queue it again
     for rollout in (waiting, running, done):
         rollout.refresh_from_db()
     assert [waiting.status, running.status, done.status] == [Status.CANCELLED, Status.CANCELLED, Status.COMPLETED]

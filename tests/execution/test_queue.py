@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from rlm_runs.execution import queue
+from rlm_runs.execution import lost_workers, queue
 from rlm_runs.execution.sweep import Sweeper
 from rlm_runs.models import Arm, Experiment, Rollout
 
@@ -152,7 +152,7 @@ def test_a_rollout_of_a_dead_process_of_this_machine_does_not_wait_for_its_lease
     dead = make_rollout(lease_expires_at=soon, worker=f"{socket.gethostname()}:{process.pid}")
     mine = make_rollout(lease_expires_at=soon, worker=f"{socket.gethostname()}:{os.getpid()}")
     elsewhere = make_rollout(lease_expires_at=soon, worker=f"another-host:{process.pid}")
-    assert queue.reap() == 1
+    assert lost_workers.reap() == 1
     for rollout in (dead, mine, elsewhere):
         rollout.refresh_from_db()
     assert [dead.status, mine.status, elsewhere.status] == [Status.QUEUED, Status.RUNNING, Status.RUNNING]
@@ -179,7 +179,7 @@ def test_a_broker_that_is_down_loses_nothing(make_rollout, monkeypatch):
 
 def test_a_rollout_that_kills_its_workers_is_given_up(make_rollout):
     rollout = make_rollout(attempt=10, lease_expires_at=long_ago())
-    queue.reap()
+    lost_workers.reap()
     rollout.refresh_from_db()
     assert (rollout.status, rollout.stop_reason, rollout.error_boundary) == (
         Status.FAILED,
