@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from rlm_runs.execution import control, lost_workers
+from rlm_runs.execution import control, lost_workers, queue
 from rlm_runs.models import Rollout
 
 Status = Rollout.Status
