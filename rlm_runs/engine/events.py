@@ -96,7 +96,7 @@ class RolloutStarted:
 
 @dataclass(frozen=True)
 class RolloutResumed:
-    """An attempt that was cut off goes on behind its last turn.
+    """An attempt that was cut off continues after its last turn.
 
     `turns` are those of the root that came back before, `seconds` the time for which the attempt had run.
     """

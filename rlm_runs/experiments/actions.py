@@ -287,7 +287,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "budget",
             "Budget",
-            "At its budget the experiment pauses, and goes on when it is raised. Write none for no limit.",
+            "The experiment pauses at its budget and continues when it is raised. Write none for no limit.",
             BudgetOptions,
             _set_budget,
             is_due=lambda found: not found.sources,
