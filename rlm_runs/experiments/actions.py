@@ -1,6 +1,6 @@
 """The actions on an experiment: the one registry behind the pages, `manage.py control` and the API.
 
-An action that costs money or removes data says in numbers what it will do, and is taken only once it is confirmed.
+An action that costs money or removes data shows its effect in numbers and requires confirmation.
 """
 
 from __future__ import annotations
