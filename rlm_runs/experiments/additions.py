@@ -120,7 +120,7 @@ def extend(
 def _plan(experiment: Experiment, raw: Mapping[str, Any]) -> Plan:
     """The plan of the new spec, which must contain the old one."""
     if experiment.sources:
-        raise Refused("nothing can be added to imported rollouts: launch an experiment beside them")
+        raise Refused("nothing can be added to imported rollouts: launch a separate experiment")
     if experiment.cancelled_at is not None:
         raise Refused("it is cancelled: retry its cancelled rollouts first, or clone it")
     plan = resolve(raw)
