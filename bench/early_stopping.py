@@ -1,11 +1,12 @@
-"""Early stopping: the time of a look beside reading the rewards alone, and the examples that it saves.
+"""Early stopping: the time of one check, and the number of examples that it saves.
 
     python -m bench.early_stopping [--json] [--quick]
 
-The first figure is a look at 20 arms on 1,000 examples: 19 comparisons with a margin, decided after each example.
-It is beside `compare_to`, which makes the same comparisons once, for a fixed number of examples. The others are
-mean numbers of examples until a comparison is decided, of 200 planned, beside the planned ones and beside
-Hoeffding's confidence sequence. Effects are those of 0/1 rewards; arms differ on 40 % of the examples.
+The first figure checks 20 arms on 1,000 examples: 19 comparisons with a margin, decided after each example.
+Its reference is `compare_to`, which makes the same comparisons once, for a fixed number of examples. The other
+figures are the mean number of examples until a comparison is decided, of 200 planned. Their references are the
+planned number and Hoeffding's confidence sequence. Effects are those of 0/1 rewards; arms differ on 40 % of the
+examples.
 """
 
 from __future__ import annotations

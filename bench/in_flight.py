@@ -1,4 +1,4 @@
-"""Rollouts in flight: how many one worker process runs at once, and what each of them holds while it waits.
+"""Rollouts in flight: how many one worker process runs at once, and what each one holds while it waits.
 
     python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--json]
     python -m bench.in_flight --sandbox docker [--rollouts 600] [--slots 400] [--json]
@@ -32,7 +32,7 @@ MOST_MB = 1.0
 MOST_CONNECTIONS = 16.0
 MOST_CPU_SECONDS = 0.05
 MOST_CONTAINER_MB = 40.0
-"""Host memory of a container with all that belongs to it, as a worker reckons."""
+"""Host memory of a container with its overhead, by the worker's estimate."""
 _LONGEST = 300.0
 
 
@@ -49,7 +49,7 @@ class Peak:
     cpu_seconds: float = 0.0
     containers: int = 0
     host_megabytes: int = 0
-    """Memory of the machine that is in use beyond what was before."""
+    """Growth of the machine's memory in use since the start."""
 
 
 @contextmanager

@@ -40,7 +40,7 @@ _PROSE = "The part of the context between these two lines holds the messages of 
 
 
 def steps(name: str, *, cells: int = CELLS, sub_calls: int = SUB_CALLS) -> Iterator[list[e.Event]]:
-    """The events of a rollout, in the groups in which a worker records them. `name` makes its texts its own."""
+    """The events of a rollout, in the groups that a worker records. `name` makes the texts unique."""
     clock = _BEGAN
     opening = [e.Message("system", _PROSE * 20), e.Message("user", f"{name}: {_PROSE * 8}")]
     yield [e.RolloutStarted(at=clock, sandbox_backend="docker")]
@@ -96,7 +96,7 @@ def _turn(trajectory: int, index: int, at: datetime, content: str) -> e.TurnEnde
 
 @dataclass(frozen=True)
 class Recorded:
-    """What recording took."""
+    """The time and CPU time of recording."""
 
     rows: int
     seconds: float
@@ -163,7 +163,7 @@ class Growth:
 
 
 def record_long(rollout: Rollout, *, turns: int) -> Growth:
-    """Records a rollout of so many turns and watches time and space."""
+    """Records a rollout of `turns` turns and measures its time and space."""
     from rlm_runs.execution.group_commit import GroupCommit
     from rlm_runs.execution.recorder import Recorder
 
@@ -190,7 +190,7 @@ def _rows() -> int:
 
 
 def _stored_bytes() -> int:
-    """Bytes of the rows themselves, texts as they are compressed."""
+    """Bytes of the rows, with texts compressed."""
     from django.db import connection
 
     sums = " + ".join(f"(SELECT coalesce(sum(pg_column_size(r.*)), 0) FROM {table} r)" for table in TABLES)
@@ -205,7 +205,7 @@ def _cpu() -> float:
 
 
 def launch_experiment(rollouts: int) -> None:
-    """Makes an experiment with so many queued rollouts."""
+    """Makes an experiment with this number of queued rollouts."""
     from rlm_runs.experiments.launch import launch
 
     launch(

@@ -1,4 +1,4 @@
-"""A model server that answers at once and by rote, so that a benchmark measures the rest.
+"""A model server that answers at once with fixed text, so that a benchmark measures the rest.
 
     python -m bench.instant_model --port-file FILE
 
@@ -32,7 +32,7 @@ CELLS = (
 
 @contextmanager
 def instant_model(folder: Path) -> Iterator[None]:
-    """Runs the server in a process of its own, at the address that the settings read."""
+    """Runs the server in a separate process, at the address that the settings read."""
     port_file = folder / "instant-port"
     server = subprocess.Popen([sys.executable, "-m", "bench.instant_model", "--port-file", str(port_file)])
     try:

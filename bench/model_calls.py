@@ -61,7 +61,7 @@ Ask = Callable[[Any], object]
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The base URL of a server in a process of its own, so that its CPU time is not counted."""
+    """The base URL of a server in a separate process, so that its CPU time is not counted."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     process = multiprocessing.get_context("fork").Process(target=_serve, args=[listener], daemon=True)
     process.start()
@@ -135,7 +135,7 @@ def cpu_per_call(ask: Ask, log: Callable[[Any], Any], *, turns: int, conversatio
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=30, help="calls of a conversation")
-    parser.add_argument("--conversations", type=int, default=20, help="how often it is held")
+    parser.add_argument("--conversations", type=int, default=20, help="number of conversations")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
 

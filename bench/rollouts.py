@@ -3,8 +3,8 @@
     python -m bench.rollouts [--rollouts 100] [--slots 8] [--sandbox docker] [--json]
 
 A rollout has ten cells, one of which calls sixteen sub-LLMs; the model answers at once. The reference runs the
-same cells and batches straight through the sandbox, in the same run, as many at a time. Both take turns, so that
-the machine's other work meets both alike.
+same cells and batches directly in the sandbox, in the same run, with the same concurrency. They alternate, so that
+other load on the machine affects both equally.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Ran:
 
 
 def run_in_sandboxes(backend: Backend, *, rollouts: int, slots: int) -> Ran:
-    """The same cells and batches without anything around them."""
+    """The same cells and batches in the sandbox alone."""
 
     def one(_: int) -> None:
         sandbox = backend.start(SandboxSpec())
@@ -128,16 +128,16 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends the worker."""
         self._process.terminate()
         self._process.wait()
 
 
 def figures(*, rollouts: int, slots: int, sandbox: BackendName, folder: Path) -> Iterator[Figure]:
-    """Measures both, in turns."""
+    """Measures both, alternating."""
     from django.db import connection
 
-    with connection.cursor() as cursor:  # of a run that was broken off
+    with connection.cursor() as cursor:  # left by an interrupted run
         cursor.execute("TRUNCATE rlm_runs_experiment CASCADE")
     settings = SandboxSettings.from_environment({**os.environ, "SANDBOX_STATE_DIR": str(folder / "floor")})
     backend = open_backend(sandbox, settings)

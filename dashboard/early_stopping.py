@@ -1,4 +1,4 @@
-"""The section on early stopping: which arms ended, on what evidence, and what was saved."""
+"""The section on early stopping: the arms that ended, the evidence, and the savings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Saved:
-    """Rollouts that were not run, with what they would have taken at the mean of their own arm.
+    """Rollouts that were not run, with their expected cost and time at the mean of their arm.
 
     `cost` and `seconds` are None if the mean is unknown.
     """
@@ -38,7 +38,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class EndedArm:
-    """An arm that ended early. `estimate` and `evidence` are in words, "" for a baseline that was not needed."""
+    """An arm that ended early. `estimate` and `evidence` are text, "" for a baseline that was not needed."""
 
     arm: ArmSummary
     baseline: ArmSummary | None
@@ -51,7 +51,7 @@ class EndedArm:
 
 @dataclass(frozen=True)
 class OpenArm:
-    """An arm whose comparison goes on, as it stands. `estimate` is "" before the first common example."""
+    """An arm whose comparison is still open. `estimate` is "" before the first common example."""
 
     arm: ArmSummary
     baseline: ArmSummary
@@ -62,7 +62,7 @@ class OpenArm:
 
 @dataclass(frozen=True)
 class Section:
-    """All that the section says. `saved` sums what was not reopened."""
+    """The data of the section. `saved` sums the arms that were not reopened."""
 
     settings: EarlyStopping
     rule: str
@@ -81,7 +81,7 @@ def section(snapshot: Snapshot, summary: Summary) -> Section | None:
     """Returns the section; None for an experiment without early stopping."""
     try:
         settings = EarlyStopping.of(snapshot.experiment.spec)
-    except ValidationError:  # of another version: workers say so in their log
+    except ValidationError:  # written by another version; workers log it
         return None
     if settings is None:
         return None
@@ -190,13 +190,13 @@ def difference(mean: float, low: float, high: float) -> str:
 
 
 def _signed(number: float) -> str:
-    """Two decimals; three where two would hide on which side of 0 it is."""
+    """Two decimals; three if two would hide the sign."""
     text = f"{number:+.3f}" if 0.0005 <= abs(number) < 0.005 else f"{number:+.2f}"
     return text.replace("-", "−") if number else "0"
 
 
 def e_value(found: float, level: float) -> str:
-    """512 of 120: the evidence, and that which decides."""
+    """512 of 120: the evidence, and the threshold."""
     return f"{_short(found)} of {_short(1 / level)}"
 
 

@@ -32,7 +32,7 @@ def remove(client: APIClient, container: str) -> None:
 def sweep_containers(client: APIClient, *, is_left: Callable[[str], bool] = lambda name: False) -> list[str]:
     """Removes containers that are over. Returns their ids.
 
-    `is_left` says of a container of the caller's own, by its name, whether nobody holds it any more.
+    `is_left` takes the name of one of the caller's containers and says whether it is no longer held.
     """
     removed = []
     for container in client.containers(all=True, filters={"label": [OWNER_LABEL, DEADLINE_LABEL]}):

@@ -246,7 +246,7 @@ def _environment(limits: Limits) -> dict[str, str]:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Returns whether another try may succeed: the engine did not answer, or failed for a reason of its own."""
+    """Returns whether another try may succeed: the engine did not answer, or had an internal failure."""
     return not isinstance(error, docker.errors.APIError) or bool(error.is_server_error())
 
 

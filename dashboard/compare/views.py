@@ -38,9 +38,9 @@ _SHOWN = {
     Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
 }
 _UNSCORED = {
-    Unscored.EXCLUDE: "leave out",
-    Unscored.ZERO: "count as zero",
-    Unscored.COMMON: "only examples that all arms finished",
+    Unscored.EXCLUDE: "Exclude",
+    Unscored.ZERO: "Count as 0",
+    Unscored.COMMON: "Common examples",
 }
 
 

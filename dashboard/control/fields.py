@@ -1,4 +1,4 @@
-"""The options of an action as inputs of a form, with what the experiment has to choose from."""
+"""The options of an action as form inputs, with the experiment's choices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlm_runs.experiments.actions import Action
 from rlm_runs.models import Experiment
 
 LISTS = ("outcomes", "models", "scaffolds")
-"""Options of which several can be chosen."""
+"""Options that take several values."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Field:
 
 
 def given_options(action: Action, data: QueryDict) -> dict[str, object]:
-    """The options that a request gives; empty inputs are not given."""
+    """The options of a request, without empty inputs."""
     found: dict[str, object] = {}
     for name in action.options.model_fields:
         values = [value for value in data.getlist(name) if value.strip()]
@@ -86,7 +86,7 @@ def _field(action: Action, name: str, experiment: Experiment, data: QueryDict) -
 
 
 def _standing(name: str, experiment: Experiment) -> str:
-    """What the experiment has now, where that is what an input begins with."""
+    """The experiment's current value, for inputs that start with it."""
     if name == "value":
         return str(experiment.priority)
     if name in ("dollars", "tokens", "hours"):

@@ -1,4 +1,4 @@
-"""Control of an experiment: what can be done, each action with its confirmation, and the API."""
+"""Control of an experiment: the list of actions, each action's confirmation, and the API."""
 
 from django.urls import path
 

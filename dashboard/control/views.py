@@ -1,4 +1,4 @@
-"""Control of an experiment: its actions with what they will do, and taking them by page and by API."""
+"""Control of an experiment: previews its actions and takes them, by page and by API."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .fields import fields_of, given_options
 _LISTED = 10
 """Log entries of the control page."""
 _MOST_BYTES = 100_000
-"""Of a request's body."""
+"""Largest request body."""
 
 
 @require_safe
 def control_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """What can be done with an experiment, what is under way, and what was done of late."""
+    """Lists an experiment's actions, the ones under way, and the latest log entries."""
     found = get_object_or_404(Experiment, slug=slug)
     waiting = Rescoring.objects.filter(experiment=found, status__in=["queued", "running"]).count()
     context = {
@@ -49,7 +49,7 @@ def control_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def action_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """An action's options and what it will do, in numbers; a POST takes it."""
+    """Shows an action's options and its effect in numbers; a POST takes the action."""
     found = get_object_or_404(Experiment, slug=slug)
     action = ACTIONS.get(name)
     if action is None:
@@ -83,7 +83,7 @@ def _form(
         try:
             told = preview(action, experiment, parse(action, given_options(action, data)))
         except Refused as error:
-            # Nothing is chosen yet when the page is opened, which is no mistake of its reader.
+            # A page that was just opened has no choices yet, so missing options are not an error.
             problem = str(error) if data else ""
     context = {
         "experiment": experiment,

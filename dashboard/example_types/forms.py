@@ -12,7 +12,7 @@ DEFAULT_EFFECT = 0.1
 
 
 class TypesForm(UnscoredForm):
-    """Invalid parts count as not given."""
+    """Invalid values count as missing."""
 
     key = forms.CharField(required=False, max_length=60)
     effect = forms.FloatField(required=False, min_value=0.01, max_value=1)

@@ -1,4 +1,4 @@
-"""Results by type of example: where pooled means hide that an arm wins on one type and loses on another."""
+"""Results by type of example: a pooled mean can hide that an arm wins on one type and loses on another."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _records(found: ByType | None) -> Iterator[dict[str, Any]]:
 
 
 def _shown(row: TypeRow, scale: Scale) -> dict[str, Any]:
-    """A row as the template has it; `filter` finds its rollouts, "" where no filter does."""
+    """A row of the template; `filter` finds its rollouts, "" if no filter does."""
     pair, term = row.paired, row.value.term
     return {
         "row": row,

@@ -221,7 +221,7 @@ def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterato
 
 
 def _sequential_evidence(comparison: Comparison, decision: ArmDecision, *, made: int) -> Iterator[str]:
-    """What holds for an arm that ended early: nothing of a fixed number of examples does."""
+    """Evidence for an arm that ended early. Statistics for a fixed number of examples do not hold for it."""
     yield "ended early, so no p for a fixed number of examples holds"
     if decision.estimate is None or decision.low is None or decision.high is None or decision.e_value is None:
         return

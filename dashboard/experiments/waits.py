@@ -1,4 +1,4 @@
-"""What an experiment waits for beside workers: budgets that it reached, and models whose circuit is open."""
+"""What an experiment waits for besides workers: budgets that it reached, and models with an open circuit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def waits_of(experiment: Experiment) -> Waits:
 
 
 def _reason(experiment: Experiment) -> str:
-    """Which budget it reached, in the words of its log."""
+    """The budget that it reached, as its log says."""
     last = experiment.actions.filter(action="budget reached").first()
     return str(last.details.get("budget", "")) if last else ""
 
@@ -54,7 +54,7 @@ def open_circuits(experiment: Experiment) -> list[OpenCircuit]:
 
 
 def version_of(experiment: Experiment, circuits: Sequence[OpenCircuit]) -> str:
-    """Changes whenever the experiment begins or ceases to wait for a budget or a model."""
+    """Changes when the experiment starts or stops waiting for a budget or a model."""
     said = [
         experiment.paused_at,
         experiment.paused_by_budget,

@@ -1,7 +1,7 @@
 """A stored spec as the launch form's data: the inverse of `form.spec_of`.
 
 The form has one list of values per setting, and makes all their combinations. A spec whose entries are not all
-combinations of their values has no form that says the same; `says_the_same` finds that out.
+combinations of their values has no equivalent form; `says_the_same` detects this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model"
 
 
 def data_of(spec: Mapping[str, Any]) -> QueryDict:
-    """The form's data for a spec, as near as the form comes."""
+    """The form's data for a spec, as close as the form can represent it."""
     data = QueryDict(mutable=True)
     for name in _SIMPLE:
         if spec.get(name) not in (None, ""):
@@ -34,7 +34,7 @@ def says_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     try:
         first, second = resolve(one), resolve(other)
     except SpecError:
-        return True  # the form shows what is wrong when it is sent
+        return True  # the form reports the problem when it is submitted
     same = ("examples", "seed", "repetitions", "early_stopping")
     if any(getattr(first.spec, name) != getattr(second.spec, name) for name in same):
         return False

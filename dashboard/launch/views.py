@@ -40,11 +40,11 @@ def launch_form(request: HttpRequest) -> HttpResponse:
 
 
 def _probe(spec: Mapping[str, Any]) -> None:
-    """Raises SpecError if a model cannot be reached or takes no tools. A slow model is left to its rollouts."""
+    """Raises SpecError if a model cannot be reached or takes no tools. A slow model passes."""
     try:
         plan = resolve(spec)
     except SpecError:
-        return  # launching says what is wrong with it
+        return  # launching reports the problem
     if problems := check_models(plan).problems:
         raise SpecError(problems)
 
@@ -56,7 +56,7 @@ def launch_spec(request: HttpRequest) -> HttpResponse:
 
 
 def _clone(request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    """The form filled with an experiment's spec; where the form has no place for all of it, it says so."""
+    """The form filled with an experiment's spec, with a note if the form cannot show all of it."""
     if experiment.sources:
         return _form(request, starting_data(), (Problem("", "Imported rollouts have no spec to launch."),))
     data = data_of(experiment.spec)
@@ -65,7 +65,7 @@ def _clone(request: HttpRequest, experiment: Experiment) -> HttpResponse:
 
 
 _NOT_ALL = (
-    "This spec combines settings that the form cannot show. The form has what it can; "
+    "This spec combines settings that the form cannot show. The form shows the rest; "
     "manage.py control SLUG clone launches all of it."
 )
 

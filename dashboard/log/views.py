@@ -1,4 +1,4 @@
-"""The log of an experiment: what was done to it, by whom and when, the last action first."""
+"""The log of an experiment: each action with its author and time, newest first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def log_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def log_json(request: HttpRequest, slug: str) -> HttpResponse:
-    """A page of them, with the addresses of the next one and the one before."""
+    """One page of actions, with the addresses of the next and the previous page."""
     found = get_object_or_404(Experiment.objects.defer("spec", "sources"), slug=slug)
     size = whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API)
     try:

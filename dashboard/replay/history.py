@@ -1,4 +1,4 @@
-"""What a rollout was before: its earlier attempts, and the scorings that another one replaced."""
+"""The history of a rollout: its earlier attempts, and scorings that were replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rlm_runs.models import Attempt, Rescoring, Rollout
 
 @dataclass(frozen=True)
 class AttemptHistory:
-    """The attempts of a rollout. Those that ended and were retried have an outcome of their own."""
+    """The attempts of a rollout. Each attempt that ended and was retried has its own outcome."""
 
     rollout: Rollout
     ended: Mapping[int, Attempt]
@@ -33,7 +33,7 @@ class AttemptHistory:
         return range(1, self.last + 1)
 
     def shown(self, number: int) -> Rollout:
-        """The rollout with the outcome of an attempt; as it is, where the attempt has none."""
+        """The rollout with the outcome of an attempt; unchanged if the attempt has none."""
         attempt = self.ended.get(number)
         return attempt.shown(self.rollout) if attempt else self.rollout
 

@@ -1,4 +1,4 @@
-"""What a running rollout does at this moment: its model's text and its cell's output so far."""
+"""The live state of a running rollout: its model's text and its cell's output so far."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STRING = re.compile(r'(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*', re.DOTALL)
 
 @require_safe
 def rollout_now(request: HttpRequest, pk: int) -> HttpResponse:
-    """The panel behind the last turn. When a turn or a cell ends, the page's other parts are asked for at once."""
+    """The panel after the last turn. When a turn or a cell ends, the page reloads its other parts at once."""
     found = rollout_or_404(pk)
     state = LiveView.objects.watch(found)
     step = step_of(state)
@@ -43,7 +43,7 @@ def rollout_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def step_of(state: Mapping[str, Any]) -> str:
-    """A name of the turn and the cell under way, which changes when one of them ends."""
+    """An identifier of the current turn and cell. It changes when one of them ends."""
     turn, cell = state.get("turn"), state.get("cell")
     return f"{turn['kind']}-{turn['index']}" if turn else f"cell-{cell['key']}" if cell else ""
 

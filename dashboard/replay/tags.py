@@ -58,7 +58,7 @@ def failure_modes(rollout: Rollout) -> list[FailureMode]:
 
 @register.filter
 def repairs(stored: str) -> str:
-    """The names of a cell's repairs in words."""
+    """The names of a cell's repairs, as text."""
     return ", ".join(name.replace("_", " ") for name in stored.split(","))
 
 

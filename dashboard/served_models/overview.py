@@ -25,7 +25,7 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 @dataclass(frozen=True)
 class Period:
-    """The calls of some time. `tokens_per_second` is that of calls with completion tokens; None without one."""
+    """The calls of a period. `tokens_per_second` is that of calls with completion tokens; None without one."""
 
     calls: int = 0
     errors: int = 0
@@ -68,7 +68,7 @@ class ModelRow:
 
     @property
     def name(self) -> str:
-        """As experiments name it."""
+        """The model's name in experiments."""
         return self.choice.name
 
 

@@ -23,7 +23,7 @@ from .overview import Calls, Period
 register = template.Library()
 
 _LOST_AFTER = timedelta(minutes=20)
-"""Time after which a probe that has not ended is taken for lost."""
+"""Time after which an unfinished probe counts as lost."""
 _MARKS = {"yes": "fine", "no": "failed", "partly": "warn"}
 
 
@@ -63,7 +63,7 @@ def per_million(rate: Decimal | None) -> str:
 
 @register.filter
 def more_rates(known: KnownPrice) -> str:
-    """The rates that have no column, in words; "" without any."""
+    """The rates without a column, as text; "" without any."""
     price = known.price
     told = [
         f"cache write {per_million(price.cache_write)}" if price.cache_write is not None else "",

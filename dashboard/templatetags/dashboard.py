@@ -70,7 +70,7 @@ def detail(value: Any) -> str:
 
 @register.filter
 def amount(value: Any, name: str) -> str:
-    """A number of what an action will do; `name` says of what."""
+    """A number of an action's preview; `name` is its unit."""
     if value is None:
         return "unknown"
     if isinstance(value, Decimal):

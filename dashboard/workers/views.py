@@ -54,7 +54,7 @@ def workers_json(request: HttpRequest) -> JsonResponse:
 
 @require_POST
 def circuit_close(request: HttpRequest) -> HttpResponse:
-    """Closes the circuit of a model, so that its arms go on."""
+    """Closes the circuit of a model, so that its arms continue."""
     store.close(request.POST.get("model", ""), actor=request.user.get_username())
     return redirect("workers")
 

@@ -36,7 +36,7 @@ class CancellationToken:
     def stop(self, reason: str) -> None:
         """Stops the rollout at its next step, and interrupts its waits and its calls in flight now.
 
-        Calls of what is only abandoned go on until they end, or until it is stopped for another reason.
+        Calls of abandoned work continue until they end, or until it is stopped for another reason.
         """
         with self._lock:
             due: list[Callable[[], None]] = []

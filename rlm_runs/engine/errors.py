@@ -48,7 +48,7 @@ class ModelFailure(RolloutFailure):
     cost: Decimal | None = Decimal(0)
     """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
     endpoint_fault = False
-    """Whether the endpoint failed, and not this call: it cannot be reached, is broken, or lets nobody in."""
+    """Whether the endpoint failed, and not this call: it is unreachable, broken, or rejects all calls."""
     status: int | None = None
     """The HTTP status, where there was a response."""
 

@@ -2,7 +2,7 @@
 
 Order of a rollout's events:
 
-    RolloutStarted                         or RolloutResumed, where an attempt goes on that was cut off
+    RolloutStarted                         or RolloutResumed, when an attempt that was cut off continues
       TrajectoryStarted                    the root's, key 0
         TurnEnded                          a model call came back
         ExecutionStarted                   it made a cell or a tool call run
@@ -96,7 +96,7 @@ class RolloutStarted:
 
 @dataclass(frozen=True)
 class RolloutResumed:
-    """An attempt that was cut off goes on behind its last turn.
+    """An attempt that was cut off continues after its last turn.
 
     `turns` are those of the root that came back before, `seconds` the time for which the attempt had run.
     """
@@ -141,7 +141,7 @@ class TrajectoryStarted:
 class TurnEnded:
     """One model call of a trajectory ended, in a completion or in `error`.
 
-    `reply` is the host's user message after it, behind the results of its tool calls; "" without one. `seconds`
+    `reply` is the host's user message after it, following the results of its tool calls; "" without one. `seconds`
     includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
     without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
     `first_token_seconds` and `tokens_per_second` are those of a streamed answer.

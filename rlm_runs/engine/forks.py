@@ -1,4 +1,4 @@
-"""Forks: a recording up to a turn of the root, with something edited, from which a rollout goes on live."""
+"""Forks: a recording up to a turn of the root, with an edit, from which a rollout continues live."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Edit:
 def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Recording:
     """Returns the recording up to and with the root's turn number `turn`, which counts from 1. Raises BadFork.
 
-    An edited cell is cut off and runs when the rollout goes on; so is one of whose sub-LLMs an answer is edited.
+    An edited cell is cut off and runs when the rollout continues; so is one of whose sub-LLMs an answer is edited.
     The other parts stay as they are, but their calls cost nothing, because they are not made again.
     """
     edit = edit or Edit()

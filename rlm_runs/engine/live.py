@@ -106,7 +106,7 @@ class LiveBoard:
                 self._cell = None
 
     def state(self) -> dict[str, Any]:
-        """Returns what is under way as JSON values; {} where nothing is."""
+        """Returns the work in progress as JSON values; {} if there is none."""
         with self._lock:
             turn, cell = self._turn, self._cell
         now = time.monotonic()

@@ -3,7 +3,7 @@
 It calls through the client of rollouts, so what it finds is what rollouts meet.
 
 1. Two calls of a tool are asked for in one message: tools, parallel calls.
-2. Their results are sent back behind the same beginning: the round trip, caching; usage and reasoning of both.
+2. Their results are sent back after the same opening: the round trip, caching; usage and reasoning of both.
 3. A prompt longer than the window is sent, which a server refuses at no cost: whether and how it says so.
 """
 

@@ -1,7 +1,7 @@
 """A recording: what an attempt has done so far, read back as events, from which it can be played again.
 
 Parts that were cut off are unfinished here: an execution without its end runs again, and a conversation without
-its end goes on behind its last turn.
+its end continues after its last turn.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The scaffold's code runs from its start. Recorded completions, tool results and answers of sub-LLMs come from the
 recording; cells run again in a fresh sandbox, and what they print is compared. No model is asked for anything that
-is recorded, and no event is told twice. The mechanism lies below the scaffolds, so none of them has code for it.
+is recorded, and no event is sent twice. The mechanism lies below the scaffolds, so none of them has code for it.
 """
 
 from __future__ import annotations

@@ -79,12 +79,12 @@ def run_rollout(
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
     `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
-    `live` shows what it does meanwhile.
+    `live` shows its progress.
 
-    With the recording of an attempt that was cut off, the rollout goes on behind its last turn. Raises Diverged if
-    that cannot be done, because a cell did something else this time.
+    With the recording of an attempt that was cut off, the rollout continues after its last turn. Raises Diverged
+    if a cell behaves differently this time, so that the attempt cannot be continued.
 
-    Raises Stopped (`interrupted`) if the rollout must be gone on with, and the errors of `record`. Every other
+    Raises Stopped (`interrupted`) if the rollout must be resumed, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
     """
     replay = Replay(plan.recording)
@@ -150,7 +150,7 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
     except RolloutFailure as failure:
         return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
-    except EngineUnavailable as lost:  # its REPL went with the engine, for no reason of its own
+    except EngineUnavailable as lost:  # the engine stopped and took the REPL with it
         logger.warning("the rollout is interrupted: %s", lost)
         _end_root(task, stop_reason="interrupted", error=str(lost))
         task.run.record_events()

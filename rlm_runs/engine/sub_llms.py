@@ -2,7 +2,7 @@
 
 A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
 waits for the pool below, and the deepest waits for none. All depths share the limit of concurrent model calls; a
-sub-LLM that waits for others makes none. Where a rollout goes on, recorded calls are answered from the recording.
+sub-LLM that waits for others makes none. When a rollout resumes, recorded calls are answered from the recording.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class SubLlms:
                         del self._under_way[call.parent]
 
     def _is_live(self, call: SubCall) -> bool:
-        """Whether the call is made, or goes on, here; not if the recording has its answer."""
+        """Whether the call is made or continued here; false if the recording has its answer."""
         replay = self._run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:

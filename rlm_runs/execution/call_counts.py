@@ -1,6 +1,6 @@
 """Calls by model and hour, counted as they are recorded, so that no page has to read calls to know them.
 
-Each process counts in rows of its own, in the transaction that records the calls: no two processes wait for each
+Each process counts in its own rows, in the transaction that records the calls: no two processes wait for each
 other, and a call is counted exactly if it is stored. The sweep sums the rows of earlier hours over processes, and
 those older than a week into months.
 """
@@ -19,7 +19,7 @@ from ..models import ModelHour
 from .worker_registry import process_name
 
 DAYS = 8
-"""Days of which each hour is kept."""
+"""Days for which hourly counts are kept."""
 _TABLE = ModelHour._meta.db_table
 _SUMS = (
     *("calls", "errors", "retries", "unpriced", "prompt_tokens", "completion_tokens", "seconds", "cost"),

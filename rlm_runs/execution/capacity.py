@@ -20,7 +20,7 @@ _ROLLOUT_MB = 1
 
 
 def room(*, running: int) -> int:
-    """Returns the rollouts that can begin now beside those that run.
+    """Returns the rollouts that can begin now besides those that run.
 
     Every rollout of a worker that uses Docker counts as one with a container, although its container starts with
     its first cell. While the engine is away there is no room: another worker may have one.

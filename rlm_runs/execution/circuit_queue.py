@@ -53,7 +53,7 @@ def waiting_arms(experiments: Sequence[int]) -> dict[str, Arms]:
 
 
 def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
-    """The arms of which one rollout is to be claimed, because nobody in flight tries their model."""
+    """The arms from which one rollout is claimed, because no rollout in flight tries their model."""
     for model, arms in waiting.items():
         due = Circuit.objects.filter(model=model, probe_at__lte=Now() - _IN_FLIGHT, probing_until=None)
         free = due.filter(Q(claimed_until=None) | Q(claimed_until__lt=Now()))

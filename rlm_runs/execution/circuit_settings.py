@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CircuitSettings(BaseModel):
-    """When a model counts as failing: so many failures in a row for so long, or a share of the calls of a window.
+    """When a model counts as failing: a run of failures over some time, or a share of the calls of a window.
 
     Failures are connections that break, silence, HTTP 5xx, 401 to 404 and an exhausted account; a request that is
     refused for what is in it is none.
@@ -24,5 +24,5 @@ class CircuitSettings(BaseModel):
     longest_wait: float = Field(default=300, gt=0)
 
     def wait(self, probes: int) -> float:
-        """Seconds until the next try, after so many failed ones."""
+        """Seconds until the next try, by the number of failed tries."""
         return min(self.longest_wait, self.first_wait * 2.0 ** min(probes, 30))

@@ -1,4 +1,4 @@
-"""Going on with an attempt that was cut off: what it has, and whether to go on with it at all."""
+"""Resuming an attempt that was cut off: its recording, and whether it can be resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_IN_VAIN = 3
 
 @dataclass(frozen=True)
 class Continuation:
-    """The attempt to go on with. `refusal` says why it cannot be gone on with, "" if it can."""
+    """The attempt to resume. `refusal` says why it cannot be resumed, "" if it can."""
 
     trace: StoredTrace
     recording: Recording

@@ -94,7 +94,7 @@ def set_priority(experiment: Experiment, priority: int, *, actor: str = COMMAND_
 
 
 def archive(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Leaves an experiment out of lists. Its pages stay where they are, and what runs goes on."""
+    """Hides an experiment from lists. Its pages keep their addresses, and its rollouts continue."""
     with transaction.atomic():
         if Experiment.objects.filter(pk=experiment.pk, archived_at=None).update(archived_at=Now()):
             record_action(experiment, action="archived", actor=actor)

@@ -1,7 +1,7 @@
 """Deleting an experiment: it leaves all pages at once, and workers remove its rows in small batches.
 
-The mark on the experiment is the whole state, so a deletion goes on where a dead worker left it. Texts are shared
-by content: each that a removed row referred to is written down, and removed if no row of the store needs it.
+The mark on the experiment is the whole state, so a deletion continues where a dead worker left it. Texts are
+shared by content: each text that a removed row referred to is listed, and removed if no row of the store needs it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The dispatcher of a worker process: it claims rollouts for its free slots and runs each in a thread.
 
-One dispatcher runs per process. Beside its slots it has six threads: one claims, one renews the leases, one
+One dispatcher runs per process. Besides its slots it has six threads: one claims, one renews the leases, one
 sweeps, one removes deleted experiments, one probes models, one writes live views. It works while the broker is
 away, and waits while the database is.
 """

@@ -1,7 +1,7 @@
 """The fence before the store: a worker whose rollout was taken over writes nothing more of it.
 
 A machine that slept, or was cut off from the database for longer than a lease, does not know that another worker
-has its rollouts. What it still sends would stand beside the other worker's turns.
+has its rollouts. Its late writes would mix with the other worker's turns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SELECT r.id
 
 
 def lock_held(rollouts: Sequence[Rollout]) -> set[int]:
-    """Returns the ids of the rollouts whose claim holds. Nobody takes them over until the transaction ends."""
+    """Returns the ids of the rollouts whose claim holds. No worker takes them over until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [[one.pk for one in rollouts], [one.claims for one in rollouts]])
         return {row[0] for row in cursor.fetchall()}

@@ -117,7 +117,7 @@ class GroupCommit:
 
 
 def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
-    """Whether its rollout is still held. A rescoring holds no rollout: it has a claim of its own."""
+    """Whether its rollout is still held. A rescoring holds no rollout: it has its own claim."""
     return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
 
 

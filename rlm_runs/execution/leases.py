@@ -41,7 +41,7 @@ RETURNING r.id
 
 
 def stop_all(controls: Iterable[CancellationToken], reason: str) -> None:
-    """Stops many at once. Each in a thread, because closing a container takes time and leases go on meanwhile."""
+    """Stops many at once, each in a thread: closing a container takes time, and leases must be renewed."""
     for control in controls:
         if not control.reason:
             threading.Thread(target=control.stop, args=[reason], name="stop", daemon=True).start()

@@ -54,7 +54,7 @@ class Listed:
 
 
 def provider_at(url: str) -> str:
-    """The provider whose API is at this address, "" where there is none: a server of one's own, or a proxy."""
+    """The provider whose API is at this address; "" for a self-hosted server or a proxy."""
     for provider in get_snapshot().providers:
         found = re.match(provider.api_pattern, url, re.IGNORECASE)
         # What the pattern found must end where a host or a step of the path does.
@@ -170,7 +170,7 @@ def _price(given: types.ModelPrice) -> Price | None:
 
 
 def _rate(rate: Decimal | types.TieredPrices, prompt: int) -> Decimal:
-    """The rate of a call with so many prompt tokens."""
+    """The rate of a call with this number of prompt tokens."""
     if isinstance(rate, Decimal):
         return rate
     reached = [tier.price for tier in rate.tiers if prompt > tier.start]

@@ -1,6 +1,6 @@
 """The live views of a worker process: one thread writes, once a second, what the watched rollouts are doing.
 
-Rollouts that nobody watches cost nothing but a place in one query a second.
+Rollouts without a viewer cost one entry in a query per second.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def price_of(choice: ModelChoice, *, at: datetime) -> KnownPrice | None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a model's price comes from: a price of its own, or the list of a provider, or neither."""
+    """The source of a model's price: its own price, a provider's list, or neither."""
 
     model: str
     own: KnownPrice | None = None

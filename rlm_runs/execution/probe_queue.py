@@ -38,7 +38,7 @@ def request(choice: ModelChoice, *, user: User | None = None, with_window: bool 
 
 
 def run_until(done: threading.Event) -> None:
-    """Runs probes one after the other until `done` is set, which also cuts off the one under way."""
+    """Runs probes one after the other until `done` is set, which also cuts off the current one."""
     control = CancellationToken()
 
     def stop() -> None:
@@ -84,7 +84,7 @@ def run(found: ModelProbe, *, control: CancellationToken) -> None:
 
 @transaction.atomic
 def _claim() -> ModelProbe | None:
-    """The oldest probe that nobody does, or whose worker died."""
+    """The oldest probe that no worker runs, or whose worker died."""
     left = Q(started_at=None) | Q(started_at__lt=timezone.now() - _LOST_AFTER)
     found = (
         ModelProbe.objects.select_for_update(skip_locked=True)

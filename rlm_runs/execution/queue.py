@@ -152,7 +152,7 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
 def give_back(rollout: Rollout, *, counts: bool = True) -> None:
     """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again.
 
-    The next worker goes on with the attempt if it has a turn. An attempt that `counts` is one of the ten that a
+    The next worker resumes the attempt if it has a turn. An attempt that `counts` is one of the ten that a
     rollout has, and a resume that does is one of the few that it has without a turn.
     """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():

@@ -178,7 +178,7 @@ def _batches(rollouts: RolloutQuerySet) -> Iterator[list[int]]:
 
 
 def _calls(rollouts: Sequence[int]) -> Iterator[_Call]:
-    """Calls that came back: a call that failed cost nothing, or nobody knows what."""
+    """Calls that returned. The cost of a failed call is zero or unknown."""
     rows = Turn.objects.filter(trajectory__rollout__in=rollouts, error="").values_list(
         *("pk", "trajectory__rollout", "trajectory__model", "trajectory__rollout__arm__model"),
         *("trajectory__rollout__arm__endpoint", "ended_at", "cost", "price_version"),

@@ -1,6 +1,6 @@
 """Scoring again: stored answers get a new score from the environment, or from another judge.
 
-Each rollout to be scored is a row of a queue of its own, which workers claim as they claim rollouts. Nothing of
+Each rollout to be scored is a row of a separate queue, which workers claim as they claim rollouts. Nothing of
 the rollout changes but its outcome and the roll-ups that depend on it; the row keeps what it was before. A scoring
 that fails leaves the outcome as it is.
 """

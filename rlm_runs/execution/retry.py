@@ -23,7 +23,7 @@ _KEPT = (
     *("claims", "cut_off", "given_back", "lease_expires_at", "created_at", "earlier_cost", "judge_cost"),
     "reported",
 )
-"""Fields of a rollout that a retry leaves as they are, or that no attempt has of its own."""
+"""Fields of a rollout that a retry does not change, or that belong to no attempt."""
 _OF_THE_ATTEMPT = [field for field in Rollout._meta.concrete_fields if field.name not in _KEPT]
 
 

@@ -89,9 +89,9 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
 
 
 def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
-    """Goes on with an attempt that was cut off. Returns why it cannot be gone on with, "" once it has ended."""
+    """Resumes an attempt that was cut off. Returns why it cannot be resumed, "" once it has ended."""
     recording = continuation.recording
-    logger.info("rollout %s goes on after turn %s", rollout.pk, recording.turns)
+    logger.info("rollout %s resumes after turn %s", rollout.pk, recording.turns)
     means = replace(means, plan=replace(means.plan, recording=recording))
     try:
         _play(means, Recorder(rollout, continuation.trace), control)
@@ -102,7 +102,7 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
 
 def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
     """Begins a new attempt in place of one that cannot be gone on with."""
-    logger.warning("rollout %s starts anew: %s", rollout.pk, reason)
+    logger.warning("rollout %s restarts: %s", rollout.pk, reason)
     rollout.attempt += 1
     recorder = Recorder(rollout)
     recorder.note(RolloutNote(kind=RolloutNote.Kind.RESTARTED, at=now(), reason=escape(reason)))

@@ -1,6 +1,6 @@
 """The actions on an experiment: the one registry behind the pages, `manage.py control` and the API.
 
-An action that costs money or removes data says in numbers what it will do, and is taken only once it is confirmed.
+An action that costs money or removes data shows its effect in numbers and requires confirmation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class NeedsConfirmation(Exception):
 class Action:
     """An action. `perform` takes the experiment, the options and the actor, and returns what it did as a sentence.
 
-    `preview` is None where nothing has to be confirmed.
+    `preview` is None if the action needs no confirmation.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Action:
 
     @property
     def asks(self) -> bool:
-        """Whether it has to be confirmed."""
+        """Whether the action requires confirmation."""
         return self.preview is not None
 
     @property
     def has_options(self) -> bool:
-        """Whether there is something to choose."""
+        """Whether the action has options."""
         return bool(self.options.model_fields)
 
 
@@ -89,7 +89,7 @@ def parse(action: Action, given: Mapping[str, Any]) -> Options:
 
 
 def preview(action: Action, experiment: Experiment, options: Options) -> Preview | None:
-    """What the action will do; None where nothing has to be confirmed. Raises Refused."""
+    """Returns the action's preview; None if it needs no confirmation. Raises Refused."""
     if action.preview is None:
         return None
     try:
@@ -196,7 +196,7 @@ def _extended(experiment: Experiment, options: AddOptions) -> dict[str, Any]:
 def _preview_add(experiment: Experiment, options: AddOptions) -> Preview:
     found = additions(experiment, _extended(experiment, options))
     return Preview(
-        f"{_plural(found.rollouts, 'rollout')} are added. What is there stays as it is.",
+        f"{_plural(found.rollouts, 'rollout')} are added. Existing rollouts do not change.",
         {"new arms": len(found.arms), "rollouts": found.rollouts, "estimated cost": found.dollars},
         is_empty=not found.rollouts,
     )
@@ -226,7 +226,7 @@ def _clone(experiment: Experiment, options: CloneOptions, actor: str) -> str:
 def _preview_deletion(experiment: Experiment, options: Options) -> Preview:
     found = deletion.contents(experiment)
     return Preview(
-        "It leaves all pages now, and workers remove its rows. This cannot be undone. Texts that other "
+        "The experiment leaves all pages now; workers remove its rows. This cannot be undone. Texts that other "
         "experiments use stay.",
         {
             "rollouts": found.rollouts,
@@ -256,7 +256,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "pause",
             "Pause",
-            "Running rollouts finish; no others begin.",
+            "Running rollouts finish; no new ones start.",
             Options,
             _simple(control.pause),
             is_due=lambda found: found.paused_at is None and _is_unfinished(found),
@@ -264,7 +264,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "resume",
             "Resume",
-            "Workers take its rollouts again.",
+            "Workers claim its rollouts again.",
             Options,
             _simple(control.resume),
             is_due=lambda found: found.paused_at is not None,
@@ -272,7 +272,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "cancel",
             "Cancel",
-            "Ends what is queued and what runs. What is recorded stays.",
+            "Ends queued and running rollouts. Recorded data stays.",
             Options,
             _simple(control.cancel),
             is_due=_is_unfinished,
@@ -280,14 +280,14 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "priority",
             "Priority",
-            "Workers take rollouts of the highest priority first.",
+            "Workers claim rollouts of the highest priority first.",
             PriorityOptions,
             _rank,
         ),
         Action(
             "budget",
             "Budget",
-            "At its budget the experiment pauses, and goes on when it is raised. Write none for no limit.",
+            "The experiment pauses at its budget and continues when it is raised. Write none for no limit.",
             BudgetOptions,
             _set_budget,
             is_due=lambda found: not found.sources,
@@ -304,7 +304,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "rescore",
             "Rescore",
-            "Scores stored answers again, with the present scoring or another judge.",
+            "Rescores stored answers with the current scoring or another judge.",
             RescoreOptions,
             _rescore,
             preview=_preview_rescore,
@@ -312,7 +312,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "run-decided",
             "Run the rest",
-            "Runs what early stopping left out. Its arms are not ended again.",
+            "Runs the rollouts that early stopping cancelled. Their arms are not ended again.",
             Options,
             _run_decided,
             preview=_preview_run_decided,
@@ -339,7 +339,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "archive",
             "Archive",
-            "Leaves it out of lists. Its pages stay.",
+            "Hides the experiment from lists. Its pages stay.",
             Options,
             _simple(control.archive),
             is_due=lambda found: found.archived_at is None,
@@ -347,7 +347,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "unarchive",
             "Unarchive",
-            "Puts it back into lists.",
+            "Shows the experiment in lists again.",
             Options,
             _simple(control.unarchive),
             is_due=lambda found: found.archived_at is not None,
@@ -355,7 +355,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "delete",
             "Delete",
-            "Removes it with all its rollouts.",
+            "Removes the experiment with all its rollouts.",
             Options,
             _delete,
             preview=_preview_deletion,

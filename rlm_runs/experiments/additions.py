@@ -1,7 +1,7 @@
 """Adding to an experiment: arms, examples and repetitions that its spec does not have yet.
 
 The whole new spec is given, and what is there already is left as it is, so adding twice adds once. All arms of an
-environment keep the same examples: those of before at their places, and new ones behind them.
+environment keep the same examples: the earlier ones keep their positions, and new ones follow.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def extend(
     images = prepare_sandboxes(fresh)
     with transaction.atomic():
         current = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
-        _plan(current, raw)  # it may have been cancelled, or extended further, meanwhile
+        _plan(current, raw)  # it may have been cancelled or extended in the meantime
         known = dict(current.arms.values_list("settings_hash", "pk"))
         fresh = replace(plan, arms=tuple(arm for arm in plan.arms if _hash(arm) not in known))
         create_arms(fresh, current, images=images, first=len(known))
@@ -120,7 +120,7 @@ def extend(
 def _plan(experiment: Experiment, raw: Mapping[str, Any]) -> Plan:
     """The plan of the new spec, which must contain the old one."""
     if experiment.sources:
-        raise Refused("nothing can be added to imported rollouts: launch an experiment beside them")
+        raise Refused("nothing can be added to imported rollouts: launch a separate experiment")
     if experiment.cancelled_at is not None:
         raise Refused("it is cancelled: retry its cancelled rollouts first, or clone it")
     plan = resolve(raw)

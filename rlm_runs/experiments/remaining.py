@@ -1,6 +1,6 @@
 """What an experiment has spent of its budget, and what the rollouts that have not ended will cost.
 
-The rest of an arm is estimated from the mean of its own ended rollouts, else from that of all arms.
+The rest of an arm is estimated from the mean of its ended rollouts, else from that of all arms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Circuits: which models fail for everybody, so that their arms wait."""
+"""Circuits: models that fail all calls, so that their arms wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 class Circuit(models.Model):
     """The health of a model as all workers see it. It is open, and no call begins, while `opened_at` is set.
 
-    `outcomes` counts calls of late, as [second, good, bad]. At `probe_at` one call may try; `probing_until` is set
+    `outcomes` counts recent calls, as [second, good, bad]. At `probe_at` one call may try; `probing_until` is set
     while it does. `claimed_until` is set while a rollout was claimed for that.
     """
 

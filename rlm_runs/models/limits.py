@@ -10,7 +10,7 @@ from django.db import models
 class EndpointState(models.Model):
     """The pace of one limited thing: an endpoint, or a model of it (`endpoint/model`).
 
-    Times are seconds of the database's clock since 1970. `tokens` holds what was granted of late, as [second,
+    Times are seconds of the database's clock since 1970. `tokens` holds recent grants, as [second,
     tokens] pairs. No call begins before `blocked_until`, which a Retry-After of the server sets.
     """
 

@@ -1,7 +1,7 @@
 """What running rollouts do at this moment, for the readers who look at them. No trace, and lost in a crash.
 
-A page that shows a running rollout says so (`watch`), and its worker writes the state once a second while somebody
-watches. Rollouts that nobody watches cost no write.
+A page that shows a running rollout calls `watch`, and its worker writes the state once a second while a page
+watches. Rollouts without a viewer cost no write.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LiveViewQuerySet(models.QuerySet["LiveView"]):
     """Queries of the pages and of the workers."""
 
     def watch(self, rollout: Rollout) -> dict[str, Any]:
-        """Notes that somebody looks at a rollout, and returns its state: see `engine.live.LiveBoard.state`.
+        """Records that a page watches a rollout, and returns its state: see `engine.live.LiveBoard.state`.
 
         Returns {} where nothing is known. Strings are escaped as texts are.
         """
@@ -50,11 +50,11 @@ class LiveViewQuerySet(models.QuerySet["LiveView"]):
         return fresh.values_list("state", flat=True).first() or {}
 
     def watched(self) -> LiveViewQuerySet:
-        """Returns those that somebody watches."""
+        """Returns the rollouts that a page watches."""
         return self.filter(watched_until__gt=Now())
 
     def forgotten(self) -> LiveViewQuerySet:
-        """Returns those that nobody has watched for a minute."""
+        """Returns the rollouts that no page has watched for a minute."""
         return self.filter(watched_until__lt=Now() - timedelta(minutes=1))
 
 

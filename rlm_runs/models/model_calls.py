@@ -1,4 +1,4 @@
-"""What is known of models beside their rollouts: their calls by the hour, and what probes found."""
+"""Data about models besides their rollouts: calls by the hour, and findings of probes."""
 
 from __future__ import annotations
 

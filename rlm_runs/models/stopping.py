@@ -18,7 +18,7 @@ class ArmDecision(models.Model):
     evidence against no difference. `alpha` is the error rate of the experiment, `level` this comparison's share of
     it. A `pruned` arm had the mean reward `estimate` after `rung` rollouts; `needed` was the least that passed. An
     `unneeded` baseline has no arm left to compare. The arm's queued rollouts, `rollouts` many, were cancelled with
-    the stop reason `decided`. `reopened_at` is set once somebody has them run after all.
+    the stop reason `decided`. `reopened_at` is set when a user runs them after all.
     """
 
     class Reason(models.TextChoices):

@@ -220,6 +220,6 @@ class RolloutNote(models.Model):
 
     @classmethod
     def excuse_last_resume(cls, rollout: Rollout) -> None:
-        """Marks the last resume of the attempt, if there is one: it may have no turn for no fault of its own."""
+        """Marks the last resume of the attempt, if there is one, as excused for having no turn."""
         last = rollout.notes.filter(kind=cls.Kind.RESUMED, attempt=rollout.attempt).order_by("-pk")[:1]
         cls.objects.filter(pk__in=last.values("pk")).update(reason=cls.EXCUSED)

@@ -1,4 +1,4 @@
-"""Cells with `await` outside a function. They share an event loop, so that a task can go on in a later cell."""
+"""Cells with `await` outside a function. They share an event loop, so that a task can continue in a later cell."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Coroutines:
         try:
             return self._loop.run_until_complete(task)
         finally:
-            if not task.done():  # it was interrupted, and must not go on in a later cell
+            if not task.done():  # it was interrupted, and must not continue in a later cell
                 task.cancel()
 
 

@@ -218,7 +218,7 @@ class Repl:
     def _restore_answer(self) -> str:
         """Puts the last `answer` back if the cell bound the name to something else. Returns the type of that.
 
-        A model that goes on with `answer["content"] = …` would fail otherwise, or be ignored.
+        A model that continues with `answer["content"] = …` would otherwise fail or be ignored.
         """
         if "answer" not in self.namespace:
             found = "nothing"

@@ -1,6 +1,6 @@
 """The source of a cell: it is parsed as a notebook would, and repaired where models wrap or indent it.
 
-Only source that does not compile as it stands is repaired, so nothing that Python accepts changes its meaning.
+Only source that does not compile is repaired, so code that Python accepts never changes its meaning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A fork has the recorded prefix of its origin, bit by bit, and goes on live from its edit."""
+"""A fork has the recorded prefix of its origin, bit by bit, and continues live from its edit."""
 
 from __future__ import annotations
 

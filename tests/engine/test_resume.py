@@ -1,4 +1,4 @@
-"""An attempt that was cut off goes on behind its last turn, and asks no model for anything a second time."""
+"""An attempt that was cut off continues after its last turn, and repeats no model call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A claimed rollout whose attempt was cut off goes on in the same rows, or starts anew and says why."""
+"""A claimed rollout whose attempt was cut off resumes in the same rows, or restarts and logs why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live views: written for rollouts that somebody watches, and for no others."""
+"""Live views are written only for rollouts that a page watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that is away for everybody: its arms wait, no rollout fails, and work goes on by itself."""
+"""A model that fails all calls: its arms wait, no rollout fails, and work resumes automatically."""
 
 from __future__ import annotations
 

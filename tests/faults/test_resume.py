@@ -1,4 +1,4 @@
-"""A worker ends in the middle of rollouts, and the next one goes on: every call is asked once."""
+"""A worker ends in the middle of rollouts, and the next one resumes them: every call is made once."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_machine_that_is_lost(install):
 
 @needs_root
 def test_a_machine_that_comes_back_after_its_rollouts_were_taken_over(install):
-    """It writes nothing more of them, and goes on with others."""
+    """It writes nothing more of them, and continues with others."""
     installation = install()
     installation.launch(6)
     frozen = installation.start_worker(concurrency=4, host="frozen-machine")

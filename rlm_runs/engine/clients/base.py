@@ -49,7 +49,7 @@ class Completion:
 
 
 class Watcher(Protocol):
-    """Is shown an answer while it is streamed."""
+    """Receives an answer while it is streamed."""
 
     def restart(self) -> None:
         """Another try begins: what was shown does not count."""

@@ -73,7 +73,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Call:
-    """What each try of a call sends, and who looks on. `tokens` are those that it is expected to take."""
+    """What each try of a call sends, and its observers. `tokens` is the estimate of its tokens."""
 
     body: Sequence[bytes | bytearray]
     sent: Sent
@@ -178,7 +178,7 @@ class ChatClient:
                 tries.retry_seconds += time.monotonic() - began
 
     def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
-        """Raises what a call ends with that another try may not mend, or that has no try left."""
+        """Raises the call's failure if it is final or no try is left."""
         if isinstance(problem, ModelFailure):
             raise problem
         if tries.retries + 1 >= self._retry.tries:
@@ -187,7 +187,7 @@ class ChatClient:
             raise failure from problem
 
     def _is_away(self, since: float | None) -> bool:
-        """Whether the endpoint answers nobody: that is no failure of this call, which waits for it."""
+        """Whether the endpoint fails all calls. This call then waits and does not count as failed."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
     def _reported_try(self, call: _Call, report: Report) -> Completion:
@@ -272,7 +272,7 @@ def completion_in(
 
 
 def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
-    """What is kept of a try that failed now."""
+    """The record of a failed try."""
     return FailedTry(
         at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
     )
@@ -280,7 +280,7 @@ def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry
 
 def _headers(api_key: str) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": USER_AGENT}
-    if api_key:  # a server of one's own may need none
+    if api_key:  # a self-hosted server may need none
         headers["Authorization"] = f"Bearer {api_key}"
     return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
 

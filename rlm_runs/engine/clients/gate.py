@@ -34,7 +34,7 @@ class Outcome:
 
 
 Report = Callable[[Outcome], None]
-"""Takes the outcome of a try that passed a gate."""
+"""Receives the outcome of a try that passed a gate."""
 
 
 class ServerGate(Protocol):

@@ -18,7 +18,7 @@ from ..cancellation import CancellationToken
 from .connection import Abort, Connection, Route
 
 _KEPT_SECONDS = 15.0
-"""Time for which an idle connection is kept."""
+"""Time that an idle connection is kept."""
 _LOOK_AT_CONTROL = 0.2
 """Seconds between two looks at the stop flag while all connections are in use."""
 _PIECE = 65536

@@ -42,7 +42,7 @@ _REASONING_BESIDE = ("thoughtsTokenCount",)
 
 
 def usage_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The usage object of an answer, wherever it stands; empty where there is none."""
+    """The usage object of an answer, from any of its known places; empty if there is none."""
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
     meta = body.get("meta")

@@ -10,7 +10,7 @@ from ..circuit_settings import CircuitSettings
 
 @dataclass
 class Health:
-    """What is known of a model: failures in a row since a moment, and (second, good, bad) calls of late."""
+    """A model's record: failures in a row since a moment, and recent calls as (second, good, bad)."""
 
     failures: int = 0
     failing_since: float | None = None

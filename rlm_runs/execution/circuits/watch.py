@@ -61,7 +61,7 @@ class Watch:
         return self.is_open and not self.has_probe and time.monotonic() - self.opened_at > PATIENCE
 
     def fails_since(self, moment: float) -> bool:
-        """Whether nobody had an answer of the model since that moment."""
+        """Whether no call was answered by the model since that moment."""
         return self.rules.enabled and (self.is_open or self.last_good < moment)
 
 

@@ -67,7 +67,7 @@ class Keeper:
         self._work.set()
 
     def leave(self, line: Line, call: Call) -> None:
-        """Takes a call out that waits no longer. One that was admitted meanwhile gives its place back."""
+        """Removes a call that no longer waits. If it was admitted in the meantime, it returns its place."""
         with self._lock:
             if call.admitted:
                 self._end(line, call, used=0)
@@ -141,7 +141,7 @@ class Keeper:
     def _refill(self) -> float | None:
         """Asks for what is needed.
 
-        Returns the seconds until it must ask again, None where nothing is under way.
+        Returns the seconds until it must ask again, None if no scope is active.
         """
         with self._lock:
             active = [scope for scope in self._scopes.values() if self._is_active(scope)]

@@ -106,7 +106,7 @@ class Scope:
 
     @property
     def spare(self) -> int:
-        """Places that it keeps free for calls to come, where nobody else wants them."""
+        """Places that it keeps free for future calls if no other process wants them."""
         return min(_MOST_SPARE, max(1, self.started)) if self.in_flight else 0
 
     @property
@@ -158,7 +158,7 @@ class Call:
 
 
 class Door(Protocol):
-    """What may keep the calls of a model from beginning, beside limits."""
+    """What can hold back the calls of a model besides limits."""
 
     def admits(self) -> bool:
         """Whether a call may begin."""

@@ -127,14 +127,14 @@ def returned(limits: Limits, pace: Pace, tokens: int, *, second: int) -> None:
     """
     if limits.tokens_per_minute is None or not tokens:
         return
-    if tokens > 0 and second not in pace.tokens:  # too long ago to count
+    if tokens > 0 and second not in pace.tokens:  # outside the window
         return
     pace.tokens[second] = max(0, pace.tokens.get(second, 0) - tokens)
     pace.next_token_at -= tokens * WINDOW / limits.tokens_per_minute
 
 
 def _usable(limit: int, ask: Ask, others: Sequence[Holding]) -> int:
-    """Places that this process may fill: its fair share as far as it is free, and spare ones that nobody wants."""
+    """Places that this process may fill: the free part of its fair share, and unclaimed spare places."""
     free = max(0, limit - sum(other.places for other in others))
     wanted = ask.in_flight + len(ask.calls)
     share = fair_share(limit, wanted, [other.wanted for other in others])

@@ -49,7 +49,7 @@ class Budget:
         )
 
     def left(self, amount: Amount) -> Amount:
-        """What is left beside so much; without a limit, a lot."""
+        """The remainder after this amount; very large without a limit."""
         return Amount(
             _MUCH if self.dollars is None else max(Decimal(0), self.dollars - amount.dollars),
             int(_MUCH) if self.tokens is None else max(0, self.tokens - amount.tokens),

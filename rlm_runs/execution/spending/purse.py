@@ -27,7 +27,7 @@ TICK = 0.25
 """Seconds between two looks at the ledger while rollouts run."""
 _SPACING = 0.05
 _MOST_ESTIMATED = 16
-"""Waiting calls that are estimated anew with each look."""
+"""Waiting calls that are re-estimated at each check."""
 _PAUSE_AFTER_ERROR = 0.5
 
 

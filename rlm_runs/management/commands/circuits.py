@@ -1,4 +1,4 @@
-"""`manage.py circuits [list]` lists the models that fail for everybody, `circuits close MODEL` lets them go on."""
+"""`manage.py circuits [list]` lists the models that fail all calls; `circuits close MODEL` lets calls through."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name}: {_said(value)}")
         if not sys.stdin.isatty():
             raise CommandError("nothing was done: confirm it with --yes")
-        if input("Type yes to go on: ").strip().lower() != "yes":
+        if input("Type yes to continue: ").strip().lower() != "yes":
             raise CommandError("nothing was done")
 
 

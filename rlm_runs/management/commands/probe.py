@@ -67,7 +67,7 @@ class Command(BaseCommand):
         tokens = tokens_of_search(_guess(choice))
         dollars = prices().dollars(choice.name, Usage(prompt=tokens, completion=0))
         cost = "of unknown cost" if dollars is None else f"up to ${dollars:.2f}"
-        answer = input(f"The search may take up to {tokens:,} prompt tokens, {cost}. Go on? [y/N] ")
+        answer = input(f"The search may take up to {tokens:,} prompt tokens, {cost}. Continue? [y/N] ")
         return answer.strip().lower() in ("y", "yes")
 
     def _tell(self, head: str, detail: str) -> None:
