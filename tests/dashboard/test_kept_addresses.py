@@ -49,7 +49,6 @@ PAGES = """
 /rollouts/{rollout}/variables/?cell=1
 /rollouts/{rollout}/input/
 /rollouts/{rollout}/diagnosis/
-/rollouts/{rollout}/spans/?as=speedscope
 /rollouts/{rollout}/now/
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
@@ -76,8 +75,8 @@ FILES = """
 API = {
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
-        "arms cancelled_at created_at description early_stopping name paused_at priority progress provider_bill "
-        "rollouts slug sources"
+        "arms budget cancelled_at circuits created_at description early_stopping name paused_at paused_by_budget "
+        "priority progress provider_bill rollouts slug sources"
     ),
     "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
     "/api/experiments/{slug}/control/": ("actions"),
@@ -87,6 +86,7 @@ API = {
     "/api/experiments/{slug}/figures/reward/": (
         "asked caption experiment figure left_off next question rows title version"
     ),
+    "/rollouts/{rollout}/spans/": ("began columns seconds spans"),
     "/api/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/rollouts/{rollout}/": ("attempt is_cut metadata metrics row trajectories"),
     "/api/compare/?arm={arm}&arm={other_arm}": ("arms matrix measures settings shared_examples unscored"),

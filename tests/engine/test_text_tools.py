@@ -34,7 +34,7 @@ class Parrot:
         self.said = Completion(content=said, finish_reason=finish_reason)
         self.sent = []
 
-    def complete(self, *, model, messages, tools=(), sampling, control):
+    def complete(self, *, model, messages, tools=(), sampling, control, watcher=None):
         assert not tools
         self.sent.append(messages)
         return self.said

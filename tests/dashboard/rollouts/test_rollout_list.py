@@ -176,11 +176,11 @@ def test_nulls_come_last_both_ways(reader, played):
     ],
 )
 def test_queries_do_not_grow_with_rows(reader, played, django_assert_num_queries, q, parts):
-    """Queries: session, user, order (two), rows, count of a full page, saved views."""
+    """Queries: session, user, order (two), archived, rows, count of a full page, saved views."""
     make_experiment(name="many", examples=20)
     expected = Rollout.objects.filter(reward__lt=1).count() if q else Rollout.objects.count()
     assert (expected > SIZE) == (not q)
-    with django_assert_num_queries(6) as queries:
+    with django_assert_num_queries(7) as queries:
         assert get(reader, q, **parts).context["count"] == expected
     assert not [query for query in queries.captured_queries if "rlm_runs_text" in query["sql"]]
 

@@ -12,9 +12,13 @@ from django.urls import URLPattern, get_resolver, reverse
 from rlm_runs.models import Arm, Execution, Rollout, SharedLink, Trajectory, Turn
 from tests.factories.traces import make_experiment, play_all
 
-REPLAY = {"rollout", "rollout-live", "call", "batch", "prompt", "text", "api-rollout"}
+REPLAY = {
+    *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
+    *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer", "rollout-variables"),
+    *("rollout-input", "rollout-diagnosis", "rollout-spans"),
+}
 LISTS = {"experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"}
-EXPERIMENT = {"experiment", "experiment-live"} | LISTS
+EXPERIMENT = {"experiment", "experiment-live", "example-types", "example-types-csv", "example-types-json"} | LISTS
 BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
 FIGURE = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISON = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}

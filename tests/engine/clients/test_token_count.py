@@ -6,7 +6,7 @@ import pytest
 
 from rlm_runs.engine.clients.base import Completion
 from rlm_runs.engine.clients.message_log import MessageLog
-from rlm_runs.engine.clients.token_count import count_tokens, prompt_tokens, with_estimates
+from rlm_runs.engine.clients.token_count import count_tokens, message_tokens, prompt_tokens, with_estimates
 from rlm_runs.engine.events import ToolCall, Usage
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 1000  # 10,000 tokens, 45,000 characters
@@ -32,12 +32,18 @@ def test_a_prompt_is_its_messages_with_their_calls():
 
 
 def test_a_log_counts_each_message_once(monkeypatch):
+    counted = []
+
+    def counting(message):
+        counted.append(message)
+        return message_tokens(message)
+
+    monkeypatch.setattr("rlm_runs.engine.clients.token_count.message_tokens", counting)
     log = MessageLog([{"role": "user", "content": "hello world"}])
     assert prompt_tokens(log) == 6
     log.append({"role": "user", "content": "hello"})
-    assert prompt_tokens(log) == 11
-    monkeypatch.setattr("rlm_runs.engine.clients.token_count.message_tokens", lambda message: 1_000_000)
-    assert prompt_tokens(log) == 11
+    assert [prompt_tokens(log), prompt_tokens(log)] == [11, 11]
+    assert len(counted) == 2
 
 
 def usage_of(usage, content=LONG, **more):
