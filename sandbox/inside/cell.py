@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(__file__) + os.sep
 _CUT = " […]"
-_NO = frozenset({"", "0", "false", "no", "none", "null", "off"})
+_NO = frozenset({"", "0", "false", "none", "null"})
 
 Allowed = Callable[[], AbstractContextManager[None]]
 
@@ -135,7 +135,7 @@ def _only_users_frames(told: traceback.TracebackException | None, *, depth: int)
 def read_answer(answer: Any) -> tuple[str | None, bool]:
     """Returns the content (None if it cannot be read; the last one stays) and whether it is ready.
 
-    Texts that say no, such as "False", are not ready.
+    Texts that say false, such as "False", are not ready.
     """
     content = dict.get(answer, "content")
     text = (

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import snapshot as snapshot_of
 from rlm_runs.analysis.aggregates.frame import Outcome, load, refreshed
 from rlm_runs.analysis.aggregates.measures import MEASURES
