@@ -58,7 +58,7 @@ def verdicts(**less):
 def test_a_server_that_supports_everything():
     findings = found()
     assert {finding.verdict for finding in findings.values()} == {"yes"}
-    assert "1,024 of 10 prompt tokens" in findings["caching"].detail
+    assert "1,024 of 1,034 prompt tokens" in findings["caching"].detail
     assert "64 tokens" in findings["reasoning"].detail
     assert "completion_tokens_details.reasoning_tokens" in found()["usage"].detail
     assert "maximum context length is 10000" in findings["too long"].detail

@@ -62,7 +62,7 @@ class Installation:
         path = self.system.var_dir / "spec.toml"
         # Other examples each time: the load tells rollouts apart by them.
         path.write_text(SPEC.format(examples=examples, seed=self.rollouts + 1))
-        self.system.manage("launch", str(path))
+        self.system.manage("launch", str(path), "--no-probe")  # a probe's answer is of no rollout
         self.rollouts += examples
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:

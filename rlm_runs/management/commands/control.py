@@ -4,7 +4,7 @@
     manage.py control oolong priority 10
     manage.py control oolong retry --outcomes failed,too_long --arm 12 --yes
     manage.py control oolong rescore --judge-model gpt-5 --yes
-    manage.py control oolong add --examples 100 --scaffolds rlm_tips --yes
+    manage.py control oolong add --examples 100 --repetitions 2 --yes
     manage.py control oolong delete --yes
 
 An action that costs money or removes data says what it will do and asks; `--yes` answers.
@@ -91,5 +91,5 @@ def _said(value: int | Decimal | None) -> str:
 
 
 def _entries(given: list[str]) -> list[Any]:
-    """Names, and tables in TOML: `rlm` or `{name = "rlm", max_turns = 10}`."""
+    """Names, and tables in TOML: `NAME` or `{name = "NAME", max_turns = 10}`."""
     return [tomllib.loads(f"entry = {one}")["entry"] if one.lstrip().startswith("{") else one for one in given]

@@ -42,7 +42,7 @@ def test_forged_frames_cost_at_most_the_state(attack, forgery):
 def test_a_forged_result_is_a_claim_about_its_own_cell_only(attack):
     claim = (
         "claim = {'t': 'done', 'number': 1, 'out': 'forged', 'error': None, 'answer': 'forged', 'ready': True,"
-        " 'variables': [], 'threads': 0}\n"
+        " 'rebound': '', 'repairs': [], 'variables': [], 'threads': 0}\n"
     )
     result = attack(
         FIND_LINE + claim + "say(frame(json.dumps(claim).encode()))\nimport time; time.sleep(0.3)", late=True
