@@ -231,7 +231,8 @@ class Engine:
     def start(self) -> None:
         folder = self._folder
         command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-        command += ["--pidfile", f"{folder}/pid", "--host", self.host, "--bridge", "none", "--iptables=false"]
+        # Not `--bridge none`: that deletes docker0, which the machine's own engine needs.
+        command += ["--pidfile", f"{folder}/pid", "--host", self.host, "--iptables=false"]
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         wait_until(self._answers, seconds=60, what=f"the engine answers (log: {folder}/log)")
