@@ -79,7 +79,7 @@ def look_at_all() -> int:
             ended += len(look_at(experiment))
         except Error:
             raise  # the sweep waits for the database
-        except Exception:
+        except Exception:  # one experiment's fault must not end the sweep, which other experiments need
             logger.exception("experiment %s: early stopping failed; its rollouts run on", experiment)
     return ended
 
