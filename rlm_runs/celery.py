@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
+from django.conf import settings
 
 from rlm_runs.observability.logs import configure_celery
 
@@ -22,9 +23,23 @@ class _App(Celery):
 
         class Worker(base):  # type: ignore[misc]
             def __init__(self, **options: Any) -> None:
+                _bound_idle_transactions()
                 super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
 
         return Worker
+
+
+_IDLE_TRANSACTION_MS = 15_000
+
+
+def _bound_idle_transactions() -> None:
+    """Lets Postgres end transactions of this worker that stand idle.
+
+    A machine that freezes keeps its connections. Without a bound it keeps the locks of its transactions too, the
+    sweep's among them, and nobody could take over its rollouts.
+    """
+    options = settings.DATABASES["default"]["OPTIONS"]
+    options["options"] += f" -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_MS}"
 
 
 app = _App("rlm_runs")
