@@ -14,11 +14,19 @@ from .errors import Stopped
 ABANDONED = "abandoned"
 """The reason to stop a sub-LLM whose cell gave up. Its call in flight is metered to its end."""
 
+_DOUBT_SECONDS = 0.05
+"""Time between two looks at a rollout that is in doubt."""
+
 
 class CancellationToken:
-    """A stop flag. `stop` may be called from any thread, more than once; the first reason counts."""
+    """A stop flag. `stop` may be called from any thread, more than once; the first reason counts.
 
-    def __init__(self) -> None:
+    `is_in_doubt` tells whether another process may have the rollout by now. While it says so, every check waits until
+    the doubt is gone or the token is stopped.
+    """
+
+    def __init__(self, *, is_in_doubt: Callable[[], bool] = lambda: False) -> None:
+        self._is_in_doubt = is_in_doubt
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._reason = ""
@@ -89,7 +97,7 @@ class CancellationToken:
     @contextmanager
     def child(self) -> Iterator[CancellationToken]:
         """A flag for the block's time, which is stopped with this one."""
-        child = CancellationToken()
+        child = CancellationToken(is_in_doubt=self._is_in_doubt)
         child._parent = self
 
         def stop() -> None:
@@ -103,6 +111,8 @@ class CancellationToken:
 
     def check(self) -> None:
         """Raises Stopped if it was stopped."""
+        while self._is_in_doubt() and not self._stopped.is_set():
+            self._stopped.wait(_DOUBT_SECONDS)
         if self._stopped.is_set():
             raise Stopped(stop_reason=self._reason)
 

@@ -40,11 +40,32 @@ RETURNING r.id
 """
 
 
-def stop_all(controls: Iterable[CancellationToken], reason: str) -> None:
+def stop_all(tokens: Iterable[CancellationToken], reason: str) -> None:
     """Stops many at once, each in a thread: closing a container takes time, and leases must be renewed."""
-    for control in controls:
-        if not control.reason:
-            threading.Thread(target=control.stop, args=[reason], name="stop", daemon=True).start()
+    for token in tokens:
+        if not token.reason:
+            threading.Thread(target=token.stop, args=[reason], name="stop", daemon=True).start()
+
+
+class Lease:
+    """What this process knows of a lease. A machine that was frozen learns late that others have its rollouts."""
+
+    def __init__(self) -> None:
+        self._until = lease_clock() + settings.RLM_LEASE_SECONDS
+        self.token = CancellationToken(is_in_doubt=self.may_be_over)
+
+    def may_be_over(self) -> bool:
+        """Whether it was not renewed in time, so that another worker may have taken the rollout over."""
+        return lease_clock() > self._until
+
+    def renewed(self, at: float) -> None:
+        """Notes that it was renewed after the moment `at`."""
+        self._until = at + settings.RLM_LEASE_SECONDS
+
+
+def lease_clock() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, where the system has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class LeaseKeeper:
@@ -57,21 +78,21 @@ class LeaseKeeper:
     """
 
     def __init__(self) -> None:
-        self._held: dict[int, tuple[Rollout, CancellationToken]] = {}
+        self._held: dict[int, tuple[Rollout, Lease]] = {}
         self._lock = threading.Lock()
         self._interrupted = False
 
     @contextmanager
     def held(self, rollout: Rollout) -> Iterator[CancellationToken]:
         """Keeps the lease of a claimed rollout for the block."""
-        control = CancellationToken()
+        lease = Lease()
         with self._lock:
-            self._held[rollout.pk] = rollout, control
+            self._held[rollout.pk] = rollout, lease
             interrupted = self._interrupted
         if interrupted:
-            control.stop("interrupted")
+            lease.token.stop("interrupted")
         try:
-            yield control
+            yield lease.token
         finally:
             with self._lock:
                 del self._held[rollout.pk]
@@ -83,8 +104,8 @@ class LeaseKeeper:
         """Stops every rollout of this process, and every later one: the worker shuts down."""
         with self._lock:
             self._interrupted = True
-            controls = [control for _, control in self._held.values()]
-        stop_all(controls, "interrupted")
+            tokens = [lease.token for _, lease in self._held.values()]
+        stop_all(tokens, "interrupted")
 
     def keep(self, done: threading.Event, *also: Callable[[], None]) -> None:
         """Renews leases until `done` is set, and calls `also` as often as it looks for cancelled experiments.
@@ -110,12 +131,15 @@ class LeaseKeeper:
         held = self._snapshot()
         if not held:
             return
+        asked_at = lease_clock()
         with connection.cursor() as cursor:
             claims = [rollout.claims for rollout, _ in held.values()]
             cursor.execute(_RENEW, [list(held), claims, settings.RLM_LEASE_SECONDS])
             renewed = {row[0] for row in cursor.fetchall()}
+        for pk in renewed:
+            held[pk][1].renewed(asked_at)
         # A rollout that ended meanwhile is stopped without effect.
-        stop_all((held[pk][1] for pk in held.keys() - renewed), "interrupted")
+        stop_all((held[pk][1].token for pk in held.keys() - renewed), "interrupted")
 
     def stop_cancelled(self) -> None:
         """Stops rollouts whose experiment was cancelled."""
@@ -129,9 +153,9 @@ class LeaseKeeper:
             )
         )
         stop_all(
-            (control for rollout, control in held.values() if rollout.experiment_id in cancelled), "cancelled"
+            (lease.token for rollout, lease in held.values() if rollout.experiment_id in cancelled), "cancelled"
         )
 
-    def _snapshot(self) -> dict[int, tuple[Rollout, CancellationToken]]:
+    def _snapshot(self) -> dict[int, tuple[Rollout, Lease]]:
         with self._lock:
             return dict(self._held)

@@ -34,7 +34,7 @@ from ..observability.logs import bound_to
 from . import lost_workers, queue, worker
 from .endpoints import find_model
 from .experiment_log import COMMAND_LINE, WORKER, record_action
-from .leases import stop_all
+from .leases import Lease, lease_clock, stop_all
 from .patience import patiently
 from .prices import prices
 from .recorder import Recorder
@@ -203,21 +203,21 @@ class RescoringLeases:
     """Holds the leases of the rollouts that this process scores again. Thread-safe."""
 
     def __init__(self) -> None:
-        self._held: dict[int, CancellationToken] = {}
+        self._held: dict[int, Lease] = {}
         self._lock = threading.Lock()
         self._interrupted = False
 
     @contextmanager
     def held(self, rescoring: Rescoring) -> Iterator[CancellationToken]:
         """Keeps the lease for the block. The token is stopped when the rescoring was cancelled or taken over."""
-        control = CancellationToken()
+        lease = Lease()
         with self._lock:
-            self._held[rescoring.pk] = control
+            self._held[rescoring.pk] = lease
             interrupted = self._interrupted
         if interrupted:
-            control.stop("interrupted")
+            lease.token.stop("interrupted")
         try:
-            yield control
+            yield lease.token
         finally:
             with self._lock:
                 del self._held[rescoring.pk]
@@ -226,15 +226,20 @@ class RescoringLeases:
         """Renews all leases in one statement, and stops what this process no longer holds."""
         with self._lock:
             held = dict(self._held)
-        if held:
-            stop_all((held[pk] for pk in held.keys() - renew(list(held))), "cancelled")
+        if not held:
+            return
+        asked_at = lease_clock()
+        renewed = renew(list(held))
+        for pk in renewed:
+            held[pk].renewed(asked_at)
+        stop_all((held[pk].token for pk in held.keys() - renewed), "cancelled")
 
     def interrupt_all(self) -> None:
         """Stops all, and every later one: the worker shuts down."""
         with self._lock:
             self._interrupted = True
-            held = list(self._held.values())
-        stop_all(held, "interrupted")
+            tokens = [lease.token for lease in self._held.values()]
+        stop_all(tokens, "interrupted")
 
 
 class _NoJudge:

@@ -82,7 +82,7 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     log_in(page, site)
 
     page.get_by_label("Name").fill("does it run?")
-    page.get_by_label("Examples").fill("0")
+    page.locator("[name=examples]").fill("0")
     page.get_by_label("Oolong").check()
     page.get_by_role("button", name="Launch").click()
     expect(page.get_by_text("greater than or equal to 1").first).to_be_visible()
@@ -90,7 +90,7 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     assert not Experiment.objects.exists()
     keep(page, "launch-refused")
 
-    page.get_by_label("Examples").fill("2")
+    page.locator("[name=examples]").fill("2")
     page.get_by_role("button", name="Launch").click()
     expect(page.get_by_role("heading", name="does it run?")).to_be_visible()
     keep(page, "experiment-running")

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from rlm_runs.models import Execution, Rollout, Text, Trajectory
+from rlm_runs.models import Circuit, Execution, Rollout, Text, Trajectory
 from tests.scripted_server import Reply, ScriptedServer, cell, completion, error_body
 
 SMALL = """
@@ -157,6 +157,13 @@ def test_a_worker_that_is_told_to_stop_gives_its_rollouts_back_at_once(make_syst
     assert calls == 4
 
 
+ENDPOINTS = """
+[some]
+title = "Some server"
+base_url = "{url}"
+circuit = {{ enabled = false }}
+models = {models}
+"""
 BAD_MODELS = {
     "wrong-key": (
         Reply(401, error_body("Incorrect API key provided")),
@@ -178,11 +185,15 @@ BAD_MODELS = {
 }
 
 
-def test_bad_models_are_data_and_the_experiment_goes_on(make_system):
+def test_bad_models_are_data_and_the_experiment_goes_on(make_system, tmp_path):
     names = ",".join(BAD_MODELS)
+    endpoints = tmp_path / "endpoints.toml"
     with ScriptedServer(lambda request: BAD_MODELS[request["model"]][0]) as server:
-        system = make_system(OPENAI_BASE_URL=server.url, RLM_EXTRA_MODELS=names, RLM_PROCESS_SANDBOX_MODELS=names)
-        experiment = system.launch(FOREIGN.replace('["some-model"]', json.dumps(list(BAD_MODELS))))
+        models = ", ".join(f'{{ name = "{name}" }}' for name in BAD_MODELS)
+        endpoints.write_text(ENDPOINTS.format(url=server.url, models=f"[{models}]"))
+        system = make_system(RLM_ENDPOINTS_FILE=str(endpoints), RLM_PROCESS_SANDBOX_MODELS=names)
+        spec = FOREIGN.replace('["some-model"]', json.dumps(list(BAD_MODELS)))
+        experiment = system.launch(spec, "--no-probe")
         system.start_worker()
         rollouts = system.wait_until_ended(experiment)
     assert len(rollouts) == 2 * len(BAD_MODELS)
@@ -193,7 +204,7 @@ def test_bad_models_are_data_and_the_experiment_goes_on(make_system):
     system.manage("check_store")
 
 
-def test_an_endpoint_that_is_down_fails_its_rollouts_with_its_address_told(make_system, free_port):
+def test_rollouts_of_an_endpoint_that_is_down_wait_and_its_address_is_told(make_system, free_port):
     system = make_system(
         OPENAI_BASE_URL=f"http://127.0.0.1:{free_port}/v1",
         RLM_EXTRA_MODELS="some-model",
@@ -201,9 +212,12 @@ def test_an_endpoint_that_is_down_fails_its_rollouts_with_its_address_told(make_
     )
     experiment = system.launch(FOREIGN.replace("examples = 2", "examples = 1"))
     system.start_worker()
-    (rollout,) = system.wait_until_ended(experiment)
-    assert (rollout.status, rollout.stop_reason, rollout.error_boundary) == ("failed", "model_error", "model")
-    assert "cannot be reached" in rollout.error
+    is_open = Circuit.objects.filter(model="some-model", opened_at__isnull=False)
+    system.wait_for(is_open.exists)
+    assert "cannot be reached" in is_open.get().error
+    assert f"127.0.0.1:{free_port}" in is_open.get().error
+    system.wait_for(lambda: experiment.rollouts().filter(status="queued").exists())
+    assert experiment.rollouts().get().error == ""
 
 
 def test_a_real_model_does_not_get_the_process_sandbox_unasked(make_system):

@@ -230,7 +230,7 @@ def test_an_endpoint_that_is_down_is_named():
     with ScriptedServer(lambda _: completion()) as server:
         url = server.url
     client = ChatClient(base_url=url, api_key="", retry=FAST)
-    with pytest.raises(ModelFailure, match="cannot be reached"):
+    with pytest.raises(ModelFailure, match=r"127\.0\.0\.1:\d+ cannot be reached"):
         client.complete(model="m", messages=QUESTION, sampling={}, control=CancellationToken())
     client.close()
 

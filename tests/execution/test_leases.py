@@ -11,6 +11,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from rlm_runs.engine.errors import Stopped
 from rlm_runs.execution.leases import LeaseKeeper
 from rlm_runs.models import Experiment, Rollout
 
@@ -56,6 +57,36 @@ class TestLease:
         with keeping() as keeper, keeper.held(rollout) as control:
             Rollout.objects.update(claims=F("claims") + 1)
             assert _until(lambda: control.reason == "interrupted")
+
+    def test_a_process_that_was_frozen_does_nothing_until_it_knows_what_it_still_has(self, make_rollout, settings):
+        """Nobody renews: the keeper's thread does not run."""
+        settings.RLM_LEASE_SECONDS = 0.2
+        rollout, keeper, passed = make_rollout(), LeaseKeeper(), threading.Event()
+        with keeper.held(rollout) as control, control.child() as of_a_sub_call:
+
+            def go_on():
+                of_a_sub_call.check()
+                passed.set()
+
+            control.check()
+            time.sleep(0.3)
+            thread = threading.Thread(target=go_on)
+            thread.start()
+            assert not passed.wait(0.3)
+            settings.RLM_LEASE_SECONDS = 60
+            keeper.renew()
+            assert passed.wait(5)
+            thread.join()
+
+    def test_a_process_that_was_frozen_stops_what_it_lost(self, make_rollout, settings):
+        settings.RLM_LEASE_SECONDS = 0.2
+        rollout = make_rollout()
+        with keeping() as keeper:
+            Rollout.objects.update(claims=F("claims") + 1)
+            with keeper.held(rollout) as control:
+                time.sleep(0.3)
+                with pytest.raises(Stopped):
+                    control.check()
 
     def test_a_worker_that_shuts_down_interrupts_all_it_has(self, make_rollout):
         keeper = LeaseKeeper()

@@ -235,7 +235,7 @@ class ChatClient:
         except BrokenStream as error:
             raise no_completion(f"the endpoint's stream broke: {error}") from error
         except TransportError as error:
-            raise _failure_of_transport(error) from error
+            raise _failure_of_transport(error, server=self._transport.server) from error
         except ValueError as error:  # a header or an address that cannot be
             raise ModelFailure(f"the request could not be made: {error}") from error
         tags = self._reading.think_tags
@@ -285,9 +285,9 @@ def _headers(api_key: str) -> dict[str, str]:
     return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
 
 
-def _failure_of_transport(error: TransportError) -> Passing:
+def _failure_of_transport(error: TransportError, *, server: str) -> Passing:
     if not error.sent:
-        return Passing(f"the endpoint cannot be reached: {error}")
+        return Passing(f"{server} cannot be reached: {error}")
     if error.timed_out:
         return Passing("the endpoint did not answer in time", cost=None)
     return Passing(f"the connection to the endpoint broke: {error}", cost=None)

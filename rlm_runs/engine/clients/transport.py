@@ -81,6 +81,7 @@ class Transport:
         self._timeout = timeout
         self._places = BoundedSemaphore(connections)
         self._idle: deque[tuple[float, Connection]] = deque()
+        self.server = f"{self._route.host}:{self._route.port}"
 
     @contextmanager
     def post(
