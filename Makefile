@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= demo-model
 PORT ?= 8000
+# Many tests wait for processes: twice as many run at once as a small machine has cores.
+JOBS ?= 4
 
 .PHONY: help demo test check bench chaos lint lock clean
 help:
@@ -21,7 +23,7 @@ demo: $(VENV)/runtime.stamp
 
 test: $(VENV)/dev.stamp lint
 	@scripts/test-services
-	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n 2 $(ARGS)
+	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n $(JOBS) --dist worksteal $(ARGS)
 
 FAST := tests/analysis/statistics tests/analysis/filters tests/formats tests/models tests/engine/scaffolds \
 	tests/dashboard/charts tests/dashboard/test_formatting.py tests/dashboard/test_text_diff.py tests/experiments/test_spec.py \

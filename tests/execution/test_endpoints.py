@@ -138,7 +138,9 @@ def test_names_of_models_are_no_keys(write):
     assert [model.name for model in load_endpoints(path)[0].models] == names
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_client_sends_what_its_model_wants(write):
+    """Its limit is granted by the database."""
     with ScriptedServer(lambda _: completion("4")) as server:
         write(
             ONE.replace("http://127.0.0.1:9/v1", server.url)
