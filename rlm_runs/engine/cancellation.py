@@ -21,8 +21,8 @@ _DOUBT_SECONDS = 0.05
 class CancellationToken:
     """A stop flag. `stop` may be called from any thread, more than once; the first reason counts.
 
-    `is_in_doubt` tells whether another process may have the rollout by now. While it says so, every check waits until
-    the doubt is gone or the token is stopped.
+    `is_in_doubt` tells whether another process may have the rollout by now. While it says so, every check waits
+    until the doubt is gone or the token is stopped.
     """
 
     def __init__(self, *, is_in_doubt: Callable[[], bool] = lambda: False) -> None:
