@@ -1,8 +1,8 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
-`model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
-early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
-budgets), `circuits` (models that fail) and `live` (what running rollouts do now).
+`model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views and shared links),
+`stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of endpoints),
+`spending` (what counts against budgets), `circuits` (models that fail) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
@@ -11,7 +11,7 @@ from .experiments import Arm, Example, Experiment, Rollout
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
 from .live import LiveView
-from .model_calls import ModelHour, ModelProbe
+from .model_calls import ModelHour, ModelProbe, SpendDay
 from .repricing import RepricedTurn, Repricing
 from .sharing import SavedView, SharedLink
 from .spending import ExperimentSpending
@@ -43,6 +43,7 @@ __all__ = [
     "RolloutNote",
     "SavedView",
     "SharedLink",
+    "SpendDay",
     "StoppingLook",
     "Text",
     "Trajectory",
