@@ -35,6 +35,10 @@ def addresses(experiment):
     arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
     beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
+        "home": reverse("home"),
+        "home-live": reverse("home-live"),
+        "api-home": reverse("api-home"),
+        "palette": reverse("palette"),
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
         "launch-spec": reverse("launch-spec"),
