@@ -2,7 +2,8 @@
 before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
 `model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
 early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
-budgets), `circuits` (models that fail) and `live` (what running rollouts do now).
+budgets), `circuits` (models that fail), `review` (comments, tags and scores by people) and
+`live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
@@ -13,6 +14,7 @@ from .limits import EndpointLease, EndpointState
 from .live import LiveView
 from .model_calls import ModelHour, ModelProbe
 from .repricing import RepricedTurn, Repricing
+from .review import Comment, ManualScore, RolloutTag
 from .sharing import SavedView, SharedLink
 from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
@@ -25,6 +27,7 @@ __all__ = [
     "ArmDecision",
     "Attempt",
     "Circuit",
+    "Comment",
     "DroppedText",
     "EndpointLease",
     "EndpointState",
@@ -34,6 +37,7 @@ __all__ = [
     "ExperimentAction",
     "ExperimentSpending",
     "LiveView",
+    "ManualScore",
     "ModelHour",
     "ModelProbe",
     "RepricedTurn",
@@ -41,6 +45,7 @@ __all__ = [
     "Rescoring",
     "Rollout",
     "RolloutNote",
+    "RolloutTag",
     "SavedView",
     "SharedLink",
     "StoppingLook",

@@ -24,7 +24,7 @@ SENT_TO = {
 }
 
 
-TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
+TAKE_BOTH = {"rollout-notes", "review", "launch", "experiment-action", "api-experiment-control"}
 
 
 def addresses(experiment):
@@ -75,6 +75,9 @@ def addresses(experiment):
                 "rollout-standalone",
             )
         },
+        "rollout-notes": reverse("rollout-notes", args=pk),
+        "review": reverse("review"),
+        "api-reviews": reverse("api-reviews"),
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),

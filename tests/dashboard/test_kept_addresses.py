@@ -50,6 +50,9 @@ PAGES = """
 /rollouts/{rollout}/input/
 /rollouts/{rollout}/diagnosis/
 /rollouts/{rollout}/now/
+/rollouts/{rollout}/notes/
+/rollouts/{rollout}/notes/?attempt=1&turn=1&part=content&start=0&end=3&quote=abc
+/rollouts/review/?q=scaffold:rlm&blind=0
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
@@ -93,6 +96,7 @@ API = {
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/reviews/?q=scaffold:rlm": ("next rows"),
     "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
