@@ -87,7 +87,9 @@ def delete(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
     with transaction.atomic():
         marks = {"deleted_at": Now(), "cancelled_at": Coalesce("cancelled_at", Now())}
         if Experiment.objects.filter(pk=experiment.pk).update(**marks):
-            control.end_unfinished(experiment)
+            Experiment.everything.filter(forks_of=experiment).update(**marks)
+            for each in (experiment, *Experiment.everything.filter(forks_of=experiment)):
+                control.end_unfinished(each)
             record_action(experiment, action="deleted", actor=actor)
 
 
@@ -116,7 +118,7 @@ def remove_some() -> bool:
     with transaction.atomic():
         if not _may_work():
             return False
-        experiment = Experiment.everything.filter(deleted_at__isnull=False).order_by("deleted_at").first()
+        experiment = Experiment.everything.filter(deleted_at__isnull=False).order_by("deleted_at", "-pk").first()
         if experiment is not None and _remove_batch(experiment):
             return True
         return _remove_texts()
@@ -142,7 +144,8 @@ def _remove_batch(experiment: Experiment) -> bool:
         Rollout.objects.filter(pk__in=rollouts).delete()
         _remove_examples([example for _, example in found])
         return True
-    if experiment.rollouts().exists():
+    of_forks = Rollout.objects.filter(experiment__forks_of=experiment)
+    if experiment.rollouts().exists() or of_forks.exists():
         return False
     experiment.delete()
     logger.info("experiment %s (%s) is deleted", experiment.pk, experiment.slug)
