@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import Http404, QueryDict
+from pydantic import ValidationError
 
 from rlm_runs.analysis import transcripts
+from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import model_choices
 from rlm_runs.experiments.forking import ForkRequest, Place
 from rlm_runs.experiments.spec import Sampling
-from rlm_runs.models import Execution, Fork, Rollout, Text, Trajectory, Turn
+from rlm_runs.models import Arm, Execution, Fork, Rollout, Text, Trajectory, Turn
 from rlm_runs.models.texts import unescape
 
 _CALLS = 40
@@ -110,7 +112,7 @@ def form_of(rollout: Rollout, data: QueryDict, *, turn: int, attempt: int) -> Fo
         code=code,
         calls=calls,
         omitted_calls=omitted,
-        settings=tuple(_settings("set", arm.scaffold_settings, data)),
+        settings=tuple(_settings("set", _scaffold_settings(arm), data)),
         sampling=tuple(_settings("sampling", sampling, data)),
         model=data.get("model") or arm.model,
         sub_model=data.get("sub_model") or arm.sub_model,
@@ -167,6 +169,14 @@ def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place,
         if (text := left.text(name, label, original, data)) is not None:
             found.append((place, text))
     return tuple(found), total - len(found)
+
+
+def _scaffold_settings(arm: Arm) -> Mapping[str, Any]:
+    """All settings of the arm's scaffold, defaults too."""
+    try:
+        return SCAFFOLDS[arm.scaffold].settings_type(**arm.scaffold_settings).model_dump(mode="json")
+    except (KeyError, ValidationError):  # a scaffold that is gone, or takes other settings by now
+        return arm.scaffold_settings
 
 
 def _settings(prefix: str, values: Mapping[str, Any], data: QueryDict) -> Iterator[EditedSetting]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from django import template
 
@@ -20,20 +19,13 @@ def fork_tree(rollout: Rollout) -> tuple[Branch, ...]:
     return tree_of(rollout)
 
 
-@register.simple_tag
-def fork_itself(rollout: Rollout) -> Fork | None:
-    """What makes a rollout a fork; None if it is none."""
-    return Fork.objects.filter(rollout=rollout).select_related("rollout").first()
+@register.filter
+def fork_in(tree: Iterable[Branch], rollout: Rollout) -> Fork | None:
+    """What makes a rollout of a tree a fork; None if it is none."""
+    return next((branch.fork for branch in tree if branch.rollout.pk == rollout.pk), None)
 
 
 @register.filter
 def edits(fork: Fork) -> str:
     """What was edited, in words."""
     return ", ".join(fork.edited) or "nothing edited"
-
-
-@register.filter
-def changed(fork: Fork) -> Mapping[str, Any]:
-    """The settings and models that differ from the origin's."""
-    changes: Mapping[str, Any] = fork.changes
-    return changes

@@ -18,7 +18,9 @@ class Branch:
 
 
 def tree_of(rollout: Rollout) -> tuple[Branch, ...]:
-    """Returns the tree that a rollout is in, parents before their forks; empty without forks. Two queries."""
+    """Returns the tree that a rollout is in, parents before their forks; empty without forks. One query, of a fork
+    three.
+    """
     forks = list(
         Fork.objects.filter(
             rollout__experiment__forks_of=rollout.arm.experiment.shown, rollout__example=rollout.example_id

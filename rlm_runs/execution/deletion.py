@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import Error, connection, models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from ..models import (
@@ -118,7 +118,8 @@ def remove_some() -> bool:
     with transaction.atomic():
         if not _may_work():
             return False
-        experiment = Experiment.everything.filter(deleted_at__isnull=False).order_by("deleted_at", "-pk").first()
+        deleted = Experiment.everything.filter(deleted_at__isnull=False)
+        experiment = deleted.order_by(F("forks_of").asc(nulls_last=True), "deleted_at").first()  # forks first
         if experiment is not None and _remove_batch(experiment):
             return True
         return _remove_texts()
@@ -144,8 +145,7 @@ def _remove_batch(experiment: Experiment) -> bool:
         Rollout.objects.filter(pk__in=rollouts).delete()
         _remove_examples([example for _, example in found])
         return True
-    of_forks = Rollout.objects.filter(experiment__forks_of=experiment)
-    if experiment.rollouts().exists() or of_forks.exists():
+    if experiment.rollouts().exists():
         return False
     experiment.delete()
     logger.info("experiment %s (%s) is deleted", experiment.pk, experiment.slug)

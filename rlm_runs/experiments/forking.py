@@ -114,9 +114,9 @@ def _plan(arm: Arm, asked: ForkRequest) -> tuple[dict[str, Any], Plan]:
     )
     after = arm_columns(plan.arms[0])
     changes = {name: after[name] for name in ("model", "sub_model") if after[name] != getattr(arm, name)}
-    for group, before in (("scaffold_settings", arm.scaffold_settings), ("sampling", arm.sampling)):
-        names = dict.fromkeys([*before, *after[group]])
-        changes |= {name: after[group].get(name) for name in names if before.get(name) != after[group].get(name)}
+    for group, given in (("scaffold_settings", asked.settings), ("sampling", asked.sampling)):
+        before = getattr(arm, group)
+        changes |= {name: after[group].get(name) for name in given if before.get(name) != after[group].get(name)}
     return changes, plan
 
 

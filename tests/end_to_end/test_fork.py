@@ -15,6 +15,7 @@ from django.core.management import call_command
 from rlm_runs.analysis.aggregates import snapshot
 from rlm_runs.analysis.stored_traces import stored_trace
 from rlm_runs.engine import events as e
+from rlm_runs.execution import deletion
 from rlm_runs.models import Execution, Experiment, Fork, Rollout, Text, Turn
 from tests.end_to_end.system import ROOT
 from tests.scripted_server import ScriptedServer, cell, completion
@@ -193,12 +194,9 @@ def test_a_fork_is_in_no_number_of_its_experiment(system, server, origin, client
     assert client.get(f"/experiments/{hidden.slug}/").status_code == 404
     assert again.is_held
     call_command("check_store")
-    from rlm_runs.execution import deletion
-
     deletion.delete(experiment)
-    deletion.remove_all()
+    system.wait_for(lambda: not Experiment.everything.exists())  # the worker removes them
     assert not Rollout.objects.exists()
-    assert not Experiment.everything.exists()
 
 
 def _without_tokens(response):
