@@ -106,6 +106,7 @@ _REPLAY = (
         "rollout-input",
         "rollout-diagnosis",
         "rollout-spans",
+        "rollout-standalone",
     ),
 )
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")

@@ -74,6 +74,7 @@ def addresses(experiment):
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
+                "rollout-standalone",
             )
         },
         "fork": reverse("fork", args=pk),
