@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,10 +174,10 @@ def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place,
 
 def _scaffold_settings(arm: Arm) -> Mapping[str, Any]:
     """All settings of the arm's scaffold, defaults too."""
-    try:
-        return SCAFFOLDS[arm.scaffold].settings_type(**arm.scaffold_settings).model_dump(mode="json")
-    except (KeyError, ValidationError):  # a scaffold that is gone, or takes other settings by now
-        return arm.scaffold_settings
+    found: Mapping[str, Any] = arm.scaffold_settings
+    with suppress(KeyError, ValidationError):  # a scaffold that is gone, or takes other settings by now
+        found = SCAFFOLDS[arm.scaffold].settings_type(**found).model_dump(mode="json")
+    return found
 
 
 def _settings(prefix: str, values: Mapping[str, Any], data: QueryDict) -> Iterator[EditedSetting]:
