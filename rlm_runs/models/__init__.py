@@ -1,14 +1,15 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
-before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
-`model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
-early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
-budgets), `circuits` (models that fail), `review` (comments, tags and scores by people) and
-`live` (what running rollouts do now).
+before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
+`repricing` (earlier costs), `model_calls` (calls by the hour, probes), `sharing` (saved views and shared
+links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
+endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
+scores by people) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
 from .circuits import Circuit
 from .experiments import Arm, Example, Experiment, Rollout
+from .forks import Fork
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
 from .live import LiveView
@@ -36,6 +37,7 @@ __all__ = [
     "Experiment",
     "ExperimentAction",
     "ExperimentSpending",
+    "Fork",
     "LiveView",
     "ManualScore",
     "ModelHour",

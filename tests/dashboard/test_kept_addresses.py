@@ -53,6 +53,7 @@ PAGES = """
 /rollouts/{rollout}/notes/
 /rollouts/{rollout}/notes/?attempt=1&turn=1&part=content&start=0&end=3&quote=abc
 /rollouts/review/?q=scaffold:rlm&blind=0
+/rollouts/{rollout}/fork/?turn=1&attempt=1
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
@@ -92,6 +93,7 @@ API = {
     "/rollouts/{rollout}/spans/": ("began columns seconds spans"),
     "/api/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/rollouts/{rollout}/": ("attempt is_cut metadata metrics row trajectories"),
+    "/api/rollouts/{rollout}/forks/": ("rollout tree"),
     "/api/compare/?arm={arm}&arm={other_arm}": ("arms matrix measures settings shared_examples unscored"),
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"

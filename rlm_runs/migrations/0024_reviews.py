@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0022_model_servers'),
+        ('rlm_runs', '0023_forks'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
