@@ -11,6 +11,8 @@ urlpatterns = [
     path("", include("dashboard.launch.urls")),
     path("", include("dashboard.rollouts.urls")),
     path("", include("dashboard.replay.urls")),
+    path("", include("dashboard.review.urls")),
+    path("", include("dashboard.forks.urls")),
     path("", include("dashboard.compare.urls")),
     path("", include("dashboard.behaviour.urls")),
     path("", include("dashboard.figures.urls")),

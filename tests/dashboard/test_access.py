@@ -21,10 +21,15 @@ SENT_TO = {
     "view-save",
     "view-delete",
     "model-probe",
+    "fork-continue",
+    "api-fork-continue",
 }
 
 
-TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
+TAKE_BOTH = {
+    *("rollout-notes", "review"),
+    *("launch", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"),
+}
 
 
 def addresses(experiment):
@@ -76,8 +81,16 @@ def addresses(experiment):
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
+                "rollout-standalone",
             )
         },
+        "rollout-notes": reverse("rollout-notes", args=pk),
+        "review": reverse("review"),
+        "api-reviews": reverse("api-reviews"),
+        "fork": reverse("fork", args=pk),
+        "fork-continue": reverse("fork-continue", args=pk),
+        "api-rollout-forks": reverse("api-rollout-forks", args=pk),
+        "api-fork-continue": reverse("api-fork-continue", args=pk),
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),

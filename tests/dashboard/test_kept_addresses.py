@@ -54,6 +54,10 @@ PAGES = """
 /rollouts/{rollout}/input/
 /rollouts/{rollout}/diagnosis/
 /rollouts/{rollout}/now/
+/rollouts/{rollout}/notes/
+/rollouts/{rollout}/notes/?attempt=1&turn=1&part=content&start=0&end=3&quote=abc
+/rollouts/review/?q=scaffold:rlm&blind=0
+/rollouts/{rollout}/fork/?turn=1&attempt=1
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
@@ -94,10 +98,12 @@ API = {
     "/rollouts/{rollout}/spans/": ("began columns seconds spans"),
     "/api/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/rollouts/{rollout}/": ("attempt is_cut metadata metrics row trajectories"),
+    "/api/rollouts/{rollout}/forks/": ("rollout tree"),
     "/api/compare/?arm={arm}&arm={other_arm}": ("arms matrix measures settings shared_examples unscored"),
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/reviews/?q=scaffold:rlm": ("next rows"),
     "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
@@ -141,6 +147,12 @@ def test_a_kept_file_is_csv(reader, names, address):
     assert (response.status_code, response["Content-Type"]) == (200, "text/csv; charset=utf-8")
     body = b"".join(response) if response.streaming else response.content
     assert len(body.splitlines()) > 1
+
+
+def test_a_kept_replay_in_one_file_is_html(reader, names):
+    response = reader.get("/rollouts/{rollout}/standalone/?attempt=1".format(**names))
+    assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"".join(response).endswith(b"</html>\n")
 
 
 @pytest.mark.parametrize("address", API)

@@ -95,5 +95,5 @@ def test_the_migration_counts_what_is_stored(rollout):
     GroupCommit()._write(live(rollout, list(rlm_rollout())))
     SpendDay.objects.all().delete()
     with connection.cursor() as cursor:
-        cursor.execute(import_module("rlm_runs.migrations.0023_spend_days")._FILL)
+        cursor.execute(import_module("rlm_runs.migrations.0025_spend_days")._FILL)
     assert counted() == stored()

@@ -21,7 +21,7 @@ SELECT (u.ended_at AT TIME ZONE 'UTC')::date, r.experiment_id, t.model, '',
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rlm_runs', '0022_model_servers'),
+        ('rlm_runs', '0024_reviews'),
     ]
 
     operations = [
