@@ -1,7 +1,7 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
-`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views and
-shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
+`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views
+and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
 endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
 scores by people) and `live` (what running rollouts do now).
 """
