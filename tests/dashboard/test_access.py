@@ -26,7 +26,10 @@ SENT_TO = {
 }
 
 
-TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"}
+TAKE_BOTH = {
+    *("rollout-notes", "review"),
+    *("launch", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"),
+}
 
 
 def addresses(experiment):
@@ -37,6 +40,10 @@ def addresses(experiment):
     arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
     beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
+        "home": reverse("home"),
+        "home-live": reverse("home-live"),
+        "api-home": reverse("api-home"),
+        "palette": reverse("palette"),
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
         "launch-spec": reverse("launch-spec"),
@@ -77,6 +84,9 @@ def addresses(experiment):
                 "rollout-standalone",
             )
         },
+        "rollout-notes": reverse("rollout-notes", args=pk),
+        "review": reverse("review"),
+        "api-reviews": reverse("api-reviews"),
         "fork": reverse("fork", args=pk),
         "fork-continue": reverse("fork-continue", args=pk),
         "api-rollout-forks": reverse("api-rollout-forks", args=pk),
