@@ -106,6 +106,8 @@ _REPLAY = (
         "rollout-input",
         "rollout-diagnosis",
         "rollout-spans",
+        "rollout-search",
+        "rollout-inspector",
     ),
 )
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")

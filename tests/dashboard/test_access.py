@@ -72,8 +72,10 @@ def addresses(experiment):
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
+                "rollout-search",
             )
         },
+        "rollout-inspector": reverse("rollout-inspector", args=[*pk, 1]),
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),
