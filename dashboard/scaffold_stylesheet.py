@@ -23,7 +23,7 @@ PATH = "static/scaffolds.css"
 @cache_control(public=True, max_age=31_536_000, immutable=True)
 def stylesheet(request: HttpRequest) -> HttpResponse:
     """A custom property `--<key>` and a rule for the mark of each scaffold."""
-    return HttpResponse(_css(), content_type="text/css; charset=utf-8")
+    return HttpResponse(css(), content_type="text/css; charset=utf-8")
 
 
 def address() -> str:
@@ -32,7 +32,8 @@ def address() -> str:
 
 
 @cache
-def _css() -> str:
+def css() -> str:
+    """Returns the stylesheet."""
     colours = registry.colours()
     properties = "".join(f"  --{key}: {colour};\n" for key, colour in colours.items())
     rules = "".join(f".scaffold-{key} .mark {{ color: var(--{key}); }}\n" for key in colours)
@@ -41,4 +42,4 @@ def _css() -> str:
 
 @cache
 def _version() -> str:
-    return hashlib.sha256(_css().encode()).hexdigest()[:12]
+    return hashlib.sha256(css().encode()).hexdigest()[:12]

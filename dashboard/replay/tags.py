@@ -99,3 +99,9 @@ def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> Sa
         '<rect class="part-limit" x="{}" y="0" width="3" height="12"></rect>', f"{10 * limit_at - 3:.1f}"
     )
     return bars + limit
+
+
+@register.filter
+def part(found: Mapping[Any, Any], key: Any) -> Any:
+    """The value under a key, None without one."""
+    return found.get(key)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import inspector, now, sections, side_by_side, texts, views
+from . import inspector, now, sections, side_by_side, standalone, texts, views
 
 urlpatterns = [
     path("compare/rollouts/", side_by_side.pair, name="compare-rollouts"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("rollouts/<int:pk>/spans/", sections.spans_json, name="rollout-spans"),
     path("rollouts/<int:pk>/search/", inspector.search, name="rollout-search"),
     path("rollouts/<int:pk>/inspector/<int:number>/", inspector.inspector, name="rollout-inspector"),
+    path("rollouts/<int:pk>/standalone/", standalone.standalone, name="rollout-standalone"),
     path("rollouts/<int:pk>/now/", now.rollout_now, name="rollout-now"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", views.call, name="call"),
     path("rollouts/<int:pk>/executions/<int:execution>/batches/<int:number>/", views.batch, name="batch"),

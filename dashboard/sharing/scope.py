@@ -108,6 +108,7 @@ _REPLAY = (
         "rollout-spans",
         "rollout-search",
         "rollout-inspector",
+        "rollout-standalone",
     ),
 )
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")

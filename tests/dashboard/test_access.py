@@ -73,6 +73,7 @@ def addresses(experiment):
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
                 "rollout-search",
+                "rollout-standalone",
             )
         },
         "rollout-inspector": reverse("rollout-inspector", args=[*pk, 1]),

@@ -133,6 +133,12 @@ def test_a_kept_file_is_csv(reader, names, address):
     assert len(body.splitlines()) > 1
 
 
+def test_a_kept_replay_in_one_file_is_html(reader, names):
+    response = reader.get("/rollouts/{rollout}/standalone/?attempt=1".format(**names))
+    assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"".join(response).endswith(b"</html>\n")
+
+
 @pytest.mark.parametrize("address", API)
 def test_a_kept_api_answers_with_its_fields(reader, names, address):
     response = reader.get(address.format(**names))

@@ -11,12 +11,15 @@ from .conversation import Batch, Conversation, ExecutionView, OpeningMessage, Ou
 from .excerpts import EMPTY, EXCERPT_CHARS, FIRST_LINE_CHARS, Excerpt, code_of, excerpts
 from .prompts import prompt_of
 from .reading import Window, batch_of, judges_of, read, root_of, version_of
+from .whole import DEFAULT_BOUNDS, Bounds, WholeTrace, read_whole
 
 __all__ = [
+    "DEFAULT_BOUNDS",
     "EMPTY",
     "EXCERPT_CHARS",
     "FIRST_LINE_CHARS",
     "Batch",
+    "Bounds",
     "Conversation",
     "Excerpt",
     "ExecutionView",
@@ -24,6 +27,7 @@ __all__ = [
     "OutlineEntry",
     "SubCall",
     "TurnView",
+    "WholeTrace",
     "Window",
     "batch_of",
     "code_of",
@@ -31,6 +35,7 @@ __all__ = [
     "judges_of",
     "prompt_of",
     "read",
+    "read_whole",
     "root_of",
     "version_of",
 ]

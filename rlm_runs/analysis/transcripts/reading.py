@@ -71,18 +71,18 @@ def read(trajectory: Trajectory, window: Window = Window()) -> Conversation:
     turns = list(trajectory.turns.order_by("index"))
     page = turns[window.first - 1 : window.first - 1 + window.limit]
     executions = _executions(trajectory)
-    calls = _sub_calls([execution.pk for turn in page for execution in executions.get(turn.pk, ())])
+    calls = sub_calls_of([execution.pk for turn in page for execution in executions.get(turn.pk, ())])
     gists = _gists(turns, executions)
     texts = _texts(trajectory, page, executions, window)
-    views = _execution_views(turns, executions, calls, texts)
+    views = execution_views(turns, executions, calls, texts)
     return Conversation(
         row=trajectory,
         opening=tuple(
             OpeningMessage(index=index, role=message["role"], text=texts.get(message["text"], EMPTY))
             for index, message in enumerate(trajectory.opening)
         ),
-        turns=tuple(_turn_view(turn, views[turn.pk], texts) for turn in page),
-        outline=tuple(_outline_entry(turn, executions.get(turn.pk, ()), gists[turn.pk]) for turn in turns),
+        turns=tuple(turn_view(turn, views[turn.pk], texts) for turn in page),
+        outline=tuple(outline_entry(turn, executions.get(turn.pk, ()), gists[turn.pk]) for turn in turns),
         first=window.first,
         answer=texts.get(trajectory.answer_id) if trajectory.answer_id else None,
     )
@@ -97,7 +97,7 @@ def _executions(trajectory: Trajectory) -> dict[int, list[Execution]]:
     return found
 
 
-def _sub_calls(executions: Sequence[int]) -> dict[int, list[SubCall]]:
+def sub_calls_of(executions: Sequence[int]) -> dict[int, list[SubCall]]:
     """Execution → the sub-LLMs that it called, in order."""
     rows = (
         Trajectory.objects.filter(parent__in=executions)
@@ -122,7 +122,7 @@ def _sub_calls(executions: Sequence[int]) -> dict[int, list[SubCall]]:
 
 def batch_of(execution: Execution, number: int) -> tuple[SubCall, ...]:
     """All sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
-    calls = _sub_calls([execution.pk]).get(execution.pk, ())
+    calls = sub_calls_of([execution.pk]).get(execution.pk, ())
     return tuple(call for call in calls if call.batch == number)
 
 
@@ -200,7 +200,7 @@ def _gists(turns: Sequence[Turn], executions: Mapping[int, Sequence[Execution]])
     return found
 
 
-def _outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> OutlineEntry:
+def outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> OutlineEntry:
     return OutlineEntry(
         number=turn.index + 1,
         gist=gist,
@@ -210,7 +210,7 @@ def _outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> Ou
     )
 
 
-def _execution_views(
+def execution_views(
     turns: Sequence[Turn],
     executions: Mapping[int, Sequence[Execution]],
     calls: Mapping[int, Sequence[SubCall]],
@@ -251,7 +251,7 @@ def _execution_view(
     )
 
 
-def _turn_view(turn: Turn, views: tuple[ExecutionView, ...], texts: Mapping[str, Excerpt]) -> TurnView:
+def turn_view(turn: Turn, views: tuple[ExecutionView, ...], texts: Mapping[str, Excerpt]) -> TurnView:
     return TurnView(
         row=turn,
         number=turn.index + 1,
