@@ -200,7 +200,7 @@ def find_arms(parts: QueryDict) -> ChosenArms:
     """
     asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
-        Arm.objects.filter(experiment__deleted_at=None)
+        Arm.objects.filter(experiment__deleted_at=None, experiment__forks_of=None)
         .select_related("experiment", "decision")
         .defer("experiment__spec", "experiment__sources")
         .in_bulk(asked.arms)

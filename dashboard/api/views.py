@@ -17,9 +17,11 @@ from rlm_runs.analysis.transcripts import Excerpt
 from rlm_runs.execution.circuits import store
 from rlm_runs.experiments.remaining import budget_standing
 from rlm_runs.models import Execution, Experiment, LiveView, Rollout, Trajectory, Turn
+from rlm_runs.models.review import REVIEW_COLUMNS
 from rlm_runs.models.texts import unescape, unstorable
 
 from .. import early_stopping
+from ..permissions import share_of
 from ..query_params import rollout_or_404
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
@@ -102,7 +104,8 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     The tree is flat: a sub-LLM's trajectory names the execution that called it as its `parent`.
     """
     row = rollout_or_404(pk)
-    columns = tuple(ROLLOUTS.columns.values())
+    hidden = REVIEW_COLUMNS if share_of(request) else frozenset()
+    columns = tuple(column for key, column in ROLLOUTS.columns.items() if key not in hidden)
     found = rows(Rollout.objects.filter(pk=pk), columns).get()
     answer = {
         "row": exports.json_row(columns, found),

@@ -68,9 +68,7 @@ class ExperimentArms:
 def found(form: PickerForm, *, without: Sequence[int]) -> tuple[ExperimentArms, ...]:
     """Arms that are not in the comparison yet, those of the newest experiments first. Two queries."""
     arms = (
-        form.narrow(
-            Arm.objects.exclude(pk__in=without).filter(experiment__archived_at=None, experiment__deleted_at=None)
-        )
+        form.narrow(Arm.objects.exclude(pk__in=without).filter(experiment__in=Experiment.objects.listed()))
         .select_related("experiment")
         .defer("experiment__spec", "experiment__sources")
         .order_by("-experiment", "position")

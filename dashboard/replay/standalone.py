@@ -25,6 +25,7 @@ from rlm_runs.analysis.transcripts import DEFAULT_BOUNDS, Bounds
 from rlm_runs.models import Rollout
 
 from .. import scaffold_stylesheet
+from ..permissions import sees_experiment
 from ..query_params import rollout_or_404, whole_number
 from .history import AttemptHistory
 
@@ -39,7 +40,8 @@ def standalone(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     rollout = rollout_or_404(pk)
     last = AttemptHistory.of(rollout).last
     attempt = whole_number(request, "attempt", default=max(last, 1), most=max(last, 1))
-    response = StreamingHttpResponse(document(rollout, attempt=attempt), content_type="text/html; charset=utf-8")
+    parts = document(rollout, attempt=attempt, names_experiment=sees_experiment(request))
+    response = StreamingHttpResponse(parts, content_type="text/html; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{file_name(rollout, attempt=attempt)}"'
     response["Content-Security-Policy"] = _policy()
     return response
@@ -50,8 +52,10 @@ def file_name(rollout: Rollout, *, attempt: int) -> str:
     return f"rollout-{rollout.pk}{f'-attempt-{attempt}' if attempt < rollout.attempt else ''}.html"
 
 
-def document(rollout: Rollout, *, attempt: int, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[str]:
-    """Yields the file in parts, a sub-call at a time."""
+def document(
+    rollout: Rollout, *, attempt: int, bounds: Bounds = DEFAULT_BOUNDS, names_experiment: bool = True
+) -> Iterator[str]:
+    """Yields the file in parts, a sub-call at a time. Readers of a link to a rollout do not see its experiment."""
     example = rollout.example
     shown = AttemptHistory.of(rollout).shown(attempt)
     beside = [shown.answer_id, example.answer_id, example.prompt_id, example.input_data_id]
@@ -72,7 +76,7 @@ def document(rollout: Rollout, *, attempt: int, bounds: Bounds = DEFAULT_BOUNDS)
         "prompt": trace.texts.get(example.prompt_id, transcripts.EMPTY),
         "input_data": trace.texts.get(example.input_data_id or ""),
     }
-    head = {"policy": _policy(), "style": _style(), "exported": now()}
+    head = {"names_experiment": names_experiment, "policy": _policy(), "style": _style(), "exported": now()}
     yield _rendered("start", {**shared, **texts, **head})
     for conversation in (*trace.calls, *trace.judges):
         prefix = f"call-{conversation.row.pk}-"

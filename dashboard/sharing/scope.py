@@ -13,8 +13,10 @@ from typing import Any
 from django.http import QueryDict
 from django.urls import ResolverMatch, resolve
 
+from rlm_runs.analysis import filters
 from rlm_runs.analysis.aggregates import snapshot
 from rlm_runs.models import Rollout, SharedLink
+from rlm_runs.models.review import REVIEW_COLUMNS
 
 from ..charts import FIGURES, FigureForm, opening_query
 
@@ -34,7 +36,25 @@ def may_be_framed(link: SharedLink, match: ResolverMatch, query: QueryDict) -> b
 
 
 def _of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    return link.experiment is not None and bool(parts.get("slug") == link.experiment.slug)
+    is_its = link.experiment is not None and bool(parts.get("slug") == link.experiment.slug)
+    return is_its and not _asks_for_reviews(query)
+
+
+def _asks_for_reviews(query: QueryDict) -> bool:
+    """Whether a list would be filtered, sorted or shown by what people wrote, which links do not show."""
+    shown = {part.strip().removeprefix("-") for name in ("columns", "sort") for part in _parts(query, name)}
+    if shown & REVIEW_COLUMNS:
+        return True
+    try:
+        return any(
+            term.key.lower() in filters.REVIEW_KEYS for q in query.getlist("q") for term in filters.parse(q).terms
+        )
+    except filters.FilterError:
+        return False  # the list says what is wrong with it
+
+
+def _parts(query: QueryDict, name: str) -> list[str]:
+    return [part for given in query.getlist(name) for part in given.split(",")]
 
 
 def _rollout_of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:

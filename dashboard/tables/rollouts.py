@@ -23,6 +23,7 @@ from ..templatetags.dashboard import notices, reward, scaffold, status_mark
 from . import cells
 from .columns import Column, Row, Table
 from .query import TableQuery
+from .reviews import REVIEWS
 
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
@@ -342,6 +343,7 @@ _COLUMNS: Sequence[Column] = (
         help="experiment",
         order=Order("experiment__slug", words),
     ),
+    *REVIEWS,
     _time("started", "started", "started_at", help="when its last attempt began"),
     _time("finished", "finished", "finished_at", help="when it ended"),
 )

@@ -107,6 +107,13 @@ class Stopped(RolloutFailure):
         self.stop_reason = stop_reason
 
 
+class Held(Stopped):
+    """The recording is rebuilt, and somebody is to look at it before a model is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(stop_reason="interrupted")
+
+
 class CallAborted(Stopped):
     """A model call was ended from outside. Its cost is unknown if the server may have the request."""
 

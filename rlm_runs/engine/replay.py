@@ -77,7 +77,8 @@ class Replay:
 
     `on_difference` is told of each difference; without it the first one raises Diverged. With `whole`, ended
     sub-LLMs are played again as well, not just answered, and nothing goes live: RecordingOver is raised where the
-    recording ends.
+    recording ends. `before_live` is called once, where the root leaves the recording; what it
+    raises ends the replay.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Replay:
         *,
         on_difference: Callable[[Difference], None] | None = None,
         whole: bool = False,
+        before_live: Callable[[], None] | None = None,
     ) -> None:
         self.recording = recording or Recording()
         self.first_free_key = self.recording.next_key
         self.whole = whole
         self.diverged: Difference | None = None
         self._on_difference = on_difference
+        self._before_live = before_live
         self._lock = threading.Lock()
         self._waiting: dict[tuple[Any, ...], deque[RecordedTrajectory]] = defaultdict(deque)
         self._executions: dict[tuple[int, int, int], RecordedExecution] = {}
@@ -107,9 +110,12 @@ class Replay:
             self._calls[begun.trajectory] += 1
 
     def check_live(self) -> None:
-        """Raises RecordingOver if nothing may go live."""
+        """Raises RecordingOver if nothing may go live, and what `before_live` raises."""
         if self.whole:
             raise RecordingOver("the recording ends here")
+        if self._before_live is not None:
+            self._before_live()
+            self._before_live = None
 
     def differs(self, difference: Difference) -> None:
         """Reports a difference. Raises Diverged if the recording must be followed exactly."""

@@ -51,6 +51,8 @@ class RolloutPlan:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sandbox_limits: Limits = field(default_factory=Limits)
     recording: Recording | None = None
+    replay: Replay | None = None
+    """Plays the recording in another way: a fork tells the differences and goes on."""
 
     @property
     def needs_sandbox(self) -> bool:
@@ -87,7 +89,7 @@ def run_rollout(
     Raises Stopped (`interrupted`) if the rollout must be resumed, and the errors of `record`. Every other
     failure is recorded as the rollout's end.
     """
-    replay = Replay(plan.recording)
+    replay = plan.replay or Replay(plan.recording)
     budget = Budget(plan.scaffold.settings.limits, spent=replay.recording.spent)
 
     def dollars(model: str, usage: Usage) -> Decimal | None:
@@ -188,6 +190,7 @@ def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
         result = plan.scaffold.run(task)
         if task.run.replay.diverged is not None:  # the scaffold has caught it
             raise Diverged(task.run.replay.diverged)
+        task.run.replay.check_live()
         return result
     except (BudgetSpent, WindowExceeded) as ended:
         return ConversationResult(task.answer(), ended.stop_reason)

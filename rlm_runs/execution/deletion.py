@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import Error, connection, models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from ..models import (
@@ -87,7 +87,9 @@ def delete(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
     with transaction.atomic():
         marks = {"deleted_at": Now(), "cancelled_at": Coalesce("cancelled_at", Now())}
         if Experiment.objects.filter(pk=experiment.pk).update(**marks):
-            control.end_unfinished(experiment)
+            Experiment.everything.filter(forks_of=experiment).update(**marks)
+            for each in (experiment, *Experiment.everything.filter(forks_of=experiment)):
+                control.end_unfinished(each)
             record_action(experiment, action="deleted", actor=actor)
 
 
@@ -116,7 +118,8 @@ def remove_some() -> bool:
     with transaction.atomic():
         if not _may_work():
             return False
-        experiment = Experiment.everything.filter(deleted_at__isnull=False).order_by("deleted_at").first()
+        deleted = Experiment.everything.filter(deleted_at__isnull=False)
+        experiment = deleted.order_by(F("forks_of").asc(nulls_last=True), "deleted_at").first()  # forks first
         if experiment is not None and _remove_batch(experiment):
             return True
         return _remove_texts()

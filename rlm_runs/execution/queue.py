@@ -156,10 +156,10 @@ def give_back(rollout: Rollout, *, counts: bool = True) -> None:
     rollout has, and a resume that does is one of the few that it has without a turn.
     """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
-        _end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
+        end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
     elif counts and rollout.attempt - rollout.attempts.count() - rollout.given_back >= _MAX_ATTEMPTS:
         error = f"{rollout.attempt} attempts were cut off, each by the end of its worker; it is not tried again"
-        _end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
+        end_cut_off(rollout, status=Rollout.Status.FAILED, stop_reason="worker_lost", error=error)
     else:
         turns = Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt, error="")
         goes_on = turns.exists()
@@ -174,7 +174,8 @@ def give_back(rollout: Rollout, *, counts: bool = True) -> None:
         )
 
 
-def _end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
+def end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
+    """Ends a rollout that was cut off, with the sums of what it did."""
     with transaction.atomic():
         running_attempt(rollout).update(
             status=status,

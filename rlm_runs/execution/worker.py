@@ -19,7 +19,7 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
-from ..engine.errors import Stopped
+from ..engine.errors import Held, Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.live import LiveBoard
 from ..engine.replay import Diverged
@@ -30,7 +30,7 @@ from ..models import Rollout, RolloutNote, Text
 from ..models.texts import escape
 from ..observability.logs import bound_to
 from ..observability.worker_metrics import RolloutMetrics
-from . import queue, sandboxes
+from . import forks, queue, sandboxes
 from .continuation import Continuation, continuation_of
 from .endpoints import ModelChoice, find_model
 from .group_commit import GroupCommit
@@ -55,6 +55,8 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)
+        except Held:
+            patiently(lambda: forks.hold(rollout))
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
@@ -74,7 +76,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(error)])
+        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"{type(error).__name__}: {error}")])
         return
     budget = budget_of(rollout.arm.experiment)
     with (
@@ -92,7 +94,8 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
     """Resumes an attempt that was cut off. Returns why it cannot be resumed, "" once it has ended."""
     recording = continuation.recording
     logger.info("rollout %s resumes after turn %s", rollout.pk, recording.turns)
-    means = replace(means, plan=replace(means.plan, recording=recording))
+    replay = forks.replay_of(rollout, recording) if means.is_fork else None
+    means = replace(means, plan=replace(means.plan, recording=recording, replay=replay))
     try:
         _play(means, Recorder(rollout, continuation.trace), control)
     except Diverged as diverged:
@@ -101,7 +104,10 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
 
 
 def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
-    """Begins a new attempt in place of one that cannot be gone on with."""
+    """Begins a new attempt in place of one that cannot be gone on with. A fork ends: it has no other beginning."""
+    if means.is_fork:
+        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"the fork cannot go on: {reason}")])
+        return
     logger.warning("rollout %s restarts: %s", rollout.pk, reason)
     rollout.attempt += 1
     recorder = Recorder(rollout)
@@ -157,6 +163,7 @@ class _Means:
     endpoints: Mapping[str, str]
     """Endpoint's name by model."""
     live: LiveBoard = field(default_factory=LiveBoard)
+    is_fork: bool = False
 
 
 def _means_for(rollout: Rollout) -> _Means:
@@ -170,13 +177,12 @@ def _means_for(rollout: Rollout) -> _Means:
         sandboxes.backend(),
         prices(),
         {choice.name: choice.endpoint.name for choice in (main, sub, judge)},
+        is_fork=forks.is_fork(rollout),
     )
 
 
-def _not_begun(error: Exception) -> RolloutEnded:
-    return RolloutEnded(
-        at=now(), stop_reason="not_begun", answer="", boundary="internal", error=f"{type(error).__name__}: {error}"
-    )
+def _not_begun(error: str) -> RolloutEnded:
+    return RolloutEnded(at=now(), stop_reason="not_begun", answer="", boundary="internal", error=error)
 
 
 def plan_of(rollout: Rollout) -> RolloutPlan:

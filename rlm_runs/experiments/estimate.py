@@ -145,7 +145,7 @@ class _History:
 
     def __init__(self) -> None:
         rows = (
-            Rollout.objects.filter(status=Rollout.Status.COMPLETED)
+            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None)
             .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may not tell them
             .values("arm__environment", "arm__scaffold", "arm__settings_hash")
             .annotate(

@@ -33,7 +33,7 @@ def judging_of(environment: Environment[Any]) -> Judging | None:
         return None
     arms = Arm.objects.filter(environment=environment.name).values("pk")
     judged = (
-        Rollout.objects.filter(arm__in=arms, status=Rollout.Status.COMPLETED, reported=False)
+        Rollout.objects.filter(arm__in=arms, status=Rollout.Status.COMPLETED, reported=False, fork=None)
         .order_by("-pk")
         .values_list("pk", flat=True)[:_NEWEST]
     )

@@ -1,18 +1,21 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
-before), `traces` (turns and executions), `texts` (their content), `repricing` (earlier costs),
-`model_calls` (calls by the hour, probes), `sharing` (saved views and shared links), `stopping` (arms that ended
-early), `workers` (worker processes), `limits` (what these share of endpoints), `spending` (what counts against
-budgets), `circuits` (models that fail) and `live` (what running rollouts do now).
+before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
+`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views
+and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
+endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
+scores by people) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
 from .circuits import Circuit
 from .experiments import Arm, Example, Experiment, Rollout
+from .forks import Fork
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
 from .live import LiveView
-from .model_calls import ModelHour, ModelProbe
+from .model_calls import ModelHour, ModelProbe, SpendDay
 from .repricing import RepricedTurn, Repricing
+from .review import Comment, ManualScore, RolloutTag
 from .sharing import SavedView, SharedLink
 from .spending import ExperimentSpending
 from .stopping import ArmDecision, StoppingLook
@@ -25,6 +28,7 @@ __all__ = [
     "ArmDecision",
     "Attempt",
     "Circuit",
+    "Comment",
     "DroppedText",
     "EndpointLease",
     "EndpointState",
@@ -33,7 +37,9 @@ __all__ = [
     "Experiment",
     "ExperimentAction",
     "ExperimentSpending",
+    "Fork",
     "LiveView",
+    "ManualScore",
     "ModelHour",
     "ModelProbe",
     "RepricedTurn",
@@ -41,8 +47,10 @@ __all__ = [
     "Rescoring",
     "Rollout",
     "RolloutNote",
+    "RolloutTag",
     "SavedView",
     "SharedLink",
+    "SpendDay",
     "StoppingLook",
     "Text",
     "Trajectory",

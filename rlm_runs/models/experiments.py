@@ -25,10 +25,10 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
 
 
 class _NotDeleted(models.Manager["Experiment"]):
-    """Leaves out the experiments that workers are deleting."""
+    """Leaves out the experiments that workers are deleting, and those that hold the forks of another one."""
 
     def get_queryset(self) -> ExperimentQuerySet:
-        return ExperimentQuerySet(self.model, using=self._db).filter(deleted_at=None)
+        return ExperimentQuerySet(self.model, using=self._db).filter(deleted_at=None, forks_of=None)
 
     def listed(self) -> ExperimentQuerySet:
         """Returns the experiments that are not archived."""
@@ -41,8 +41,9 @@ class Experiment(models.Model):
     `sources` are the files of an import, as {"path", "format", "sha256", "rollouts"}; empty for a launch.
     `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
     under way finish. An archived experiment is left out of lists. A deleted one is gone from all pages, and
-    workers remove its rows in batches. `revision` counts the changes of rollouts that had ended: retries and
-    rescorings, and costs that were computed again.
+    workers remove its rows in batches. With `forks_of` it holds the forks of that experiment's rollouts and is on
+    no page: `objects` leaves it out, so no list, sum or statistic has its rollouts. `revision`
+    counts the changes of rollouts that had ended: retries and rescorings, and costs that were computed again.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -64,6 +65,13 @@ class Experiment(models.Model):
     budget_hours = models.FloatField(null=True, help_text="Hours in which any of its rollouts runs.")
     archived_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    forks_of = models.OneToOneField(
+        "self",
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="forks",
+        help_text="Its rollouts fork that one's.",
+    )
     revision = models.PositiveIntegerField(default=0, db_default=0)
     priority = models.SmallIntegerField(
         default=0, db_default=0, help_text="Workers take rollouts of the highest one first."
@@ -79,7 +87,7 @@ class Experiment(models.Model):
             # Those that lists leave out.
             models.Index(
                 fields=["id"],
-                condition=Q(archived_at__isnull=False) | Q(deleted_at__isnull=False),
+                condition=Q(archived_at__isnull=False) | Q(deleted_at__isnull=False) | Q(forks_of__isnull=False),
                 name="experiment_hidden",
             ),
         ]
@@ -88,7 +96,12 @@ class Experiment(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("experiment", args=[self.slug])
+        return reverse("experiment", args=[self.shown.slug])
+
+    @property
+    def shown(self) -> Experiment:
+        """The experiment whose pages show it: itself, or the one whose forks it holds."""
+        return self.forks_of or self
 
     def rollouts(self) -> RolloutQuerySet:
         """All rollouts of all its arms."""
@@ -186,8 +199,8 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
         )
 
     def listed(self) -> RolloutQuerySet:
-        """Without those of archived and deleted experiments."""
-        is_hidden = Q(archived_at__isnull=False) | Q(deleted_at__isnull=False)
+        """Without those of archived and deleted experiments, and without forks."""
+        is_hidden = Q(archived_at__isnull=False) | Q(deleted_at__isnull=False) | Q(forks_of__isnull=False)
         hidden = list(Experiment.everything.filter(is_hidden).values_list("pk", flat=True))
         return self.exclude(experiment__in=hidden) if hidden else self.all()
 

@@ -122,7 +122,7 @@ def _queue(states: Mapping[int, _State]) -> tuple[dict[int, int], int]:
     }
     queued: Counter[int] = Counter()
     paused = 0
-    rows = Experiment.objects.filter(pk__in=counts).values_list("pk", "priority", "paused_at")
+    rows = Experiment.everything.filter(pk__in=counts).values_list("pk", "priority", "paused_at")
     for experiment, priority, paused_at in rows:
         if paused_at is None:
             queued[priority] += counts[experiment]
@@ -140,7 +140,7 @@ def _sum_up(states: Mapping[int, _State]) -> None:
     """Brings the kept sums up to date, for experiments that changed."""
     for gone in _sums.keys() - states.keys():
         del _sums[gone]
-    revisions = dict(Experiment.objects.values_list("pk", "revision"))
+    revisions = dict(Experiment.everything.values_list("pk", "revision"))
     known = {pk: (state, revisions.get(pk, 0)) for pk, state in states.items()}
     stale = [pk for pk, at in known.items() if pk not in _sums or _sums[pk][0] != at]
     for start in range(0, len(stale), _BATCH):

@@ -21,10 +21,15 @@ SENT_TO = {
     "view-save",
     "view-delete",
     "model-probe",
+    "fork-continue",
+    "api-fork-continue",
 }
 
 
-TAKE_BOTH = {"launch", "experiment-action", "api-experiment-control"}
+TAKE_BOTH = {
+    *("rollout-notes", "review"),
+    *("launch", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"),
+}
 
 
 def addresses(experiment):
@@ -35,6 +40,10 @@ def addresses(experiment):
     arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
     beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
+        "home": reverse("home"),
+        "home-live": reverse("home-live"),
+        "api-home": reverse("api-home"),
+        "palette": reverse("palette"),
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
         "launch-spec": reverse("launch-spec"),
@@ -77,6 +86,13 @@ def addresses(experiment):
             )
         },
         "rollout-inspector": reverse("rollout-inspector", args=[*pk, 1]),
+        "rollout-notes": reverse("rollout-notes", args=pk),
+        "review": reverse("review"),
+        "api-reviews": reverse("api-reviews"),
+        "fork": reverse("fork", args=pk),
+        "fork-continue": reverse("fork-continue", args=pk),
+        "api-rollout-forks": reverse("api-rollout-forks", args=pk),
+        "api-fork-continue": reverse("api-fork-continue", args=pk),
         "rollout-now": reverse("rollout-now", args=pk),
         "call": reverse("call", args=[*pk, Trajectory.objects.filter(rollout=rollout, kind="sub").first().pk]),
         "batch": reverse("batch", args=[*pk, execution.pk, 0]),

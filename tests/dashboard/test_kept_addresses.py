@@ -14,6 +14,10 @@ from rlm_runs.models import Trajectory, Turn
 PAGES = """
 /
 /?q=does&status=finished&sort=-cost
+/home/live/
+/palette/?q=oolong&at=/experiments/{slug}/
+/experiments/
+/experiments/?q=does&status=finished&sort=-cost
 /launch/
 /launch/spec/?name=x
 /launch/?clone={slug}
@@ -50,6 +54,10 @@ PAGES = """
 /rollouts/{rollout}/input/
 /rollouts/{rollout}/diagnosis/
 /rollouts/{rollout}/now/
+/rollouts/{rollout}/notes/
+/rollouts/{rollout}/notes/?attempt=1&turn=1&part=content&start=0&end=3&quote=abc
+/rollouts/review/?q=scaffold:rlm&blind=0
+/rollouts/{rollout}/fork/?turn=1&attempt=1
 /rollouts/{rollout}/calls/{call}/
 /rollouts/{rollout}/executions/{execution}/batches/0/
 /rollouts/{rollout}/turns/{turn}/prompt/
@@ -73,6 +81,7 @@ FILES = """
 """.strip().splitlines()
 
 API = {
+    "/api/home/": ("at models results running running_more spend workers"),
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
         "arms budget cancelled_at circuits created_at description early_stopping name paused_at paused_by_budget "
@@ -89,10 +98,12 @@ API = {
     "/rollouts/{rollout}/spans/": ("began columns seconds spans"),
     "/api/rollouts/": ("columns count count_is_a_minimum next previous rows"),
     "/api/rollouts/{rollout}/": ("attempt is_cut metadata metrics row trajectories"),
+    "/api/rollouts/{rollout}/forks/": ("rollout tree"),
     "/api/compare/?arm={arm}&arm={other_arm}": ("arms matrix measures settings shared_examples unscored"),
     "/api/compare/rollouts/?a={rollout}&b={other_rollout}": (
         "a b examples gold is_same_example next place previous prompt"
     ),
+    "/api/reviews/?q=scaffold:rlm": ("next rows"),
     "/api/models/": ("at endpoints former"),
     "/api/filters/complete?q=env:&at=4": ("end options start"),
 }
@@ -120,9 +131,14 @@ def names(played):
 
 @pytest.mark.parametrize("address", PAGES)
 def test_a_kept_page_opens(reader, names, address):
-    response = reader.get(address.format(**names))
+    response = reader.get(address.format(**names), follow=True)
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/")
+
+
+def test_a_former_address_of_the_list_of_experiments_leads_to_it(reader):
+    response = reader.get("/?q=does&status=finished&sort=-cost")
+    assert (response.status_code, response.url) == (302, "/experiments/?q=does&status=finished&sort=-cost")
 
 
 @pytest.mark.parametrize("address", FILES)

@@ -29,10 +29,6 @@ def live(rollout, story):
     return [_Request(recorder, story)]
 
 
-def write(requests):
-    return GroupCommit()._write(requests)
-
-
 def sums(model):
     rows = ModelHour.objects.filter(model=model)
     return (
@@ -43,7 +39,7 @@ def sums(model):
 
 
 def test_every_live_call_is_counted(rollout):
-    write(live(rollout, list(rlm_rollout())))
+    GroupCommit()._write(live(rollout, list(rlm_rollout())))
     for model in set(Turn.objects.values_list("trajectory__model", flat=True)):
         turns = Turn.objects.filter(trajectory__model=model)
         cost = sum((turn.cost or Decimal(0) for turn in turns), Decimal(0))
@@ -54,9 +50,9 @@ def test_every_live_call_is_counted(rollout):
 
 def test_a_transaction_that_is_repeated_counts_once(rollout):
     requests = live(rollout, list(rlm_rollout())[:-1])
-    write(requests)
+    GroupCommit()._write(requests)
     before = list(ModelHour.objects.values_list("model", "calls"))
-    write(requests)
+    GroupCommit()._write(requests)
     assert list(ModelHour.objects.values_list("model", "calls")) == before
 
 
@@ -92,7 +88,7 @@ def test_folding_sums_writers_and_old_hours_and_loses_nothing():
 def test_repricing_corrects_the_spend(rollout, price):  # noqa: F811
     Arm.objects.update(model="m", sub_model="m", endpoint="lab")
     rollout.refresh_from_db()
-    write(live(rollout, [_by_m(event) for event in rlm_rollout()]))
+    GroupCommit()._write(live(rollout, [_by_m(event) for event in rlm_rollout()]))
     before = sums("m")[2]
     price(PRICE)
     call_command("reprice", yes=True)
@@ -102,7 +98,7 @@ def test_repricing_corrects_the_spend(rollout, price):  # noqa: F811
 
 
 def test_the_migration_counts_what_is_stored(rollout):
-    write(live(rollout, list(rlm_rollout())))
+    GroupCommit()._write(live(rollout, list(rlm_rollout())))
     expected = {}
     for turn in Turn.objects.select_related("trajectory"):
         calls, cost = expected.get(turn.trajectory.model, (0, Decimal(0)))

@@ -17,10 +17,12 @@ from .language import (
     parse,
     text,
 )
+from .reviews import REVIEW_KEYS
 
 __all__ = [
     "KEYS",
     "KINDS",
+    "REVIEW_KEYS",
     "Completions",
     "FilterError",
     "Key",

@@ -42,6 +42,7 @@ from .keys import (
     key_named,
 )
 from .language import FilterError, Number, Query, Term, Value
+from .reviews import reviewed_by, with_note, with_score, with_tag
 
 Find = Callable[[str], search.Matches]
 NONE = "none"
@@ -134,6 +135,12 @@ def _alternative(query: Query, key: Key, value: Value) -> Q:
         return OUTCOMES.get(value.text, _NOTHING)
     if key.kind is Kind.MODES:
         return Q(failure_modes=[]) if _is_none(value) else Q(failure_modes__contains=[escape(value.text)])
+    if key.kind is Kind.NOTE:
+        return with_note(value, is_none=_is_none(value))
+    if key.name in ("tag", "reviewed_by"):
+        named = with_tag if key.name == "tag" else reviewed_by
+        regex = _regex(value.pattern) if value.pattern is not None else ""
+        return named(value, is_none=_is_none(value), regex=regex)
     assert isinstance(key.column, str)
     if value.pattern is not None:
         return Q(**{f"{key.column}__regex": _regex(value.pattern)})
@@ -150,7 +157,7 @@ def _regex(pattern: str) -> str:
 
 def _numeric(key: Key, value: Value) -> Q:
     if _is_none(value):
-        return Q(IsNull(key.expression, True))
+        return with_score(None, _compared) if key.name == "manual" else Q(IsNull(key.expression, True))
     if value.number is None:
         raise FilterError(
             f"“{value.text}” is not a number, and {key.name} is one",
@@ -158,6 +165,8 @@ def _numeric(key: Key, value: Value) -> Q:
             end=value.end,
             allowed=[key.kind.value],
         )
+    if key.name == "manual":
+        return with_score(value.number, _compared)
     if key.kind is Kind.WHOLE:
         return _whole(key, value.number)
     return _compared(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)

@@ -10,13 +10,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from rlm_runs.models import Arm, Experiment, Rollout
+from rlm_runs.models import Arm, Experiment, ManualScore, Rollout, RolloutTag
 from rlm_runs.models.texts import unescape
 
 from ..failure_modes import FAILURE_MODES
 from .conditions import NONE, OUTCOMES
 from .keys import KEYS, KINDS, SETTINGS, Key, Kind, key_named
 from .language import Query, Term, Value, term, text
+from .reviews import REVIEW_KEYS
 
 _MOST = 12
 _NEWEST = 2_000
@@ -123,6 +124,8 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
     """Values of rollouts: all of them if there are few, else those of the newest."""
     if key.kind is Kind.OUTCOME:
         return list(OUTCOMES)
+    if key.name in REVIEW_KEYS:
+        return _of_reviews(key.name) if experiment is None else []  # Readers of a shared link see no reviews.
     if key.name == "status":
         return list(Rollout.Status.values)
     if key.name == "experiment":
@@ -138,6 +141,18 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
         return sorted({unescape(reason) for reason in _newest(experiment, "stop_reason") if reason})
     values = _arms(experiment).values_list(str(key.column), flat=True).distinct()
     return sorted({unescape(value) for value in values})
+
+
+def _of_reviews(name: str) -> list[str]:
+    names: QuerySet[Any, str]
+    if name == "tag":
+        names = RolloutTag.objects.order_by("name").values_list("name", flat=True).distinct()[:_NEWEST]
+    elif name == "reviewed_by":
+        current = ManualScore.objects.current().order_by("author_name")
+        names = current.values_list("author_name", flat=True).distinct()[:_NEWEST]
+    else:
+        return []
+    return [unescape(found) for found in names]
 
 
 def _arms(experiment: Experiment | None) -> QuerySet[Arm]:

@@ -25,6 +25,7 @@ class Kind(Enum):
     DOLLARS = "dollars: 0.01, <1, 0.1..0.5, none where unpriced"
     OUTCOME = "scored, too_long, unjudged, failed, cancelled, unfinished"
     MODES = "failure modes, by name, or none"
+    NOTE = "words of a note, * for any, or none"
     ANYTHING = "a name or a number: synth, 4096, <1, 1..5, none"
 
 
@@ -102,6 +103,10 @@ KEYS: Mapping[str, Key] = {
         Key("estimated", Kind.WHOLE, "calls whose tokens are our own estimate", "estimated_calls"),
         Key("firstanswer", Kind.WHOLE, "turn, from 1, that first wrote answer", "first_answer_turn"),
         Key("edits", Kind.WHOLE, "times answer was changed after that", "answer_edits"),
+        Key("note", Kind.NOTE, "text of a note; * for any, none for those without"),
+        Key("tag", Kind.TEXT, "tag"),
+        Key("manual", Kind.NUMBER, "manual score, the mean of the reviewers; none where none was given"),
+        Key("reviewed_by", Kind.TEXT, "user who gave a manual score"),
     )
 }
 

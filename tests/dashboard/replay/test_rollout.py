@@ -195,7 +195,7 @@ def test_queries_do_not_grow_with_the_trace(reader, queued, django_assert_num_qu
         story.sub(story.cell(root, f"print({number})"), prompt=str(number))
     story.end(root)
     for rollout in (short, long):
-        with django_assert_num_queries(18):
+        with django_assert_num_queries(19):
             page_of(reader, rollout)
 
 

@@ -15,7 +15,7 @@ from tests.factories.traces import make_experiment, play_all
 REPLAY = {
     *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
     *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer", "rollout-variables"),
-    *("rollout-input", "rollout-diagnosis", "rollout-spans"),
+    *("rollout-input", "rollout-diagnosis", "rollout-spans", "rollout-standalone"),
 }
 LISTS = {"experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"}
 EXPERIMENT = {"experiment", "experiment-live", "example-types", "example-types-csv", "example-types-json"} | LISTS
@@ -130,7 +130,7 @@ def test_only_what_is_listed_opens(client, played, other, share, kind):
     for name, address in every_address(played).items():
         expected = 302 if address == "/" else 200 if name in SHOWN[kind] else 404
         assert client.get(within(link, address)).status_code == expected, name
-    for name, address in every_address(other).items() - {("experiments", "/")}:
+    for name, address in every_address(other).items() - {("home", "/")}:
         assert client.get(within(link, address)).status_code == 404, name
 
 
@@ -242,7 +242,7 @@ def test_who_is_logged_in_sees_what_everybody_sees(client, reader, played, share
 def test_the_prefix_ends_with_the_request(client, reader, played, share):
     link = shared_of("experiment", played, share)
     reader.get(home(link))
-    assert reverse("experiments") == "/"
+    assert reverse("experiments") == "/experiments/"
     assert f'href="{link.path}rollouts/' in reader.get(link.path).content.decode()
 
 
