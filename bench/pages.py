@@ -44,7 +44,9 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
     """The pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the store."""
     usual, large = "bench-4", "bench-2"
     figures = ("reward", "lift", "tokens", "efficiency", "seconds", "reward-tokens", "context-length")
-    yield Page("experiments", "/", 50, "SELECT * FROM rlm_runs_experiment ORDER BY id DESC LIMIT 25")
+    yield Page("home", "/", 50, "SELECT day, model, sum(cost) FROM rlm_runs_spendday GROUP BY day, model")
+    yield Page("palette", "/palette/?q=oolong+rlm", 50, "SELECT id FROM rlm_runs_arm WHERE environment = 'oolong'")
+    yield Page("experiments", "/experiments/", 50, "SELECT * FROM rlm_runs_experiment ORDER BY id DESC LIMIT 25")
     for slug, words in ((usual, "750 rollouts"), ("bench-1", "6,000 rollouts"), (large, "a third of the store")):
         of = f"a.experiment_id = (SELECT id FROM rlm_runs_experiment WHERE slug = '{slug}')"
         yield Page(f"experiment, {words}", f"/experiments/{slug}/", 150, SUM.format(where=of))

@@ -6,6 +6,7 @@ from django.urls import include, path
 from . import scaffold_stylesheet
 
 urlpatterns = [
+    path("", include("dashboard.home.urls")),
     path("", include("dashboard.experiments.urls")),
     path("", include("dashboard.launch.urls")),
     path("", include("dashboard.rollouts.urls")),
@@ -22,6 +23,7 @@ urlpatterns = [
     path("", include("dashboard.control.urls")),
     path("", include("dashboard.log.urls")),
     path("", include("dashboard.api.urls")),
+    path("", include("dashboard.palette.urls")),
     path("", include("dashboard.operations.urls")),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

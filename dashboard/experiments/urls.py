@@ -5,7 +5,7 @@ from django.urls import path
 from . import views
 
 urlpatterns = [
-    path("", views.experiment_list, name="experiments"),
+    path("experiments/", views.experiment_list, name="experiments"),
     path("experiments.csv", views.experiments_csv, name="experiments-csv"),
     path("experiments/<slug:slug>/", views.experiment, name="experiment"),
     path("experiments/<slug:slug>/live/", views.experiment_live, name="experiment-live"),

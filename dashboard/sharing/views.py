@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
@@ -102,7 +102,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _address(request: HttpRequest, link: SharedLink) -> str:
-    return request.build_absolute_uri(f"{reverse('experiments')}s/{link.token}/")
+    return request.build_absolute_uri(f"{get_script_prefix()}s/{link.token}/")
 
 
 def _listed(request: HttpRequest, links: Sequence[SharedLink]) -> list[ListedLink]:

@@ -51,7 +51,8 @@ def table_cells(columns: Sequence[Column], row: Mapping[str, Any]) -> SafeString
 def _cell(column: Column, row: Mapping[str, Any]) -> str:
     shown = column.show(row)
     escaped = shown if isinstance(shown, SafeString) else escape(str(shown))
-    return f'<td class="num">{escaped}</td>' if column.is_number else f"<td>{escaped}</td>"
+    kind = ' class="num"' if column.is_number else ""
+    return f'<td{kind} data-label="{escape(column.header)}">{escaped}</td>'
 
 
 @register.filter

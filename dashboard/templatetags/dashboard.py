@@ -18,7 +18,7 @@ from rlm_runs.engine.scaffolds import registry
 from rlm_runs.models import Rollout
 from rlm_runs.models.texts import unescape
 
-from .. import formatting, scaffold_stylesheet
+from .. import formatting, icons, navigation, scaffold_stylesheet
 from ..charts.numbers import Series
 from ..charts.style import series_mark
 from ..text_diff import Kind, Piece
@@ -35,6 +35,8 @@ register.filter("rate", formatting.rate)
 register.filter("score", formatting.score)
 register.filter("metric", formatting.metric)
 register.filter("significant", formatting.significant)
+register.simple_tag(icons.icon, name="icon")
+register.simple_tag(navigation.entries, name="navigation")
 
 _TOO_LONG = mark_safe('<span class="status too-long" title="The API refused the prompt">too long</span>')
 _UNSCORED = mark_safe('<span class="unscored">unscored</span>')

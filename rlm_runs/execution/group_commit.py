@@ -17,7 +17,7 @@ from django.db import transaction
 
 from ..engine.events import Event
 from ..models import Turn
-from . import call_counts
+from . import call_counts, spend_counts
 from .fence import lock_held
 from .patience import patiently
 from .recorder import ClaimLost, Recorder
@@ -105,7 +105,9 @@ class GroupCommit:
                 rows.merge(request.recorder.pending)
             written = rows.write()
             turns = rows.inserts[Turn]
-            call_counts.count((rows.models[key], turns[key]) for key in written)
+            calls = [(rows.experiments[key], rows.models[key], turns[key]) for key in written]
+            call_counts.count((model, turn) for _, model, turn in calls)
+            spend_counts.count(calls)
             spent = ledger.with_events(
                 self._spent, ((one.recorder.rollout.experiment_id, one.events) for one in kept)
             )

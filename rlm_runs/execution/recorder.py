@@ -195,6 +195,7 @@ class Recorder:
         }
         self.pending.insert(Turn, row)
         self.pending.models[key] = self._models[event.trajectory]
+        self.pending.experiments[key] = self.rollout.experiment_id
 
     @add.register
     def _(self, event: events.ExecutionStarted) -> None:

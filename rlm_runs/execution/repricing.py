@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from ..engine.events import Usage
 from ..models import Experiment, RepricedTurn, Repricing, Rollout, Turn
 from ..models.experiments import RolloutQuerySet
-from . import call_counts
+from . import call_counts, spend_counts
 from .endpoints import model_choices
 from .experiment_log import COMMAND_LINE, record_action
 from .prices import Prices
@@ -142,7 +142,7 @@ class _Job:
             self._history = self._history or Repricing.objects.create(by=self._actor, scope=self._scope)
             _store(changes, self._history)
             if not experiment.sources:
-                _correct_counts(changes)
+                _correct_counts(changes, experiment)
             refresh_costs(sorted({change.call.rollout for change in changes}))
         return changes
 
@@ -192,18 +192,16 @@ def _calls(rollouts: Sequence[int]) -> Iterator[_Call]:
         yield _Call(pk, rollout, model, main, endpoint, ended_at, cost, version, usage)
 
 
-def _correct_counts(changes: Sequence[_Change]) -> None:
+def _correct_counts(changes: Sequence[_Change], experiment: Experiment) -> None:
     """Imported calls are in no count."""
     hours: dict[tuple[str, datetime], list[_Change]] = defaultdict(list)
     for change in changes:
         hours[change.call.model, change.call.ended_at.replace(minute=0, second=0, microsecond=0)].append(change)
     for (model, hour), group in sorted(hours.items()):
-        call_counts.correct(
-            model,
-            hour,
-            calls_priced=sum(change.call.cost is None for change in group),
-            dollars=sum((change.cost - (change.call.cost or 0) for change in group), Decimal(0)),
-        )
+        priced = sum(change.call.cost is None for change in group)
+        dollars = sum((change.cost - (change.call.cost or 0) for change in group), Decimal(0))
+        call_counts.correct(model, hour, calls_priced=priced, dollars=dollars)
+        spend_counts.correct(model, hour, experiment=experiment.pk, calls_priced=priced, dollars=dollars)
 
 
 def _store(changes: Sequence[_Change], history: Repricing) -> None:

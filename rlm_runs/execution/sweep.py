@@ -8,7 +8,7 @@ import time
 from django.conf import settings
 from django.db import connection, transaction
 
-from . import call_counts, early_stopping, lost_workers, rescoring
+from . import call_counts, early_stopping, lost_workers, rescoring, spend_counts
 from .spending import budget_control
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Sweeper:
             with transaction.atomic():
                 if _lock():
                     call_counts.fold()
+                    spend_counts.fold()
         if reaped:
             logger.info("%s rollouts of dead workers are queued again", reaped)
         return reaped

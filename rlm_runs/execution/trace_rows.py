@@ -69,6 +69,8 @@ class PendingRows:
         self.texts: dict[str, str] = {}
         self.models: dict[int, str] = {}
         """Turn → the model that was called."""
+        self.experiments: dict[int, int] = {}
+        """Turn → its experiment."""
         self.inserts: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Turn: {}, Execution: {}}
         self.updates: dict[type[Model], dict[int, Row]] = {Trajectory: {}, Execution: {}}
 
@@ -87,6 +89,7 @@ class PendingRows:
         """Adds the rows and changes of another rollout."""
         self.texts |= other.texts
         self.models |= other.models
+        self.experiments |= other.experiments
         for model, rows in other.inserts.items():
             self.inserts[model] |= rows
         for model, rows in other.updates.items():

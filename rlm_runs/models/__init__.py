@@ -1,7 +1,7 @@
 """The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
 before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
-`repricing` (earlier costs), `model_calls` (calls by the hour, probes), `sharing` (saved views and shared
-links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
+`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views
+and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
 endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
 scores by people) and `live` (what running rollouts do now).
 """
@@ -13,7 +13,7 @@ from .forks import Fork
 from .history import Attempt, DroppedText, Rescoring
 from .limits import EndpointLease, EndpointState
 from .live import LiveView
-from .model_calls import ModelHour, ModelProbe
+from .model_calls import ModelHour, ModelProbe, SpendDay
 from .repricing import RepricedTurn, Repricing
 from .review import Comment, ManualScore, RolloutTag
 from .sharing import SavedView, SharedLink
@@ -50,6 +50,7 @@ __all__ = [
     "RolloutTag",
     "SavedView",
     "SharedLink",
+    "SpendDay",
     "StoppingLook",
     "Text",
     "Trajectory",

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from .experiments import Experiment
+
 
 class ModelHour(models.Model):
     """The calls of one model that ended in one hour, as one writer counted them.
@@ -38,6 +40,36 @@ class ModelHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} at {self.hour:%Y-%m-%d %H}"
+
+
+class SpendDay(models.Model):
+    """What the calls of one model cost one experiment on one day (UTC), as one writer counted it.
+
+    Written as ModelHour is, in the transactions of the calls, by `writer`; "" is the sum of earlier writers. The
+    rows of a deleted experiment stay: the money is spent. Imported calls are not counted.
+    """
+
+    day = models.DateField()
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    model = models.CharField(max_length=200)
+    writer = models.CharField(max_length=200, blank=True)
+    calls = models.BigIntegerField(default=0)
+    unpriced = models.BigIntegerField(default=0, help_text="Calls without a cost.")
+    cost = models.DecimalField(max_digits=24, decimal_places=10, default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["day", "experiment", "model", "writer"], name="spend_day_once"),
+        ]
+        indexes: ClassVar = [
+            # The cost of an experiment so far.
+            models.Index(fields=["experiment"], include=["cost", "unpriced"], name="spend_day_experiment"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.day} for experiment {self.experiment_id}"
 
 
 class ModelProbe(models.Model):

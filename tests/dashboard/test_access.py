@@ -40,6 +40,10 @@ def addresses(experiment):
     arms = urlencode({"arm": experiment.arms.values_list("pk", flat=True)}, doseq=True)
     beside = experiment.rollouts().filter(example=rollout.example).exclude(pk=rollout.pk).first()
     return {
+        "home": reverse("home"),
+        "home-live": reverse("home-live"),
+        "api-home": reverse("api-home"),
+        "palette": reverse("palette"),
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
         "launch-spec": reverse("launch-spec"),
@@ -77,9 +81,11 @@ def addresses(experiment):
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
+                "rollout-search",
                 "rollout-standalone",
             )
         },
+        "rollout-inspector": reverse("rollout-inspector", args=[*pk, 1]),
         "rollout-notes": reverse("rollout-notes", args=pk),
         "review": reverse("review"),
         "api-reviews": reverse("api-reviews"),

@@ -14,6 +14,10 @@ from rlm_runs.models import Trajectory, Turn
 PAGES = """
 /
 /?q=does&status=finished&sort=-cost
+/home/live/
+/palette/?q=oolong&at=/experiments/{slug}/
+/experiments/
+/experiments/?q=does&status=finished&sort=-cost
 /launch/
 /launch/spec/?name=x
 /launch/?clone={slug}
@@ -77,6 +81,7 @@ FILES = """
 """.strip().splitlines()
 
 API = {
+    "/api/home/": ("at models results running running_more spend workers"),
     "/api/experiments/": ("columns next previous rows"),
     "/api/experiments/{slug}/": (
         "arms budget cancelled_at circuits created_at description early_stopping name paused_at paused_by_budget "
@@ -126,9 +131,14 @@ def names(played):
 
 @pytest.mark.parametrize("address", PAGES)
 def test_a_kept_page_opens(reader, names, address):
-    response = reader.get(address.format(**names))
+    response = reader.get(address.format(**names), follow=True)
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/")
+
+
+def test_a_former_address_of_the_list_of_experiments_leads_to_it(reader):
+    response = reader.get("/?q=does&status=finished&sort=-cost")
+    assert (response.status_code, response.url) == (302, "/experiments/?q=does&status=finished&sort=-cost")
 
 
 @pytest.mark.parametrize("address", FILES)

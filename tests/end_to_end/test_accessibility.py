@@ -27,6 +27,7 @@ def addresses(experiment):
     beside = Rollout.objects.filter(example=rollout.example).exclude(pk=rollout.pk).first()
     slug = [experiment.slug]
     return [
+        reverse("home"),
         reverse("experiments"),
         reverse("launch"),
         reverse("experiment", args=slug),

@@ -231,7 +231,7 @@ def test_pages_are_read_while_an_experiment_is_deleted(make_system, reader):
     until = time.monotonic() + 60
     while Experiment.everything.filter(slug="big").exists():
         assert time.monotonic() < until
-        for address in ("/", other.get_absolute_url(), "/rollouts/"):
+        for address in ("/", "/experiments/", other.get_absolute_url(), "/rollouts/"):
             began = time.monotonic()
             page = reader.get(address)
             slowest, reads = max(slowest, time.monotonic() - began), reads + 1

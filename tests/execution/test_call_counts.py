@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from rlm_runs.execution import call_counts
-from rlm_runs.execution.group_commit import _Request, _write
+from rlm_runs.execution.group_commit import GroupCommit, _Request
 from rlm_runs.execution.recorder import Recorder
 from rlm_runs.models import Arm, ModelHour, Turn
 from tests.execution.test_recorder import play, rlm_rollout
@@ -39,7 +39,7 @@ def sums(model):
 
 
 def test_every_live_call_is_counted(rollout):
-    _write(live(rollout, list(rlm_rollout())))
+    GroupCommit()._write(live(rollout, list(rlm_rollout())))
     for model in set(Turn.objects.values_list("trajectory__model", flat=True)):
         turns = Turn.objects.filter(trajectory__model=model)
         cost = sum((turn.cost or Decimal(0) for turn in turns), Decimal(0))
@@ -50,9 +50,9 @@ def test_every_live_call_is_counted(rollout):
 
 def test_a_transaction_that_is_repeated_counts_once(rollout):
     requests = live(rollout, list(rlm_rollout())[:-1])
-    _write(requests)
+    GroupCommit()._write(requests)
     before = list(ModelHour.objects.values_list("model", "calls"))
-    _write(requests)
+    GroupCommit()._write(requests)
     assert list(ModelHour.objects.values_list("model", "calls")) == before
 
 
@@ -88,7 +88,7 @@ def test_folding_sums_writers_and_old_hours_and_loses_nothing():
 def test_repricing_corrects_the_spend(rollout, price):  # noqa: F811
     Arm.objects.update(model="m", sub_model="m", endpoint="lab")
     rollout.refresh_from_db()
-    _write(live(rollout, [_by_m(event) for event in rlm_rollout()]))
+    GroupCommit()._write(live(rollout, [_by_m(event) for event in rlm_rollout()]))
     before = sums("m")[2]
     price(PRICE)
     call_command("reprice", yes=True)
@@ -98,7 +98,7 @@ def test_repricing_corrects_the_spend(rollout, price):  # noqa: F811
 
 
 def test_the_migration_counts_what_is_stored(rollout):
-    _write(live(rollout, list(rlm_rollout())))
+    GroupCommit()._write(live(rollout, list(rlm_rollout())))
     expected = {}
     for turn in Turn.objects.select_related("trajectory"):
         calls, cost = expected.get(turn.trajectory.model, (0, Decimal(0)))

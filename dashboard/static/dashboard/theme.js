@@ -1,6 +1,7 @@
-// Before the first paint, so that a dark page never flashes light.
+// Before the first paint, so that a dark page never flashes light, and the navigation never jumps.
 (() => {
-  let theme = null;
-  try { theme = localStorage.getItem("theme"); } catch { /* storage may be off */ }
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; /* storage may be off */ } };
+  const theme = kept("theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  if (kept("navigation") === "narrow") document.documentElement.dataset.navigation = "narrow";
 })();

@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said(reader, played):
         assert reader.get(f"{address}?status=sideways").json()["parameter"] == "status"
         assert reader.get(f"{address}?sort=cost").json()["allowed"] == ["name", "launched"]
     assert reader.get("/api/experiments/?after=x").status_code == 400
-    assert "no column to sort by" in reader.get("/?sort=cost").content.decode()
+    assert "no column to sort by" in reader.get("/experiments/?sort=cost").content.decode()
 
 
 def test_a_row_is_summed_up_anew_when_something_ends(reader, queued):
@@ -77,6 +77,6 @@ def test_a_row_is_summed_up_anew_when_something_ends(reader, queued):
 
 
 def test_the_list_costs_less_while_nothing_changes(reader, played, django_assert_num_queries):
-    reader.get("/")
+    reader.get("/experiments/")
     with django_assert_num_queries(4):
-        reader.get("/")
+        reader.get("/experiments/")

@@ -127,12 +127,12 @@ def test_the_priority_is_set(reader, lab):
 
 def test_archived_experiments_are_left_out_of_lists_unless_asked_for(reader, played):
     post(reader, played, "archive")
-    assert played.name not in reader.get("/").content.decode()
-    assert played.name in reader.get("/?status=archived").content.decode()
+    assert played.name not in reader.get("/experiments/").content.decode()
+    assert played.name in reader.get("/experiments/?status=archived").content.decode()
     assert json.loads(reader.get("/api/rollouts/").content)["rows"] == []
     assert reader.get(played.get_absolute_url()).status_code == 200
     post(reader, played, "unarchive")
-    assert played.name in reader.get("/").content.decode()
+    assert played.name in reader.get("/experiments/").content.decode()
 
 
 def test_a_deleted_experiment_is_gone_at_once_and_its_rows_soon(reader, played):
@@ -142,8 +142,8 @@ def test_a_deleted_experiment_is_gone_at_once_and_its_rows_soon(reader, played):
     assert "cannot be undone" in said
     post(reader, played, "delete")
     assert Experiment.objects.exists()
-    assert post(reader, played, "delete", confirm="yes").url == "/"
-    assert played.name not in reader.get("/").content.decode()
+    assert post(reader, played, "delete", confirm="yes").url == "/experiments/"
+    assert played.name not in reader.get("/experiments/").content.decode()
     for address in (played.get_absolute_url(), rollout.get_absolute_url(), f"/api/rollouts/{rollout.pk}/"):
         assert reader.get(address).status_code == 404
     assert json.loads(reader.get("/api/rollouts/").content)["rows"] == []

@@ -6,7 +6,7 @@ from rlm_runs.models import Experiment
 from tests.factories.traces import make_experiment
 
 
-def html(reader, address="/"):
+def html(reader, address="/experiments/"):
     response = reader.get(address)
     assert response.status_code == 200
     return response.content.decode()
@@ -45,25 +45,25 @@ def test_it_filters_by_name_and_state(reader, played):
         ("status=cancelled", {cancelled}),
         ("q=nothing-like-it", set()),
     ]:
-        page = html(reader, f"/?{query}")
+        page = html(reader, f"/experiments/?{query}")
         shown = {found for found in (played, running, cancelled) if f"/experiments/{found.slug}/" in page}
         assert shown == expected, query
-    assert "No experiment is like that" in html(reader, "/?q=nothing-like-it")
+    assert "No experiment is like that" in html(reader, "/experiments/?q=nothing-like-it")
 
 
 def test_bad_filters_are_said(reader, played):
-    assert "Select a valid choice" in html(reader, "/?status=sideways")
-    assert "does not exist" in html(reader, "/?after=nonsense")
+    assert "Select a valid choice" in html(reader, "/experiments/?status=sideways")
+    assert "does not exist" in html(reader, "/experiments/?after=nonsense")
 
 
 def test_pages_follow_each_other(reader):
     for number in range(30):
         make_experiment(name=f"number {number}", examples=1, scaffolds=("llm",))
-    first = reader.get("/").context["page"]
-    second = reader.get(f"/?after={first.after}").context["page"]
+    first = reader.get("/experiments/").context["page"]
+    second = reader.get(f"/experiments/?after={first.after}").context["page"]
     assert [len(first.rows), len(second.rows)] == [25, 5]
     assert not second.after
-    back = reader.get(f"/?before={second.before}").context["page"]
+    back = reader.get(f"/experiments/?before={second.before}").context["page"]
     assert back.rows == first.rows
     assert not back.before
 
@@ -72,7 +72,7 @@ def test_queries_do_not_grow_with_experiments(reader, played, django_assert_max_
     for number in range(20):
         make_experiment(name=f"number {number}", examples=1)
     with django_assert_max_num_queries(9):
-        reader.get("/")
+        reader.get("/experiments/")
 
 
 def test_a_name_is_never_markup(reader, db):

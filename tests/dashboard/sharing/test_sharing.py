@@ -130,7 +130,7 @@ def test_only_what_is_listed_opens(client, played, other, share, kind):
     for name, address in every_address(played).items():
         expected = 302 if address == "/" else 200 if name in SHOWN[kind] else 404
         assert client.get(within(link, address)).status_code == expected, name
-    for name, address in every_address(other).items() - {("experiments", "/")}:
+    for name, address in every_address(other).items() - {("home", "/")}:
         assert client.get(within(link, address)).status_code == 404, name
 
 
@@ -242,7 +242,7 @@ def test_who_is_logged_in_sees_what_everybody_sees(client, reader, played, share
 def test_the_prefix_ends_with_the_request(client, reader, played, share):
     link = shared_of("experiment", played, share)
     reader.get(home(link))
-    assert reverse("experiments") == "/"
+    assert reverse("experiments") == "/experiments/"
     assert f'href="{link.path}rollouts/' in reader.get(link.path).content.decode()
 
 

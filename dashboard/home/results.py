@@ -1,0 +1,158 @@
+"""The experiments that ended last, each with its headline: the best arm, and what the comparisons say.
+
+A headline reads the rollouts of its experiment once and is kept; an index says whether any of them changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.core.cache import cache
+from django.db.models import Max
+
+from rlm_runs.analysis import aggregates
+from rlm_runs.analysis.aggregates import ArmSummary, Comparison
+from rlm_runs.analysis.statistics import Interval
+from rlm_runs.models import Experiment, Rollout
+
+from ..charts.forest import Estimate
+from .running import listed, unfinished
+
+SHOWN = 8
+_KEPT_SECONDS = 24 * 3600
+_CLEAR = 0.05
+
+
+@dataclass(frozen=True)
+class Best:
+    """The arm with the highest mean reward."""
+
+    scaffold: str
+    name: str
+    group: str
+    reward: Interval
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The comparison with the smallest p: an arm against its baseline, on the examples of both."""
+
+    scaffold: str
+    name: str
+    baseline: str
+    group: str
+    estimate: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What an experiment found. `best` is None without rewards, `strongest` without comparisons.
+
+    `ahead`, `behind` and `undecided` count the comparisons with the baseline, after correction.
+    """
+
+    best: Best | None
+    strongest: Difference | None
+    ahead: int
+    behind: int
+    undecided: int
+    rollouts: int
+    unscored: int
+    cost: Decimal
+    unpriced: int
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """An experiment that ended, with its headline."""
+
+    experiment: Experiment
+    headline: Headline
+
+
+def results() -> Sequence[Result]:
+    """The newest experiments of which every rollout has ended."""
+    found = list(listed().exclude(unfinished()).order_by("-created_at", "-pk")[:SHOWN])
+    keys = {each.pk: key for each, key in zip(found, _keys(found), strict=True)}
+    known = cache.get_many(keys.values())
+    fresh = {keys[each.pk]: _headline(each) for each in found if keys[each.pk] not in known}
+    if fresh:
+        cache.set_many(fresh, timeout=_KEPT_SECONDS)
+    return [Result(each, (known | fresh)[keys[each.pk]]) for each in found]
+
+
+def _keys(experiments: Sequence[Experiment]) -> list[str]:
+    """What changes with every end of a rollout: the last end by status, from the ends of an index."""
+    keys = []
+    for each in experiments:
+        states = [_last_end(each, status) for status in Rollout.FINISHED]
+        said = repr((each.pk, each.revision, each.cancelled_at, states))
+        keys.append(f"home-headline-{hashlib.sha256(said.encode()).hexdigest()[:24]}")
+    return keys
+
+
+def _last_end(experiment: Experiment, status: str) -> datetime | None:
+    ended = Rollout.objects.filter(experiment=experiment, status=status)
+    found: datetime | None = ended.aggregate(last=Max("finished_at"))["last"]
+    return found
+
+
+def _headline(experiment: Experiment) -> Headline:
+    experiment = Experiment.objects.get(pk=experiment.pk)
+    snapshot = aggregates.snapshot(experiment)
+    summary = aggregates.summary(snapshot)
+    progress = aggregates.snapshot_progress(snapshot)
+    tested = [found for found in map(_difference, summary.comparisons) if found is not None]
+    clear = [found for found in tested if found.p < _CLEAR]
+    ahead = sum(found.estimate.mean > 0 for found in clear)
+    return Headline(
+        best=_best(summary.arms),
+        strongest=min(tested, key=lambda found: found.p, default=None),
+        ahead=ahead,
+        behind=len(clear) - ahead,
+        undecided=len(tested) - len(clear),
+        rollouts=progress.total,
+        unscored=progress.total - sum(arm.scored for arm in summary.arms),
+        cost=progress.cost + progress.judge_cost,
+        unpriced=progress.unpriced,
+        ended_at=progress.last_ended_at,
+    )
+
+
+def _best(arms: Sequence[ArmSummary]) -> Best | None:
+    scored = [(arm.reward.mean, arm.reward, arm) for arm in arms if arm.reward is not None]
+    if not scored:
+        return None
+    _, reward, arm = max(scored, key=lambda found: found[0])
+    return Best(arm.scaffold, arm.series, arm.group, reward, arm.simulated)
+
+
+def _difference(comparison: Comparison) -> Difference | None:
+    """The difference on which the test decided: of an arm that ended early, that of its confidence sequence."""
+    decision, p = comparison.decision, comparison.p
+    if p is None:
+        return None
+    ends = (decision.estimate, decision.low, decision.high) if decision is not None else (None, None, None)
+    mean, low, high = ends
+    if mean is not None and low is not None and high is not None:
+        estimate = Estimate(mean, low, high, is_clear=p < _CLEAR)
+    else:
+        found = Estimate.of(comparison.paired, p=p)
+        if found is None:
+            return None
+        estimate = found
+    return Difference(
+        scaffold=comparison.arm.scaffold,
+        name=comparison.name,
+        baseline=comparison.baseline_name,
+        group=comparison.group,
+        estimate=estimate,
+        p=p,
+    )
