@@ -19,8 +19,11 @@ from sandbox.inside.wire import Frame, LineEnded, Mailboxes, Splitter, encode, p
 
 from .inside import frame_checks
 
-LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from inside.supervisor import main; main()"
+ARGUMENTS = ("-s", "-c", "import sys; sys.path[0] = sys.argv[1]; from inside.supervisor import main; main()")
 """Arguments of Python, followed by the folder above `inside` and the configuration."""
+
+ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+"""Sets of strings have the same order in every sandbox: a rollout that is executed again goes the same way."""
 
 _CHUNK = 2**18
 _SEND_SECONDS = 10

@@ -27,7 +27,7 @@ from docker.types import LogConfig
 from docker.utils import kwargs_from_env, parse_host
 
 from sandbox import owner
-from sandbox.box import LAUNCH, Box, make_impatient
+from sandbox.box import ARGUMENTS, ENVIRONMENT, Box, make_impatient
 from sandbox.containers import DEADLINE_LABEL, OWNER_LABEL, EngineErrors, remove, sweep_containers
 from sandbox.contract import EngineUnavailable, Limits, Sandbox, SandboxError, SandboxSpec
 from sandbox.disposal import Disposal
@@ -198,7 +198,7 @@ class DockerBackend:
             client.create_container(
                 image,
                 name=name,
-                command=["python3", "-I", "-c", LAUNCH, BOX_DIR, json.dumps(config)],
+                command=["python3", *ARGUMENTS, BOX_DIR, json.dumps(config)],
                 user=USER,
                 working_dir="/tmp",
                 environment=_environment(spec.limits),
@@ -242,7 +242,7 @@ class DockerBackend:
 def _environment(limits: Limits) -> dict[str, str]:
     # Native libraries start one thread for each of the machine's cores, not of the container's.
     threads = str(max(1, math.ceil(limits.cpus)))
-    return {"HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    return {**ENVIRONMENT, "HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
 
 
 def _may_pass(error: Exception) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from sandbox import owner, requirements
-from sandbox.box import LAUNCH, Box, make_impatient
+from sandbox.box import ARGUMENTS, ENVIRONMENT, Box, make_impatient
 from sandbox.contract import EngineUnavailable, ImageError, Sandbox, SandboxSpec
 from sandbox.disposal import Disposal
 from sandbox.pool import Pool
@@ -150,12 +150,12 @@ class ProcessBackend:
         errors = open(scratch / ".errors", "w+b")  # noqa: SIM115 (the transport closes it)
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-c", LAUNCH, str(_HERE), json.dumps(config)],
+                [sys.executable, *ARGUMENTS, str(_HERE), json.dumps(config)],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=errors,
                 cwd=home,
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)},
+                env={**ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)},
                 start_new_session=True,
             )
         except OSError:

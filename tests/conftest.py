@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from django.db import connections
 
 CI = os.environ.get("CI") == "true"
 
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         why = missing() if marked else ""
         for item in marked if why else ():
             item.add_marker(pytest.mark.skip(reason=f"{why}; `make test` says how to get it"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+    """Closes a pool that a test without a database has opened: it leads to the store, not to the test database."""
+    connections["default"].close_pool()
 
 
 @pytest.hookimpl(wrapper=True)

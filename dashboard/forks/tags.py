@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from django import template
@@ -28,4 +29,9 @@ def fork_in(tree: Iterable[Branch], rollout: Rollout) -> Fork | None:
 @register.filter
 def edits(fork: Fork) -> str:
     """What was edited, in words."""
-    return ", ".join(fork.edited) or "nothing edited"
+    changes = [f"{name} = {_plain(value)}" for name, value in fork.changes.items()]
+    return ", ".join([*fork.edited, *changes]) or "nothing edited"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

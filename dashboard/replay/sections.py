@@ -16,7 +16,6 @@ from django.views.decorators.http import require_safe
 from rlm_runs.analysis import transcripts
 from rlm_runs.analysis.replay import answers, context_window, coverage, diagnosis, spans, variables
 from rlm_runs.analysis.replay.spans import Span, SpanTree
-from rlm_runs.execution.endpoints import find_model
 from rlm_runs.models import Rollout, Trajectory
 
 from .. import text_diff
@@ -24,6 +23,7 @@ from ..formatting import percent
 from ..query_params import rollout_or_404, whole_number
 from . import span_exports
 from .tabs import SECTIONS
+from .window_bars import WindowBars
 
 _MOST_BATCHES = 50
 _MOST_SPANS = 12
@@ -110,33 +110,17 @@ def context_page(request: HttpRequest, pk: int) -> HttpResponse:
     attempt = _Attempt.of(request, pk)
     root = attempt.root
     turns = context_window.read(root) if root else ()
-    model = find_model(attempt.rollout.arm.model)
-    window = model.window if model else None
-    largest = max((turn.prompt_tokens or 0 for turn in turns), default=0)
-    scale = max(largest, window or 0) if window and largest > window / 8 else largest
-    rows = [
-        {
-            "turn": turn,
-            "parts": [
-                {"name": name, "tokens": tokens, "width": 100 * tokens / scale}
-                for name, tokens in turn.tokens.items()
-            ]
-            if turn.tokens and scale
-            else [],
-            "filled": 100 * (turn.prompt_tokens or 0) / window if window else None,
-        }
-        for turn in turns
-    ]
+    bars = WindowBars.of(turns, model=attempt.rollout.arm.model)
     return _page(
         request,
         attempt,
         "rollout-context",
         {
-            "rows": rows,
-            "window": window,
-            "limit_at": 100 * window / scale if window and scale and window <= scale else None,
-            "largest": largest,
-            "share": percent(largest / window) if window and largest else None,
+            "rows": [{"turn": turn, "parts": bars.parts(turn), "filled": bars.filled(turn)} for turn in turns],
+            "window": bars.window,
+            "limit_at": bars.limit_at,
+            "largest": bars.largest,
+            "share": percent(bars.largest / bars.window) if bars.window and bars.largest else None,
         },
     )
 
@@ -182,8 +166,9 @@ def input_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Which ranges of the input data were printed or went to sub-LLMs, and which were never read."""
     attempt = _Attempt.of(request, pk)
     found = coverage.read(attempt.rollout, attempt=attempt.number)
+    as_strip = request.GET.get("as") == "strip"
     if found is None:
-        return _page(request, attempt, "rollout-input", {"coverage": None})
+        return HttpResponse() if as_strip else _page(request, attempt, "rollout-input", {"coverage": None})
     seen, data = found
     lanes = (
         ("Printed", "printed", seen.printed),
@@ -191,22 +176,21 @@ def input_page(request: HttpRequest, pk: int) -> HttpResponse:
         ("Never read", "unread", seen.unread),
         ("Evidence", "evidence", seen.evidence),
     )
+    drawn = [
+        {"title": title, "name": name, "share": percent(seen.share(ranges)), "bars": _bars(ranges, seen.chars)}
+        for title, name, ranges in lanes
+        if ranges or name != "evidence"
+    ]
+    if as_strip:
+        context = {"rollout": attempt.rollout, "coverage": seen, "lanes": drawn}
+        return render(request, "dashboard/replay/_coverage.html", context)
     return _page(
         request,
         attempt,
         "rollout-input",
         {
             "coverage": seen,
-            "lanes": [
-                {
-                    "title": title,
-                    "name": name,
-                    "share": percent(seen.share(ranges)),
-                    "bars": _bars(ranges, seen.chars),
-                }
-                for title, name, ranges in lanes
-                if ranges or name != "evidence"
-            ],
+            "lanes": drawn,
             "unread": [
                 {"begin": begin, "end": end, "chars": end - begin, "text": data[begin : begin + _UNREAD_CHARS]}
                 for begin, end in sorted(seen.unread, key=lambda each: each[0] - each[1])[:_MOST_UNREAD]

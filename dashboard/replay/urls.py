@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import now, sections, side_by_side, standalone, texts, views
+from . import inspector, now, sections, side_by_side, standalone, texts, views
 
 urlpatterns = [
     path("compare/rollouts/", side_by_side.pair, name="compare-rollouts"),
@@ -17,6 +17,8 @@ urlpatterns = [
     path("rollouts/<int:pk>/input/", sections.input_page, name="rollout-input"),
     path("rollouts/<int:pk>/diagnosis/", sections.diagnosis_page, name="rollout-diagnosis"),
     path("rollouts/<int:pk>/spans/", sections.spans_json, name="rollout-spans"),
+    path("rollouts/<int:pk>/search/", inspector.search, name="rollout-search"),
+    path("rollouts/<int:pk>/inspector/<int:number>/", inspector.inspector, name="rollout-inspector"),
     path("rollouts/<int:pk>/standalone/", standalone.standalone, name="rollout-standalone"),
     path("rollouts/<int:pk>/now/", now.rollout_now, name="rollout-now"),
     path("rollouts/<int:pk>/calls/<int:trajectory>/", views.call, name="call"),

@@ -39,6 +39,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     version = _version(found, root)  # read first: later events are fetched by the next request, not missed
     conversation = _conversation(request, root)
     excerpts = transcripts.excerpts(_outcome_digests(shown), chars=_OUTCOME_CHARS)
+    is_fork = found.arm.experiment.forks_of_id is not None  # its tree takes the place of neighbours
     context = {
         **_trace_context(shown, conversation),
         "version": version,
@@ -49,7 +50,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         "notes": found.notes.all() if found.claims > 1 else (),
         "was_cut_off": history.was_cut_off(attempt),
         "is_earlier_attempt": attempt != history.last,
-        "neighbours": neighbours(found) if sees_experiment(request) else None,
+        "neighbours": neighbours(found) if sees_experiment(request) and not is_fork else None,
         "prompt": excerpts.get(found.example.prompt_id, transcripts.EMPTY),
         **_answers(shown, excerpts),
         "input_data": excerpts.get(found.example.input_data_id or ""),

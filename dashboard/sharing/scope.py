@@ -126,6 +126,8 @@ _REPLAY = (
         "rollout-input",
         "rollout-diagnosis",
         "rollout-spans",
+        "rollout-search",
+        "rollout-inspector",
         "rollout-standalone",
     ),
 )

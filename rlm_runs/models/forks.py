@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 
 from .experiments import Rollout
@@ -46,6 +44,6 @@ class Fork(models.Model):
 
     @property
     def edited(self) -> list[str]:
-        """What was edited, in words."""
-        names: dict[str, Any] = {"message": "message", "code": "cell", "answers": "sub-call answers"}
-        return [word for name, word in names.items() if self.edit.get(name) is not None] + list(self.changes)
+        """What was edited in the turn, in words."""
+        names = {"message": "message", "code": "cell", "answers": "sub-call answers"}
+        return [word for name, word in names.items() if self.edit.get(name) is not None]

@@ -81,9 +81,11 @@ def addresses(experiment):
             for name in (
                 *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer"),
                 *("rollout-variables", "rollout-input", "rollout-diagnosis", "rollout-spans"),
+                "rollout-search",
                 "rollout-standalone",
             )
         },
+        "rollout-inspector": reverse("rollout-inspector", args=[*pk, 1]),
         "rollout-notes": reverse("rollout-notes", args=pk),
         "review": reverse("review"),
         "api-reviews": reverse("api-reviews"),

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from rlm_runs.engine.environments.base import Example as EngineExample
 from rlm_runs.experiments import importer
 from rlm_runs.experiments.importer import AlreadyImported, import_paths
-from rlm_runs.experiments.launch import _keep_examples
+from rlm_runs.experiments.launch import keep_examples
 from rlm_runs.formats.records import Unreadable
 from rlm_runs.models import Arm, Example, Execution, Experiment, Rollout, Text, Trajectory, Turn
 from tests.formats.files import TIPS, csv_row, llm_row, metadata, rlm_row, user, write_csv, write_run
@@ -66,7 +66,7 @@ def test_the_trace_of_an_import_is_one_like_any_other(runs):
 
 
 def test_examples_are_those_of_live_runs_where_they_are_equal(tmp_path):
-    (live,) = _keep_examples("riddles", [EngineExample(prompt="question 0", answer="42", metadata={"of": "live"})])
+    (live,) = keep_examples("riddles", [EngineExample(prompt="question 0", answer="42", metadata={"of": "live"})])
     imported_from(write_run(tmp_path / "run", [rlm_row(0), rlm_row(1)]))
     assert Example.objects.count() == 2
     assert Rollout.objects.filter(example=live).count() == 1

@@ -56,6 +56,11 @@ class TestState:
         run(first, "x = 1; open('note', 'w').write('mine')")
         assert run(second, "import os; 'x' in globals(), os.path.exists('note')").out == "(False, False)"
 
+    def test_sets_have_the_same_order_in_every_sandbox(self, start):
+        first, second = start(), start()
+        code = "list(set('a rollout that is executed again goes the same way'.split()))"
+        assert run(first, code).out == run(second, code).out
+
 
 class TestSource:
     """Cells as models write them."""

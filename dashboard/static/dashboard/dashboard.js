@@ -231,10 +231,23 @@
       "?": () => toggleHelp(),
       "/": () => { const field = document.querySelector("[data-search]"); if (field) { field.focus(); field.select(); } },
       j: () => rowStep(1), k: () => rowStep(-1),
+      J: () => callStep(1), K: () => callStep(-1),
       n: () => follow("[rel=next]"), p: () => follow("[rel=prev]"),
     };
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   });
+  function callStep(way) {
+    const calls = [...document.querySelectorAll("main details.call > summary")].filter((call) => call.offsetParent !== null);
+    if (!calls.length) return;
+    let at = calls.indexOf(document.activeElement);
+    if (at < 0) {
+      const below = calls.findIndex((call) => call.getBoundingClientRect().top > 72);
+      at = (below < 0 ? calls.length : below) - (way > 0 ? 1 : 0);
+    }
+    const next = calls[Math.min(Math.max(at + way, 0), calls.length - 1)];
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "center" });
+  }
   function follow(selector) { const link = document.querySelector(`a${selector}`); if (link) location.assign(link.href); }
   function toggleHelp() {
     const dialog = document.getElementById("keys");
@@ -283,6 +296,7 @@
       for (const link of document.querySelectorAll("[data-outline] a")) {
         link.toggleAttribute("aria-current", now !== undefined && link.hash === `#${now.id}`);
       }
+      if (now) document.dispatchEvent(new CustomEvent("rlm:turn", { detail: Number(now.id.replace("turn-", "")) }));
     };
     let waiting = false;
     addEventListener("scroll", () => {

@@ -38,7 +38,7 @@ from .unscored import (
 
 Values = NDArray[np.float64]
 
-ARMS_AT_ONCE = 16
+ARMS_AT_ONCE = 14
 """Arms that one response shows, so that it keeps its size: they share the room that their filters have."""
 
 

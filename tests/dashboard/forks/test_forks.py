@@ -62,7 +62,7 @@ def test_what_is_edited_is_stored_and_shown(reader, origin):
     assert (fork.changes["max_turns"], fork.changes["temperature"], fork.hold) == (3, 0.5, "always")
     assert f"Origin {origin.pk}" in page
     assert "after turn 1" in page
-    assert "message, max_turns, temperature" in page
+    assert "message, max_turns = 3, temperature = 0.5" in page
     assert "again.&lt;script&gt;" in page
     assert f"Fork {fork.rollout_id}" in reader.get(f"/rollouts/{origin.pk}/").content.decode()
 
