@@ -21,7 +21,7 @@ from rlm_runs.models.review import REVIEW_COLUMNS
 from rlm_runs.models.texts import unescape, unstorable
 
 from .. import early_stopping
-from ..permissions import share_of
+from ..permissions import sees_experiment, share_of
 from ..query_params import rollout_or_404
 from ..tables import exports
 from ..tables.rollouts import ROLLOUTS, rows
@@ -104,7 +104,9 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     The tree is flat: a sub-LLM's trajectory names the execution that called it as its `parent`.
     """
     row = rollout_or_404(pk)
-    hidden = REVIEW_COLUMNS if share_of(request) else frozenset()
+    hidden = (REVIEW_COLUMNS if share_of(request) else set()) | (
+        set() if sees_experiment(request) else {"experiment"}
+    )
     columns = tuple(column for key, column in ROLLOUTS.columns.items() if key not in hidden)
     found = rows(Rollout.objects.filter(pk=pk), columns).get()
     answer = {

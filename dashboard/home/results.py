@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.core.cache import cache
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import ArmSummary, Comparison
@@ -79,8 +79,10 @@ class Result:
 
 def results() -> Sequence[Result]:
     """The newest experiments of which every rollout has ended."""
-    found = list(listed().exclude(unfinished()).order_by("-created_at", "-pk")[:SHOWN])
-    keys = {each.pk: key for each, key in zip(found, _keys(found), strict=True)}
+    ends = {f"last_{status}": _last_end(status) for status in Rollout.FINISHED}
+    newest = listed().exclude(unfinished()).order_by("-created_at", "-pk").annotate(**ends)
+    found = list(newest[:SHOWN])
+    keys = {each.pk: _key(each, [getattr(each, name) for name in ends]) for each in found}
     known = cache.get_many(keys.values())
     fresh = {keys[each.pk]: _headline(each) for each in found if keys[each.pk] not in known}
     if fresh:
@@ -88,20 +90,16 @@ def results() -> Sequence[Result]:
     return [Result(each, (known | fresh)[keys[each.pk]]) for each in found]
 
 
-def _keys(experiments: Sequence[Experiment]) -> list[str]:
-    """What changes with every end of a rollout: the last end by status, from the ends of an index."""
-    keys = []
-    for each in experiments:
-        states = [_last_end(each, status) for status in Rollout.FINISHED]
-        said = repr((each.pk, each.revision, each.cancelled_at, states))
-        keys.append(f"home-headline-{hashlib.sha256(said.encode()).hexdigest()[:24]}")
-    return keys
+def _key(experiment: Experiment, ends: Sequence[datetime | None]) -> str:
+    """Changes with every end of a rollout, and with changes of ended ones."""
+    said = repr((experiment.pk, experiment.revision, experiment.cancelled_at, ends))
+    return f"home-headline-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
-def _last_end(experiment: Experiment, status: str) -> datetime | None:
-    ended = Rollout.objects.filter(experiment=experiment, status=status)
-    found: datetime | None = ended.aggregate(last=Max("finished_at"))["last"]
-    return found
+def _last_end(status: str) -> Subquery:
+    """The last end of an experiment's rollouts with this status: one look into an index."""
+    ended = Rollout.objects.filter(experiment=OuterRef("pk"), status=status, finished_at__isnull=False)
+    return Subquery(ended.order_by("-finished_at").values("finished_at")[:1])
 
 
 def _headline(experiment: Experiment) -> Headline:

@@ -15,7 +15,7 @@
     const selection = getSelection();
     if (!selection.rangeCount || selection.isCollapsed) return null;
     const range = selection.getRangeAt(0);
-    const inside = range.startContainer.parentElement;
+    const inside = range.startContainer.nodeType === Node.ELEMENT_NODE ? range.startContainer : range.startContainer.parentElement;
     const found = PARTS.map(([selector, part]) => [inside.closest(selector), part]).find(([element]) => element);
     const turn = inside.closest(".turn");
     if (!found || !turn || !found[0].contains(range.endContainer)) return null;

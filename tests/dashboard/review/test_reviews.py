@@ -164,6 +164,11 @@ def test_the_queue_is_blind_until_the_score_is_given(reader, rollouts):
     assert ManualScore.objects.filter(is_blind=True, is_current=True).count() == len(rollouts)
 
 
+def test_the_list_leads_to_the_queue_with_its_filter(reader, rollouts):
+    page = html(reader, "/rollouts/", {"q": "scaffold:rlm reward:<1"})
+    assert f'href="{reverse("review")}?q=scaffold%3Arlm%20reward%3A%3C1"' in page
+
+
 def test_the_queue_skips_and_shows(reader, rollouts):
     address = reverse("review")
     page = html(reader, address, {"blind": "0", "q": "scaffold:rlm"})
