@@ -81,5 +81,5 @@ def test_calls_in_flight_end_with_the_rollout(play, case, reason):
     for turn in aborted:
         assert turn.error == f"the rollout was {reason}"
         assert (turn.cost, turn.usage.prompt) == (None, None)
-        assert turn.seconds < 3
+        assert turn.seconds < 30
     assert len(play.disconnects) == in_flight

@@ -93,14 +93,14 @@ def test_a_slow_model_is_a_warning_and_is_not_waited_for(served, monkeypatch):
     monkeypatch.setattr(launch_check, "SECONDS", 0.3)
 
     def script(_):
-        time.sleep(1.5)
+        time.sleep(6)
         return completion("yes")
 
     with ScriptedServer(script) as server:
         served(server.url)
         began = time.monotonic()
         found = check_models(resolve(SPEC))
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 5
     assert not found.problems or "in time" in found.problems[0].message
     assert found.warnings or found.problems
 

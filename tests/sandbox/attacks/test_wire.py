@@ -45,10 +45,10 @@ def test_a_forged_result_is_a_claim_about_its_own_cell_only(attack):
         " 'rebound': '', 'repairs': [], 'variables': [], 'threads': 0}\n"
     )
     result = attack(
-        FIND_LINE + claim + "say(frame(json.dumps(claim).encode()))\nimport time; time.sleep(0.3)", late=True
+        FIND_LINE + claim + "say(frame(json.dumps(claim).encode()))\nimport time; time.sleep(3)", late=True
     )
     assert result.out == "forged"
-    assert result.wall_seconds < 0.3
+    assert result.wall_seconds < 3
 
 
 def test_frames_on_the_output_are_output(attack):
