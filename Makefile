@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= demo-model
 PORT ?= 8000
-# Many tests wait for processes: twice as many run at once as a small machine has cores.
-JOBS ?= 4
+# Many tests wait for processes: one more runs at once than a small machine has cores.
+JOBS ?= 3
 
 .PHONY: help demo test check bench chaos lint lock clean
 help:

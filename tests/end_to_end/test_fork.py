@@ -180,7 +180,7 @@ def test_a_fork_is_in_no_number_of_its_experiment(system, server, origin, client
     experiment = origin.arm.experiment
     slug = experiment.slug
     pages = (
-        "/",
+        "/experiments/",
         "/rollouts/",
         f"/api/experiments/{slug}/",
         f"/experiments/{slug}/",

@@ -472,6 +472,7 @@ class TestLife:
             "OPENBLAS_NUM_THREADS",
             "LC_CTYPE",
             "LANG",
+            "PYTHONHASHSEED",
         } | {
             "GPG_KEY",
             "PYTHON_VERSION",

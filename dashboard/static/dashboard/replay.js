@@ -11,7 +11,7 @@
   isWide.addEventListener("change", sync);
   sync();
 
-  function address(turn) { return inspector.dataset.inspector.replace("/inspector/0/", `/inspector/${turn}/`); }
+  function address(turn) { return inspector.dataset.inspector.replace("/inspector/1/", `/inspector/${turn}/`); }
 
   async function show(turn) {
     wanted = turn;

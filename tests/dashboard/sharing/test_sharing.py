@@ -16,6 +16,7 @@ REPLAY = {
     *("rollout", "rollout-live", "rollout-now", "call", "batch", "prompt", "text", "api-rollout"),
     *("rollout-timeline", "rollout-flame", "rollout-context", "rollout-answer", "rollout-variables"),
     *("rollout-input", "rollout-diagnosis", "rollout-spans", "rollout-standalone"),
+    *("rollout-search", "rollout-inspector"),
 }
 LISTS = {"experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"}
 EXPERIMENT = {"experiment", "experiment-live", "example-types", "example-types-csv", "example-types-json"} | LISTS
