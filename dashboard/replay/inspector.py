@@ -16,12 +16,12 @@ _MOST_WORDS = 200
 
 
 @require_safe
-def inspector(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def inspector(request: HttpRequest, pk: int, at: int) -> HttpResponse:
     """A fragment: `answer`, the variables, the context window, tokens and cost after a turn."""
     rollout = rollout_or_404(pk)
     attempt = whole_number(request, "attempt", default=max(rollout.attempt, 1))
     root = transcripts.root_of(rollout, attempt=attempt)
-    found = moment.read(root, number=number) if root else None
+    found = moment.read(root, number=at) if root else None
     if found is None:
         raise Http404("there is no such turn")
     bars = WindowBars.of(found.windows, model=rollout.arm.model)
