@@ -39,7 +39,7 @@ def test_a_broker_that_hangs_holds_neither_a_launch_nor_a_worker(install, broker
     worker = installation.start_worker(concurrency=6)
     broker.freeze()
     installation.launch(6)
-    assert installation.time_to_resume("broker frozen") < 2 * RESUMED_WITHIN
+    assert installation.time_to_resume("broker frozen") < 5 * RESUMED_WITHIN
     installation.wait_until_ended()
     broker.thaw()
     assert installation.examine().problems == []

@@ -27,7 +27,7 @@ def test_a_database_that_crashes_under_load(install):
     for turns in (5, 60, 120):
         installation.wait_for_turns(turns)
         installation.database.restart()
-        assert installation.time_to_resume("Postgres crashed") < 2 * RESUMED_WITHIN
+        assert installation.time_to_resume("Postgres crashed") < 5 * RESUMED_WITHIN
     installation.wait_until_ended()
     assert_nothing_was_lost(installation.examine())
 
@@ -41,7 +41,7 @@ def test_a_database_that_is_away_for_longer_than_a_lease(install):
     installation.database.crash()
     time.sleep(12)
     installation.database.start()
-    assert installation.time_to_resume("Postgres away for 12 s") < 2 * RESUMED_WITHIN
+    assert installation.time_to_resume("Postgres away for 12 s") < 5 * RESUMED_WITHIN
     installation.wait_until_ended()
     assert_nothing_was_lost(installation.examine())
     assert [worker.poll() for worker in workers] == [None, None]
@@ -73,7 +73,7 @@ def test_a_disk_that_is_full_for_a_while(small_disk, load, tmp_path):
         small_disk.free()
         if not database.is_running():  # it had no space for its log of changes
             database.start()
-        assert installation.time_to_resume("disk full") < 2 * RESUMED_WITHIN
+        assert installation.time_to_resume("disk full") < 5 * RESUMED_WITHIN
         installation.wait_until_ended()
         assert_nothing_was_lost(installation.examine())
     finally:
