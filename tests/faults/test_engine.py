@@ -56,7 +56,7 @@ def test_an_engine_that(how, install, engine):
         engine.crash()
         time.sleep(2)
         engine.start()
-    assert installation.time_to_resume(f"the engine {how}") < 3 * RESUMED_WITHIN
+    assert installation.time_to_resume(f"the engine {how}") < 5 * RESUMED_WITHIN
     installation.wait_until_ended(seconds=300)
     assert "the container engine is away" in installation.system.log("worker")
     assert_all_is_well(installation, engine, worker)

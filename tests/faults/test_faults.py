@@ -54,7 +54,7 @@ def test_a_worker_that_stops_while_a_judge_is_asked_leaves_the_scoring_to_the_ne
     assert (rollout.status, rollout.reward, rollout.error) == (Rollout.Status.COMPLETED, 1.0, "")
 
 
-def test_the_rollouts_of_a_killed_worker_are_taken_up_within_ten_seconds(make_system):
+def test_the_rollouts_of_a_killed_worker_are_taken_up_before_their_leases_expire(make_system):
     state = {"killed": False}
 
     def script(request):
@@ -82,7 +82,7 @@ def test_the_rollouts_of_a_killed_worker_are_taken_up_within_ten_seconds(make_sy
                 Rollout.objects.get(pk=killed[0].pk).status != Rollout.Status.RUNNING
                 or Rollout.objects.get(pk=killed[0].pk).claims == 2
             ),
-            seconds=10,
+            seconds=40,
         )
 
 
