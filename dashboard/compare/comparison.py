@@ -24,7 +24,7 @@ from ..formatting import no_formula, visible
 _ROWS = 50
 """Most and fewest examples on one page of the matrix, and the rollouts that bound them."""
 _FEWEST = 10
-_ROLLOUTS = 600
+_ROLLOUTS = 500
 
 
 @dataclass(frozen=True, eq=False)

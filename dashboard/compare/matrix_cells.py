@@ -26,7 +26,7 @@ _WORDS = {
     Outcome.UNFINISHED: ("queued", "to go"),
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
-_MOST_LINKS = 800
+_MOST_LINKS = 600
 """Cells and repetitions that a page links one by one; beyond, repeated ones are a click away in a list."""
 
 

@@ -16,8 +16,8 @@ _COLOUR = re.compile(r"(#[0-9a-f]{6})?")
 _RESERVED = frozenset(
     (
         *("other", "accent", "code", "comment", "failed", "fine", "ink", "keyword", "large", "line", "mono"),
-        *("number", "paper", "raised", "ramp", "repl", "row", "sans", "small", "soft", "string", "sunken"),
-        *("text", "warn"),
+        *("number", "paper", "part", "raised", "ramp", "repl", "row", "sans", "side", "small", "soft"),
+        *("string", "sunken", "text", "warn"),
     )
 )
 """Keys that the pages' stylesheet uses as names of other custom properties."""

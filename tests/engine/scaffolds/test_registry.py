@@ -116,7 +116,7 @@ def test_custom_scaffolds_reach_the_launch_form_and_the_stylesheet(tmp_path):
         "from dashboard import scaffold_stylesheet\n"
         "from dashboard.launch.form import page\n"
         "print([choice.title for choice in page(QueryDict()).scaffolds])\n"
-        "print(scaffold_stylesheet._css())\n"
+        "print(scaffold_stylesheet.css())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -136,7 +136,8 @@ def test_custom_scaffolds_reach_the_launch_form_and_the_stylesheet(tmp_path):
 
 
 def test_keys_that_the_stylesheet_uses_otherwise_are_reserved():
-    css = (ROOT / "dashboard/static/dashboard/dashboard.css").read_text()
+    sheets = (ROOT / "dashboard/static/dashboard").glob("*.css")
+    css = "".join(sheet.read_text() for sheet in sheets)
     properties = set(re.findall(r"--([a-z0-9_]+)\s*:", css))
     assert properties <= custom._RESERVED
 
