@@ -20,9 +20,9 @@ GIGABYTE = 10**9
     ids=["one-line", "stderr", "os-write-1-GB", "subprocess-1-GB", "zeros", "random-bytes", "endless"],
 )
 def test_floods(attack, code):
-    result = attack(code, limit=10.0 if "while True" not in code else 1.0)
+    result = attack(code, limit=10.0 if "while True" not in code else 3.0)
     assert len(result.output) <= 20_000
-    assert result.output_chars >= 100_000
+    assert result.output_chars >= 20_000  # more than is kept, also on a busy machine
     assert not result.state_lost
 
 
