@@ -1,1 +1,1 @@
-"""Forks: the form on a turn, the tree of forks, and what differed before a fork goes on."""
+"""Forks: the form on a turn, the tree of forks, and the differences shown before a fork continues."""

@@ -28,7 +28,7 @@ def fork_in(tree: Iterable[Branch], rollout: Rollout) -> Fork | None:
 
 @register.filter
 def edits(fork: Fork) -> str:
-    """What was edited, in words."""
+    """Describes the edits of a fork."""
     changes = [f"{name} = {_plain(value)}" for name, value in fork.changes.items()]
     return ", ".join([*fork.edited, *changes]) or "nothing edited"
 

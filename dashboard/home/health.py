@@ -42,7 +42,7 @@ class Workers:
 
     @property
     def slots(self) -> int:
-        """Rollouts that may run at once."""
+        """Number of rollouts that the workers can run at once."""
         return sum(host.slots for host in self.hosts)
 
 

@@ -78,7 +78,7 @@ class Result:
 
 
 def results() -> Sequence[Result]:
-    """The newest experiments of which every rollout has ended."""
+    """Returns the newest experiments whose rollouts have all ended."""
     ends = {f"last_{status}": _last_end(status) for status in Rollout.FINISHED}
     newest = listed().exclude(unfinished()).order_by("-created_at", "-pk").annotate(**ends)
     found = list(newest[:SHOWN])

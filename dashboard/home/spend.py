@@ -14,7 +14,7 @@ from rlm_runs.models import Experiment, SpendDay
 
 DAYS = 30
 SERIES = 5
-"""Series that are told apart; the others are one."""
+"""Series with a colour of their own; the rest share one."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Template tags of Home: the spend as stacked bars, and differences in words."""
+"""Template tags of Home: stacked bars of the spend, and texts of differences."""
 
 from __future__ import annotations
 

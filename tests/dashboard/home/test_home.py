@@ -1,4 +1,4 @@
-"""Home: what runs, what was found, what it cost, and whether everything works."""
+"""Home: running experiments, recent results, spend, and the health of workers and models."""
 
 from __future__ import annotations
 
