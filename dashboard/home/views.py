@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from rlm_runs.models import Experiment
 
 from ..charts.forest import Scale
+from ..polling import if_changed
 from ..tables import cells
 from .health import health
 from .results import Result, results
@@ -38,10 +39,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def home_live(request: HttpRequest) -> HttpResponse:
     """The page's content if it differs from `version`, else 204."""
-    context = _context(request)
-    if context["version"] == request.GET.get("version"):
-        return HttpResponse(status=204)
-    return render(request, "dashboard/home/live.html", context)
+    return if_changed(request, "dashboard/home/live.html", _context(request))
 
 
 @never_cache

@@ -18,6 +18,7 @@ from rlm_runs.models import ModelProbe
 from rlm_runs.models.texts import unescape
 
 from ..addresses import address_of
+from ..polling import if_changed
 from .overview import Calls, EndpointRows, ModelRow, Period, overview
 from .tags import errors_query, rollouts_query
 
@@ -32,10 +33,7 @@ def models(request: HttpRequest) -> HttpResponse:
 @require_safe
 def models_live(request: HttpRequest) -> HttpResponse:
     """The page's tables if they differ from `version`, else 204."""
-    context = _context(request)
-    if context["version"] == request.GET.get("version"):
-        return HttpResponse(status=204)
-    return render(request, "dashboard/served_models/live.html", context)
+    return if_changed(request, "dashboard/served_models/live.html", _context(request))
 
 
 @require_POST

@@ -16,6 +16,7 @@ from rlm_runs.execution.code_version import code_version
 from rlm_runs.models import Circuit
 
 from ..addresses import address_of
+from ..polling import if_changed
 from ..tables import cells
 from .overview import Overview, RunningRollout, Worker, overview
 
@@ -31,10 +32,7 @@ def workers(request: HttpRequest) -> HttpResponse:
 @require_safe
 def workers_live(request: HttpRequest) -> HttpResponse:
     """The page's tables if they differ from `version`, else 204."""
-    context = _context(request)
-    if context["version"] == request.GET.get("version"):
-        return HttpResponse(status=204)
-    return render(request, "dashboard/workers/live.html", context)
+    return if_changed(request, "dashboard/workers/live.html", _context(request))
 
 
 @never_cache
