@@ -11,6 +11,8 @@ from django.conf import settings
 from rlm_runs.observability.logs import configure_celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlm_runs.settings")
+# Django's system checks import every page, which a worker serves none of.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 
 class _App(Celery):

@@ -23,8 +23,8 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, stdtr
 
 from .by_example import Table
 from .intervals import Interval, mean_intervals
@@ -126,7 +126,9 @@ def compare_arms(
 
 def mcnemar(*, better: int, worse: int) -> float:
     """McNemar's exact test, two-sided: how often chance alone would split the examples that differ so unevenly."""
-    return float(min(1.0, 2 * bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
+    return (
+        float(min(1.0, 2 * scipy.special.bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
+    )
 
 
 def sign_flip(differences: ArrayLike) -> float:
@@ -291,4 +293,4 @@ def _signs(block: int) -> NDArray[np.int8]:
 def _paired_t(differences: Floats) -> float:
     n = len(differences)
     error = float(np.std(differences, ddof=1)) / math.sqrt(n)
-    return float(2 * stdtr(n - 1, -abs(differences.mean()) / error)) if error else 0.0
+    return float(2 * scipy.special.stdtr(n - 1, -abs(differences.mean()) / error)) if error else 0.0

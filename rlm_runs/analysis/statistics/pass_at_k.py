@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import gammaln
 
 from .intervals import Interval, mean_interval
 from .resampling import Floats
@@ -66,6 +66,7 @@ def _share_of_choices(chosen: Floats, among: Floats, *, k: int) -> Floats:
     possible = (among >= k) & (chosen >= k)
     few, many = chosen[possible], among[possible]
     # Ordered so that equal counts cancel exactly: where all succeed the share is 1, not nearly 1.
-    logs = (gammaln(few + 1) - gammaln(many + 1)) - (gammaln(few - k + 1) - gammaln(many - k + 1))
+    log_gamma = scipy.special.gammaln
+    logs = (log_gamma(few + 1) - log_gamma(many + 1)) - (log_gamma(few - k + 1) - log_gamma(many - k + 1))
     shares[possible] = np.exp(logs)
     return shares

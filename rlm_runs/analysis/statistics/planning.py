@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from scipy.special import nctdtr
+import scipy
 
 from .resampling import student_t
 
@@ -49,7 +49,9 @@ def examples_for_means(*, effect: float, power: float = 0.8, alpha: float = 0.05
 def _power_of_t(count: int, *, effect: float, alpha: float) -> float:
     critical = student_t(degrees=count - 1, confidence=1 - alpha)
     shift = effect * math.sqrt(count)
-    return float(1 - nctdtr(count - 1, shift, critical) + nctdtr(count - 1, shift, -critical))
+    return float(
+        1 - scipy.special.nctdtr(count - 1, shift, critical) + scipy.special.nctdtr(count - 1, shift, -critical)
+    )
 
 
 def _fewest_unequal(alpha: float) -> int:

@@ -23,8 +23,8 @@ from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 Item = TypeVar("Item")
@@ -95,7 +95,7 @@ def bca_limits(
     up to a factor: [examples], 0 for missing ones. `count`: the number of examples that are not missing.
     """
     below = np.count_nonzero(replicates < estimate) + np.count_nonzero(replicates <= estimate)
-    bias = float(ndtri(np.clip(below / 2, 1, len(replicates) - 1) / len(replicates)))
+    bias = float(scipy.special.ndtri(np.clip(below / 2, 1, len(replicates) - 1) / len(replicates)))
     spread = float(np.sum(influence**2)) ** 1.5
     acceleration = float(np.sum(influence**3)) / (6 * spread) if spread else 0.0
     reach = student_t(degrees=count - 1, confidence=confidence)
@@ -108,9 +108,9 @@ def bca_limits(
 
 def _shifted(bias: float, acceleration: float, z: float) -> float:
     """The quantile that BCa takes in place of the one at `z`."""
-    return float(ndtr(bias + (bias + z) / max(1 - acceleration * (bias + z), 0.1)))
+    return float(scipy.special.ndtr(bias + (bias + z) / max(1 - acceleration * (bias + z), 0.1)))
 
 
 def student_t(*, degrees: int, confidence: float = 0.95) -> float:
     """The two-sided critical value of Student's t."""
-    return float(stdtrit(degrees, 0.5 + confidence / 2))
+    return float(scipy.special.stdtrit(degrees, 0.5 + confidence / 2))

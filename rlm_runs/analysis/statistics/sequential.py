@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from .resampling import Floats
 
@@ -184,5 +184,7 @@ def _limits(values: Floats, *, level: float) -> tuple[float, float]:
     for sign in (1, -1):
         outside = -sign * (1 - _EDGE)
         is_open = -sign * mean > 1 - _EDGE or excess(outside, sign) <= 0
-        limits.append(-float(sign) if is_open else brentq(excess, outside, mean, args=(sign,), xtol=1e-9))
+        limits.append(
+            -float(sign) if is_open else scipy.optimize.brentq(excess, outside, mean, args=(sign,), xtol=1e-9)
+        )
     return limits[0], limits[1]
