@@ -15,6 +15,7 @@ from rlm_runs.analysis.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviou
 from rlm_runs.analysis.aggregates.snapshot import snapshot
 from rlm_runs.models import Experiment
 
+from .. import unscored
 from ..formatting import no_formula
 from ..query_params import whole_number
 from ..unscored import UnscoredForm
@@ -48,6 +49,7 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "legend": legend(use),
         "time_figure": time_figure(times) | {"rollouts": rollouts},
         "parts": PARTS,
+        "unscored_control": unscored.control(snapshot(experiment), found.unscored),
     }
     return render(request, "dashboard/behaviour/page.html", context)
 
@@ -86,5 +88,5 @@ def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
 
 def _found(request: HttpRequest, slug: str) -> tuple[Experiment, Behaviour]:
     experiment = get_object_or_404(Experiment, slug=slug)
-    unscored = UnscoredForm(request.GET).chosen()
-    return experiment, behaviour(snapshot(experiment), unscored=unscored)
+    chosen = UnscoredForm(request.GET).chosen()
+    return experiment, behaviour(snapshot(experiment), unscored=chosen)

@@ -29,7 +29,12 @@
     return value;
   }
   // Bars whose names do not fit side by side lie down, one group under the other.
-  function laidOut(panel, width) {
+  // A small figure keeps the height of its place.
+  function laidOut(panel, width, height) {
+    const fitted = lyingDown(panel, width, height);
+    return height ? { ...fitted, layout: { ...fitted.layout, height } } : fitted;
+  }
+  function lyingDown(panel, width, height) {
     const axis = panel.layout.xaxis;
     if (!axis.ticktext || !axis.ticktext.length) return panel;
     const longest = Math.max(...axis.ticktext.flatMap((text) => text.split("<br>")).map((line) => line.length));
@@ -40,6 +45,8 @@
     const most = width > 700 ? Math.floor(width / 18) : Math.max(14, Math.floor(width / 20));
     const names = axis.ticktext.map((text) => {
       const line = text.replaceAll("<br>", " · ");
+      // The end of a long name tells more than its beginning.
+      if (height) return line.length > 22 ? `…${line.slice(-21)}` : line;
       return width > 700 && line.length <= most ? line : shortened(text, most);
     });
     const lines = Math.max(...names.map((text) => text.split("<br>").length));
@@ -85,12 +92,19 @@
     plot.dataset.drawn = "yes";
     title.textContent = figure.panels.length > 1 ? panel.title : "";
     title.hidden = !title.textContent;
-    const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth);
+    const opens = box.closest("[data-opens]");
+    const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth, opens ? plot.clientHeight : 0);
     for (const trace of data) if (Array.isArray(trace.customdata)) trace.customdata = trace.customdata.map(inLines);
     Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true }).then(() => {
-      if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
+      if (isFirst && !opens) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
     });
   }
+  // A small figure opens its large one, in a new tab where a link would.
+  document.addEventListener("click", (event) => {
+    const small = event.target.closest("[data-opens]");
+    if (!small || event.target.closest("a, button")) return;
+    if (event.ctrlKey || event.metaKey) open(small.dataset.opens, "_blank", "noopener"); else location.assign(small.dataset.opens);
+  });
   // The words of a hover, the first line bold: they come as plain lines.
   function inLines(own) {
     if (!Array.isArray(own) || !own[1].includes("\n")) return own;
