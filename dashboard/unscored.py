@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django import forms
@@ -43,6 +43,8 @@ class Choice:
     title: str
     counted: int
     is_chosen: bool
+    address: str = ""
+    """Where it leads, on a page whose query string is more than its parts."""
 
     @property
     def query(self) -> str:
@@ -95,10 +97,19 @@ def control(snapshot: Snapshot, chosen: Unscored) -> Control:
     return control_of(arms, chosen, unscored=unscored)
 
 
-def control_of(arms: Sequence[ArmMeans], chosen: Unscored, *, unscored: int) -> Control:
+def control_of(
+    arms: Sequence[ArmMeans], chosen: Unscored, *, unscored: int, addresses: Mapping[Unscored, str] | None = None
+) -> Control:
     """The control over these arms, of whose rollouts so many ended unscored."""
     choices = tuple(
-        Choice(way, *LABELS[way], counted=_counted(arms, way), is_chosen=way is chosen) for way in Unscored
+        Choice(
+            way,
+            *LABELS[way],
+            counted=_counted(arms, way),
+            is_chosen=way is chosen,
+            address=addresses[way] if addresses else "",
+        )
+        for way in Unscored
     )
     rows = tuple(_row(arm, chosen) for arm in arms if len(set(arm.means.values())) > 1)
     return Control(unscored=unscored, choices=choices, rows=rows, arms=len(arms))

@@ -13,14 +13,19 @@ from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviour, behaviour
 from rlm_runs.analysis.aggregates.snapshot import snapshot
+from rlm_runs.analysis.failure_modes import FAILURE_MODES
 from rlm_runs.models import Experiment
 
 from .. import unscored
 from ..formatting import no_formula
 from ..query_params import whole_number
 from ..unscored import UnscoredForm
-from .plots import legend, time_figure, use_figure
+from .differences import Folded, folded, largest
+from .plots import differences_figure, legend, time_figure, use_figure
 from .tables import FIELDS, records, tables
+
+_DIFFERENCES = 6
+"""Figures at the top of the page."""
 
 
 @require_safe
@@ -29,7 +34,8 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
-    use, modes, stops, times = tables(shown)
+    use, modes, stops, times = found_tables = tables(shown)
+    differing = largest(found_tables, most=_DIFFERENCES)
     rollouts = reverse("experiment-rollouts", args=[slug])
     context: dict[str, Any] = {
         "section": "experiments",
@@ -41,12 +47,16 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "before": max(first - ARMS_AT_ONCE, 1) if first > 1 else None,
         "after": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
         "rollouts": rollouts,
-        "use": use,
-        "modes": modes,
-        "stops": stops,
+        "differing": differing,
+        "differences_figure": differences_figure(differing) | {"rollouts": rollouts},
+        "use": folded(use),
+        "modes": folded(modes),
+        "meanings": [(mode.title, mode.explanation) for mode in FAILURE_MODES.values()],
+        "stops": folded(stops),
         "times": times,
+        "timed": Folded(times, ()),
         "use_figure": use_figure(use) | {"rollouts": rollouts},
-        "legend": legend(use),
+        "legend": dict.fromkeys(entry for table in (use, modes) for entry in legend(table)),
         "time_figure": time_figure(times) | {"rollouts": rollouts},
         "parts": PARTS,
         "unscored_control": unscored.control(snapshot(experiment), found.unscored),

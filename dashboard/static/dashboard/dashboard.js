@@ -76,7 +76,7 @@
     const style = getComputedStyle(root);
     for (const box of document.querySelectorAll("[data-figure]")) {
       const source = document.getElementById(box.dataset.figure);
-      if (!source || (!again && drawn.get(box) === source.textContent)) continue;
+      if (!source || (!again && drawn.get(box) === source.textContent) || box.closest("details:not([open])")) continue;
       drawn.set(box, source.textContent);
       const figure = themed(JSON.parse(source.textContent), style);
       while (box.children.length > figure.panels.length) { Plotly.purge(box.lastChild.lastChild); box.lastChild.remove(); }
@@ -118,6 +118,24 @@
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open && event.target.querySelector("[data-figure]")) drawFigures(false);
+  }, true);
+
+  // Paper is light, and as wide as a page of it.
+  let themeOnScreen = null;
+  addEventListener("beforeprint", () => {
+    themeOnScreen = root.dataset.theme || "";
+    root.dataset.theme = "light";
+    root.dataset.paper = "";
+    drawFigures(true);
+  });
+  addEventListener("afterprint", () => {
+    if (themeOnScreen) root.dataset.theme = themeOnScreen; else delete root.dataset.theme;
+    delete root.dataset.paper;
+    drawFigures(true);
+  });
+
   let lastWidth = innerWidth;
   let resizing = 0;
   addEventListener("resize", () => {
