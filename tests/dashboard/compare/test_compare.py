@@ -110,6 +110,27 @@ def test_the_switch_says_what_it_does(reader, played):
     assert 'class="left-out"' in common
 
 
+def test_verdicts_are_a_table_with_forest_plots(reader, better):
+    llm, rlm, _ = better.arms.all()
+    page = " ".join(html(reader, address_of([llm, rlm])).split())
+    table = re.search(r'<table class="verdicts">.*?</table>', page)[0]
+    baseline, row = re.findall(r"<tr> .*?</tr>", table)
+    assert "baseline" in baseline
+    assert "3 / 0 / 0" in row
+    assert 'class="forest"' in row
+    assert "better on 3 of 3 examples" in row  # the sentence, on demand
+
+
+def test_the_control_tells_the_means_of_each_choice(reader, played):
+    arms = played.arms.all()
+    page = " ".join(html(reader, address_of(arms)).split())
+    counted = dict(re.findall(r">(Exclude|Count as 0|Common examples only) <small>n (\d+)</small>", page))
+    scored = played.rollouts().exclude(reward=None).count()
+    assert counted["Exclude"] == str(scored)
+    assert counted["Count as 0"] == str(scored + 2)
+    assert "Effect on" in page
+
+
 def test_arms_of_two_experiments_meet_on_their_examples(reader, better):
     other = make_experiment(name="another", scaffolds=("rlm_tips",), models=("gpt",))
     end(other, reward=lambda rollout: 1.0)
