@@ -32,12 +32,12 @@ from .measure_cells import MeasureCells
 from .verdict_rows import verdicts
 
 _SHOWN = {
-    Show.ALL: ("all", "every example that any of the arms has"),
-    Show.DIFFER: ("only disagreements", "not all counted rewards are the same"),
+    Show.ALL: ("All", "every example that any of the arms has"),
+    Show.DIFFER: ("Disagreements", "not all counted rewards are the same"),
     Show.A: ("A wins", "more reward for A than for B"),
     Show.B: ("B wins", "more reward for B than for A"),
-    Show.WRONG: ("all wrong", "no counted reward is above 0"),
-    Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
+    Show.WRONG: ("All wrong", "no counted reward is above 0"),
+    Show.UNSCORED: ("Some unscored", "an arm has no reward here"),
 }
 
 _NARROW = 4

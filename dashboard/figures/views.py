@@ -33,7 +33,7 @@ _NARROWING = 60
 
 @dataclass(frozen=True)
 class Control:
-    """One choice of a figure's sentence: `before` is the word before it."""
+    """One choice of a figure: `before` is its label."""
 
     name: str
     before: str
@@ -183,23 +183,25 @@ def _is_plain(asked: FigureQuery) -> bool:
 def _controls(snapshot: Snapshot, spec: Spec, asked: FigureQuery, form: FigureForm) -> list[Control]:
     known = dimensions(snapshot)
     named = [(name, each.title) for name, each in known.items()]
-    own = "what it is about"
+    own = "default"
     measures = [part.measure for part in asked.parts] if asked.parts != spec.parts else [""]
     controls = [
-        Control("measure", "show", [("", own), *form.measure_choices], measures[0]),
-        Control("by", "by", named, asked.by),
-        Control("series", "colours by", [*named, ("none", "nothing")], asked.series),
-        Control("facet", "panels by", [("rest", "what else differs"), ("none", "nothing"), *named], asked.facet),
+        Control("measure", "Measure", [("", own), *form.measure_choices], measures[0]),
+        Control("by", "Group by", named, asked.by),
+        Control("series", "Colour", [*named, ("none", "none")], asked.series),
+        Control("facet", "Panels", [("rest", "all other differences"), ("none", "none"), *named], asked.facet),
     ]
     if known[asked.by].numeric:
-        controls.append(Control("form", "as", list(form.FORMS), asked.form))
+        controls.append(Control("form", "Form", list(form.FORMS), asked.form))
     if known[asked.by].level is Level.EXAMPLE and known[asked.by].numeric:
-        controls.append(Control("bins", "in", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins)))
+        controls.append(
+            Control("bins", "Bins", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins))
+        )
     if asked.form != "bars" or any(part.kind == "tradeoff" for part in asked.parts):
-        controls.append(Control("scale", "on a", [("", "fitting axis"), *form.SCALES], asked.scale))
+        controls.append(Control("scale", "Scale", [("", "automatic"), *form.SCALES], asked.scale))
     narrowing = _narrowing(snapshot)
     if narrowing:
-        controls.append(Control("where", "only", [("", "everything"), *narrowing], _first_where(asked)))
+        controls.append(Control("where", "Only", [("", "all rollouts"), *narrowing], _first_where(asked)))
     return controls
 
 

@@ -255,7 +255,7 @@ def test_the_matrix_filters_sorts_and_pages(reader, many):
     assert html(reader, address_of(arms, "page=2")).count("<tr data-row>") == 10
     shown = html(reader, address_of(arms, "show=b"))
     assert shown.count("<tr data-row>") == 20
-    for words in ("only disagreements <small>20", "A wins <small>0", "B wins <small>20", "all wrong <small>40"):
+    for words in ("Disagreements <small>20", "A wins <small>0", "B wins <small>20", "All wrong <small>40"):
         assert words in shown
     assert "No example is like that." in html(reader, address_of(arms, "show=a"))
     rising = html(reader, address_of(arms, f"sort={rlm.pk}"))
@@ -352,7 +352,7 @@ def test_the_picker_finds_arms_and_adds_them(reader, better):
     page = html(reader, "/compare/")
     assert "Nothing is compared yet" in page
     every = "&amp;".join(f"arm={pk}" for pk in other.arms.values_list("pk", flat=True))
-    assert f'href="?{every}">add all of its 6 arms' in page
+    assert f'href="?{every}">Add all 6 arms' in page
     first = better.arms.first()
     page = html(reader, address_of([first], "find-environment=oolong&find-scaffold=rlm"))
     added = other.arms.get(environment="oolong", scaffold="rlm")
