@@ -118,6 +118,10 @@
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
+  // What is swapped away is no longer drawn when the window changes its size.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    for (const plot of event.detail.target.querySelectorAll(".js-plotly-plot")) Plotly.purge(plot);
+  });
   document.addEventListener("toggle", (event) => {
     if (event.target.open && event.target.querySelector("[data-figure]")) drawFigures(false);
   }, true);
