@@ -11,7 +11,7 @@ _ERROR_KEPT = 500
 
 
 def whole_text(result: CellResult, *, number: int) -> str:
-    """All that the cell wrote, then its traceback or `Out[number]: …`, as a notebook shows it."""
+    """Returns all that the cell wrote, then its traceback or `Out[number]: …`, as a notebook shows it."""
     text = result.output
     if result.error is not None:
         text = _on_new_line(text, result.error.traceback.rstrip("\n"))

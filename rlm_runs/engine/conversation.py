@@ -32,7 +32,7 @@ from .rollout_context import RolloutContext, now
 
 
 def no_reply(_: Completion) -> str:
-    """The host has nothing to say."""
+    """Returns the host has nothing to say."""
     return ""
 
 
@@ -188,7 +188,7 @@ class Conversation:
         return (self.ended_at - self.started_at).total_seconds()
 
     def _next_recorded(self) -> TurnEnded | None:
-        """The recorded turn that comes next; None where the conversation is live.
+        """Returns the recorded turn that comes next; None where the conversation is live.
 
         A call that failed without ending the conversation was cut off by a stop, and is made again.
         """
@@ -210,7 +210,7 @@ class Conversation:
         raise recorded_end(recorded)
 
     def _recalled(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
-        """A turn from the recording: no call is made, nothing is metered and nothing is recorded."""
+        """Returns a turn from the recording: no call is made, nothing is metered and nothing is recorded."""
         assert self._recorded is not None
         self._add_reply()
         self.turns += 1
@@ -236,7 +236,7 @@ class Conversation:
         return completion
 
     def _shown_live(self) -> AbstractContextManager[TurnSoFar | None]:
-        """A call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""
+        """Returns a call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""
         return nullcontext() if self.kind == "sub" else self._run.live.turn(self.kind, self.turns)
 
     def _add_reply(self) -> None:

@@ -89,7 +89,7 @@ class Extensions(Generic[T]):
 
 
 def _described(error: Exception, *, path: Path | None = None) -> str:
-    """The error with the line of the file that caused it."""
+    """Returns the error with the line of the file that caused it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")

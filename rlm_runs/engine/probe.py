@@ -99,7 +99,7 @@ def find_window(
     control: CancellationToken,
     tell: Callable[[str], None] = lambda _: None,
 ) -> int | None:
-    """The largest prompt in tokens that the server takes, by bisection; None where it refuses none.
+    """Returns the largest prompt in tokens that the server takes, by bisection; None where it refuses none.
 
     `guess` is a window that is likely. Raises Unreachable if the server refuses for another reason.
     """
@@ -141,14 +141,16 @@ class _Caller:
         )
 
     def call_or_unreachable(self, messages: Sequence[Mapping[str, Any]], failure: ModelFailure) -> Completion:
-        """A call without tools, after one with tools failed."""
+        """Returns a call without tools, after one with tools failed."""
         try:
             return self.call(messages)
         except ModelFailure:
             raise Unreachable(str(failure)) from failure
 
     def takes(self, size: int) -> int | None:
-        """The tokens that the server counts in a prompt of about this many; None if it refuses it as too long."""
+        """Returns the tokens that the server counts in a prompt of about this many; None if it refuses it as too
+        long.
+        """
         try:
             completion = self.call([{"role": "user", "content": _filler(size)}])
         except PromptTooLong:
@@ -165,7 +167,7 @@ def _filler(tokens: int) -> str:
 
 
 def _first_call(caller: _Caller, opening: Sequence[Mapping[str, Any]]) -> tuple[Completion, ModelFailure | None]:
-    """The answer to the question with a tool; without one, and why, where the server takes none."""
+    """Returns the answer to the question with a tool; without one, and why, where the server takes none."""
     try:
         return caller.call(opening, tools=[TOOL]), None
     except ModelFailure as failure:
@@ -175,7 +177,7 @@ def _first_call(caller: _Caller, opening: Sequence[Mapping[str, Any]]) -> tuple[
 def _second_call(
     caller: _Caller, opening: Sequence[Mapping[str, Any]], first: Completion
 ) -> tuple[Completion | None, ModelFailure | None]:
-    """The results of the calls, sent back."""
+    """Returns the results of the calls, sent back."""
     results: list[Mapping[str, Any]] = [
         {"role": "tool", "tool_call_id": call.id, "content": str(5 + 4 * number)}
         for number, call in enumerate(first.tool_calls)

@@ -135,5 +135,5 @@ class Recording:
 
 
 def _dollars(turn: TurnEnded) -> Decimal:
-    """What the budget counts of a call: its price, else the provider's own figure."""
+    """Returns what the budget counts of a call: its price, else the provider's own figure."""
     return turn.cost if turn.cost is not None else turn.provider_cost or Decimal(0)

@@ -20,7 +20,7 @@ from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
 def repl_tool(*, name: str, description: str) -> dict[str, Any]:
-    """The schema of a tool that runs a cell."""
+    """Returns the schema of a tool that runs a cell."""
     return schema(
         name=name,
         description=description,
@@ -164,7 +164,7 @@ class Repl:
         self._functions_due = False
 
     def _recall(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
-        """What a recorded cell showed. It ran for the REPL's state, and is compared with what it did then."""
+        """Returns what a recorded cell showed. It ran for the REPL's state, and is compared with what it did then."""
         self._run.replay.compare_cell(
             recorded,
             result,

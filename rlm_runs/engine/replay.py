@@ -193,14 +193,14 @@ class Replay:
 
 
 def comparable(text: str) -> str:
-    """The text without what may differ between two runs."""
+    """Returns the text without what may differ between two runs."""
     for pattern, replacement in _MARKS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def recorded_failure(turn: TurnEnded, trajectory: RecordedTrajectory) -> RolloutFailure:
-    """The failure of a recorded model call."""
+    """Returns the failure of a recorded model call."""
     is_last = trajectory.end is not None and turn is trajectory.turns[-1]
     return _failure(turn.error, trajectory.end.stop_reason if is_last and trajectory.end else "model_error")
 

@@ -32,7 +32,7 @@ def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
 
 
 def _amount(value: Any) -> Decimal | None:
-    """A number of JSON without the noise of a binary fraction; None for anything that is not an amount."""
+    """Returns a number of JSON without the noise of a binary fraction; None for anything that is not an amount."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:

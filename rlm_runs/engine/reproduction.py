@@ -59,7 +59,7 @@ def reproduce(plan: RolloutPlan, *, backend: Backend, control: CancellationToken
 
 
 def _outcome(plan: RolloutPlan, task: Task) -> tuple[str, str] | None:
-    """The stop reason and the answer; None where the recording was cut off, or left before its end."""
+    """Returns the stop reason and the answer; None where the recording was cut off, or left before its end."""
     try:
         result = plan.scaffold.run(task)
     except RecordingOver:

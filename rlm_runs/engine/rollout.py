@@ -176,7 +176,7 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
 
 
 def _recorded_result(task: Task) -> ConversationResult | None:
-    """The root's result, if the attempt was cut off after it: only the scoring is left to do."""
+    """Returns the root's result, if the attempt was cut off after it: only the scoring is left to do."""
     root = task.run.replay.recording.root
     if root is None or root.end is None:
         return None

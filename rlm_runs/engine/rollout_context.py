@@ -67,11 +67,11 @@ class RolloutContext:
     """The rollout's own thread."""
 
     def under(self, control: CancellationToken) -> RolloutContext:
-        """The same rollout for one of its parts that may be stopped alone."""
+        """Returns the same rollout for one of its parts that may be stopped alone."""
         return replace(self, control=control)
 
     def new_key(self) -> int:
-        """A key for a trajectory or an execution, unique in the rollout."""
+        """Returns a key for a trajectory or an execution, unique in the rollout."""
         return self.replay.first_free_key + next(self._keys)
 
     def emit(self, event: Event) -> None:
@@ -89,7 +89,7 @@ class RolloutContext:
                 self._record_next()
 
     def wait_for(self, future: Future[T]) -> T:
-        """The future's result; the rollout's own thread records events until it is there."""
+        """Returns the future's result; the rollout's own thread records events until it is there."""
         if threading.get_ident() != self._recorder:
             return future.result()
         # None wakes the queue up; nothing else may be waiting on it.
@@ -138,5 +138,5 @@ class RolloutContext:
 
 
 def now() -> datetime:
-    """The time, with its zone."""
+    """Returns the time, with its zone."""
     return datetime.now(UTC)

@@ -15,7 +15,7 @@ from .rollout_context import Model, Models, Price, RolloutContext
 
 
 def score_answer(environment: Environment[Any], example: Example, answer: str, *, run: RolloutContext) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
+    """Returns the environment's score; where it wants a judge, with the judge's verdict as reward."""
     score = environment.score(example, answer)
     prompt = environment.judge_prompt(example, answer)
     if prompt is None:

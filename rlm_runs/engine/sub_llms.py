@@ -76,7 +76,7 @@ class SubAnswer:
 
     @classmethod
     def refused(cls, failure: RolloutFailure) -> SubAnswer:
-        """The answer where no call was made."""
+        """Returns the answer where no call was made."""
         return cls(f"Error: {failure}", 0, 0, None, f"✗ {failure.stop_reason}")
 
     def line(self, position: int) -> str:
@@ -156,7 +156,7 @@ class SubLlms:
                         del self._under_way[call.parent]
 
     def _is_live(self, call: SubCall) -> bool:
-        """Whether the call is made or continued here; false if the recording has its answer."""
+        """Returns whether the call is made or continued here; false if the recording has its answer."""
         replay = self._run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
@@ -164,7 +164,7 @@ class SubLlms:
         return recorded.end is None or (replay.whole and recorded.end.stop_reason != "abandoned")
 
     def _recalled(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """The answer from the recording; None where the cell ran out of time before there was one."""
+        """Returns the answer from the recording; None where the cell ran out of time before there was one."""
         replay = run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
@@ -185,7 +185,9 @@ class SubLlms:
         )
 
     def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """A finished cell asked for a call that is not recorded: the budget was spent, or the cell's time was."""
+        """Returns a finished cell asked for a call that is not recorded: the budget was spent, or the cell's time
+        was.
+        """
         end = run.replay.end_of(call.parent)
         if end is not None and end.timed_out:
             return None

@@ -27,7 +27,7 @@ class BadCall(Exception):
 
 
 def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool as the chat completions API wants it."""
+    """Returns a tool as the chat completions API wants it."""
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": dict(parameters)},
@@ -35,14 +35,14 @@ def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dic
 
 
 def schemas(tools: Sequence[Tool]) -> tuple[dict[str, Any], ...]:
-    """The same for several tools of an environment."""
+    """Returns the same for several tools of an environment."""
     return tuple(
         schema(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in tools
     )
 
 
 def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, Any]:
-    """The arguments of a call. Raises BadCall if they are not a JSON object or one is missing."""
+    """Returns the arguments of a call. Raises BadCall if they are not a JSON object or one is missing."""
     try:
         arguments = json.loads(call.arguments or "{}", strict=False)
     except ValueError as error:

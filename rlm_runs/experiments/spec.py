@@ -126,7 +126,7 @@ class Budget(BaseModel):
     )
 
     def written(self) -> dict[str, float | int]:
-        """The limits that are set."""
+        """Returns the limits that are set."""
         limits = {"dollars": None if self.dollars is None else float(self.dollars)}
         return {
             name: value
@@ -169,7 +169,9 @@ class ExperimentSpec(BaseModel):
         return value.strip()
 
     def written(self) -> dict[str, Any]:
-        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        """Returns the spec as it can be launched again, in what JSON and TOML both have: so the word `none` for
+        None.
+        """
         fields = self.model_dump(mode="json", exclude_none=True)
         models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
         entries = {
@@ -183,7 +185,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """The bare name if there are no settings."""
+    """Returns the bare name if there are no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}
@@ -240,7 +242,7 @@ class Plan:
 
 
 def resolve(raw: Mapping[str, Any]) -> Plan:
-    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    """Returns the plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
     try:
         spec = ExperimentSpec.model_validate(dict(raw))
     except ValidationError as error:
@@ -290,7 +292,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
 
 
 def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same spec on generated data, which need no network. What becomes the same is there once.
+    """Returns the same spec on generated data, which need no network. What becomes the same is there once.
 
     Raises SpecError where the spec cannot be read.
     """
@@ -312,7 +314,7 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
+    """Yields each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):

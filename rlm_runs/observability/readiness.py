@@ -38,7 +38,7 @@ def readiness() -> Readiness:
 
 
 def _database() -> str:
-    """A statement that changes no row still needs a database that takes writes: no standby, not read-only."""
+    """Returns a statement that changes no row still needs a database that takes writes: no standby, not read-only."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE django_migrations SET app = app WHERE false")

@@ -34,7 +34,7 @@ class Completion:
     tokens_per_second: float | None = None
 
     def message(self) -> dict[str, Any]:
-        """The assistant message that later calls of the conversation are sent."""
+        """Returns the assistant message that later calls of the conversation are sent."""
         message: dict[str, Any] = {"role": "assistant", "content": self.content}
         if self.tool_calls:
             message["tool_calls"] = [

@@ -187,7 +187,7 @@ class ChatClient:
             raise failure from problem
 
     def _is_away(self, since: float | None) -> bool:
-        """Whether the endpoint fails all calls. This call then waits and does not count as failed."""
+        """Returns whether the endpoint fails all calls. This call then waits and does not count as failed."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
     def _reported_try(self, call: _Call, report: Report) -> Completion:
@@ -250,7 +250,7 @@ class ChatClient:
 def completion_of(
     raw: bytes, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
 ) -> Completion:
-    """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
+    """Returns the completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
     text = raw.decode("utf-8", "replace")
     if not text.strip():
         raise no_completion("the endpoint's answer is empty")
@@ -265,14 +265,14 @@ def completion_of(
 def completion_in(
     body: Any, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
 ) -> Completion:
-    """The same of a body that is read already."""
+    """Returns the same of a body that is read already."""
     if failure := failure_inside(body, headers, sent=sent):
         raise failure
     return parse_completion(body, think_tags=think_tags)
 
 
 def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
-    """The record of a failed try."""
+    """Returns the record of a failed try."""
     return FailedTry(
         at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
     )

@@ -106,7 +106,7 @@ class Route:
         return {"Proxy-Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
     def target(self, path: str) -> str:
-        """What a request line names: the path, or for a proxy of plain HTTP the whole URL."""
+        """Returns what a request line names: the path, or for a proxy of plain HTTP the whole URL."""
         full = self._url.path.rstrip("/") + path
         return f"http://{self._url.netloc}{full}" if self.proxy and not self.is_secure else full
 
@@ -152,7 +152,7 @@ class Connection(http.client.HTTPConnection):
             self.send(part)
 
     def is_usable(self) -> bool:
-        """Whether it is open. An idle connection that has something to read was closed by its server."""
+        """Returns whether it is open. An idle connection that has something to read was closed by its server."""
         if self.sock is None:
             return False
         poll = select.poll()
@@ -161,7 +161,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def _addresses(host: str, port: int, *, abort: Abort, seconds: float) -> list[Any]:
-    """The addresses of a host. A look-up cannot be ended, so a thread makes it that may be left behind."""
+    """Returns the addresses of a host. A look-up cannot be ended, so a thread makes it that may be left behind."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:  # it is a name
@@ -176,7 +176,7 @@ def _addresses(host: str, port: int, *, abort: Abort, seconds: float) -> list[An
 
 
 def _connected(addresses: Sequence[Any], *, abort: Abort, seconds: float) -> socket.socket:
-    """A socket that is connected to the first of the addresses that answers."""
+    """Returns a socket that is connected to the first of the addresses that answers."""
     until = time.monotonic() + seconds
     problem = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
@@ -215,5 +215,5 @@ def _go_on(abort: Abort, *, until: float) -> None:
 
 @cache
 def _tls() -> SSLContext:
-    """The certificates that the system trusts; SSL_CERT_FILE and SSL_CERT_DIR are honoured."""
+    """Returns the certificates that the system trusts; SSL_CERT_FILE and SSL_CERT_DIR are honoured."""
     return httpx2.create_ssl_context()

@@ -107,13 +107,13 @@ class ServerWords:
 def failure_of(
     status: int, headers: Mapping[str, str], body: bytes | str, *, sent: Sent = Sent()
 ) -> ModelFailure | Passing:
-    """The failure that an HTTP error status and its body mean."""
+    """Returns the failure that an HTTP error status and its body mean."""
     words = words_of(decoded(body) or headers.get("location", ""))
     return _failure(words, status=status, told=f"HTTP {status}", sent=sent, retry_after=_retry_after(headers))
 
 
 def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()) -> ModelFailure | Passing | None:
-    """The failure that a decoded body of HTTP 200 holds in place of a completion; None if it holds none.
+    """Returns the failure that a decoded body of HTTP 200 holds in place of a completion; None if it holds none.
 
     An error without a status passes: what was wrong with the request would have been said with one.
     """
@@ -130,13 +130,13 @@ def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()
 
 
 def no_completion(why: str, body: Any = None) -> Passing:
-    """A response that is no chat completion: a proxy's page, an empty or broken body. It may be billed."""
+    """Returns a response that is no chat completion: a proxy's page, an empty or broken body. It may be billed."""
     shown = "" if body is None else f": {_short(body)}"
     return Passing(f"{why}{shown}", status=200, cost=None, failure=BadCompletion)
 
 
 def decoded(body: bytes | str) -> Any:
-    """A body as JSON, an event stream as its first event, anything else as its text without markup."""
+    """Returns a body as JSON, an event stream as its first event, anything else as its text without markup."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     for part in (text, *_events_in(text)):
         try:
@@ -147,12 +147,12 @@ def decoded(body: bytes | str) -> Any:
 
 
 def is_page(body: bytes | str) -> bool:
-    """Whether a body is a page, as proxies send one."""
+    """Returns whether a body is a page, as proxies send one."""
     return bool(_PAGE.match(body.decode("utf-8", "replace") if isinstance(body, bytes) else body))
 
 
 def words_of(body: Any) -> ServerWords:
-    """The words of a decoded error body, of any form."""
+    """Returns the words of a decoded error body, of any form."""
     texts: list[str] = []
     codes: list[str] = []
     _collect(body, texts, codes, depth=0)
@@ -193,7 +193,7 @@ def _body_was_too_large(words: ServerWords, status: int) -> bool:
 
 
 def _error_in(body: Any) -> Any:
-    """The part of a body that is an error, None without one."""
+    """Returns the part of a body that is an error, None without one."""
     if isinstance(body, list):
         return next((found for item in body if (found := _error_in(item)) is not None), None)
     if not isinstance(body, Mapping):
@@ -239,7 +239,7 @@ def _collect_object(found: Mapping[str, Any], texts: list[str], codes: list[str]
 
 
 def _json_in(text: str) -> Any:
-    """The JSON object that a text holds, as gateways put another server's answer into theirs."""
+    """Returns the JSON object that a text holds, as gateways put another server's answer into theirs."""
     for start in (text.find('{"'), text.find("{'")):
         if start < 0:
             continue

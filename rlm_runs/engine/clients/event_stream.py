@@ -71,7 +71,7 @@ class StreamedCompletion:
             raise BrokenStream("it ended before the completion did")
 
     def timed(self, completion: Completion) -> Completion:
-        """The completion with the times of its stream."""
+        """Returns the completion with the times of its stream."""
         if self.first_at is None or self.last_at is None:
             return completion
         tokens, seconds = completion.usage.completion or 0, self.last_at - self.first_at
@@ -153,7 +153,7 @@ class StreamedCompletion:
                 self._watcher.add(arguments=piece)
 
     def _call_of(self, delta: Mapping[str, Any], *, name: str) -> _Call:
-        """The call that a piece belongs to: that of its index, else of its id, else the last one.
+        """Returns the call that a piece belongs to: that of its index, else of its id, else the last one.
 
         Some servers give every call the index 0, some give every piece an id of its own. A piece therefore begins
         a call if its id is new and it has a name.

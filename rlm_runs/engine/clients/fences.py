@@ -38,7 +38,7 @@ class Called:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """The blocks of a text, in order."""
+    """Yields the blocks of a text, in order."""
     fence, kind, start, at = "", "", 0, 0
     body: list[str] = []
     for line in text.split("\n"):
@@ -71,7 +71,7 @@ def call_of(block: Block, *, cell_tool: str) -> Called:
 
 
 def written(calls: Sequence[Called], *, cell_tool: str) -> str:
-    """The blocks that make these calls."""
+    """Returns the blocks that make these calls."""
     return "\n".join(_written(call, cell_tool=cell_tool) for call in calls)
 
 

@@ -47,7 +47,7 @@ class ServerGate(Protocol):
         """
 
     def fails_since(self, moment: float) -> bool:
-        """Whether the server fails and is to be waited for.
+        """Returns whether the server fails and is to be waited for.
 
         It has answered no call since that moment of the monotonic clock.
         """

@@ -30,7 +30,7 @@ class WireHistory:
         """Calls without a result: the model's id, and that on the wire."""
 
     def of(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """The message as it is sent."""
+        """Returns the message as it is sent."""
         if message["role"] == "tool":
             return {**message, "tool_call_id": self._id_of_result(str(message.get("tool_call_id", "")))}
         if message["role"] != "assistant":
@@ -53,7 +53,7 @@ class WireHistory:
         return ours
 
     def _id_of_result(self, theirs: str) -> str:
-        """The id of the first call with this id that has no result yet."""
+        """Returns the id of the first call with this id that has no result yet."""
         for place, (own, ours) in enumerate(self._open):
             if own == theirs:
                 del self._open[place]
@@ -62,7 +62,7 @@ class WireHistory:
 
 
 def valid_arguments(written: str) -> str:
-    """A call's arguments as a JSON object that every parser takes: the model's own text where it is one."""
+    """Returns a call's arguments as a JSON object that every parser takes: the model's own text where it is one."""
     if not written.strip():
         return "{}"
     try:
@@ -74,7 +74,7 @@ def valid_arguments(written: str) -> str:
 
 
 def _mended(written: str) -> str:
-    """What can be read of the arguments, else their text in an object, so that the model still sees it."""
+    """Returns what can be read of the arguments, else their text in an object, so that the model still sees it."""
     try:
         found = json.loads(written, strict=False, parse_constant=str)
     except (ValueError, RecursionError):

@@ -56,7 +56,7 @@ def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
-    """The calls of a message; an old `function_call`, and Anthropic's parts of content, are calls as well."""
+    """Yields the calls of a message; an old `function_call`, and Anthropic's parts of content, are calls as well."""
     listed = message.get("tool_calls")
     found = [listed] if isinstance(listed, Mapping) else listed if isinstance(listed, list) else []
     if not found and isinstance(message.get("function_call"), Mapping):
@@ -83,7 +83,7 @@ def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
-    """What the model thought, under the first of the names that has some."""
+    """Returns what the model thought, under the first of the names that has some."""
     for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks"):
         if found := _said(message.get(name)):
             return found
@@ -95,7 +95,7 @@ def _reasoning(message: Mapping[str, Any]) -> str:
 
 
 def _said(value: Any) -> str:
-    """The text of a value that may be a text, a part or a list of these."""
+    """Returns the text of a value that may be a text, a part or a list of these."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -24,7 +24,7 @@ class RequestShape:
     stream: bool = False
 
     def shaped(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
-        """The sampling as it is sent."""
+        """Returns the sampling as it is sent."""
         shaped = {**self.parameters, **sampling}
         extra_body = {**self.extra_body, **(sampling.get("extra_body") or {})}
         if extra_body:

@@ -83,7 +83,7 @@ def as_text(messages: Messages, tools: ToolSchemas) -> list[dict[str, Any]]:
 
 
 def _with_calls(completion: Completion, *, cell_tool: str, turn: int) -> Completion:
-    """The completion with its blocks as calls; a block that was cut off by a token limit is none."""
+    """Returns the completion with its blocks as calls; a block that was cut off by a token limit is none."""
     text = completion.content.rstrip()
     found = [block for block in blocks(text) if block.closed or completion.finish_reason != "length"]
     if not found:
@@ -104,7 +104,7 @@ def _with_calls(completion: Completion, *, cell_tool: str, turn: int) -> Complet
 
 
 def _text_of(content: str, calls: Sequence[Called], *, cell_tool: str) -> str:
-    """A message with its calls as blocks; as it is where it holds them already."""
+    """Returns a message with its calls as blocks; as it is where it holds them already."""
     held = [call_of(block, cell_tool=cell_tool) for block in blocks(content)]
     if held[: len(calls)] == list(calls):  # behind them may be one that a token limit cut off
         return content
@@ -116,13 +116,13 @@ def _called(call: Mapping[str, Any]) -> Called:
 
 
 def _cell_tool(tools: ToolSchemas) -> str:
-    """The tool that takes only a cell's source; "" without one."""
+    """Returns the tool that takes only a cell's source; "" without one."""
     functions = (tool["function"] for tool in tools)
     return next((str(found["name"]) for found in functions if list(_properties(found)) == ["code"]), "")
 
 
 def _cell_tool_of(messages: Messages) -> str:
-    """The same from earlier calls, when tools are no longer offered."""
+    """Returns the same from earlier calls, when tools are no longer offered."""
     for message in messages:
         for call in message.get("tool_calls", ()):
             if call["function"]["arguments"].lstrip().startswith('{"code"'):

@@ -46,7 +46,7 @@ def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
 
 
 def _block_at_start(content: str) -> tuple[str, str] | None:
-    """The block with which a text starts and what follows it; None if it starts otherwise."""
+    """Returns the block with which a text starts and what follows it; None if it starts otherwise."""
     begun = content.lstrip()
     pair = next((pair for pair in _PAIRS if begun[: len(pair[0])].lower() == pair[0].lower()), None)
     if pair is None:
@@ -58,7 +58,7 @@ def _block_at_start(content: str) -> tuple[str, str] | None:
 
 
 def _unopened(content: str) -> re.Match[str] | None:
-    """The first closing tag, if no tag opens before it and it is no quotation in code."""
+    """Returns the first closing tag, if no tag opens before it and it is no quotation in code."""
     closing = _OPENED_BY_TEMPLATE.search(content)
     if closing is None:
         return None

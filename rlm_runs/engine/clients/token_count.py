@@ -44,7 +44,9 @@ def prompt_tokens(messages: Messages) -> int:
 
 
 def with_estimates(completion: Completion, messages: Messages, *, checks_prompt: bool = True) -> Usage:
-    """The usage with estimates for what the server did not say, or with a mark if it read a part of the prompt."""
+    """Returns the usage with estimates for what the server did not say, or with a mark if it read a part of the
+    prompt.
+    """
     usage = completion.usage
     if usage.prompt is None or usage.completion is None:
         return replace(

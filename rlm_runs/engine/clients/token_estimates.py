@@ -52,7 +52,7 @@ class TokenEstimator:
 
 @cache
 def estimator(model: str) -> TokenEstimator:
-    """The estimator of a model, shared by the process."""
+    """Returns the estimator of a model, shared by the process."""
     return TokenEstimator()
 
 

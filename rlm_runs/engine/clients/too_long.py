@@ -145,7 +145,7 @@ _COMPLETION_COUNT = re.compile(r"(\d+) (?:in|for) (?:the|your) completion|(\d+) 
 
 
 def says_too_long(*, codes: Sequence[str], texts: Sequence[str], status: int) -> bool:
-    """Whether an error's codes or its words say it. `status` is the response's, or the one in its body."""
+    """Returns whether an error's codes or its words say it. `status` is the response's, or the one in its body."""
     if any(_code_says(code, nouns={"context", "prompt", "input", "inputs"}) for code in codes):
         return True
     if any(_THROTTLED.search(text.lower()) for text in texts):
@@ -196,7 +196,7 @@ def _points_at_content(path: str) -> bool:
 
 
 def _window_is_exceeded(said: str) -> bool:
-    """Whether a window is named together with something over it, or with a count above its stated size."""
+    """Returns whether a window is named together with something over it, or with a count above its stated size."""
     named = re.search(rf"\b{_WINDOW}\b", said)
     if named is None:
         return False
@@ -222,7 +222,7 @@ def _greatest(said: str) -> int:
 
 
 def _completion_is_over(said: str) -> bool:
-    """Whether the completion that was asked for exceeds the window by itself, whatever the prompt is."""
+    """Returns whether the completion that was asked for exceeds the window by itself, whatever the prompt is."""
     stated = _STATED_WINDOW.search(said)
     asked = [int(number[:18]) for found in _COMPLETION_COUNT.findall(said) for number in found if number]
     return bool(stated and asked and max(asked) >= int(stated[1][:18]))

@@ -135,7 +135,7 @@ class Transport:
             self._idle.pop()[1].close()
 
     def _kept(self) -> Connection | None:
-        """The youngest idle connection that is still open."""
+        """Returns the youngest idle connection that is still open."""
         while True:
             try:
                 since, connection = self._idle.pop()

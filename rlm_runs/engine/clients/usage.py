@@ -42,7 +42,7 @@ _REASONING_BESIDE = ("thoughtsTokenCount",)
 
 
 def usage_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The usage object of an answer, from any of its known places; empty if there is none."""
+    """Returns the usage object of an answer, from any of its known places; empty if there is none."""
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
     meta = body.get("meta")
@@ -145,7 +145,7 @@ def _first(raw: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """A token count, if it can be one."""
+    """Returns a token count, if it can be one."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
@@ -156,7 +156,7 @@ def _under(value: Any, name: str) -> Any:
 
 
 def _kept(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as it came; of a whole body, its counts."""
+    """Returns the object as it came; of a whole body, its counts."""
     return {
         name: value for name, value in raw.items() if name not in ("message", "choices", "response", "context")
     }

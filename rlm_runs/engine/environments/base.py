@@ -80,7 +80,7 @@ class Environment(ABC, Generic[SettingsT]):
 
     @classmethod
     def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings nearest to these whose examples and tools need no network."""
+        """Returns the settings nearest to these whose examples and tools need no network."""
         return dict(settings)
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Environment(ABC, Generic[SettingsT]):
 
     @abstractmethod
     def score(self, example: Example, answer: str) -> Score:
-        """The reward of an answer, whatever text it is."""
+        """Returns the reward of an answer, whatever text it is."""
 
     def judge_prompt(self, example: Example, answer: str) -> str | None:
         """Returns the prompt of a judge, which answers yes or no; None if `score` decides by itself.

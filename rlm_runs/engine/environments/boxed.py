@@ -26,6 +26,6 @@ def last_boxed(text: str) -> str | None:
 
 
 def unboxed(text: str) -> str:
-    """The content of the last box, or the whole text where nothing is boxed; stripped."""
+    """Returns the content of the last box, or the whole text where nothing is boxed; stripped."""
     boxed = last_boxed(text)
     return (text if boxed is None else boxed).strip()

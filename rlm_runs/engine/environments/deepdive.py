@@ -131,7 +131,7 @@ class DeepDive(Environment[DeepDiveSettings]):
 
 
 def search_tools(*, search: Callable[..., str], open_pages: Callable[..., str]) -> Sequence[Tool]:
-    """The two tools, over whatever is searched."""
+    """Returns the two tools, over whatever is searched."""
     return (
         Tool("search", SEARCH_DESCRIPTION, SEARCH_SCHEMA, search),
         Tool("open", OPEN_DESCRIPTION, OPEN_SCHEMA, open_pages),

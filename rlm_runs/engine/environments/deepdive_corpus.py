@@ -48,7 +48,7 @@ class Corpus:
         return joined_results([(page.title, page.url, _snippet(page, words)) for page in found])
 
     def open(self, urls: Sequence[str] | str) -> str:
-        """The pages' texts."""
+        """Returns the pages' texts."""
         wanted = [urls] if isinstance(urls, str) else list(map(str, urls))
         return joined_pages([(url, self._text(url)) for url in wanted])
 
@@ -66,7 +66,7 @@ def _prose(page: Page) -> str:
 
 
 def _snippet(page: Page, words: set[str]) -> str:
-    """The sentences of a page that hold most words of the query, as many as fit."""
+    """Returns the sentences of a page that hold most words of the query, as many as fit."""
     sentences = re.split(r"(?<=\.) ", _prose(page).strip())
     ranked = sorted(sentences, key=lambda sentence: -len(words & set(_words(sentence))))
     text = ""

@@ -65,7 +65,7 @@ class Graph:
 
 @lru_cache(maxsize=4)
 def graph(*, pages: int, seed: int) -> Graph:
-    """The world of a size and a seed: always the same."""
+    """Returns the world of a size and a seed: always the same."""
     rng = random.Random(f"deepdive graph|{pages}|{seed}")
     things = _things(rng, count=pages)
     links = _links(rng, things)
@@ -94,7 +94,7 @@ def _things(rng: random.Random, *, count: int) -> tuple[Thing, ...]:
 
 
 def _name(rng: random.Random, *, kind: str, sort: str, taken: set[str]) -> str:
-    """A name whose own part no other thing has, so that no name is a part of another."""
+    """Returns a name whose own part no other thing has, so that no name is a part of another."""
     while True:
         if kind == "work":
             own = f"The {rng.choice(TITLE_FIRST)} {rng.choice(TITLE_LAST)}"
@@ -155,5 +155,5 @@ def _page(
 
 
 def a(noun: str) -> str:
-    """The noun with its indefinite article."""
+    """Returns the noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

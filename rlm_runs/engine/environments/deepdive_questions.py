@@ -110,7 +110,7 @@ def question(rng: random.Random, *, graph: Graph, hops: range, trails: int) -> Q
 
 
 def _trail(rng: random.Random, *, graph: Graph, hops: int) -> Trail:
-    """A random walk that visits nothing twice."""
+    """Returns a random walk that visits nothing twice."""
     while True:
         start = rng.choice(graph.things)
         description = _description(rng, start, graph.things)
@@ -141,7 +141,7 @@ def _walk(rng: random.Random, start: Thing, *, graph: Graph, hops: int) -> tuple
 
 
 def _description(rng: random.Random, thing: Thing, things: Sequence[Thing]) -> Description | None:
-    """A shortest description that fits this thing alone, chosen at random; None if there is none."""
+    """Returns a shortest description that fits this thing alone, chosen at random; None if there is none."""
     decade = thing.year // 10 * 10
     short = [
         Description(thing.kind, thing.sort, decade=decade),

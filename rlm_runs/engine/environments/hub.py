@@ -20,7 +20,9 @@ T = TypeVar("T")
 def sample_hub(
     dataset: str, *, split: str, n: int, seed: int, instead: str, config: str | None = None
 ) -> list[Row]:
-    """A uniformly random subset, the same for the same seed. Raises DataError, which says what to do `instead`."""
+    """Returns a uniformly random subset, the same for the same seed. Raises DataError, which says what to do
+    `instead`.
+    """
     rows = _loaded(dataset, config=config, split=split, instead=instead)
     # By number, since a row may be megabytes long.
     numbers = sample(range(len(rows)), n=n, seed=seed, source=dataset)

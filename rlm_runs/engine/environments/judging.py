@@ -32,7 +32,7 @@ Does the response give the same final answer as the ground truth? Answer with on
 
 
 def judge_prompt(*, question: str, gold: str, response: str) -> str:
-    """The user message for a judge. Of a very long response the beginning and the end are shown."""
+    """Returns the user message for a judge. Of a very long response the beginning and the end are shown."""
     if len(response) > MAX_RESPONSE_CHARS:
         half = MAX_RESPONSE_CHARS // 2
         left_out = len(response) - 2 * half

@@ -22,7 +22,7 @@ class Problem:
 
 
 def problem(rng: random.Random, *, kind: str) -> Problem:
-    """A problem of this kind."""
+    """Returns a problem of this kind."""
     question, answer = KINDS[kind](rng)
     return Problem(kind, question, _latex(Fraction(answer)))
 

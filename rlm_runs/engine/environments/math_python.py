@@ -137,7 +137,7 @@ def _from_file(path: str | Path, *, n: int, seed: int) -> list[Example]:
 
 
 def _readings(answer: str) -> list[str]:
-    """The last box; without one the text itself, and where that is short, all of it as one expression."""
+    """Returns the last box; without one the text itself, and where that is short, all of it as one expression."""
     boxed = last_boxed(answer)
     if boxed is not None:
         return [f"\\boxed{{{boxed}}}"]
@@ -160,7 +160,7 @@ def _question_and_gold(row: Row) -> tuple[str, str]:
 
 
 def _is_prose(gold: str) -> bool:
-    """Whether it has words that are no function names; they would be read as products of letters."""
+    """Returns whether it has words that are no function names; they would be read as products of letters."""
     bare = re.sub(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+", " ", gold)
     return any(word not in MATHEMATICAL_WORDS for word in re.findall(r"[A-Za-z]{4,}", bare))
 

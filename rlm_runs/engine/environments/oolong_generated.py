@@ -72,7 +72,7 @@ def window(rng: random.Random, *, characters: int, labels: bool) -> Window:
 
 
 def question(rng: random.Random, *, about: Window, kind: str) -> Question:
-    """A question of this kind; a count where the window leaves the kind no single right answer."""
+    """Returns a question of this kind; a count where the window leaves the kind no single right answer."""
     made = QUESTIONS[kind](rng, about)
     return made or _count(rng, about)
 
@@ -139,7 +139,7 @@ def _per_date_most(rng: random.Random, about: Window) -> Question | None:
 
 
 def _only_extreme(counts: Counter[str], *, most: bool) -> str | None:
-    """The key with the most (least) counts, None where several share the place."""
+    """Returns the key with the most (least) counts, None where several share the place."""
     extreme = (max if most else min)(counts.values())
     keys = [key for key, count in counts.items() if count == extreme]
     return keys[0] if len(keys) == 1 else None

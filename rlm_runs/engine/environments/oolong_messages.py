@@ -43,7 +43,7 @@ class Topic:
     labels: Mapping[str, tuple[str, ...]]
 
     def message(self, rng: random.Random, *, label: str) -> str:
-        """A message that has this label."""
+        """Returns a message that has this label."""
         phrase = rng.choice(self.labels[label])
         return re.sub(r"\{(\w+)\}", lambda slot: rng.choice(SLOTS[slot.group(1)]), phrase)
 

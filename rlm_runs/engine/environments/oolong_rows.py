@@ -37,14 +37,14 @@ ANSWER_TYPES = {
 
 
 def from_hub(subset: str, *, n: int, seed: int) -> list[Example]:
-    """A uniformly random part: the datasets are sorted by length."""
+    """Returns a uniformly random part: the datasets are sorted by length."""
     known = PUBLISHED[subset]
     rows = sample_hub(known.dataset, config=known.config, split=SPLIT, n=n, seed=seed, instead=INSTEAD)
     return [example_of(row, context=known.context, subset=subset) for row in rows]
 
 
 def from_file(path: str, *, labels: bool, n: int, seed: int) -> list[Example]:
-    """The same from a local file."""
+    """Returns the same from a local file."""
     rows: Sequence[Row] = sample(read_rows(path), n=n, seed=seed, source=path)
     subset = "local_with_labels" if labels else "local"
     context = PUBLISHED["synth_with_labels" if labels else "synth"].context
@@ -52,7 +52,7 @@ def from_file(path: str, *, labels: bool, n: int, seed: int) -> list[Example]:
 
 
 def example_of(row: Row, *, context: str, subset: str) -> Example:
-    """A row as an example; its question says itself in what form to answer."""
+    """Returns a row as an example; its question says itself in what form to answer."""
     text = row.text(context)
     answer = _gold(row.text("answer"))
     kind = str(row.columns.get("answer_type", "")).removeprefix("ANSWER_TYPE.")
@@ -85,7 +85,7 @@ def _answer_type(row: Row, answer: str, *, kind: str) -> str:
 
 
 def _gold(written: str) -> str:
-    """The answer column holds a printed Python list, of dates too; or plain text."""
+    """Returns the answer column holds a printed Python list, of dates too; or plain text."""
     dates = re.sub(r"datetime\.date\((\d+), *(\d+), *(\d+)\)", r"'\1-\2-\3'", written)
     try:
         value = ast.literal_eval(dates)

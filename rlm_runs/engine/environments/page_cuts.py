@@ -47,5 +47,5 @@ def joined_pages(pages: Sequence[tuple[str, str]]) -> str:
 
 
 def cut(text: str, *, limit: int = MAX_CHARS) -> str:
-    """The text, or its beginning and a mark."""
+    """Returns the text, or its beginning and a mark."""
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT

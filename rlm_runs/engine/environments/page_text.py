@@ -19,7 +19,7 @@ _BLOCKS = (
 
 
 def missing_packages() -> list[str]:
-    """The packages that reading pages needs and that are not installed, by their names for pip."""
+    """Returns the packages that reading pages needs and that are not installed, by their names for pip."""
     return [package for module, package in PACKAGES.items() if find_spec(module) is None]
 
 

@@ -98,7 +98,7 @@ class VerbatimCopy(Environment[VerbatimCopySettings]):
 
 
 def _text(rng: random.Random, *, kind: str, length: int, fragment_length: int | None) -> str:
-    """A text of exactly `length` characters that neither starts nor ends in white space."""
+    """Returns a text of exactly `length` characters that neither starts nor ends in white space."""
     if fragment_length is None:
         text = _sample(rng, kind=kind, length=length)[:length]
     else:

@@ -138,7 +138,9 @@ class PublicTransport(httpx2.BaseTransport):
 
 
 def is_public(address: str) -> bool:
-    """Whether it is an address of the public internet. An address that embeds another is judged by that one."""
+    """Returns whether it is an address of the public internet. An address that embeds another is judged by that
+    one.
+    """
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -155,7 +157,7 @@ def is_public(address: str) -> bool:
 
 
 def _to_address(request: httpx2.Request, address: str) -> httpx2.Request:
-    """The same request, sent to this address: the header Host and the certificate are still the host's."""
+    """Returns the same request, sent to this address: the header Host and the certificate are still the host's."""
     return httpx2.Request(
         request.method,
         request.url.copy_with(host=address),

@@ -45,7 +45,7 @@ def add_to(registry: dict[str, type[Scaffold[Any]]]) -> None:
 
 
 def _problem(scaffold: type[Scaffold[Any]], *, registry: Mapping[str, type[Scaffold[Any]]]) -> str:
-    """The reason why a class cannot be a scaffold; "" if it can."""
+    """Returns the reason why a class cannot be a scaffold; "" if it can."""
     if inspect.isabstract(scaffold):
         return f"it lacks {', '.join(sorted(scaffold.__abstractmethods__))}"
     missing = [

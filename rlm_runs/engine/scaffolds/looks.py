@@ -69,7 +69,7 @@ def _luminance(colour: str) -> float:
 
 
 def _generated(hue: float) -> str:
-    """The colour of a hue whose lightness is readable on both pages."""
+    """Returns the colour of a hue whose lightness is readable on both pages."""
     for percent in range(50, 100):
         for lightness in (percent / 100, 1 - percent / 100):
             red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.65)

@@ -91,7 +91,7 @@ class Command(BaseCommand):
 
 
 def preset_names() -> list[str]:
-    """The presets that come with the program."""
+    """Returns the presets that come with the program."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
@@ -136,6 +136,6 @@ def _other_models(arm: PlannedArm) -> dict[str, ModelChoice]:
 
 
 def _changed(settings: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
+    """Returns the settings that differ from their defaults."""
     fields = type(settings).model_fields
     return {name: value for name, value in settings if value != fields[name].default}
