@@ -42,7 +42,7 @@ def _names(name: str, *, default: str = "") -> tuple[str, ...]:
 
 
 def _secret_key() -> str:
-    """Returns the key of the environment, else one made at first use and kept, so that sessions survive a restart."""
+    """Returns SECRET_KEY, else a key that is created on first use and kept, so that sessions survive a restart."""
     if key := os.environ.get("SECRET_KEY"):
         return key
     path = VAR_DIR / "secret_key"

@@ -107,7 +107,9 @@ class Images:
             return None
 
     def _base(self) -> str:
-        """Returns the id of the base image: the setting's, else one that was built here, else pulled, else built."""
+        """Returns the id of the base image: the configured one, else one built here before, else pulled, else
+        built.
+        """
         wanted = self._settings.base_image
         found = self._id(wanted) or self._id(debian_base.tag())
         if found is None:

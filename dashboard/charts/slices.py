@@ -89,7 +89,7 @@ def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
 def _that_vary(
     snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
-    """Returns the panels in which the figure's setting varies, if there are any; the others say nothing about it."""
+    """Returns the panels in which the figure's setting varies, if any. The other panels say nothing about it."""
     if not asked.by.startswith(("set.", METADATA)):
         return frame
     panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
@@ -126,7 +126,9 @@ def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dime
 
 
 def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
-    """Returns the look of each series: a scaffold's colour if series are scaffolds, else the next of the palette."""
+    """Returns the look of each series: a scaffold's colour if series are scaffolds, else the next palette
+    colour.
+    """
     scaffolds = {arm.pk: arm.scaffold for arm in snapshot.arms}
     by_scaffold = "scaffold" in dimension.parts
     look: list[Series] = []

@@ -238,7 +238,7 @@ def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:
-    """Yields the rollouts that this column can show: every one of the example, its URL, and whether it is shown."""
+    """Yields the rollouts that this column can show: each of the example, its URL, and whether it is shown."""
     for pk, cell in walk.cells(rollout.example_id).items():
         for each in cell.repetitions:
             if each.rollout == other.pk:

@@ -350,7 +350,7 @@ _COLUMNS: Sequence[Column] = (
 
 
 def _own(key: str) -> Column | None:
-    """Returns a column for a key of the experiment's own: `meta.…`, `set.…`, `metric.…`. It sorts by its numbers."""
+    """Returns the column of an experiment's own key (`meta.…`, `set.…`, `metric.…`). It sorts by numbers."""
     asked = key_named(key)
     if asked is None or not asked.family:
         return None

@@ -211,7 +211,7 @@ def _dollars(calls: Iterable[_Call]) -> Decimal | None:
 
 
 def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """Returns the sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    """Returns the sum of the provider's figures; None if a completed call lacks one, or if there are no calls."""
     costs = [call.provider_cost for call in calls if call.came_back]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if known and len(known) == len(costs) else None

@@ -48,7 +48,9 @@ def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Dec
 
 
 def _asks_judge(arm: Arm) -> bool:
-    """Returns whether the arm's environment has a judge; an unknown environment, or settings of before, have none."""
+    """Returns whether the arm's environment uses a judge. False for an unknown environment or obsolete
+    settings.
+    """
     environment_type = REGISTRY.get(arm.environment)
     if environment_type is None:
         return False

@@ -194,7 +194,9 @@ def _state(experiment: Experiment) -> State:
 
 
 def _unfinished(experiment: Experiment) -> list[int]:
-    """Returns the ids of the rollouts that have not ended: one row, since a hundred thousand rows take their time."""
+    """Returns the ids of the rollouts that have not ended. Aggregated into one row, because 100,000 rows
+    are slow.
+    """
     found = experiment.rollouts().unfinished().aggregate(ids=ArrayAgg("pk", default=[]))
     return list(found["ids"])
 

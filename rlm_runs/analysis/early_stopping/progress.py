@@ -76,7 +76,9 @@ def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[Arm
 
 
 def differences(arm: ArmProgress, baseline: ArmProgress, *, repetitions: int) -> Floats:
-    """Returns the arm less its baseline on the examples that both have, up to the first that is open: [examples]."""
+    """Returns the arm's means minus its baseline's, on their common examples before the first unfinished one:
+    [examples].
+    """
     ended = arm.have_ended(repetitions) & baseline.have_ended(repetitions)
     until = len(ended) if ended.all() else int(np.argmin(ended))
     found = arm.means(repetitions)[:until] - baseline.means(repetitions)[:until]

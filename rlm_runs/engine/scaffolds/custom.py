@@ -24,11 +24,11 @@ _RESERVED = frozenset(
 
 
 class CustomScaffoldError(Exception):
-    """A file or an entry point that gives no usable scaffold; the message names it."""
+    """A file or an entry point does not give a usable scaffold. The message names it."""
 
 
 EXTENSIONS: Extensions[Scaffold[Any]] = Extensions(
-    base=Scaffold,  # type: ignore[type-abstract]  # only its subclasses are made
+    base=Scaffold,  # type: ignore[type-abstract]  # only its subclasses are instantiated
     folder_variable="RLM_SCAFFOLDS_DIR",
     entry_points="rlm_runs.scaffolds",
     module_prefix="rlm_runs_custom_scaffolds_",

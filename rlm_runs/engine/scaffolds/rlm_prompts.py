@@ -61,7 +61,7 @@ def sub_system_prompt(
 
 
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
-    """Returns the packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
+    """Returns the sandbox's packages, each after a comma, with its description in parentheses if it has one."""
     described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
     return "".join(f", {name} ({about})" if about else f", {name}" for name, about in described)
 
