@@ -122,7 +122,7 @@ class GroupCommit:
 
 def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
     """Returns whether the recorder's rollout is still held. A rescoring has its own claim instead."""
-    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
+    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.end_is_stored()
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

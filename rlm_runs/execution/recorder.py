@@ -95,11 +95,11 @@ class Recorder:
         claim = f"r.claims = {self.rollout.claims:d} AND r.attempt <= {self._attempt:d}"
         with open_cursor() as cursor:
             changed = update_rows(cursor, Rollout, [row], where=f"r.status = 'running' AND {claim}")
-        if changed != 1 and not self.has_ended_already():
+        if changed != 1 and not self.end_is_stored():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
         RolloutNote.objects.bulk_create(self._notes)
 
-    def has_ended_already(self) -> bool:
+    def end_is_stored(self) -> bool:
         """Returns whether this end is stored already, because the connection broke after the commit."""
         if self._ended is None:
             return False
