@@ -36,9 +36,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     attempt = whole_number(request, "attempt", default=history.last, most=max(history.last, 1))
     shown = history.shown(attempt)
     root = transcripts.root_of(found, attempt=attempt)
-    version = _version(
-        found, root
-    )  # read first, so that the next request fetches later events instead of missing them
+    version = _version(found, root)  # read first, so that the next request fetches later events
     conversation = _conversation(request, root)
     excerpts = transcripts.excerpts(_outcome_digests(shown), chars=_OUTCOME_CHARS)
     is_fork = found.arm.experiment.forks_of_id is not None  # its tree takes the place of neighbours
