@@ -134,7 +134,7 @@ class SubLlms:
     def close(self) -> None:
         """Drops waiting calls, waits for calls in flight, and records them."""
         with ExitStack() as stack:  # each pool is closed even if another one raises
-            # Deeper pools first: a finished call submits nothing further down.
+            # Callbacks run in reverse, so the first depth ends first and submits nothing further down.
             for pool in reversed(self._pools):
                 stack.callback(self._run.finish, pool)
 
@@ -188,10 +188,9 @@ class SubLlms:
         )
 
     def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """Returns the answer to a call that is not in the recording of a finished cell; None if the cell's time
-        was over.
+        """Returns the answer to a call that the recording of a finished cell lacks; None if the cell timed out.
 
-        Either the budget was spent, or the cell's time was.
+        Otherwise the budget was spent, or the replay differs from the recording.
         """
         end = run.replay.end_of(call.parent)
         if end is not None and end.timed_out:

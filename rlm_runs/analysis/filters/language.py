@@ -1,4 +1,4 @@
-"""Text ↔ terms. Pure: what a key means, and whether there is such a key, is said by whoever asks.
+"""Parses text into terms, and writes terms as text. The callers know the keys and their meaning.
 
     query   = term (space term)*
     term    = ["-"] (key ":" value ("," value)* | words)
