@@ -125,12 +125,12 @@ class Conversation:
                     watcher=watcher,
                 )
         except (ModelFailure, CallAborted) as failure:
-            self._tell_failure(failure)
+            self._record_failure(failure)
             if isinstance(failure, PromptTooLong) and self.turns > 1:
                 raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
-        self._tell(completion, reply=self._reply)
+        self._record_turn(completion, reply=self._reply)
         self._messages.append(completion.message())
         return completion
 
@@ -244,7 +244,7 @@ class Conversation:
             self._messages.append({"role": "user", "content": self._reply})
             self._reply = ""
 
-    def _tell(self, completion: Completion, *, reply: str) -> None:
+    def _record_turn(self, completion: Completion, *, reply: str) -> None:
         at = now()
         cost = self._run.price(self.model.name, completion.usage, at)
         reported = reported_cost(completion.usage.raw)
@@ -275,7 +275,7 @@ class Conversation:
         )
         self.turns += 1
 
-    def _tell_failure(self, failure: ModelFailure | CallAborted) -> None:
+    def _record_failure(self, failure: ModelFailure | CallAborted) -> None:
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,

@@ -114,7 +114,7 @@ class Repl:
             shown = self._recall(recorded, result, conversation)
         else:
             self.answer = result.answer
-            shown = self._tell(result, key=key)
+            shown = self._record_end(result, key=key)
         conversation.add_result(call, shown)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class Repl:
             self.answer = Answer(recorded.answer, bool(recorded.ready))
         return recorded.shown
 
-    def _tell(self, result: CellResult, *, key: int) -> str:
+    def _record_end(self, result: CellResult, *, key: int) -> str:
         shown, cut = shown_text(
             result, number=self._cells, limit=self._rules.output_limit, time_limit=self._rules.time_limit
         )

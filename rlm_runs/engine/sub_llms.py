@@ -171,7 +171,7 @@ class SubLlms:
         replay = run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
-            return self._never_made(call, run)
+            return self._unrecorded_call(call, run)
         sub_llm = self._by_depth[call.depth - 1](call.prompt)
         replay.compare_opening(recorded, opening=sub_llm.opening, tools=sub_llm.tools)
         end = recorded.end
@@ -187,7 +187,7 @@ class SubLlms:
             mark=_mark(end.stop_reason),
         )
 
-    def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+    def _unrecorded_call(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
         """Returns the answer to a call that the recording of a finished cell lacks; None if the cell timed out.
 
         Otherwise the budget was spent, or the replay differs from the recording.

@@ -178,7 +178,7 @@ class Row:
         if stop == "prompt_too_long":
             return refused_prompt("the file says that the prompt was too long")
         if not self._dialogue.turns:
-            return _silent(arm)
+            return _outcome_without_messages(arm)
         reward = number(self._row.get("reward"), name="reward")
         if reward is None:
             return Outcome(None, "unscored", "scoring", "the file gives it no reward")
@@ -218,7 +218,7 @@ class Row:
         return tools if isinstance(tools, list) else ()
 
 
-def _silent(arm: ImportedArm) -> Outcome:
+def _outcome_without_messages(arm: ImportedArm) -> Outcome:
     """Returns the outcome of a rollout without messages and without an error.
 
     For a plain model, the API refused the prompt.

@@ -168,10 +168,10 @@ def _texts(
             digests += [execution.shown_id, execution.out_id, execution.answer_id]
             digests += [execution.arguments_id] * _CODE_COUNTS
     uses = Counter(key for key in digests if key)
-    return _within(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
+    return _fit_texts(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
 
 
-def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
+def _fit_texts(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
     """Returns all texts cut to the greatest length at which they fit; unchanged if they fit as they are."""
     weights = {key: window.weigh(excerpt.text) for key, excerpt in found.items()}
     shares = sorted((weight, uses[key]) for key, weight in weights.items())

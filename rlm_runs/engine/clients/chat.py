@@ -124,7 +124,7 @@ class ChatClient:
         try:
             sent = Sent(self._reading.window, partial(prompt_tokens, messages))
             call = _Call(self._body(model, messages, tools, sampling), sent, tokens, control, watcher)
-            completion = self._try_until_it_works(call, tries=tries)
+            completion = self._complete_with_retries(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
@@ -154,14 +154,14 @@ class ChatClient:
         except (TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
-    def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
+    def _complete_with_retries(self, call: _Call, *, tries: Tries) -> Completion:
         first_fault_at: float | None = None
         while True:
             call.control.check()
             began = tried_at = time.monotonic()
             try:
                 with self._through_gates(call) as report:
-                    began = tried_at = self._told_wait(tries, since=began)
+                    began = tried_at = self._add_wait(tries, since=began)
                     return self._reported_try(call, report)
             except (Passing, ModelFailure) as problem:
                 tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
@@ -212,7 +212,7 @@ class ChatClient:
 
             yield report
 
-    def _told_wait(self, tries: Tries, *, since: float) -> float:
+    def _add_wait(self, tries: Tries, *, since: float) -> float:
         """Adds the time spent waiting at the gates to `retry_seconds`, and returns the current time."""
         now = time.monotonic()
         if self._gates:

@@ -74,10 +74,10 @@ def call_of(block: Block, *, cell_tool: str) -> Called:
 
 def written(calls: Sequence[Called], *, cell_tool: str) -> str:
     """Returns the text of the blocks that make these calls."""
-    return "\n".join(_written(call, cell_tool=cell_tool) for call in calls)
+    return "\n".join(_fenced(call, cell_tool=cell_tool) for call in calls)
 
 
-def _written(call: Called, *, cell_tool: str) -> str:
+def _fenced(call: Called, *, cell_tool: str) -> str:
     kind, body = "tool", f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments or "{}"}}}'
     if call.name == cell_tool and (code := _code_of(call.arguments)) is not None:
         kind, body = "repl", code

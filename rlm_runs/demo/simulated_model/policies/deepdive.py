@@ -51,7 +51,9 @@ def reply(conversation: Conversation, task: Asked) -> Reply:
         found = _research(conversation, task, careless=CARELESS_ALONE, slips=SLIPS_ALONE)
         if isinstance(found, Reply):
             return found
-        return Reply(content=f"I followed what I could.\n\nAnswer: {_answer(task, found)}", reasoning=_told(found))
+        return Reply(
+            content=f"I followed what I could.\n\nAnswer: {_answer(task, found)}", reasoning=_describe_ends(found)
+        )
     if conversation.did('answer["content"] = '):
         return _cell('answer["ready"] = True', "That is my answer.", "It is written down, as short as asked for.")
     return _with_tips(conversation, task) if conversation.has_tips else _without_tips(conversation, task)
@@ -68,7 +70,7 @@ def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
         said = f"{end.name}; {end.year}" if end.name and end.year else "not found"
     else:
         said = _answer(task, found)
-    return Reply(content=f"\\boxed{{{said}}}", reasoning=_told(found))
+    return Reply(content=f"\\boxed{{{said}}}", reasoning=_describe_ends(found))
 
 
 def _research(conversation: Conversation, task: Asked, *, careless: float, slips: float) -> Reply | list[Found]:
@@ -92,7 +94,7 @@ def _answer(task: Asked, ends: list[Found]) -> str:
     return min(known, key=lambda end: end.year or 9999).name
 
 
-def _told(ends: list[Found]) -> str:
+def _describe_ends(ends: list[Found]) -> str:
     told = [f"{end.name} ({end.year})" if end.name else "lost" for end in ends]
     return f"Where the trails end: {'; '.join(told)}."
 
@@ -107,7 +109,7 @@ def _without_tips(conversation: Conversation, task: Asked) -> Reply:
                 "I have no tools of my own. A sub-LLM sees only its prompt, so it gets the question in full.",
             )
         return _cell(
-            cells.filled(cells.ASK_TRAILS, trails=_listed(task)),
+            cells.filled(cells.ASK_TRAILS, trails=_trail_literal(task)),
             "I give each trail to a sub-LLM.",
             "The trails do not depend on each other, so they can be followed in parallel.",
         )
@@ -126,7 +128,7 @@ def _without_tips(conversation: Conversation, task: Asked) -> Reply:
 def _with_tips(conversation: Conversation, task: Asked) -> Reply:
     if not conversation.did("trails = "):
         return _cell(
-            cells.filled(cells.DECOMPOSE, trails=_listed(task)),
+            cells.filled(cells.DECOMPOSE, trails=_trail_literal(task)),
             "First I decompose the question.",
             "What hangs on what: each trail goes step by step, but the trails are independent of each other.",
         )
@@ -162,7 +164,7 @@ def _write(task: Asked) -> Reply:
     )
 
 
-def _listed(task: Asked) -> str:
+def _trail_literal(task: Asked) -> str:
     return "[\n" + "".join(f"    {trail!r},\n" for trail in task.trails) + "]"
 
 
