@@ -1,4 +1,4 @@
-"""Forms that validate query strings and narrow QuerySets."""
+"""Forms that validate query strings and filter QuerySets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExperimentFilters(forms.Form):
     status = forms.ChoiceField(required=False, choices=STATES)
 
     def narrow(self, experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
-        """The experiments that the filters leave."""
+        """Returns the experiments that match the filters."""
         if q := self.cleaned_data["q"]:
             experiments = experiments.filter(
                 Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)

@@ -17,7 +17,7 @@ register = template.Library()
 
 @register.filter
 def of_budget(value: Decimal, name: str) -> str:
-    """An amount of a budget: $12.30, 1.24M, 3.5 h."""
+    """Returns an amount of a budget, such as $12.30, 1.24M or 3.5 h."""
     if name == "dollars":
         return formatting.dollars(value)
     return formatting.count(float(value)) if name == "tokens" else f"{value:.2f} h"
@@ -25,11 +25,11 @@ def of_budget(value: Decimal, name: str) -> str:
 
 @register.simple_tag
 def forest(scale: Scale, estimate: Estimate | None) -> SafeString:
-    """The interval of one verdict on the axis of all."""
+    """Returns the interval of one verdict on the common axis."""
     return scale.drawn(estimate)
 
 
 @register.filter
 def outcomes(paired: Paired | None) -> SafeString:
-    """Wins, ties and losses as one bar."""
+    """Returns wins, ties and losses as one bar."""
     return outcomes_bar(paired)

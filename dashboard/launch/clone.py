@@ -18,7 +18,7 @@ _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model"
 
 
 def data_of(spec: Mapping[str, Any]) -> QueryDict:
-    """The form's data for a spec, as close as the form can represent it."""
+    """Returns the form's data for a spec, as close as the form can represent it."""
     data = QueryDict(mutable=True)
     for name in _SIMPLE:
         if spec.get(name) not in (None, ""):
@@ -30,7 +30,7 @@ def data_of(spec: Mapping[str, Any]) -> QueryDict:
 
 
 def says_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two specs make the same arms of the same examples."""
+    """Returns whether two specs make the same arms of the same examples."""
     try:
         first, second = resolve(one), resolve(other)
     except SpecError:

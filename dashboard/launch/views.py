@@ -1,4 +1,4 @@
-"""The launch form, and the spec that says the same."""
+"""The launch form, and its spec."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .form import as_toml, page, spec_of, starting_data
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch_form(request: HttpRequest) -> HttpResponse:
-    """Launches what the form says; a GET opens it, filled with what its query string gives."""
+    """Shows the form, filled from the query string (GET), or launches its spec (POST)."""
     if request.method != "POST":
         if slug := request.GET.get("clone"):
             return _clone(request, get_object_or_404(Experiment, slug=slug))
@@ -51,12 +51,12 @@ def _probe(spec: Mapping[str, Any]) -> None:
 
 @require_safe
 def launch_spec(request: HttpRequest) -> HttpResponse:
-    """The spec of a form as it stands, for the panel beside it."""
+    """Shows the current spec of a form, for the panel beside it."""
     return render(request, "dashboard/launch/_spec.html", {"toml": as_toml(spec_of(request.GET))})
 
 
 def _clone(request: HttpRequest, experiment: Experiment) -> HttpResponse:
-    """The form filled with an experiment's spec, with a note if the form cannot show all of it."""
+    """Shows the form filled with an experiment's spec, with a note if it cannot show all of it."""
     if experiment.sources:
         return _form(request, starting_data(), (Problem("", "Imported rollouts have no spec to launch."),))
     data = data_of(experiment.spec)

@@ -1,4 +1,4 @@
-"""Specs of experiments, checked as a whole before anything is written.
+"""Specs of experiments, validated as a whole before anything is written.
 
     name = "oolong by scaffold"
     examples = 50
@@ -39,7 +39,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
+    """A problem of one field. `field` is a path such as `environments[1].target_length`, "" for the whole spec."""
 
     field: str
     message: str
@@ -49,7 +49,7 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+    """A spec that cannot be launched, with all its problems. Nothing was written."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -57,7 +57,7 @@ class SpecError(ValueError):
 
 
 class Entry(BaseModel):
-    """A name with settings; written as the bare name without settings."""
+    """A name with settings. Without settings it is written as the bare name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -70,7 +70,7 @@ class Entry(BaseModel):
 
 
 class Sampling(BaseModel):
-    """Sampling parameters of every model call; unset ones are not sent."""
+    """Sampling parameters of every model call. Unset ones are not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,7 +105,7 @@ class Sampling(BaseModel):
 
 
 class ModelEntry(Sampling):
-    """A model, with what holds for it alone: its sampling goes before the experiment's, name by name."""
+    """A model with its own settings. Its sampling overrides the experiment's, name by name."""
 
     name: str
     sub_model: str | None = None
@@ -113,7 +113,9 @@ class ModelEntry(Sampling):
 
 
 class Budget(BaseModel):
-    """What the experiment may spend in all; it pauses before a call that would exceed it. None is no limit."""
+    """The total that the experiment may spend. It pauses before a call that would exceed it. None means no
+    limit.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -126,7 +128,7 @@ class Budget(BaseModel):
     )
 
     def written(self) -> dict[str, float | int]:
-        """The limits that are set."""
+        """Returns the limits that are set."""
         limits = {"dollars": None if self.dollars is None else float(self.dollars)}
         return {
             name: value
@@ -136,7 +138,7 @@ class Budget(BaseModel):
 
 
 class ExperimentSpec(BaseModel):
-    """The spec's own fields; what the entries name is checked by `resolve`."""
+    """The spec's own fields. `resolve` validates what the entries name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -169,7 +171,10 @@ class ExperimentSpec(BaseModel):
         return value.strip()
 
     def written(self) -> dict[str, Any]:
-        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        """Returns the spec in a form that can be launched again.
+
+        It uses only values that JSON and TOML share, and therefore the word `none` for None.
+        """
         fields = self.model_dump(mode="json", exclude_none=True)
         models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
         entries = {
@@ -183,7 +188,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """The bare name if there are no settings."""
+    """Returns an entry as a table; as the bare name if it has no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}
@@ -191,7 +196,7 @@ def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """One arm of the cross product; `environment_index` is that of its entry in the spec."""
+    """One arm of the cross product. `environment_index` is the position of its entry in the spec."""
 
     environment_index: int
     environment: Environment[Settings]
@@ -214,25 +219,25 @@ class PlannedArm:
 
     @property
     def needs_sandbox(self) -> bool:
-        """Whether it runs code."""
+        """Whether the arm runs code."""
         return self.driver.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[ModelChoice, ...]:
-        """The models whose code runs: the root's, and the sub-model's where sub-LLMs have REPLs."""
+        """The models whose code runs: the root's, and the sub-model if sub-LLMs have REPLs."""
         if not self.needs_sandbox:
             return ()
         return (self.model, self.sub_model) if self.driver.sub_llms_run_code else (self.model,)
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """pip requirements of its sandbox."""
+        """The pip requirements of the arm's sandbox."""
         return tuple(self.driver.packages(self.environment))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec that can be launched, with the objects behind its names."""
+    """A valid spec, with the objects behind its names."""
 
     spec: ExperimentSpec
     environments: tuple[Environment[Settings], ...]
@@ -240,7 +245,7 @@ class Plan:
 
 
 def resolve(raw: Mapping[str, Any]) -> Plan:
-    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    """Returns the plan of a spec read from TOML, JSON or a form. Raises SpecError with every problem."""
     try:
         spec = ExperimentSpec.model_validate(dict(raw))
     except ValidationError as error:
@@ -258,9 +263,9 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     if not problems:
         _check_tips(environments, scaffolds, problems)
     if not problems:
-        _check_twins("models", map(_model_key, models), problems)
-        _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
-        _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
+        _check_duplicates("models", map(_model_key, models), problems)
+        _check_duplicates("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
+        _check_duplicates("environments", ((one.name, one.settings) for one in environments if one), problems)
     _check_baseline(spec, problems)
     if not problems:
         _check_dollars(spec, models, scaffolds, environments, problems)
@@ -290,9 +295,9 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
 
 
 def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same spec on generated data, which need no network. What becomes the same is there once.
+    """Returns the same spec on generated data, which needs no network. Entries that become equal are merged.
 
-    Raises SpecError where the spec cannot be read.
+    Raises SpecError if the spec is invalid.
     """
     entries: list[dict[str, Any]] = []
     for environment in resolve(raw).environments:
@@ -312,7 +317,9 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
+    """Yields each entry of `models`. A role that neither the entry nor the spec names falls to the model
+    itself.
+    """
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):
@@ -393,8 +400,8 @@ def _check_tips(
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 
-def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
-    """Two entries that come to the same would make arms that are there twice."""
+def _check_duplicates(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
+    """Reports entries that are equal to an earlier one, because they would create the same arms twice."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries):
         twin = seen.setdefault(json.dumps(entry, default=_as_json, sort_keys=True), index)
@@ -409,7 +416,7 @@ def _check_dollars(
     environments: Sequence[Environment[Settings] | None],
     problems: list[Problem],
 ) -> None:
-    """A budget in dollars cannot be enforced where a model has no price: its cost is unknown, not zero."""
+    """Reports models without a price if a budget in dollars is set, which cannot limit an unknown cost."""
     for index, scaffold in enumerate(scaffolds):
         if scaffold is None:
             continue
@@ -435,7 +442,7 @@ def _check_dollars(
 
 
 def _check_baseline(spec: ExperimentSpec, problems: list[Problem]) -> None:
-    """The baseline of early stopping must be one of the scaffolds."""
+    """Reports a baseline of early stopping that is not one of the scaffolds."""
     names = [entry.name for entry in spec.scaffolds]
     baseline = spec.early_stopping.baseline if spec.early_stopping else None
     if baseline is not None and baseline not in names:
@@ -457,7 +464,7 @@ def _problems_of(error: ValidationError, *, allowed: Mapping[str, Any], prefix: 
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed))
         for detail in error.errors(include_url=False)
-        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
+        # A list whose only entry is invalid also counts as too short. The entry's own problem is clearer.
         if not (detail["type"] == "too_short" and detail["input"])
     ]
 
@@ -488,7 +495,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "early_stopping": EarlyStopping,
     "budget": Budget,
 }
-"""The fields of a spec that are tables with settings of their own."""
+"""The fields of a spec that are tables with their own settings."""
 
 _IN_OUR_WORDS = {
     "missing": "is missing",
