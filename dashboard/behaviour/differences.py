@@ -20,6 +20,7 @@ from .tables import Column, Number, Row, Table
 _CLEAR = 1.0
 """Difference of two means, in lengths of their intervals' half-widths together, from which it is shown."""
 _WIDELY = 1e6
+_ALONE = {"failure modes": "failure: {}", "time": "seconds, {}"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Difference:
     def column(self) -> Column:
         """The column in its table."""
         return self.table.columns[self.place]
+
+    @property
+    def title(self) -> str:
+        """The title of the column where it stands alone."""
+        return _ALONE.get(self.table.name, "{}").format(self.column.title)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ def largest(tables: Sequence[Table], *, most: int) -> list[Difference]:
     """The columns in which arms differ beyond their intervals, the largest first."""
     found = [each for table in tables for each in _differences(table) if each.size > _CLEAR]
     return sorted(found, key=lambda each: -each.size)[:most]
+
+
+def whole_time(table: Table) -> Table:
+    """The table of times with its last column, the whole, alone."""
+    return _of_columns(table, [len(table.columns) - 1])
 
 
 def folded(table: Table) -> Folded:

@@ -56,7 +56,7 @@ def use_figure(table: Table) -> dict[str, Any]:
 def differences_figure(found: Sequence[Difference]) -> dict[str, Any]:
     """Returns a panel for each difference, the largest first."""
     panels = [
-        {"title": each.column.title, "form": "bars", **_bars(each.table, each.place, _series(each.table), _LARGE)}
+        {"title": each.title, "form": "bars", **_bars(each.table, each.place, _series(each.table), _LARGE)}
         for each in found
     ]
     tables = list({each.table.name: each.table for each in found}.values())

@@ -20,7 +20,7 @@ from .. import unscored
 from ..formatting import no_formula
 from ..query_params import whole_number
 from ..unscored import UnscoredForm
-from .differences import Folded, folded, largest
+from .differences import Folded, folded, largest, whole_time
 from .plots import differences_figure, legend, time_figure, use_figure
 from .tables import FIELDS, records, tables
 
@@ -34,8 +34,9 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
-    use, modes, stops, times = found_tables = tables(shown)
-    differing = largest(found_tables, most=_DIFFERENCES)
+    use, modes, stops, times = tables(shown)
+    # Stop reasons are the scaffold's own, and so are the parts of the time: arms differ there by their nature.
+    differing = largest([use, modes, whole_time(times)], most=_DIFFERENCES)
     rollouts = reverse("experiment-rollouts", args=[slug])
     context: dict[str, Any] = {
         "section": "experiments",

@@ -64,7 +64,7 @@ def _card(entry: specs.Entry, snapshot: Snapshot, unscored: Unscored) -> Card | 
     asked = _asked(entry, snapshot, unscored)
     if asked is None or not source:
         return None
-    found = chart(snapshot, asked)
+    found = _first_measure(chart(snapshot, asked))
     kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
     query = urlencode({**({"by": entry.by} if entry.by else {}), **kept})
     bars = max((len(panel.points) for panel in found.panels if panel.form == "bars"), default=0)
@@ -77,6 +77,11 @@ def _card(entry: specs.Entry, snapshot: Snapshot, unscored: Unscored) -> Card | 
         more=max(0, len(found.panels) - _PANELS),
         is_tall=bars > _CROWDED,
     )
+
+
+def _first_measure(found: Chart) -> Chart:
+    """The panels of the first measure: a small figure is about one."""
+    return replace(found, panels=tuple(panel for panel in found.panels if panel.y == found.panels[0].y))
 
 
 def _asked(entry: specs.Entry, snapshot: Snapshot, unscored: Unscored) -> FigureQuery | None:
@@ -97,7 +102,7 @@ def _about(found: Chart) -> str:
 
 def small_figure(snapshot: Snapshot, asked: FigureQuery) -> dict[str, Any]:
     """The data of a small figure, and a `key` that no other figure of the page has."""
-    found = chart(snapshot, asked)
+    found = _first_measure(chart(snapshot, asked))
     shown = replace(found, panels=found.panels[:_PANELS])
     common = _reward_axis(snapshot, asked.unscored)
     panels = [_shrunk(panel, common if own.y == "mean reward" else {}) for panel, own in _drawn(shown)]

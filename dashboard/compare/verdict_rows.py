@@ -15,6 +15,9 @@ from ..comparison_query import NamedArm
 from ..formatting import probability, signed
 from .wording import Sentence
 
+_MOST_DRAWN = 12
+"""Arms up to which rows have drawings; with more the page gets too heavy, and the figure has the intervals."""
+
 
 @dataclass(frozen=True)
 class VerdictRow:
@@ -44,6 +47,7 @@ def verdicts(found: SideBySide, arms: Sequence[NamedArm], sentences: Sequence[Se
     row = found.reward
     estimates = [Estimate.of(pair, p=p) for pair, p in zip(row.against, row.adjusted, strict=True)]
     scale = Scale.of(estimates)
+    is_drawn = len(arms) <= _MOST_DRAWN
     by_letter = {sentence.arm.letter: sentence for sentence in sentences}
 
     def rows() -> Iterator[VerdictRow]:
@@ -56,13 +60,13 @@ def verdicts(found: SideBySide, arms: Sequence[NamedArm], sentences: Sequence[Se
                 sentence=sentence,
                 paired=pair,
                 difference=_difference(pair),
-                forest=scale.drawn(estimates[at]),
-                outcomes=outcomes_bar(pair),
+                forest=scale.drawn(estimates[at]) if is_drawn else SafeString(""),
+                outcomes=outcomes_bar(pair) if is_drawn else SafeString(""),
                 p="" if p is None else probability(p).removeprefix("p = ").removeprefix("p "),
                 is_clear=sentence is not None and sentence.is_clear,
             )
 
-    return Verdicts(tuple(rows()), scale.axis())
+    return Verdicts(tuple(rows()), scale.axis() if is_drawn else SafeString(""))
 
 
 def _difference(pair: Paired | None) -> str:

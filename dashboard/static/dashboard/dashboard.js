@@ -55,7 +55,7 @@
     const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
     return {
       ...panel, data,
-      layout: { ...panel.layout, shapes, margin: { ...panel.layout.margin, r: 24 }, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
+      layout: { ...panel.layout, shapes, margin: { ...panel.layout.margin, r: 24 }, xaxis: { ...panel.layout.yaxis, nticks: height ? 4 : 6, tickangle: 0 }, yaxis: upright, bargap: 0.2,
         height: 64 + groups * Math.max(lines * 15 + 8, bars * 14 + 12) },
     };
   }
