@@ -24,14 +24,14 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Checked:
+class ModelCheck:
     """Problems that prevent a launch, and warnings."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
 
 
-def check_models(plan: Plan) -> Checked:
+def check_models(plan: Plan) -> ModelCheck:
     """Calls each model of a plan. Takes SECONDS at most."""
     uses = dict(_uses(plan))
     control = CancellationToken()
@@ -48,7 +48,7 @@ def check_models(plan: Plan) -> Checked:
             warnings.append(f"{model.name} does not answer within {SECONDS:.0f} s")
         elif message := _problem(model, future):
             problems.append(Problem(_field_of(model.name, plan), message))
-    return Checked(problems, warnings)
+    return ModelCheck(problems, warnings)
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:

@@ -22,7 +22,8 @@ _THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", 
 def parse_completion(body: Any, *, think_tags: ThinkTags = "auto") -> Completion:
     """Returns the first choice of a response body.
 
-    Raises Passing, which names what is missing, and PromptTooLong if the window had no room for an answer.
+    Raises TransientFailure, which names what is missing, and PromptTooLong if the window had no room for an
+    answer.
     """
     if not isinstance(body, Mapping):
         raise no_completion("the endpoint's answer is no object", body)
