@@ -162,7 +162,7 @@ class ChatClient:
             try:
                 with self._through_gates(call) as report:
                     began = tried_at = self._add_wait(tries, since=began)
-                    return self._reported_try(call, report)
+                    return self._try_and_report(call, report)
             except (TransientFailure, ModelFailure) as problem:
                 tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
                 if problem.endpoint_fault and first_fault_at is None:
@@ -190,7 +190,7 @@ class ChatClient:
         """Returns whether the endpoint fails all calls. The call then waits instead of failing."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
-    def _reported_try(self, call: _Call, report: Report) -> Completion:
+    def _try_and_report(self, call: _Call, report: Report) -> Completion:
         try:
             completion = self._try(call)
         except (TransientFailure, ModelFailure) as problem:

@@ -163,13 +163,13 @@ class Keeper:
             if (seconds := scope.block_for) is not None:
                 store.block(scope.name, seconds=seconds)
                 scope.block_for = None
-        limited = self._asking(active)
+        limited = self._scopes_to_refill(active)
         if others := [scope.name for scope in active if scope not in limited]:
             self._block_all(store.blocked(others))
         wait = self._exchange(limited) if limited else None
         return TICK if wait is None else min(TICK, wait)
 
-    def _asking(self, active: Sequence[Scope]) -> list[Scope]:
+    def _scopes_to_refill(self, active: Sequence[Scope]) -> list[Scope]:
         """Returns the scopes that need a grant, including all other scopes that their calls pass."""
         now = time.monotonic()
         with self._lock:
