@@ -45,7 +45,7 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTAL
 
 
 class TransientFailure(Exception):
-    """A failure of one try that another try may mend.
+    """A failure of one try that a retry may resolve.
 
     `status` is that of the response or of its body, None without a response. `retry_after` is in seconds, as the
     server asked. `failure` is the exception that the call raises if no try is left.
