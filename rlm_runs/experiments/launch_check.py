@@ -25,7 +25,7 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """Problems that prevent a launch, and warnings."""
+    """The result of the check: problems that prevent a launch, and warnings."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
