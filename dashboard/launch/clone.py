@@ -12,7 +12,7 @@ from typing import Any
 from django.http import QueryDict
 
 from rlm_runs.experiments.launch import SpecError
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 
 _SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from rlm_runs.experiments.launch import Problem, SpecError, launch
 from rlm_runs.experiments.launch_check import check_models
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 from rlm_runs.models import Experiment
 
 from .clone import data_of, says_the_same

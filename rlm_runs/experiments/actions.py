@@ -29,8 +29,9 @@ from .action_options import (
 from .additions import additions, extend, extended_spec
 from .estimate import estimate
 from .launch import launch
+from .plan import resolve
+from .problems import SpecError
 from .remaining import budget_standing
-from .spec import SpecError, resolve
 
 __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "parse", "preview", "take"]
 

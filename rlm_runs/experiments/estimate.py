@@ -22,7 +22,7 @@ from ..execution.prices import Prices, prices
 from ..models import Rollout
 from .judging import Judging, judging_of
 from .launch import arm_columns
-from .spec import Plan, PlannedArm
+from .plan import Plan, PlannedArm
 
 
 @dataclass(frozen=True)

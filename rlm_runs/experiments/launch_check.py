@@ -16,7 +16,8 @@ from ..engine.probe import Finding, Unreachable, check
 from ..execution.endpoints import ModelChoice
 from ..execution.probe_client import probe_client
 from .judging import has_judge
-from .spec import Plan, PlannedArm, Problem
+from .plan import Plan, PlannedArm
+from .problems import Problem
 
 SECONDS = 20.0
 """How long models have to answer, all at once."""

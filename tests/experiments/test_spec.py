@@ -12,7 +12,8 @@ from dashboard.launch.form import as_toml
 from rlm_runs.engine.environments.base import Environment, Score, Settings
 from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.experiments.launch import arm_columns
-from rlm_runs.experiments.spec import SpecError, offline, resolve
+from rlm_runs.experiments.plan import offline, resolve
+from rlm_runs.experiments.problems import SpecError
 
 GOOD = {
     "name": "ablation",

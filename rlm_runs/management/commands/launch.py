@@ -18,7 +18,8 @@ from rlm_runs.execution.endpoints import ModelChoice
 from rlm_runs.experiments.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.experiments.launch import launch
 from rlm_runs.experiments.launch_check import check_models
-from rlm_runs.experiments.spec import Plan, PlannedArm, Problem, SpecError, offline, resolve
+from rlm_runs.experiments.plan import Plan, PlannedArm, offline, resolve
+from rlm_runs.experiments.problems import Problem, SpecError
 
 PRESETS = settings.BASE_DIR / "specs/presets"
 

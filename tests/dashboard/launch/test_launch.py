@@ -7,7 +7,7 @@ from django.http import QueryDict
 
 from dashboard.launch.form import as_toml, page, spec_of
 from rlm_runs.experiments.launch import Problem, SpecError
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 from rlm_runs.models import Experiment
 from tests.factories.traces import make_experiment
 

@@ -1,0 +1,86 @@
+"""Problems of a spec, each with its field, in words for the author of a TOML file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class SpecError(ValueError):
+    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
+    """Returns the message for a name that is not allowed, with the closest that is."""
+    names = list(allowed)
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown {what} {name!r}{guess}; allowed: {', '.join(names)}"
+
+
+def problems_of(
+    error: ValidationError,
+    *,
+    allowed: Mapping[str, Any],
+    tables: Mapping[str, type[BaseModel]] | None = None,
+    prefix: str = "",
+) -> list[Problem]:
+    """Returns the problems that pydantic found.
+
+    `allowed` are the settings at the top, `tables` the types of fields that are tables with settings of their own.
+    """
+    return [
+        Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed, tables=tables or {}))
+        for detail in error.errors(include_url=False)
+        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
+        if not (detail["type"] == "too_short" and detail["input"])
+    ]
+
+
+def _path(location: tuple[int | str, ...], *, prefix: str) -> str:
+    path = prefix
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any], tables: Mapping[str, type[BaseModel]]) -> str:
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        *within, name = detail["loc"]
+        table = tables.get(str(within[0])) if within else None
+        if table or not within:
+            return unknown("setting", str(name), table.model_fields if table else allowed)
+    if kind in _IN_OUR_WORDS:
+        return _IN_OUR_WORDS[kind]
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
+
+
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "model_type": "must be a name, or a table with a name and settings",
+}
+"""pydantic's messages about its own types, reworded for authors of TOML."""
