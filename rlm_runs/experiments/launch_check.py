@@ -26,10 +26,11 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Checked:
-    """What stands in the way of a launch, and what may."""
+    """What stands in the way of a launch, and what may. `ready` are the models that can do their part."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
+    ready: Sequence[str] = ()
 
 
 def check_models(plan: Plan) -> Checked:
@@ -39,17 +40,19 @@ def check_models(plan: Plan) -> Checked:
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="launch-check")
     try:
         asked = {model: pool.submit(_ask, model, tools=tools, control=control) for model, tools in uses.items()}
-        wait(asked.values(), timeout=SECONDS)
+        answered, _ = wait(asked.values(), timeout=SECONDS)
     finally:
         control.stop("abandoned")
         pool.shutdown(wait=False, cancel_futures=True)
-    problems, warnings = [], []
+    problems, warnings, ready = [], [], []
     for model, future in asked.items():
-        if not future.done():
+        if future not in answered:
             warnings.append(f"{model.name} does not answer within {SECONDS:.0f} s")
         elif message := _problem(model, future):
             problems.append(Problem(_field_of(model.name, plan), message))
-    return Checked(problems, warnings)
+        else:
+            ready.append(model.name)
+    return Checked(problems, warnings, ready)
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:

@@ -1,13 +1,14 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
-before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
-`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views
-and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
-endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
-scores by people) and `live` (what running rollouts do now).
+"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts
+were before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their
+content), `repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing`
+(saved views and shared links), `drafts` (launch forms), `stopping` (arms that ended early), `workers` (worker
+processes), `limits` (what these share of endpoints), `spending` (what counts against budgets), `circuits`
+(models that fail), `review` (comments, tags and scores by people) and `live` (what running rollouts do now).
 """
 
 from .actions import ExperimentAction
 from .circuits import Circuit
+from .drafts import LaunchDraft
 from .experiments import Arm, Example, Experiment, Rollout
 from .forks import Fork
 from .history import Attempt, DroppedText, Rescoring
@@ -38,6 +39,7 @@ __all__ = [
     "ExperimentAction",
     "ExperimentSpending",
     "Fork",
+    "LaunchDraft",
     "LiveView",
     "ManualScore",
     "ModelHour",
