@@ -21,6 +21,8 @@ PAGES = """
 /launch/
 /launch/spec/?name=x
 /launch/?clone={slug}
+/launch/?preset=oolong-subsets&generated
+/launch/preview/?name=x
 /experiments/{slug}/
 /experiments/{slug}/?unscored=zero&sort=-reward
 /experiments/{slug}/live/
