@@ -82,13 +82,13 @@ def paths(effect: float, *, trials: int) -> Floats:
 
 
 def examples_needed(differences: Floats, *, level: float) -> float:
-    """The mean number of examples until the comparison is decided, PLANNED where it is not."""
+    """Returns the mean number of examples until the comparison is decided, PLANNED where it is not."""
     found = [first_finding(path, level=level) for path in differences]
     return float(np.mean([PLANNED if each is None else each[0] for each in found]))
 
 
 def hoeffding_needed(differences: Floats, *, level: float) -> float:
-    """The same with a predictable-mixture Hoeffding sequence."""
+    """Returns the same with a predictable-mixture Hoeffding sequence."""
     n = np.arange(1, PLANNED + 1)
     bets = np.minimum(np.sqrt(8 * np.log(2 / level) / (n * np.log(1 + n))), 1)
     logs = np.abs(np.cumsum(bets * differences / 2, axis=1)) - np.cumsum(bets**2) / 8 - np.log(2)

@@ -59,7 +59,7 @@ def following(
 
 
 def _version(response: Any) -> str:
-    """The version in the page, which its next request sends."""
+    """Returns the version in the page, which its next request sends."""
     found = re.search(r"version=([0-9a-f]{16})", response.content.decode())
     assert found, "the page does not follow"
     return found[1]

@@ -40,7 +40,7 @@ _PROSE = "The part of the context between these two lines holds the messages of 
 
 
 def steps(name: str, *, cells: int = CELLS, sub_calls: int = SUB_CALLS) -> Iterator[list[e.Event]]:
-    """The events of a rollout, in the groups that a worker records. `name` makes the texts unique."""
+    """Yields the events of a rollout, in the groups that a worker records. `name` makes the texts unique."""
     clock = _BEGAN
     opening = [e.Message("system", _PROSE * 20), e.Message("user", f"{name}: {_PROSE * 8}")]
     yield [e.RolloutStarted(at=clock, sandbox_backend="docker")]

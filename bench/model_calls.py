@@ -78,7 +78,7 @@ def _response(content_type: str, body: bytes) -> bytes:
 
 
 def _streamed() -> bytes:
-    """The answer in pieces, as a server sends it."""
+    """Returns the answer in pieces, as a server sends it."""
     (choice,) = ANSWER["choices"]
     message = choice["message"]
     content = message["content"]

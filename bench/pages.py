@@ -41,7 +41,9 @@ class Page:
 
 
 def pages(connection: psycopg.Connection) -> Iterator[Page]:
-    """The pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the store."""
+    """Yields the pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the
+    store.
+    """
     usual, large = "bench-4", "bench-2"
     figures = ("reward", "lift", "tokens", "efficiency", "seconds", "reward-tokens", "context-length")
     yield Page("home", "/", 50, "SELECT day, model, sum(cost) FROM rlm_runs_spendday GROUP BY day, model")
@@ -116,7 +118,7 @@ def _newest(connection: psycopg.Connection) -> int:
 
 
 def measure(page: Page, *, client: Client, connection: psycopg.Connection, requests: int) -> tuple[Figure, int]:
-    """The page's figure, and the bytes of its response before it is compressed."""
+    """Returns the page's figure, and the bytes of its response before it is compressed."""
     response = client.get(page.address)
     assert response.status_code == 200, f"{page.address} answered {response.status_code}"
     size = sum(map(len, response.streaming_content)) if response.streaming else len(response.content)
@@ -136,7 +138,7 @@ def percentile95(values: list[float]) -> float:
 
 
 def reader() -> Client:
-    """A test client that is logged in."""
+    """Returns a test client that is logged in."""
     from django.contrib.auth.models import User
     from django.test import Client
 

@@ -50,7 +50,7 @@ class Ran:
 
 
 def run_in_sandboxes(backend: Backend, *, rollouts: int, slots: int) -> Ran:
-    """The same cells and batches in the sandbox alone."""
+    """Returns the same cells and batches in the sandbox alone."""
 
     def one(_: int) -> None:
         sandbox = backend.start(SandboxSpec())

@@ -121,7 +121,9 @@ def numpy_flips(values: Floats, pairs: list[tuple[int, int]]) -> None:
 
 
 def pages(page: Page, *, rounds: int) -> Iterator[Figure]:
-    """The whole page, cold and warm, beside scipy's; the cold one is what the first visitor of a process waits."""
+    """Yields the whole page, cold and warm, beside scipy's; the cold one is what the first visitor of a process
+    waits.
+    """
 
     def cold() -> None:
         resampling._weights.cache_clear()
@@ -152,7 +154,7 @@ def parts(page: Page, *, rounds: int) -> Iterator[Figure]:
 
 
 def many_values(*, rounds: int) -> Iterator[Figure]:
-    """A hundred thousand rollouts, four of each example, beside one pass of numpy over them."""
+    """Yields a hundred thousand rollouts, four of each example, beside one pass of numpy over them."""
     draw = np.random.default_rng(5)
     lengths, rewards = draw.lognormal(12, 1, 100_000), draw.random(100_000)
     examples = np.arange(100_000) // 4

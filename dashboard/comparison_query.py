@@ -87,7 +87,7 @@ class ComparisonQuery:
         return pairs + [(name, value) for name, value in chosen.items() if value != _DEFAULTS[name]]
 
     def query(self, **changes: Any) -> str:
-        """The query string, `?` and all, with some fields of this record changed; the page is 1 again."""
+        """Returns the query string, `?` and all, with some fields of this record changed; the page is 1 again."""
         return "?" + urlencode(replace(self, **{"page": 1, **changes}).pairs)
 
     @property
@@ -118,7 +118,7 @@ _DEFAULTS = {
 
 
 def _moved(arms: tuple[int, ...], arm: int, *, to: int | None) -> tuple[int, ...]:
-    """The arms with this one in another place; without it where that is None."""
+    """Returns the arms with this one in another place; without it where that is None."""
     others = [other for other in arms if other != arm]
     return tuple(others) if to is None else (*others[:to], arm, *others[to:])
 

@@ -100,7 +100,7 @@ def section(snapshot: Snapshot, summary: Summary) -> Section | None:
 
 
 def as_json(found: Section) -> dict[str, Any]:
-    """The section in plain values, arms by their ids."""
+    """Returns the section in plain values, arms by their ids."""
     return {
         "settings": found.settings.written(),
         "ended": [

@@ -56,14 +56,14 @@ def whole(number: int) -> str:
 
 
 def mean(number: float | None) -> str:
-    """A mean of counts: one decimal while it is small."""
+    """Returns a mean of counts: one decimal while it is small."""
     if number is None:
         return DASH
     return f"{number:.1f}".removesuffix(".0") if abs(number) < 100 else count(number)
 
 
 def exact(number: float | None) -> str:
-    """All that is known of a number, for hovers."""
+    """Returns all that is known of a number, for hovers."""
     if number is None:
         return "not known"
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
@@ -103,7 +103,7 @@ def dollars(cost: Decimal | None) -> str:
 
 
 def beyond(theirs: Decimal, ours: Decimal) -> str:
-    """How far one amount is from another: "equal", "+$0.0012, +4.1 %"."""
+    """Returns how far one amount is from another: "equal", "+$0.0012, +4.1 %"."""
     if theirs == ours:
         return "equal"
     sign = "+" if theirs > ours else "−"
@@ -197,7 +197,7 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def metric(value: object) -> str:
-    """A number of an environment's own, or whatever else it put there."""
+    """Returns a number of an environment's own, or whatever else it put there."""
     return f"{value:.4g}" if isinstance(value, int | float) else visible(unescape(str(value)))
 
 

@@ -36,5 +36,5 @@ ENTRIES = (
 
 
 def entries() -> Iterator[Entry]:
-    """The entries whose pages the site has."""
+    """Yields the entries whose pages the site has."""
     return (entry for entry in ENTRIES if entry.address)

@@ -26,14 +26,14 @@ class BadCursor(ValueError):
 
 
 def integer(text: str) -> int:
-    """An int that any column can hold, or ValueError."""
+    """Returns an int that any column can hold, or ValueError."""
     if len(text) > 18:
         raise ValueError(text)
     return int(text)
 
 
 def decimal(text: str) -> Decimal:
-    """A Decimal, or ValueError like every other parser."""
+    """Returns a Decimal, or ValueError like every other parser."""
     try:
         number = Decimal(text)
     except InvalidOperation as error:
@@ -44,14 +44,14 @@ def decimal(text: str) -> Decimal:
 
 
 def words(text: str) -> str:
-    """A text behind its `=`, or ValueError."""
+    """Returns a text behind its `=`, or ValueError."""
     if not text.startswith("=") or "\x00" in text:
         raise ValueError(text)
     return text[1:]
 
 
 def moment(text: str) -> datetime:
-    """A time with its zone, or ValueError."""
+    """Returns a time with its zone, or ValueError."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(text)
@@ -129,14 +129,15 @@ def keyset_page(
 def in_order(
     rows: QuerySet[Any, RowT], *, columns: Mapping[str, Column], sort: str
 ) -> Iterator[QuerySet[Any, RowT]]:
-    """All rows in the order of their pages, as one query after the other."""
+    """Yields all rows in the order of their pages, as one query after the other."""
     column = columns[sort.removeprefix("-")]
     for part in _ranges(column, None, falling=sort.startswith("-"), backwards=False):
         yield rows.filter(part.condition).order_by(*part.order)
 
 
 def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, backwards: bool) -> Iterator[_Range]:
-    """The ranges that follow a place (or all of them), nearest first; backwards they come the other way round.
+    """Yields the ranges that follow a place (or all of them), nearest first; backwards they come the other way
+    round.
 
     Ids rise with a rising column and fall with a falling one, among NULLs as well.
     """
@@ -165,7 +166,7 @@ def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, bac
 
 
 def _stepwise(steps: Steps, place: tuple[Any, int] | None, *, falling: bool) -> Iterator[_Range]:
-    """The page for a column with few, known values. Ids rise with a rising column."""
+    """Yields the page for a column with few, known values. Ids rise with a rising column."""
     way, beyond = ("-", "lt") if falling else ("", "gt")
     ahead = list(reversed(steps)) if falling else list(steps)
     further = _NO_CONDITION

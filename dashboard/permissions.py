@@ -8,7 +8,7 @@ from rlm_runs.models import SharedLink
 
 
 def share_of(request: HttpRequest) -> SharedLink | None:
-    """The link through which a page is read; None for a reader with an account."""
+    """Returns the link through which a page is read; None for a reader with an account."""
     return getattr(request, "share", None)
 
 

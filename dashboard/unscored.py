@@ -13,6 +13,6 @@ class UnscoredForm(forms.Form):
     unscored = forms.ChoiceField(required=False, choices=[(choice.value, choice.value) for choice in Unscored])
 
     def chosen(self) -> Unscored:
-        """The switch of the page; an unknown value is the default."""
+        """Returns the switch of the page; an unknown value is the default."""
         self.full_clean()
         return Unscored(self.cleaned_data.get("unscored") or Unscored.EXCLUDE.value)

@@ -42,7 +42,7 @@ def _names(name: str, *, default: str = "") -> tuple[str, ...]:
 
 
 def _secret_key() -> str:
-    """The key of the environment, else one made at first use and kept, so that sessions survive a restart."""
+    """Returns SECRET_KEY, else a key that is created on first use and kept, so that sessions survive a restart."""
     if key := os.environ.get("SECRET_KEY"):
         return key
     path = VAR_DIR / "secret_key"
@@ -81,7 +81,7 @@ time until the work resumes after the database was away.
 
 
 def _database() -> dict[str, Any]:
-    """The database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
+    """Returns the database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
     address_file = VAR_DIR / "database_url"
     embedded = address_file.read_text() if address_file.exists() else f"host={VAR_DIR}/postgres user=postgres"
     try:

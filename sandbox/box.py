@@ -91,7 +91,7 @@ class Box:
             self._transport.send(data)
 
     def wait(self, repl: int, *, timeout: float) -> Frame:
-        """The next frame of one REPL. TimeoutError, or EOFError if the box is gone or broke the wire."""
+        """Returns the next frame of one REPL. TimeoutError, or EOFError if the box is gone or broke the wire."""
         return self._mailboxes.wait(repl, timeout=timeout)
 
     def open_repl(self, *, timeout: float) -> int:

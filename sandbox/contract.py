@@ -197,8 +197,8 @@ class Backend(Protocol):
         """
 
     def start(self, spec: SandboxSpec) -> Sandbox:
-        """A fresh sandbox, warm if the pool has one. Raises SandboxError; EngineUnavailable where it is worth
-        another try.
+        """Returns a fresh sandbox, warm if the pool has one. Raises SandboxError; EngineUnavailable where it is
+        worth another try.
         """
 
     def is_away(self) -> bool:

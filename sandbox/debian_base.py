@@ -25,7 +25,7 @@ _DEFAULT_SUITE = "stable"
 
 
 def suite() -> str:
-    """The release of this machine if it is a Debian, because its keys are installed."""
+    """Returns the release of this machine if it is a Debian, because its keys are installed."""
     try:
         told = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     except OSError:

@@ -251,7 +251,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
-    """The engine at DOCKER_HOST, or the local one. Raises EngineUnavailable if none answers."""
+    """Returns the engine at DOCKER_HOST, or the local one. Raises EngineUnavailable if none answers."""
     _knock()
     try:
         client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=timeout, **kwargs_from_env())

@@ -82,7 +82,7 @@ class Images:
         self._lock = threading.Lock()
 
     def prepare(self, packages: tuple[str, ...]) -> str:
-        """The tag of the image with these packages, built if need be. Raises ImageError."""
+        """Returns the tag of the image with these packages, built if need be. Raises ImageError."""
         packages = requirements.normalized(packages)
         with self._lock:  # one build at a time: it is rare, and the machine's whole work while it lasts
             if packages not in self._ready:
@@ -107,7 +107,9 @@ class Images:
             return None
 
     def _base(self) -> str:
-        """The id of the base image: the setting's, else one that was built here, else pulled, else built."""
+        """Returns the id of the base image: the configured one, else one built here before, else pulled, else
+        built.
+        """
         wanted = self._settings.base_image
         found = self._id(wanted) or self._id(debian_base.tag())
         if found is None:
@@ -174,13 +176,13 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
 
 
 def _reason(log: str) -> str:
-    """The line of pip or of the import check that names the problem."""
+    """Returns the line of pip or of the import check that names the problem."""
     told = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     return told[-1] if told else ""
 
 
 def _culprit(log: str, packages: tuple[str, ...]) -> str:
-    """The packages that the error lines name; all, where they name none."""
+    """Returns the packages that the error lines name; all, where they name none."""
     errors = " ".join(line for line in log.splitlines() if line.startswith("ERROR: ")).lower()
     named = [
         one
@@ -195,7 +197,7 @@ def _inside_files() -> list[Path]:
 
 
 def _context(recipe: _Recipe, settings: SandboxSettings) -> io.BytesIO:
-    """The build's files as a tar archive in memory."""
+    """Returns the build's files as a tar archive in memory."""
     names = " ".join(requirements.name_of(one) for one in recipe.packages)
     check = f"python3 {BOX_DIR}/inside/import_check.py {names}" if names else "true"
     wheels = "--find-links /build/wheels" if settings.wheels else ""

@@ -62,7 +62,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process in ticks since boot; empty without such a process, or without /proc."""
+    """Returns the start time of a process in ticks since boot; empty without such a process, or without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

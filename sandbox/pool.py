@@ -52,7 +52,7 @@ class Pool:
         self._closed = False
 
     def take(self, spec: SandboxSpec) -> Box:
-        """A fresh box; from the shelf if one there answers."""
+        """Returns a fresh box; from the shelf if one there answers."""
         self.keep_warm(spec)
         while (box := self._from_shelf(spec)) is not None:
             if box.is_alive(timeout=_ANSWER_SECONDS):

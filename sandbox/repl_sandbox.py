@@ -147,7 +147,7 @@ class ReplSandbox:
             raise self._failure(str(error)) from error
 
     def _failure(self, message: str) -> SandboxError:
-        """The engine's, where a box was lost because the engine left."""
+        """Returns the engine's, where a box was lost because the engine left."""
         return EngineUnavailable(message) if self._engine_left() else SandboxError(message)
 
     def _make_ready(self) -> None:
@@ -198,7 +198,7 @@ class ReplSandbox:
     # -- one cell
 
     def _run(self, code: str, run: _Run) -> Frame | None:
-        """The cell's last frame: `done`, or `stale` where it could not begin; None if the box was lost."""
+        """Returns the cell's last frame: `done`, or `stale` where it could not begin; None if the box was lost."""
         box = self._box
         assert box is not None
         *front, last = pieces(code)

@@ -17,7 +17,7 @@ def normalized(packages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def name_of(package: str) -> str:
-    """The distribution's name: `scipy` of `scipy>=1.10; python_version > "3.9"`."""
+    """Returns the distribution's name: `scipy` of `scipy>=1.10; python_version > "3.9"`."""
     match = _REQUIREMENT.fullmatch(package.strip())
     if match is None or not package.isprintable():
         raise ImageError(f"{package!r} is not a pip requirement such as 'numpy' or 'scipy>=1.10'")

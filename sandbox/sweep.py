@@ -23,7 +23,7 @@ OWNER_FILE = ".owner"
 
 
 def sweep_scratch(folder: Path) -> list[Path]:
-    """The scratch folders of process sandboxes whose owner is dead; now removed."""
+    """Returns the scratch folders of process sandboxes whose owner is dead; now removed."""
     removed = []
     for scratch in folder.glob(f"{SCRATCH_PREFIX}*"):
         with contextlib.suppress(OSError):

@@ -65,7 +65,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _budget(found: Experiment) -> dict[str, Any] | None:
-    """Each budget with what is spent, what remains and what the rest will take; None for an import."""
+    """Returns each budget with what is spent, what remains and what the rest will take; None for an import."""
     if found.sources:
         return None
     standing = budget_standing(found)
@@ -81,7 +81,7 @@ def _budget(found: Experiment) -> dict[str, Any] | None:
 
 
 def _circuits(found: Experiment) -> list[dict[str, Any]]:
-    """The models that fail, with the arms that wait for them."""
+    """Returns the models that fail, with the arms that wait for them."""
     circuits = store.open_circuits()
     waiting = store.waiting_arms(found, circuits)
     return [
@@ -121,7 +121,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _tree(rollout: Rollout) -> dict[str, Any]:
-    """The first turns of the attempt, in the order of the conversations, in four queries."""
+    """Returns the first turns of the attempt, in the order of the conversations, in four queries."""
     turns = list(
         Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt)
         .defer("usage")
@@ -223,7 +223,7 @@ def _fields(found: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's types, with bounded strings."""
+    """Returns the value in JSON's types, with bounded strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

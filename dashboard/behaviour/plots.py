@@ -62,7 +62,7 @@ def legend(table: Table) -> tuple[LegendEntry, ...]:
 
 
 def _series(table: Table) -> list[Series]:
-    """The series of each row of the table."""
+    """Returns the series of each row of the table."""
     seen: Counter[str] = Counter()
     known: dict[tuple[str, str], Series] = {}
     for row in table.rows:
@@ -168,7 +168,9 @@ def time_figure(table: Table) -> dict[str, Any]:
 
 
 def _customdata(rows: Sequence[Row], numbers: Sequence[Number], *, part: str = "") -> list[list[str]]:
-    """The filter of the rollouts behind each piece, "" without one, and its hover text: arm, part and number."""
+    """Returns the filter of the rollouts behind each piece, "" without one, and its hover text: arm, part and
+    number.
+    """
     heads = [f"<b>{_cut(row.arm.series)}</b> on {_cut(row.arm.group)}{part and f': {part}'}" for row in rows]
     return [
         [number.query or "", f"{head}<br>{plain(number.title)}"]

@@ -71,7 +71,7 @@ class Table:
 
 
 def tables(behaviour: Behaviour) -> tuple[Table, ...]:
-    """All tables of the page, in its order."""
+    """Returns all tables of the page, in its order."""
     return (uses(behaviour), modes(behaviour), stops(behaviour), times(behaviour))
 
 
@@ -139,7 +139,7 @@ def _ended(arm: ArmBehaviour, columns: Sequence[Column], counts: Mapping[str, in
 
 
 def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) -> Number | None:
-    """The number of an arm's ended rollouts with this property; None if none has ended."""
+    """Returns the number of an arm's ended rollouts with this property; None if none has ended."""
     if not arm.ended:
         return None
     count = counts.get(name, 0)
@@ -194,7 +194,7 @@ def _of(arm: ArmBehaviour, *terms: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value as the filter language takes it."""
+    """Returns a value as the filter language takes it."""
     if re.fullmatch(r"[\w.-]+", value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -53,7 +53,7 @@ _WIDE = 30
 
 
 def chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
-    """The figure, computed once for as long as the experiment does not change."""
+    """Returns the figure, computed once for as long as the experiment does not change."""
     return snapshot.remembered(("chart", asked), lambda: _chart(snapshot, asked))
 
 
@@ -79,7 +79,7 @@ def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
 
 
 def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
-    """A warning where the figure has arms that early stopping ended."""
+    """Yields a warning where the figure has arms that early stopping ended."""
     shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
     ended = decisions(snapshot)
     if words := ended_early_words(arm for arm in snapshot.arms if arm.pk in shown and arm.pk in ended):
@@ -87,7 +87,9 @@ def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
 
 
 def _uncertain(snapshot: Snapshot, sliced: Sliced) -> list[str]:
-    """A warning where prompts of the figure's rollouts were cut by the server, or their tokens are estimates."""
+    """Returns a warning where prompts of the figure's rollouts were cut by the server, or their tokens are
+    estimates.
+    """
     shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
     return uncertain_words(found for arm, found in uncertain_tokens(snapshot).items() if arm in shown)
 
@@ -108,7 +110,7 @@ def _measure(part: Part) -> Measure:
 
 
 def _axis(shown: Measure) -> str:
-    """The title with its unit, where it does not say that itself."""
+    """Returns the title with its unit, where it does not say that itself."""
     return shown.title if shown.unit in shown.title else shown.axis
 
 
@@ -216,7 +218,7 @@ def _tradeoff(sliced: Sliced, part: Part) -> Panel:
 
 
 def _along(sliced: Sliced, panel: Panel, shown: Measure) -> Panel:
-    """The same means at their places along a numeric axis; single values and rolling means beside them."""
+    """Returns the same means at their places along a numeric axis; single values and rolling means beside them."""
     dimension = sliced.groups.dimension
     at = numbers(sliced.snapshot, dimension, frame=sliced.pieces.frame)
     cell_of = sliced.pieces.frame["cell"]
@@ -276,7 +278,7 @@ def _is_log(asked: FigureQuery, values: Sequence[float]) -> bool:
 
 
 def _baselines(sliced: Sliced) -> list[int | None]:
-    """The number of the baseline's cell at the same place, for each cell.
+    """Returns the number of the baseline's cell at the same place, for each cell.
 
     A setting of the scaffold may have no baseline at most of its values; the panel's only baseline then serves
     all.
@@ -321,7 +323,7 @@ def _why(cell: Cell, unknown: int) -> str:
 
 
 def _effects(sliced: Sliced) -> Iterator[Effect]:
-    """The effect of each position of the unscored switch on the first measure, for cells where it changes
+    """Yields the effect of each position of the unscored switch on the first measure, for cells where it changes
     something.
     """
     part = sliced.asked.parts[0]
@@ -340,6 +342,6 @@ def _effects(sliced: Sliced) -> Iterator[Effect]:
 
 
 def _all_baselines(scaffolds: Iterable[str]) -> bool:
-    """Whether there are scaffolds, and all of them are ones that others are compared with."""
+    """Returns whether there are scaffolds, and all of them are ones that others are compared with."""
     keys = set(scaffolds)
     return bool(keys) and all(map(registry.is_baseline, keys))

@@ -66,7 +66,7 @@ def caption(chart: Chart) -> str:
 
 
 def _windows(chart: Chart) -> str:
-    """The number of examples of a rolling mean: 10, or 5 to 10 if the curves differ."""
+    """Returns the number of examples of a rolling mean: 10, or 5 to 10 if the curves differ."""
     found = sorted({curve.window for panel in chart.panels for curve in panel.curves})
     return " to ".join(f"{each:,}" for each in dict.fromkeys((found[0], found[-1]))) if found else "so many"
 

@@ -33,7 +33,7 @@ class Estimate:
 
     @classmethod
     def of(cls, paired: Paired | None, *, p: float | None) -> Estimate | None:
-        """The estimate of a comparison, its mean alone where there is no interval; None without one."""
+        """Returns the estimate of a comparison, its mean alone where there is no interval; None without one."""
         if paired is None:
             return None
         found = paired.difference
@@ -49,18 +49,18 @@ class Scale:
 
     @classmethod
     def of(cls, estimates: Iterable[Estimate | None]) -> Scale:
-        """The smallest reach that shows every interval."""
+        """Returns the smallest reach that shows every interval."""
         ends = [abs(end) for each in estimates if each for end in (each.low, each.high) if math.isfinite(end)]
         most = max(ends, default=1.0)
         return cls(next((step for step in _STEPS if step >= most - 1e-9), math.ceil(most)))
 
     def x(self, difference: float) -> float:
-        """The place of a difference, within the drawing."""
+        """Returns the place of a difference, within the drawing."""
         share = (difference + self.reach) / (2 * self.reach)
         return round(_MARGIN + (WIDTH - 2 * _MARGIN) * min(max(share, 0.0), 1.0), 1)
 
     def axis(self) -> SafeString:
-        """The ends and the middle of the axis, for the head of the column."""
+        """Returns the ends and the middle of the axis, for the head of the column."""
         end = f"{self.reach:g}"
         return format_html(
             '<svg class="forest" viewBox="0 0 {w} 16" width="{w}" height="16" aria-hidden="true">'
@@ -74,7 +74,7 @@ class Scale:
         )
 
     def drawn(self, estimate: Estimate | None) -> SafeString:
-        """The interval of one row and its mean; filled where it is clear."""
+        """Returns the interval of one row and its mean; filled where it is clear."""
         if estimate is None:
             return SafeString("")
         return format_html(

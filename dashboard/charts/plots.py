@@ -115,7 +115,7 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
 
 
 def _nothing(panel: Panel) -> str:
-    """The reason for an empty panel as a sentence; "" for others."""
+    """Returns the reason for an empty panel as a sentence; "" for others."""
     if not panel.points or panel.curves or any(point.value for point in panel.points):
         return ""
     if panel.y.endswith("$") and all(point.counted for point in panel.points):
@@ -175,13 +175,13 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
 
 
 def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
-    """The points of each series, in the order of the legend."""
+    """Returns the points of each series, in the order of the legend."""
     found = _by_series(panel)
     return {series: found[series] for series in chart.series if series in found}
 
 
 def _stacked(chart: Chart, panel: Panel) -> Plot:
-    """A bar per series and group in four shades: main or sub, prompt or completion."""
+    """Returns a bar per series and group in four shades: main or sub, prompt or completion."""
     data = []
     parts = list(dict.fromkeys(point.measure for point in panel.points))
     for series, points in _ordered(chart, panel).items():
@@ -312,7 +312,7 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
 
 
 def _tradeoff(chart: Chart, panel: Panel) -> Plot:
-    """A mark per arm with intervals both ways: colour says the series, shape the group."""
+    """Returns a mark per arm with intervals both ways: colour says the series, shape the group."""
     places = {value.label: at for at, value in enumerate(chart.groups)}
     several = len(chart.groups) > 1
     whiskers = faint if len(panel.points) > _CROWDED else colour

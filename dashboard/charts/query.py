@@ -139,7 +139,7 @@ class FigureForm(forms.Form):
 
 
 def _with_measures(parts: tuple[Part, ...], names: Sequence[str]) -> tuple[Part, ...]:
-    """The same kinds of other measures. A breakdown and a ratio have no other: they become means."""
+    """Returns the same kinds of other measures. A breakdown and a ratio have no other: they become means."""
     kinds = {part.kind for part in parts}
     kind = next((each for each in (LIFT, TRADEOFF) if kinds == {each}), MEAN)
     return tuple(Part(kind, name) for name in names)

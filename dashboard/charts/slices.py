@@ -74,7 +74,7 @@ def _is_binned(found: Grouping) -> bool:
 
 
 def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
-    """The rollouts of the arms and values that are asked for."""
+    """Returns the rollouts of the arms and values that are asked for."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
     known = dimensions(snapshot)
@@ -89,7 +89,7 @@ def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
 def _that_vary(
     snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
-    """The panels in which the figure's setting varies, if there are any; the others say nothing about it."""
+    """Returns the panels in which the figure's setting varies, if any. The other panels say nothing about it."""
     if not asked.by.startswith(("set.", METADATA)):
         return frame
     panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
@@ -105,7 +105,7 @@ def _that_vary(
 
 
 def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dimension, Dimension]:
-    """The dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
+    """Returns the dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
     known = dimensions(snapshot)
     by = known[asked.by]
     everything = Dimension("none", "", Level.ARM, by_arm={arm.pk: "" for arm in snapshot.arms})
@@ -126,7 +126,9 @@ def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dime
 
 
 def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
-    """The look of each series: a scaffold's colour if series are scaffolds, else the next of the palette."""
+    """Returns the look of each series: a scaffold's colour if series are scaffolds, else the next palette
+    colour.
+    """
     scaffolds = {arm.pk: arm.scaffold for arm in snapshot.arms}
     by_scaffold = "scaffold" in dimension.parts
     look: list[Series] = []

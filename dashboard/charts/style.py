@@ -34,7 +34,7 @@ SYMBOL_MARKS = ("●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬟", "
 
 
 def scaffold_colour(key: str) -> str:
-    """The colour of a scaffold."""
+    """Returns the colour of a scaffold."""
     return f"var(--{registry.style_name(key)})"
 
 
@@ -67,7 +67,7 @@ def dash(series: Series) -> str:
 
 
 def symbol(series: Series) -> str:
-    """The mark of a scaffold, open from its second series on; of others one after the other."""
+    """Returns the mark of a scaffold, open from its second series on; of others one after the other."""
     if not series.scaffold:
         return SYMBOLS[series.number % len(SYMBOLS)]
     own = registry.mark(series.scaffold).symbol
@@ -82,7 +82,7 @@ def series_mark(series: Series) -> str:
 
 
 def plain(name: str) -> str:
-    """A name without what plotly would take for markup; names are not ours."""
+    """Returns a name without what plotly would take for markup; names are not ours."""
     return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
@@ -102,7 +102,7 @@ SURFACE: dict[str, Any] = {
 
 
 def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:
-    """The layout that all figures share."""
+    """Returns the layout that all figures share."""
     axis = {
         "gridcolor": "var(--line)",
         "zerolinecolor": "var(--line-strong)",

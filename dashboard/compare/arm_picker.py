@@ -37,7 +37,7 @@ class PickerForm(forms.Form):
             field.choices = [ANY, *((value, value) for value in sorted(set(values)))]
 
     def narrow(self, arms: QuerySet[Arm]) -> QuerySet[Arm]:
-        """The arms that are like that; none where the form is not understood."""
+        """Returns the arms that are like that; none where the form is not understood."""
         if not self.is_valid():
             return arms.none()
         exact = {name: self.cleaned_data[name] for name in ("environment", "scaffold", "model")}

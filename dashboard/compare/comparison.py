@@ -78,7 +78,7 @@ class ComparisonData:
         return max(_FEWEST, min(_ROWS, _ROLLOUTS // (len(self.arms) * repetitions)))
 
     def page(self) -> tuple[list[Row], int]:
-        """The rows of the page asked for, and how many there are on all pages."""
+        """Returns the rows of the page asked for, and how many there are on all pages."""
         order = self.matrix.ordered(sort=self.asked.sort, show=self.asked.show)
         first = (self.asked.page - 1) * self.page_size
         return self.matrix.rows(order[first : first + self.page_size].tolist()), len(order)
@@ -90,7 +90,7 @@ def _only(frame: Frame, *measures: str) -> Frame:
 
 
 def as_json(found: ComparisonData) -> dict[str, Any]:
-    """The comparison in plain values, with the page of the matrix that was asked for.
+    """Returns the comparison in plain values, with the page of the matrix that was asked for.
 
     Lists are in the order of `arms`; a setting that all have the same has one `value`. A rollout of the matrix is
     [id, repetition from 1, reward, outcome].
@@ -174,7 +174,7 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def measures_csv(found: ComparisonData) -> Iterator[str]:
-    """The table of measures, a line per measure and arm."""
+    """Yields the table of measures, a line per measure and arm."""
     yield _line(
         *("measure", "unit", "letter", "arm_id", "experiment", "arm", "n", "unknown", "mean", "low", "high"),
         *("common_examples", "better", "worse", "difference", "difference_low", "difference_high"),
@@ -200,7 +200,7 @@ def _pair_values(pair: Paired, adjusted: float | None) -> list[Any]:
 
 
 def matrix_csv(found: ComparisonData) -> Iterator[str]:
-    """All examples that the filter leaves, in the order of the page, a line per rollout."""
+    """Yields all examples that the filter leaves, in the order of the page, a line per rollout."""
     yield _line(
         *("example_id", "example_number", "disagreement", "letter", "arm_id", "experiment", "arm"),
         *("mean_counted", "repetition", "rollout_id", "outcome", "reward"),
@@ -224,5 +224,5 @@ def _line(*values: Any) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name with nothing hidden in it, which no spreadsheet takes for a formula."""
+    """Returns a name with nothing hidden in it, which no spreadsheet takes for a formula."""
     return no_formula(visible(unescape(name)))

@@ -51,7 +51,7 @@ class CellWriter:
         )
 
     def cells(self, row: Row) -> SafeString:
-        """All cells of a row."""
+        """Returns all cells of a row."""
         return format_html_join(
             "", "{}", ((self._cell(arm, cell),) for arm, cell in zip(self.arms, row.cells, strict=True))
         )
@@ -73,7 +73,9 @@ class CellWriter:
         return format_html("{} {}", _reward(cell.mean, address), word)
 
     def _several(self, arm: int, cell: Cell) -> SafeString:
-        """The mean with its count, the number of unscored repetitions, and each repetition if there is room."""
+        """Returns the mean with its count, the number of unscored repetitions, and each repetition if there is
+        room.
+        """
         given = [each.reward for each in cell.repetitions if each.reward is not None]
         query = urlencode({"q": f"arm:{arm} example:{cell.number}"})
         address = f"{self.rollouts}?{query}" if self.rollouts else f"{self.base}{cell.repetitions[0].rollout}/"

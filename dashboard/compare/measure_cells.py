@@ -36,7 +36,7 @@ class MeasureCells:
         return cls(is_brief=len(found.rows) * len(found.arms) > _MOST_EXACT)
 
     def cells(self, row: MeasureRow) -> SafeString:
-        """All cells of a row."""
+        """Returns all cells of a row."""
         arms = zip(row.means, row.unknown, row.against, row.adjusted, strict=True)
         return format_html_join(
             "",
@@ -87,7 +87,7 @@ def in_unit(measure: Measure) -> str:
 
 
 def in_words(number: float, measure: Measure) -> str:
-    """A mean of this measure."""
+    """Returns a mean of this measure."""
     return measured(number, measure.unit, is_score=measure.name == "reward").replace("-", "−")
 
 

@@ -140,7 +140,7 @@ class _Mark:
 
 
 def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
-    """All marks as one trace, so that 24 arms weigh little."""
+    """Returns all marks as one trace, so that 24 arms weigh little."""
     up = [mark.y for mark in marks if mark.y is not None]
     colours = [mark.colour for mark in marks]
     trace = {
@@ -189,7 +189,7 @@ def _limits(interval: Interval) -> str:
 
 
 def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval]) -> dict[str, Any]:
-    """A line per arm, A on top; the axis holds all intervals, and 0."""
+    """Returns a line per arm, A on top; the axis holds all intervals, and 0."""
     names = [plain(arm.name) for arm in arms]
     axis = titled({"title": {"text": title}, "range": _range(around), **_LINES})
     lines = {

@@ -215,7 +215,7 @@ def _heads(found: ComparisonData) -> list[_Head]:
 
 
 def _figures(found: ComparisonData, *, rollouts: str) -> dict[str, plots.Plot]:
-    """The figures by name; differences only if there are any. Marks lead to `rollouts`."""
+    """Returns the figures by name; differences only if there are any. Marks lead to `rollouts`."""
     drawn = {
         "rewards": plots.rewards(found.numbers, found.arms),
         "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
@@ -231,7 +231,7 @@ def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, l
 
 
 def _front(found: ComparisonData) -> list[dict[str, Any]]:
-    """The table of the front: arm, reward and price with intervals, and how often it is on it."""
+    """Returns the table of the front: arm, reward and price with intervals, and how often it is on it."""
     price = next(row for row in found.numbers.rows if row.measure.name == found.asked.price)
     arms = zip(found.arms, found.numbers.reward.means, price.means, price.unknown, found.places, strict=True)
     return [
@@ -248,7 +248,7 @@ def _front(found: ComparisonData) -> list[dict[str, Any]]:
 
 
 def _groups(picker: arm_picker.PickerForm, asked: ComparisonQuery) -> list[dict[str, Any]]:
-    """The arms that the picker found, with the URLs that add one arm or a group."""
+    """Returns the arms that the picker found, with the URLs that add one arm or a group."""
     room = MOST_ARMS - len(asked.arms)
     return [
         {
@@ -273,13 +273,13 @@ def _groups(picker: arm_picker.PickerForm, asked: ComparisonQuery) -> list[dict[
 
 
 def _adding(asked: ComparisonQuery, ids: tuple[int, ...] | list[int], *, room: int) -> str:
-    """The URL with these arms added; "" if there is no room for all of them."""
+    """Returns the URL with these arms added; "" if there is no room for all of them."""
     fresh = [pk for pk in ids if pk not in asked.arms]
     return asked.query(arms=asked.adding(fresh)) if 0 < len(fresh) <= room else ""
 
 
 def _roles(first: OpeningPrompt, second: OpeningPrompt) -> list[dict[str, Any]]:
-    """The messages of each role in both prompts, with their diff."""
+    """Returns the messages of each role in both prompts, with their diff."""
     found = []
     for role in dict.fromkeys([*first.by_role, *second.by_role]):
         one, other = first.by_role.get(role, EMPTY), second.by_role.get(role, EMPTY)

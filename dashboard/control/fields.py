@@ -40,7 +40,7 @@ class Field:
 
 
 def given_options(action: Action, data: QueryDict) -> dict[str, object]:
-    """The options of a request, without empty inputs."""
+    """Returns the options of a request, without empty inputs."""
     found: dict[str, object] = {}
     for name in action.options.model_fields:
         values = [value for value in data.getlist(name) if value.strip()]
@@ -50,7 +50,7 @@ def given_options(action: Action, data: QueryDict) -> dict[str, object]:
 
 
 def fields_of(action: Action, experiment: Experiment, data: QueryDict) -> list[Field]:
-    """The inputs of an action's form, with the values of the request."""
+    """Returns the inputs of an action's form, with the values of the request."""
     return [_field(action, name, experiment, data) for name in action.options.model_fields if name in _LABELS]
 
 
@@ -86,7 +86,7 @@ def _field(action: Action, name: str, experiment: Experiment, data: QueryDict) -
 
 
 def _standing(name: str, experiment: Experiment) -> str:
-    """The experiment's current value, for inputs that start with it."""
+    """Returns the experiment's current value, for inputs that start with it."""
     if name == "value":
         return str(experiment.priority)
     if name in ("dollars", "tokens", "hours"):

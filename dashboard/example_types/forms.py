@@ -18,12 +18,12 @@ class TypesForm(UnscoredForm):
     effect = forms.FloatField(required=False, min_value=0.01, max_value=1)
 
     def chosen_key(self, keys: Sequence[str]) -> str:
-        """The key that was asked for, else the first one."""
+        """Returns the key that was asked for, else the first one."""
         self.full_clean()
         asked = str(self.cleaned_data.get("key") or "")
         return asked if asked in keys else keys[0]
 
     def chosen_effect(self) -> float:
-        """The smallest difference of interest."""
+        """Returns the smallest difference of interest."""
         self.full_clean()
         return float(self.cleaned_data.get("effect") or DEFAULT_EFFECT)

@@ -123,7 +123,7 @@ def _records(found: ByType | None) -> Iterator[dict[str, Any]]:
 
 
 def _shown(row: TypeRow, scale: Scale) -> dict[str, Any]:
-    """A row of the template; `filter` finds its rollouts, "" if no filter does."""
+    """Returns a row of the template; `filter` finds its rollouts, "" if no filter does."""
     pair, term = row.paired, row.value.term
     return {
         "row": row,

@@ -157,7 +157,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
 
 
 def _titles(snapshot: Snapshot) -> list[str]:
-    """The title of each arm in the choice of arms."""
+    """Returns the title of each arm in the choice of arms."""
     return snapshot.remembered("titles", lambda: arm_titles(snapshot.arms))
 
 
@@ -170,7 +170,7 @@ def _errors(form: FigureForm) -> list[str]:
 
 
 def _as_query(asked: FigureQuery) -> dict[str, Any]:
-    """The whole state of a figure, so that its address says the same when defaults change."""
+    """Returns the whole state of a figure, so that its address says the same when defaults change."""
     return {
         "measure": [part.measure for part in asked.parts] if _is_plain(asked) else [],
         "by": asked.by,
@@ -186,7 +186,7 @@ def _as_query(asked: FigureQuery) -> dict[str, Any]:
 
 
 def _is_plain(asked: FigureQuery) -> bool:
-    """Whether its measures can be chosen, unlike those of a breakdown or ratio."""
+    """Returns whether its measures can be chosen, unlike those of a breakdown or ratio."""
     return {part.kind for part in asked.parts} in ({"mean"}, {"lift"}, {"tradeoff"})
 
 

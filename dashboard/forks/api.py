@@ -47,7 +47,7 @@ class _Body(BaseModel):
     hold: Fork.Hold = Fork.Hold.DIFFERENT
 
     def asked(self) -> ForkRequest:
-        """The fork that the body asks for."""
+        """Returns the fork that the body asks for."""
         given = self.model_dump(exclude={"answers", "hold"})
         answers = {Place(each.execution, each.batch, each.position): each.answer for each in self.answers}
         return ForkRequest(**given, answers=answers, hold=self.hold.value)

@@ -93,7 +93,7 @@ class ForkForm:
 
 
 def form_of(rollout: Rollout, data: QueryDict, *, turn: int, attempt: int) -> ForkForm:
-    """The form of a turn, with what `data` gives. Raises Http404 without such a turn."""
+    """Returns the form of a turn, with what `data` gives. Raises Http404 without such a turn."""
     root = transcripts.root_of(rollout, attempt=attempt)
     row = Turn.objects.filter(trajectory=root, index=turn - 1, error="").first() if root else None
     if row is None:
@@ -129,7 +129,7 @@ class _Room:
         self._chars = _ALL_CHARS
 
     def text(self, name: str, label: str, original: str, data: QueryDict) -> EditedText | None:
-        """A text area; None for a text that a form would not return as it is."""
+        """Returns a text area; None for a text that a form would not return as it is."""
         if len(original) > min(_CHARS, self._chars) or not _survives(original):
             return None
         self._chars -= len(original)
@@ -137,14 +137,14 @@ class _Room:
 
 
 def _survives(text: str) -> bool:
-    """Whether a form returns the text as it is."""
+    """Returns whether a form returns the text as it is."""
     return "\r" not in text and not any(
         character == "\0" or "\ud800" <= character <= "\udfff" for character in text
     )
 
 
 def _code_of(turn: Turn) -> str | None:
-    """The source of the turn's first cell."""
+    """Returns the source of the turn's first cell."""
     cell = Execution.objects.filter(turn=turn, kind=Execution.Kind.CELL).order_by("position").first()
     if cell is None:
         return None
@@ -156,7 +156,7 @@ def _code_of(turn: Turn) -> str | None:
 
 
 def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place, EditedText], ...], int]:
-    """The text areas of the sub-calls' answers, and the number of sub-calls without one."""
+    """Returns the text areas of the sub-calls' answers, and the number of sub-calls without one."""
     rows = Trajectory.objects.filter(parent__turn=turn, kind=Trajectory.Kind.SUB, finished_at__isnull=False)
     total = rows.count()
     shown = list(rows.select_related("parent").order_by("parent__position", "batch", "position")[:_CALLS])
@@ -173,7 +173,7 @@ def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place,
 
 
 def _scaffold_settings(arm: Arm) -> Mapping[str, Any]:
-    """All settings of the arm's scaffold, defaults too."""
+    """Returns all settings of the arm's scaffold, defaults too."""
     found: Mapping[str, Any] = arm.scaffold_settings
     with suppress(KeyError, ValidationError):  # a scaffold that is gone, or takes other settings by now
         found = SCAFFOLDS[arm.scaffold].settings_type(**found).model_dump(mode="json")

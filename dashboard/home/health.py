@@ -91,7 +91,7 @@ class Health:
 
 
 def health(now: datetime) -> Health:
-    """How everything is now. Five small queries."""
+    """Returns how everything is now. Five small queries."""
     return Health(
         workers=_workers(now),
         models=_models(now),

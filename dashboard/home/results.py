@@ -97,7 +97,7 @@ def _key(experiment: Experiment, ends: Sequence[datetime | None]) -> str:
 
 
 def _last_end(status: str) -> Subquery:
-    """The last end of an experiment's rollouts with this status: one look into an index."""
+    """Returns the last end of an experiment's rollouts with this status: one look into an index."""
     ended = Rollout.objects.filter(experiment=OuterRef("pk"), status=status, finished_at__isnull=False)
     return Subquery(ended.order_by("-finished_at").values("finished_at")[:1])
 
@@ -133,7 +133,9 @@ def _best(arms: Sequence[ArmSummary]) -> Best | None:
 
 
 def _difference(comparison: Comparison) -> Difference | None:
-    """The difference on which the test decided: of an arm that ended early, that of its confidence sequence."""
+    """Returns the difference on which the test decided: of an arm that ended early, that of its confidence
+    sequence.
+    """
     decision, p = comparison.decision, comparison.p
     if p is None:
         return None

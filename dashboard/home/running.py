@@ -38,17 +38,17 @@ class Running:
 
 
 def unfinished() -> Exists:
-    """Whether an experiment has rollouts that have not ended: one look into an index."""
+    """Returns whether an experiment has rollouts that have not ended: one look into an index."""
     return Exists(Rollout.objects.unfinished().filter(experiment=OuterRef("pk")))
 
 
 def listed() -> ExperimentQuerySet:
-    """The experiments of lists, without what only their own page shows."""
+    """Returns the experiments of lists, without what only their own page shows."""
     return Experiment.objects.listed().defer("spec", "sources")
 
 
 def running(now: datetime) -> tuple[Sequence[Running], int]:
-    """The newest running experiments, and how many more there are."""
+    """Returns the newest running experiments, and how many more there are."""
     under_way = listed().filter(unfinished(), cancelled_at=None).order_by("-priority", "-created_at", "-pk")
     found = list(under_way[: SHOWN + 1])
     more = under_way.count() - SHOWN if len(found) > SHOWN else 0

@@ -64,7 +64,7 @@ class Spend:
 
 
 def spend(today: date) -> Spend:
-    """The spend until today, UTC. Two queries, and one for the names of the experiments."""
+    """Returns the spend until today, UTC. Two queries, and one for the names of the experiments."""
     days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
     rows = SpendDay.objects.filter(day__gte=days[0], day__lte=today).order_by()
     by_model, by_experiment = (_summed(rows, column, days) for column in ("model", "experiment"))
@@ -92,7 +92,7 @@ def _experiments(found: Mapping[object, list[Decimal]]) -> Mapping[object, tuple
 
 
 def _series(names: Mapping[object, tuple[str, str]], costs: Mapping[object, list[Decimal]]) -> tuple[Series, ...]:
-    """The costliest first, then the sum of the others, deleted experiments among them."""
+    """Returns the costliest first, then the sum of the others, deleted experiments among them."""
     order = sorted((key for key in costs if key in names), key=lambda key: sum(costs[key]), reverse=True)
     kept = order[:SERIES] if len(order) > SERIES + 1 else order
     series = [Series(*names[key], days=tuple(costs[key])) for key in kept]

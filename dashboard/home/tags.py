@@ -53,7 +53,7 @@ def spend_bars(series: Sequence[Series], days: Sequence[date], label: str) -> Sa
 
 
 def _rounded_up(most: float) -> float:
-    """The end of the axis: 1, 2 or 5 times a power of ten."""
+    """Returns the end of the axis: 1, 2 or 5 times a power of ten."""
     if most <= 0:
         return 1.0
     unit: float = 10 ** math.floor(math.log10(most))
@@ -73,7 +73,7 @@ def _lines(top: float, plot: int) -> SafeString:
 
 
 def _dates(days: Sequence[date], step: float) -> SafeString:
-    """The first day, the middle and today."""
+    """Returns the first day, the middle and today."""
     places = ((0, "start", "{:%d %b}"), (len(days) // 2, "middle", "{:%d %b}"), (len(days) - 1, "end", "today"))
     return format_html_join(
         "",
@@ -87,7 +87,7 @@ def _dates(days: Sequence[date], step: float) -> SafeString:
 
 @register.simple_tag
 def drawn(scale: Scale, estimate: Estimate) -> SafeString:
-    """A difference with its interval, on the axis of all."""
+    """Returns a difference with its interval, on the axis of all."""
     return scale.drawn(estimate)
 
 

@@ -17,7 +17,8 @@ _SHAPES = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)
 
 @cache
 def icon(name: str) -> SafeString:
-    """The icon in the text's size and colour, hidden from screen readers: its control has a name of its own.
+    """Returns the icon in the text's size and colour, hidden from screen readers: its control has a name of its
+    own.
 
     Raises FileNotFoundError for a name without a file.
     """

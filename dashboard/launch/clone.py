@@ -23,7 +23,7 @@ _DEFAULTS: dict[str, Any] = {"seed": 0, "repetitions": 1}
 
 
 def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
-    """The form's data for a spec; None if the form cannot say the same. The spec may be wrong in any way."""
+    """Returns the form's data for a spec; None if the form cannot say the same. The spec may be wrong in any way."""
     if not _is_readable(spec):
         return None
     data = _data_of(spec)
@@ -52,7 +52,7 @@ def _table(entry: Any) -> Mapping[str, Any]:
 
 
 def _normal(spec: Mapping[str, Any]) -> str:
-    """A text that is the same for specs that say the same."""
+    """Returns a text that is the same for specs that say the same."""
     rest = {key: value for key, value in spec.items() if key not in (*_LISTS, "sampling")}
     kept = {key: value for key, value in {**_DEFAULTS, **rest}.items() if value not in (None, "", {})}
     sampling = spec.get("sampling", {})
@@ -69,7 +69,7 @@ def _normal(spec: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value with `none` for None, and whole numbers for floats that are whole."""
+    """Returns the value with `none` for None, and whole numbers for floats that are whole."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -43,7 +43,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _name(data: QueryDict) -> str:
-    """The name in the form, or in its TOML where that can be read."""
+    """Returns the name in the form, or in its TOML where that can be read."""
     try:
         return str(spec_in(data).get("name", "")).strip()[:_LONGEST_NAME]
     except SpecError:

@@ -239,7 +239,7 @@ def starting_data() -> QueryDict:
 
 
 def spec_of(data: QueryDict) -> dict[str, Any]:
-    """The spec that the form says. Nothing is judged here."""
+    """Returns the spec that the form says. Nothing is judged here."""
     spec: dict[str, Any] = {
         name: _number_or_text(text) if name in _DEFAULTS else text
         for name in SIMPLE
@@ -269,7 +269,7 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
 
 
 def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
-    """The chosen names with their entries of the spec: one for each combination of the values given."""
+    """Yields the chosen names with their entries of the spec: one for each combination of the values given."""
     for name in data.getlist(kind):
         given = _given(kind, name, data)
         for combination in product(*given.values()):
@@ -278,7 +278,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
-    """The given values of one chosen name: setting → its values."""
+    """Returns the given values of one chosen name: setting → its values."""
     if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
@@ -294,7 +294,7 @@ def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
-    """The parameters of sampling that are given, each with its values."""
+    """Returns the parameters of sampling that are given, each with its values."""
     parts = {
         key: [part.strip() for part in str(data.get(f"sampling.{key}", "")).split(",") if part.strip()]
         for key in _SAMPLING
@@ -303,7 +303,7 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
-    """The values of an input in its field's type. Only plain text may contain a comma."""
+    """Yields the values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
         yield text
         return
@@ -366,7 +366,7 @@ def _place(data: QueryDict, field: str) -> str:
 
 
 def _tables() -> Iterator[str]:
-    """The inputs of the spec's tables."""
+    """Yields the inputs of the spec's tables."""
     yield from (f"sampling.{key}" for key in _SAMPLING)
     yield "early_stopping"
     yield from (f"early_stopping.{key}" for key in _STOPPING)

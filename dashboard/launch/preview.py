@@ -134,7 +134,7 @@ def _slots() -> int:
 
 
 def _entries(given: Any) -> list[Mapping[str, Any]]:
-    """The entries of a list as tables, as far as they have names."""
+    """Returns the entries of a list as tables, as far as they have names."""
     tables = ({"name": entry} if isinstance(entry, str) else entry for entry in _listed(given))
     return [table for table in tables if isinstance(table, Mapping) and isinstance(table.get("name"), str)]
 
@@ -169,7 +169,7 @@ def _cell(arms: Sequence[ArmEstimate], index: int) -> Cell:
 
 
 def _side(environment: Head, model: Head, *, several: bool) -> Head:
-    """The environment; with the model where there are several, or where its entries differ."""
+    """Returns the environment; with the model where there are several, or where its entries differ."""
     if not several:
         return environment
     of_model = " ".join(filter(None, (model.title, model.details)))

@@ -43,17 +43,17 @@ def is_toml(data: QueryDict) -> bool:
 
 
 def spec_in(data: QueryDict) -> dict[str, Any]:
-    """The spec that the page says. Raises SpecError where its TOML cannot be read."""
+    """Returns the spec that the page says. Raises SpecError where its TOML cannot be read."""
     return read(str(data.get("toml", ""))) if is_toml(data) else spec_of(data)
 
 
 def as_text(data: QueryDict) -> Start:
-    """The same page as TOML."""
+    """Returns the same page as TOML."""
     return Start(_toml_data(as_toml(spec_in(data))))
 
 
 def from_text(text: str) -> Start:
-    """The form of a file; TOML where the form cannot say the same, or where it cannot be read."""
+    """Returns the form of a file; TOML where the form cannot say the same, or where it cannot be read."""
     try:
         spec = read(text)
     except SpecError:
@@ -63,13 +63,13 @@ def from_text(text: str) -> Start:
 
 
 def from_spec(spec: Mapping[str, Any], *notes: str) -> Start:
-    """The form of a spec, or its TOML where the form cannot say the same."""
+    """Returns the form of a spec, or its TOML where the form cannot say the same."""
     data = form_of(spec)
     return Start(_toml_data(as_toml(spec)), (*notes, _NOT_ALL)) if data is None else Start(data, notes)
 
 
 def from_preset(preset: Preset, *, on_generated_data: bool) -> Start:
-    """The form of a preset, with models that can be reached."""
+    """Returns the form of a preset, with models that can be reached."""
     spec, notes = _with_models_in_reach(preset.spec)
     if on_generated_data:
         try:
@@ -80,7 +80,7 @@ def from_preset(preset: Preset, *, on_generated_data: bool) -> Start:
 
 
 def from_experiment(experiment: Experiment) -> Start:
-    """The form of an experiment that was launched here."""
+    """Returns the form of an experiment that was launched here."""
     if experiment.sources:
         return Start(starting_data(), ("Imported rollouts have no spec to launch.",))
     name = f"{unescape(experiment.name)[: _LONGEST_NAME - len(_COPY)]}{_COPY}"
@@ -88,7 +88,7 @@ def from_experiment(experiment: Experiment) -> Start:
 
 
 def from_draft(draft: LaunchDraft) -> Start:
-    """The form as it was left."""
+    """Returns the form as it was left."""
     return Start(QueryDict(draft.form), draft=draft)
 
 
@@ -99,7 +99,7 @@ def _toml_data(text: str) -> QueryDict:
 
 
 def _with_models_in_reach(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """The spec with another model where none of its own can be reached, and a note that says so."""
+    """Returns the spec with another model where none of its own can be reached, and a note that says so."""
     choices = {choice.name: choice for choice in model_choices()}
     missing = {
         name: choices[name].endpoint.missing if name in choices else "endpoints.toml has no such model"

@@ -22,7 +22,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def as_toml(spec: Mapping[str, Any]) -> str:
-    """A spec as `manage.py launch` reads it."""
+    """Returns a spec as `manage.py launch` reads it."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in spec.items())
 
 

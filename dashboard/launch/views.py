@@ -66,20 +66,20 @@ def launch_form(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def launch_spec(request: HttpRequest) -> HttpResponse:
-    """The spec of a form as it stands."""
+    """Returns the spec of a form as it stands."""
     return render(request, "dashboard/launch/_spec.html", {"toml": as_toml(spec_of(request.GET))})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch_preview(request: HttpRequest) -> HttpResponse:
-    """The grid, the estimate and the problems of the form as it stands."""
+    """Returns the grid, the estimate and the problems of the form as it stands."""
     data = request.POST if request.method == "POST" else request.GET
     return render(request, "dashboard/launch/_live.html", _previewed(data))
 
 
 @require_POST
 def launch_file(request: HttpRequest) -> HttpResponse:
-    """The form filled with a TOML file that was dropped or chosen."""
+    """Returns the form filled with a TOML file that was dropped or chosen."""
     file = request.FILES.get("file")
     if file is None or file.size is None or file.size > _LARGEST_FILE:
         raise BadRequest(f"a TOML file of at most {_LARGEST_FILE:,} bytes is needed")
@@ -97,7 +97,7 @@ def launch_probe(request: HttpRequest) -> HttpResponse:
 
 
 def _probed(spec: Mapping[str, Any]) -> Checked:
-    """What the models answer. Nothing, where the spec has problems: launching reports them."""
+    """Returns what the models answer. Nothing, where the spec has problems: launching reports them."""
     try:
         plan = resolve({**spec, "name": spec.get("name") or "untitled"})
     except SpecError:
@@ -106,7 +106,7 @@ def _probed(spec: Mapping[str, Any]) -> Checked:
 
 
 def _start(request: HttpRequest) -> Start:
-    """What the query string fills the form with."""
+    """Returns what the query string fills the form with."""
     if slug := request.GET.get("clone"):
         return from_experiment(get_object_or_404(Experiment, slug=slug))
     if name := request.GET.get("preset"):
@@ -129,7 +129,7 @@ def _draft(request: HttpRequest, number: str) -> LaunchDraft | None:
 
 
 def _previewed(data: QueryDict, problems: Sequence[Problem] | None = None) -> dict[str, Any]:
-    """What stands beside the form. `problems` are those of a launch that was refused, else the preview's."""
+    """Returns what stands beside the form. `problems` are those of a launch that was refused, else the preview's."""
     try:
         spec = spec_in(data)
     except SpecError as error:
@@ -184,6 +184,6 @@ def _page(
 
 
 def _recent() -> list[Experiment]:
-    """The newest experiments that can be duplicated."""
+    """Returns the newest experiments that can be duplicated."""
     found = Experiment.objects.listed().filter(sources=[]).order_by("-created_at", "-id")
     return list(found.only("slug", "name", "created_at")[:_RECENT])

@@ -52,7 +52,7 @@ class Group:
 
 
 def find(typed: str, *, at: str) -> list[Group]:
-    """The groups with entries. Without words: where one is, the newest experiments, pages and actions."""
+    """Returns the groups with entries. Without words: where one is, the newest experiments, pages and actions."""
     words = typed.casefold().split()
     here = _experiment_at(at)
     groups = (
@@ -77,7 +77,7 @@ def _fits(text: str, words: Sequence[str]) -> bool:
 
 
 def _experiment_at(path: str) -> Experiment | None:
-    """The experiment of the page where the palette was opened, also through one of its rollouts."""
+    """Returns the experiment of the page where the palette was opened, also through one of its rollouts."""
     try:
         parts = resolve(path).kwargs
     except Resolver404:
@@ -96,7 +96,7 @@ def _rollout_number(path: str) -> int | None:
 
 
 def _rollout(typed: str) -> Iterator[Entry]:
-    """The rollout of that number."""
+    """Yields the rollout of that number."""
     number = _NUMBER.fullmatch(typed.strip().casefold().removeprefix("rollout").strip())
     if number is None:
         return
@@ -111,7 +111,7 @@ def _rollout(typed: str) -> Iterator[Entry]:
 
 
 def _here(experiment: Experiment | None, path: str) -> Iterator[Entry]:
-    """The sections and actions of the experiment where one is, and those of its rollout."""
+    """Yields the sections and actions of the experiment where one is, and those of its rollout."""
     if experiment is None:
         return
     slug, name = experiment.slug, cells.plain(experiment.name)
@@ -150,7 +150,7 @@ def _experiments(words: Sequence[str]) -> Iterator[Entry]:
 
 
 def _ago_of(moment: datetime) -> str:
-    """The time passed."""
+    """Returns the time passed."""
     return ago((timezone.now() - moment).total_seconds())
 
 

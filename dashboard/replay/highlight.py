@@ -26,7 +26,7 @@ _BUILTINS = frozenset(
 
 
 def pieces(source: str) -> Iterator[Piece]:
-    """The source in pieces."""
+    """Yields the source in pieces."""
     lines = source.splitlines(keepends=True)
     starts = [0]
     for line in lines:

@@ -33,17 +33,17 @@ class AttemptHistory:
         return range(1, self.last + 1)
 
     def shown(self, number: int) -> Rollout:
-        """The rollout with the outcome of an attempt; unchanged if the attempt has none."""
+        """Returns the rollout with the outcome of an attempt; unchanged if the attempt has none."""
         attempt = self.ended.get(number)
         return attempt.shown(self.rollout) if attempt else self.rollout
 
     def was_cut_off(self, number: int) -> bool:
-        """Whether an earlier attempt was cut off before it ended."""
+        """Returns whether an earlier attempt was cut off before it ended."""
         return number < self.last and number not in self.ended
 
 
 def rescorings_of(rollout: Rollout, *, attempt: int) -> Sequence[Rescoring]:
-    """How the answer of an attempt was scored again, the last first. Two queries at most."""
+    """Returns how the answer of an attempt was scored again, the last first. Two queries at most."""
     if rollout.status not in Rollout.FINISHED:
         return ()
     found = rollout.rescorings.filter(attempt=attempt).select_related("action").prefetch_related("judges")

@@ -43,7 +43,7 @@ def rollout_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def step_of(state: Mapping[str, Any]) -> str:
-    """An identifier of the current turn and cell. It changes when one of them ends."""
+    """Returns an identifier of the current turn and cell. It changes when one of them ends."""
     turn, cell = state.get("turn"), state.get("cell")
     return f"{turn['kind']}-{turn['index']}" if turn else f"cell-{cell['key']}" if cell else ""
 
@@ -73,7 +73,7 @@ def _text(state: Mapping[str, Any], name: str) -> str:
 
 
 def code_so_far(arguments: str) -> str:
-    """The source in the arguments of a call that has not ended; other arguments as they are."""
+    """Returns the source in the arguments of a call that has not ended; other arguments as they are."""
     begins = [found.end() for found in _CODE.finditer(arguments)]
     if not begins:
         return arguments

@@ -162,7 +162,7 @@ class _Walk:
 
     @classmethod
     def of(cls, request: HttpRequest, rollouts: Sequence[Rollout], *, view: str = "compare-rollouts") -> _Walk:
-        """The arms of the address, or those of the two rollouts. Two queries."""
+        """Returns the arms of the address, or those of the two rollouts. Two queries."""
         found = find_arms(request.GET)
         own = {rollout.arm_id: rollout.arm for rollout in rollouts}
         by_id = {arm.arm.pk: arm.arm for arm in found.arms} | own
@@ -180,7 +180,7 @@ class _Walk:
         return self.order.index(first) + 1 if first == second and first in self.order else 0
 
     def beside(self, rollouts: Sequence[Rollout], *, way: int) -> str:
-        """The address of the same arms on the next example, or the one before; "" at the end."""
+        """Returns the address of the same arms on the next example, or the one before; "" at the end."""
         at = self.place(rollouts) - 1 + way if self.place(rollouts) else (0 if way > 0 else -1)
         if not 0 <= at < len(self.order):
             return ""
@@ -198,7 +198,7 @@ class _Walk:
 
 
 def _same_repetition(cell: Cell, repetition: int) -> int:
-    """The rollout of that repetition, else of the first one."""
+    """Returns the rollout of that repetition, else of the first one."""
     by_number = {each.number - 1: each.rollout for each in cell.repetitions}
     return by_number.get(repetition, cell.repetitions[0].rollout)
 
@@ -231,14 +231,14 @@ def _side(
 
 
 def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
-    """The diff from the gold answer; empty if they share no word, or all of them."""
+    """Returns the diff from the gold answer; empty if they share no word, or all of them."""
     pieces = diff(gold.text, answer.text)
     has_common = any(piece.kind is Kind.SAME and piece.text.strip() for piece in pieces)
     return pieces if has_common and len(pieces) > 1 else ()
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:
-    """The rollouts that this column can show: every one of the example, its URL, and whether it is shown."""
+    """Yields the rollouts that this column can show: each of the example, its URL, and whether it is shown."""
     for pk, cell in walk.cells(rollout.example_id).items():
         for each in cell.repetitions:
             if each.rollout == other.pk:
@@ -282,7 +282,7 @@ def _facts(first: Rollout, second: Rollout) -> Iterator[_Fact]:
 
 
 def _known(rollout: Rollout, name: str) -> Any:
-    """A sum, where the rollout ran to an end."""
+    """Returns a sum, where the rollout ran to an end."""
     return getattr(rollout, name) if rollout.finished_at and rollout.started_at else None
 
 

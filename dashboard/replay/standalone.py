@@ -93,7 +93,7 @@ def _variables(root: Any) -> dict[int, variables.CellVariables]:
 
 
 def _policy() -> str:
-    """The policy of the file, as its `meta` element and as the header of the download."""
+    """Returns the policy of the file, as its `meta` element and as the header of the download."""
     return "; ".join(
         (
             "default-src 'none'",

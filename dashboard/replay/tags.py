@@ -41,7 +41,8 @@ def _piece(kind: str, text: str) -> str | SafeString:
 
 @register.simple_tag(takes_context=True)
 def turns_from(context: template.Context, number: int) -> str:
-    """The URL of this conversation from a turn on. On a page with two conversations, each has its own parameter.
+    """Returns the URL of this conversation from a turn on. On a page with two conversations, each has its own
+    parameter.
 
     A conversation that is one of several may have come as a fragment, so the URL names its page.
     """
@@ -52,13 +53,13 @@ def turns_from(context: template.Context, number: int) -> str:
 
 @register.filter
 def failure_modes(rollout: Rollout) -> list[FailureMode]:
-    """The failure modes of a rollout, each with its title and explanation."""
+    """Returns the failure modes of a rollout, each with its title and explanation."""
     return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]
 
 
 @register.filter
 def repairs(stored: str) -> str:
-    """The names of a cell's repairs, as text."""
+    """Returns the names of a cell's repairs, as text."""
     return ", ".join(name.replace("_", " ") for name in stored.split(","))
 
 
@@ -70,20 +71,20 @@ def replay_sections() -> Sequence[tuple[str, str]]:
 
 @register.simple_tag
 def moment(span: Span, attempt: int) -> str:
-    """The end of the address of a span's moment in the transcript."""
+    """Returns the end of the address of a span's moment in the transcript."""
     return turn_moment(span.turn, attempt) if span.turn else f"?attempt={attempt}"
 
 
 @register.simple_tag
 def turn_moment(number: int, attempt: int) -> str:
-    """The end of the address of a turn in the transcript, which opens at a page of turns."""
+    """Returns the end of the address of a turn in the transcript, which opens at a page of turns."""
     first = (number - 1) // TURNS_OF_PAGE * TURNS_OF_PAGE + 1
     return format_html("?attempt={}&from={}#turn-{}", attempt, first, number)
 
 
 @register.simple_tag
 def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> SafeString:
-    """The parts of a prompt as rectangles of a drawing that is 1,000 wide."""
+    """Returns the parts of a prompt as rectangles of a drawing that is 1,000 wide."""
     places = list(accumulate((10 * part["width"] for part in parts), initial=0.0))
     bars = format_html_join(
         "",
@@ -103,5 +104,5 @@ def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> Sa
 
 @register.filter
 def part(found: Mapping[Any, Any], key: Any) -> Any:
-    """The value under a key, None without one."""
+    """Returns the value under a key, None without one."""
     return found.get(key)

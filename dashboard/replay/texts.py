@@ -83,7 +83,7 @@ def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> Http
 
 
 def _digest(pk: int, owner: str, key: int, part: str) -> str:
-    """The digest of a part, where it belongs to this rollout. An opening message's part is its number."""
+    """Returns the digest of a part, where it belongs to this rollout. An opening message's part is its number."""
     if owner == "example":
         example = rollout_or_404(pk).example
         found = {"prompt": example.prompt_id, "answer": example.answer_id, "input": example.input_data_id}.get(

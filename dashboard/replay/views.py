@@ -147,7 +147,7 @@ def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[
 
 
 def _open_batches(conversation: Conversation | None) -> set[str]:
-    """The keys of the batches whose calls the page carries: the first ones, as far as they fit."""
+    """Returns the keys of the batches whose calls the page carries: the first ones, as far as they fit."""
     left = _ROWS
     found = set()
     turns = conversation.turns if conversation else ()

@@ -20,7 +20,7 @@ class WindowBars:
 
     @classmethod
     def of(cls, turns: Sequence[WindowTurn], *, model: str) -> WindowBars:
-        """The largest prompt fills a bar, or the window where a prompt comes near it."""
+        """Returns the largest prompt fills a bar, or the window where a prompt comes near it."""
         served = find_model(model)
         window = served.window if served else None
         largest = max((turn.prompt_tokens or 0 for turn in turns), default=0)
@@ -34,7 +34,7 @@ class WindowBars:
         return None
 
     def parts(self, turn: WindowTurn) -> list[dict[str, Any]]:
-        """The parts of a prompt, their `width` in percent of the bar."""
+        """Returns the parts of a prompt, their `width` in percent of the bar."""
         if not turn.tokens or not self.scale:
             return []
         return [

@@ -22,7 +22,7 @@ def agreement(given: Excerpt, gold: Excerpt) -> str:
 
 
 def prompt_in_words(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The messages of a prompt one after the other, each under its number and role."""
+    """Returns the messages of a prompt one after the other, each under its number and role."""
     return "\n\n".join(
         f"━━━ {number} · {message['role']} ━━━\n" + "\n".join(_message_parts(message))
         for number, message in enumerate(messages, start=1)

@@ -65,13 +65,13 @@ def _page(
 
 
 def mean_of(scores: list[ManualScore]) -> float | None:
-    """The mean of the reviewers' last scores; None without one."""
+    """Returns the mean of the reviewers' last scores; None without one."""
     current = [score.score for score in scores if score.is_current]
     return sum(current) / len(current) if current else None
 
 
 def placed(rollout: Rollout) -> list[PlacedComment]:
-    """The comments of a rollout, each with its moment. One query."""
+    """Returns the comments of a rollout, each with its moment. One query."""
     rows = rollout.comments.select_related("trajectory", "execution")
     return [_placed(rollout, comment) for comment in rows]
 

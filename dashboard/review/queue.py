@@ -54,7 +54,7 @@ def _is_blind(given: QueryDict) -> bool:
 
 
 def waiting(wanted: TableQuery, user: User) -> RolloutQuerySet:
-    """The ended rollouts of a filter that the user has not scored."""
+    """Returns the ended rollouts of a filter that the user has not scored."""
     done = ManualScore.objects.current().filter(author=user).order_by().values("rollout")
     ended = Rollout.objects.listed().filter(status__in=["completed", "failed"])
     return ended.filter(wanted.condition).exclude(pk__in=done)
@@ -79,7 +79,9 @@ def _next(request: HttpRequest, wanted: TableQuery, user: User) -> dict[str, Any
 
 
 def _shown(rollout: Rollout) -> dict[str, Any]:
-    """What is judged: the question, the answers and the transcript, without the opening, which names the arm."""
+    """Returns what is judged: the question, the answers and the transcript, without the opening, which names the
+    arm.
+    """
     example = rollout.example
     beside = [rollout.answer_id, example.answer_id, example.prompt_id]
     trace = transcripts.read_whole(
@@ -97,7 +99,7 @@ def _shown(rollout: Rollout) -> dict[str, Any]:
 
 
 def _last(request: HttpRequest, user: User) -> ManualScore | None:
-    """The score that was given just now, with its rollout, whose arm and reward are shown from then on."""
+    """Returns the score that was given just now, with its rollout, whose arm and reward are shown from then on."""
     given = request.GET.get("done", "")
     if not given.isascii() or not given.isdecimal() or len(given) > 18:
         return None

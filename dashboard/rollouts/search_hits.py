@@ -74,7 +74,7 @@ def _where(hit: Hit) -> str:
 
 
 def _address(hit: Hit) -> str:
-    """The place in the replay; of a text that it cuts, the text."""
+    """Returns the place in the replay; of a text that it cuts, the text."""
     if hit.source in _TEXTS:
         owner, part = _TEXTS[hit.source]
         return reverse("text", args=[hit.rollout, owner, hit.rollout, part])
@@ -87,7 +87,7 @@ def _address(hit: Hit) -> str:
 
 
 def _pieces(hit: Hit) -> Iterator[tuple[str, bool]]:
-    """The snippet on one line, cut where the words begin and end."""
+    """Yields the snippet on one line, cut where the words begin and end."""
     said = hit.snippet
     if hit.source == "execution_arguments":
         said = _ESCAPES.sub(lambda found: " " if found[1] in "nrt" else found[1], said)

@@ -18,14 +18,14 @@ register = template.Library()
 
 @register.simple_tag
 def compare_query(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The query of a comparison of the arms of a list's rows; "" where that is one arm, or too many."""
+    """Returns the query of a comparison of the arms of a list's rows; "" where that is one arm, or too many."""
     arms = sorted({row["arm_id"] for row in rows})
     return "?" + urlencode({"arm": arms}, doseq=True) if 2 <= len(arms) <= MOST_ARMS else ""
 
 
 @register.simple_tag
 def pointed(text: str, problem: Any) -> SafeString:
-    """A text with the word marked that a problem is about."""
+    """Returns a text with the word marked that a problem is about."""
     start, end = problem.start, max(problem.end, problem.start + 1)
     parts = (text[:start], text[start:end] or " ", text[end:])
     return format_html('{}<mark class="wrong">{}</mark>{}', *map(formatting.visible, parts))

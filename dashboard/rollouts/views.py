@@ -141,7 +141,7 @@ def _result(scope: _Scope, wanted: TableQuery, *, size: int) -> _Result:
 
 
 def _words(result: _Result) -> dict[str, Any]:
-    """The search hits in the rollouts of the page."""
+    """Returns the search hits in the rollouts of the page."""
     wanted = result.asked
     phrases = [wanted.matches[phrase] for phrase in wanted.query.words] if result.page.rows else []
     try:
@@ -152,7 +152,7 @@ def _words(result: _Result) -> dict[str, Any]:
 
 
 def _choices(request: HttpRequest, scope: _Scope, wanted: TableQuery) -> dict[str, Any]:
-    """The choices of the page: columns, saved views, and other formats."""
+    """Returns the choices of the page: columns, saved views, and other formats."""
     slug = [scope.experiment.slug] if scope.experiment else []
     prefix = "experiment-" if slug else ""
     query = f"?{wanted.kept}" if wanted.kept else ""

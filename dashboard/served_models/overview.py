@@ -172,6 +172,6 @@ def _period(row: Mapping[str, Any], name: str) -> Period:
 
 
 def _probes() -> dict[str, ModelProbe]:
-    """The newest probe of each model."""
+    """Returns the newest probe of each model."""
     newest = ModelProbe.objects.order_by("model", "-pk").distinct("model")
     return {probe.model: probe for probe in newest}

@@ -23,7 +23,9 @@ class NotShareable(ValueError):
 
 
 def link_to(path: str, query: str) -> SharedLink:
-    """A link to the page of this path (without a prefix) and query string, not saved yet. Raises NotShareable."""
+    """Returns a link to the page of this path (without a prefix) and query string, not saved yet. Raises
+    NotShareable.
+    """
     if len(path) > _LONGEST_PATH or len(query) > _LONGEST_QUERY:
         raise NotShareable("The address of this page is too long to be shared.")
     try:

@@ -41,7 +41,7 @@ def _of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryD
 
 
 def _asks_for_reviews(query: QueryDict) -> bool:
-    """Whether a list would be filtered, sorted or shown by what people wrote, which links do not show."""
+    """Returns whether a list would be filtered, sorted or shown by what people wrote, which links do not show."""
     shown = {part.strip().removeprefix("-") for name in ("columns", "sort") for part in _parts(query, name)}
     if shown & REVIEW_COLUMNS:
         return True
@@ -66,7 +66,7 @@ def _the_rollout(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -
 
 
 def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether it is the shared figure in its shared state, however the URL writes it.
+    """Returns whether it is the shared figure in its shared state, however the URL writes it.
 
     The reader may choose how unscored rollouts count.
     """
@@ -95,19 +95,19 @@ def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: Quer
 
 
 def _both_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether both rollouts, and all arms, are among the shared ones."""
+    """Returns whether both rollouts, and all arms, are among the shared ones."""
     if not set(query.getlist("arm")) <= set(map(str, link.arms)):
         return False
     return _are_of_the_arms(link, [*query.getlist("a"), *query.getlist("b")])
 
 
 def _completing(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether completions are for the experiment's own rollouts."""
+    """Returns whether completions are for the experiment's own rollouts."""
     return link.experiment is not None and query.getlist("experiment") == [link.experiment.slug]
 
 
 def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
-    """Whether these are ids of rollouts, at least one, all of shared arms."""
+    """Returns whether these are ids of rollouts, at least one, all of shared arms."""
     if not all(text.isascii() and text.isdecimal() and len(text) < 19 for text in given):
         return False
     rollouts = set(map(int, given))

@@ -27,7 +27,7 @@ _LONGEST = 300
 
 
 def text(value: str, *, most: int = 32) -> str | SafeString:
-    """A column that is escaped as texts are; the whole of a long one on hover."""
+    """Returns a column that is escaped as texts are; the whole of a long one on hover."""
     whole = plain(value)
     if len(whole) <= most:
         return whole or "–"
@@ -35,23 +35,23 @@ def text(value: str, *, most: int = 32) -> str | SafeString:
 
 
 def plain(value: str) -> str:
-    """The same for CSV and JSON: nothing hidden in it, and not without an end."""
+    """Returns the same for CSV and JSON: nothing hidden in it, and not without an end."""
     whole = formatting.visible(unescape(value))
     return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
 
 
 def whole(value: int | None) -> str | SafeString:
-    """A count."""
+    """Returns a count."""
     return NOT_KNOWN if value is None else f"{value:,}"
 
 
 def tokens(value: int | None) -> str | SafeString:
-    """A count of tokens, exact on hover."""
+    """Returns a count of tokens, exact on hover."""
     return NOT_KNOWN if value is None else exactly(value, "tokens")
 
 
 def estimated(shown: str | SafeString, *, calls: int) -> str | SafeString:
-    """A cell whose number rests on our own count of the tokens of some calls."""
+    """Returns a cell whose number rests on our own count of the tokens of some calls."""
     if not calls:
         return shown
     told = f"Estimated: the server reported no tokens for {formatting.plural(calls, 'call')}"
@@ -59,7 +59,7 @@ def estimated(shown: str | SafeString, *, calls: int) -> str | SafeString:
 
 
 def reported_dollars(value: Any) -> str | SafeString:
-    """An amount that a provider may report."""
+    """Returns an amount that a provider may report."""
     return formatting.DASH if value is None else formatting.dollars(value)
 
 
@@ -86,7 +86,7 @@ def rate(value: float | None) -> str | SafeString:
 
 
 def moment(value: datetime | None) -> str | SafeString:
-    """The time passed, with the time itself on hover."""
+    """Returns the time passed, with the time itself on hover."""
     if value is None:
         return NOT_YET
     ago = formatting.ago((timezone.now() - value).total_seconds())
@@ -96,7 +96,7 @@ def moment(value: datetime | None) -> str | SafeString:
 
 
 def anything(value: Any) -> str | SafeString:
-    """A value that an environment or an experiment defined."""
+    """Returns a value that an environment or an experiment defined."""
     if value is None:
         return mark_safe('<span class="soft">none</span>')
     if isinstance(value, bool):
@@ -105,29 +105,29 @@ def anything(value: Any) -> str | SafeString:
 
 
 def as_text(value: Any) -> str:
-    """The same as text."""
+    """Returns the same as text."""
     return value if isinstance(value, str) else str(value)
 
 
 def rollout(pk: int) -> SafeString:
-    """A link to a rollout, which is a thing."""
+    """Returns a link to a rollout, which is a thing."""
     return format_html('<a href="{}">{}</a>', reverse("rollout", args=[pk]), pk)
 
 
 def experiment(slug: str, name: str) -> SafeString:
-    """A link to an experiment."""
+    """Returns a link to an experiment."""
     return format_html('<a href="{}">{}</a>', reverse("experiment", args=[slug]), text(name))
 
 
 def example(slug: str, position: int, repetition: int) -> SafeString:
-    """A link to what all arms made of an example."""
+    """Returns a link to what all arms made of an example."""
     address = f"{reverse('experiment-rollouts', args=[slug])}?q=example:{position + 1}"
     repeated = format_html('<span class="soft"> r{}</span>', repetition + 1) if repetition else ""
     return format_html('<a href="{}" title="This example in all arms">#{}</a>{}', address, position + 1, repeated)
 
 
 def stop(reason: str, error: str, *, is_refused: bool) -> str | SafeString:
-    """A stop reason, with the beginning of the error where it says more."""
+    """Returns a stop reason, with the beginning of the error where it says more."""
     if not error or is_refused:
         return text(reason)
     whole = plain(error)

@@ -50,7 +50,7 @@ class Table:
     own: Callable[[str], Column | None] = lambda key: None
 
     def column(self, key: str) -> Column | None:
-        """The column of that key."""
+        """Returns the column of that key."""
         return self.columns.get(key) or self.own(key)
 
 

@@ -30,7 +30,7 @@ class _Line:
     """A file that a csv writer writes a line into, to take it out again."""
 
     def write(self, line: str) -> str:
-        """The line."""
+        """Returns the line."""
         return line
 
 
@@ -59,13 +59,13 @@ RowT = TypeVar("RowT")
 
 
 def streamed(parts: Iterable[QuerySet[Any, RowT]]) -> Iterator[RowT]:
-    """The rows of one query after the other, through a cursor of the database, as of one moment."""
+    """Yields the rows of one query after the other, through a cursor of the database, as of one moment."""
     with transaction.atomic():
         yield from chain.from_iterable(part.iterator(chunk_size=CHUNK) for part in parts)
 
 
 def json_row(columns: Sequence[Column], row: Row) -> dict[str, Any]:
-    """A row as the API says it."""
+    """Returns a row as the API says it."""
     return {column.key: json_value(column.value(row)) for column in columns}
 
 

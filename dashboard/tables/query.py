@@ -121,7 +121,7 @@ def parse_query(given: QueryDict, table: Table) -> TableQuery:
 
 
 def _condition(q: str, problems: list[Problem], matches: dict[str, Matches]) -> tuple[Query, Q]:
-    """The query and its condition; `matches` is filled with the matches of its phrases."""
+    """Returns the query and its condition; `matches` is filled with the matches of its phrases."""
     query = Query(q)
 
     def find(said: str) -> Matches:

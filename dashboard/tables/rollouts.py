@@ -37,7 +37,7 @@ def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, 
 
 
 def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page[dict[str, Any]]:
-    """A page of rows. Raises BadCursor.
+    """Returns a page of rows. Raises BadCursor.
 
     Which rows those are is asked first, of the column that sorts alone: where no index has its order, so much less
     is sorted.
@@ -58,7 +58,7 @@ def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page
 
 
 def _steps(column: Column) -> Steps:
-    """The values of a column of arms if they are few. In a filtered list, each might scan all rollouts."""
+    """Returns the values of a column of arms if they are few. In a filtered list, each might scan all rollouts."""
     field = column.order.field if column.order else ""
     if not field.startswith("arm__"):
         return ()
@@ -93,7 +93,7 @@ def _number(
     parse: Callable[[str], Any] = integer,
     **more: Any,
 ) -> Column:
-    """A number of an ended rollout. `show` formats it, None if unknown."""
+    """Returns a number of an ended rollout. `show` formats it, None if unknown."""
     return Column(
         key,
         header,
@@ -117,7 +117,7 @@ def _tokens(key: str, header: str, field: str, *, help: str, expression: Any = N
 
 
 def _metered(key: str, header: str, field: str, show: cells.Show, **more: Any) -> Column:
-    """A number that rests on token counts, marked where some of them are estimates."""
+    """Returns a number that rests on token counts, marked where some of them are estimates."""
     column = _number(key, header, field, show, **more)
     return replace(
         column,
@@ -350,7 +350,7 @@ _COLUMNS: Sequence[Column] = (
 
 
 def _own(key: str) -> Column | None:
-    """A column for a key of the experiment's own: `meta.…`, `set.…`, `metric.…`. It sorts by its numbers."""
+    """Returns the column of an experiment's own key (`meta.…`, `set.…`, `metric.…`). It sorts by numbers."""
     asked = key_named(key)
     if asked is None or not asked.family:
         return None
@@ -376,7 +376,7 @@ def _first(expressions: Sequence[Any]) -> Any:
 
 
 def _own_value(row: Row, alias: str) -> Any:
-    """The value of the key: a number if it is one, else text, also for true and false."""
+    """Returns the value of the key: a number if it is one, else text, also for true and false."""
     text, number = row[alias], row[f"{alias}_number"]
     if number is None or text in ("true", "false"):
         return text if text is None else cells.plain(text)
@@ -396,6 +396,6 @@ ROLLOUTS = Table(
 
 
 def of_one_experiment(table: Table) -> Table:
-    """The same in one experiment, which needs no name there, in the order in which it runs."""
+    """Returns the same in one experiment, which needs no name there, in the order in which it runs."""
     shown = tuple(key for key in table.shown if key != "experiment")
     return replace(table, shown=shown, sort="example")

@@ -22,7 +22,7 @@ _ALL_HEADS = 60_000
 
 @register.simple_tag(takes_context=True)
 def table_header(context: template.Context, column: Column, columns: Mapping[str, Any]) -> SafeString:
-    """The head of a column; where it sorts, falling first, and the other way from then on.
+    """Returns the head of a column; where it sorts, falling first, and the other way from then on.
 
     Where the address is so long that all heads together have no room on the page, they are no links.
     """
@@ -44,7 +44,7 @@ def table_header(context: template.Context, column: Column, columns: Mapping[str
 
 @register.simple_tag
 def table_cells(columns: Sequence[Column], row: Mapping[str, Any]) -> SafeString:
-    """The cells of a row. A list has a thousand cells, so there is one call per row."""
+    """Returns the cells of a row. A list has a thousand cells, so there is one call per row."""
     return mark_safe("".join(map(_cell, columns, repeat(row))))
 
 
@@ -57,5 +57,5 @@ def _cell(column: Column, row: Mapping[str, Any]) -> str:
 
 @register.filter
 def places_of(found: Mapping[int, Any], row: Mapping[str, Any]) -> Any:
-    """The search hits in a row's rollout."""
+    """Returns the search hits in a row's rollout."""
     return found.get(row["pk"], ()) if found else ()

@@ -28,14 +28,14 @@ _SHORT_VERSION = 10
 
 @register.simple_tag
 def worker_state(worker: Worker) -> SafeString:
-    """The state of a worker, explained on hover."""
+    """Returns the state of a worker, explained on hover."""
     kind, label, title = _STATES[worker.state]
     return format_html('<span class="status {}" title="{}">{}</span>', kind, title, label)
 
 
 @register.simple_tag
 def version_of(worker: Worker, ours: str) -> SafeString | str:
-    """The version of the code that a worker runs, marked where it differs from that of the web server."""
+    """Returns the version of the code that a worker runs, marked where it differs from that of the web server."""
     version = str(worker.process.versions.get("rlm_runs", "")) if worker.process else ""
     if not version:
         return formatting.DASH
@@ -48,14 +48,14 @@ def version_of(worker: Worker, ours: str) -> SafeString | str:
 
 @register.filter
 def limits(capacity: Mapping[str, Any]) -> SafeString | str:
-    """The limits of a worker in one line: `concurrency 100 · containers 40`."""
+    """Returns the limits of a worker in one line: `concurrency 100 · containers 40`."""
     pairs = ((cells.plain(str(key)).replace("_", " "), cells.plain(str(value))) for key, value in capacity.items())
     return format_html_join(" · ", '<span class="nowrap">{} {}</span>', pairs) or formatting.DASH
 
 
 @register.simple_tag
 def rollout_age(rollout: RunningRollout, now: datetime) -> SafeString | str:
-    """The running time of a rollout, with its start on hover.
+    """Returns the running time of a rollout, with its start on hover.
 
     Times are cut to 10 seconds, and from a minute on to minutes, so that most updates leave the table as it is.
     """

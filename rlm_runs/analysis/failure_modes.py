@@ -83,7 +83,7 @@ class Facts:
 
 
 def failure_modes(facts: Facts) -> list[str]:
-    """The names of the modes of a rollout, in the order of FAILURE_MODES."""
+    """Returns the names of the modes of a rollout, in the order of FAILURE_MODES."""
     found = set(_modes(facts))
     return [name for name in FAILURE_MODES if name in found]
 
@@ -108,5 +108,5 @@ def _modes(facts: Facts) -> Iterator[str]:
 
 
 def _longest_run(marks: Sequence[str]) -> int:
-    """The length of the longest run of equal marks; an empty one is none."""
+    """Returns the length of the longest run of equal marks; an empty one is none."""
     return max((len(list(run)) for mark, run in groupby(marks) if mark), default=0)

@@ -161,7 +161,9 @@ def find(said: str) -> Matches:
 
 
 def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]]:
-    """The rollouts that have one of these texts, or the phrase in their error: one more than `MOST_ROLLOUTS`."""
+    """Returns the rollouts that have one of these texts, or the phrase in their error: one more than
+    `MOST_ROLLOUTS`.
+    """
     in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
     ways = "\nUNION ".join(f"SELECT rollout FROM ({source.among}) AS {source.name}" for source in _SOURCES)
     error = f"SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
@@ -193,7 +195,7 @@ class _StandsIn(Expression):
 
 
 def _matches(sought: Phrase, *, vector: str = VECTOR_SQL, body: str = "body") -> tuple[str, list[str]]:
-    """The condition on a text, with its parameters."""
+    """Returns the condition on a text, with its parameters."""
     where = f"{vector.replace('%', '%%')} @@ to_tsquery('simple', %s)"
     if len(sought.words) == 1:
         return where, [sought.tsquery]
@@ -315,7 +317,7 @@ def hits(matches: Matches, rollouts: Sequence[int], *, of_each: int = 2) -> list
 
 
 def _first_of_each(rows: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
-    """The first rows of each rollout, each text once, and a cell's output once."""
+    """Yields the first rows of each rollout, each text once, and a cell's output once."""
     counts: dict[int, int] = {}
     seen = set()
     for row in rows:
@@ -330,7 +332,7 @@ def _first_of_each(rows: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[
 
 
 def _places(matches: Matches, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The places in these rollouts; of a common phrase, a few of each rollout."""
+    """Yields the places in these rollouts; of a common phrase, a few of each rollout."""
     sources = "\nUNION ALL ".join(
         f"SELECT '{source.name}' AS source, {number} AS rank, {source.name}.*"
         f" FROM ({source.any if matches.is_common else source.among}) AS {source.name} WHERE rollout = asked.id"

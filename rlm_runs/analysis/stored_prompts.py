@@ -59,7 +59,7 @@ def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
 
 
 def _by_role(opening: Iterable[Mapping[str, str]], texts: Mapping[str, Excerpt]) -> dict[str, Excerpt]:
-    """The messages of each role, one after the other."""
+    """Returns the messages of each role, one after the other."""
     parts: dict[str, list[Excerpt]] = defaultdict(list)
     for message in opening:
         parts[message["role"]].append(texts.get(message["text"], EMPTY))

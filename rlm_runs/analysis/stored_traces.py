@@ -120,7 +120,7 @@ class _Reading:
         )
 
     def _tool_calls(self, row: Turn) -> list[events.ToolCall]:
-        """The calls of a turn. Turns from before calls were stored have those that began."""
+        """Returns the calls of a turn. Turns from before calls were stored have those that began."""
         if row.tool_calls is not None:
             return [
                 events.ToolCall(unescape(call["id"]), unescape(call["name"]), self._texts[call["arguments"]])

@@ -165,7 +165,7 @@ def _choose_sandbox() -> None:
 
 
 def _ensure_login() -> str:
-    """The password of the demo's user, made at random at the first start."""
+    """Returns the password of the demo's user, made at random at the first start."""
     from django.contrib.auth.models import User
 
     user, created = User.objects.get_or_create(username=LOGIN, defaults={"is_staff": True, "is_superuser": True})
@@ -200,7 +200,7 @@ def _web_command(port: int) -> list[str]:
 
 
 def _experiment(model: str) -> Experiment:
-    """The demo experiment of this model: the one that is there, or a new one."""
+    """Returns the demo experiment of this model: the one that is there, or a new one."""
     from ..experiments.launch import SpecError, launch
     from ..models import Experiment
 
@@ -343,5 +343,5 @@ def _free_port(first: int) -> int:
 
 
 def _shown(path: Path) -> str:
-    """A path for display: relative if it is inside the checkout."""
+    """Returns a path for display: relative if it is inside the checkout."""
     return str(path.relative_to(BASE_DIR)) if path.is_relative_to(BASE_DIR) else str(path)

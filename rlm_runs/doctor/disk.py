@@ -17,7 +17,7 @@ WARN_BELOW_GB = 5.0
 
 
 def check_var() -> Iterator[Finding]:
-    """The folder of embedded data, logs and builds."""
+    """Yields the folder of embedded data, logs and builds."""
     folder = Path(settings.VAR_DIR)
     if not os.access(folder, os.W_OK):
         yield fail("var", f"{folder} is not writable", advice="Correct its owner, or set RLM_VAR_DIR.")

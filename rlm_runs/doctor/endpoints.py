@@ -19,7 +19,7 @@ _AT_ONCE = 8
 
 
 def check_endpoints() -> Iterator[Finding]:
-    """All endpoints of the endpoints file. One that unfinished rollouts need fails, any other warns."""
+    """Yields all endpoints of the endpoints file. One that unfinished rollouts need fails, any other warns."""
     try:
         endpoints = load_endpoints(settings.RLM_ENDPOINTS_FILE)
     except ImproperlyConfigured as error:

@@ -12,12 +12,14 @@ from .recording import RecordedExecution, RecordedTrajectory, Recording
 
 
 class BadFork(ValueError):
-    """The recording has nothing to fork there."""
+    """The recording cannot be forked at this place."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A sub-LLM call of the forked turn: execution in the turn, batch in it, prompt in that; all from 0."""
+    """A sub-LLM call of the forked turn: execution in the turn, batch in it, prompt in that; all counted
+    from 0.
+    """
 
     execution: int
     batch: int
@@ -26,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Edit:
-    """What is different in the forked turn: the model's words, its first cell, the answers of sub-LLMs."""
+    """The changes to the forked turn: the model's message, its first cell, the answers of sub-LLMs."""
 
     message: str | None = None
     code: str | None = None
@@ -37,10 +39,10 @@ class Edit:
 
 
 def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Recording:
-    """Returns the recording up to and with the root's turn number `turn`, which counts from 1. Raises BadFork.
+    """Returns the recording up to and including the root's turn number `turn`, counted from 1. Raises BadFork.
 
-    An edited cell is cut off and runs when the rollout continues; so is one of whose sub-LLMs an answer is edited.
-    The other parts stay as they are, but their calls cost nothing, because they are not made again.
+    An edited cell is cut off and runs when the rollout continues, and so does a cell with an edited sub-LLM
+    answer. The other parts stay as recorded, but their calls cost nothing, because they are not made again.
     """
     edit = edit or Edit()
     root = recording.root
@@ -55,7 +57,7 @@ def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Record
         execution = ahead.pop(0)
         is_forked = execution.start.trajectory == root.start.key and execution.start.turn == turn - 1
         if is_forked and edit.code is not None:
-            continue  # what came after the edited cell in its turn runs again as well
+            continue  # executions after the edited cell in its turn run again as well
         answered = {place: text for place, text in answers.items() if is_forked and _is_of(place, execution)}
         executions.append(replace(execution, end=None) if answered else execution)
         for trajectory in children.get(execution.start.key, ()):
@@ -100,7 +102,7 @@ def _answering(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajector
 
 
 def _children(recording: Recording) -> dict[int | None, list[RecordedTrajectory]]:
-    """Execution → the conversations that it started. Judges have none."""
+    """Returns a map of execution → the conversations that it started. Judges have none."""
     found: dict[int | None, list[RecordedTrajectory]] = {}
     for trajectory in recording.trajectories:
         found.setdefault(trajectory.start.parent, []).append(trajectory)

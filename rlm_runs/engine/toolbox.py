@@ -23,11 +23,11 @@ from .time_limit import CallFailed, call_within
 
 
 class BadCall(Exception):
-    """A tool call that cannot be made. The message is for the model."""
+    """A tool call cannot be made. The message is for the model."""
 
 
 def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool as the chat completions API wants it."""
+    """Returns a tool's schema for the chat completions API."""
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": dict(parameters)},
@@ -35,14 +35,14 @@ def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dic
 
 
 def schemas(tools: Sequence[Tool]) -> tuple[dict[str, Any], ...]:
-    """The same for several tools of an environment."""
+    """Returns the schemas of an environment's tools."""
     return tuple(
         schema(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in tools
     )
 
 
 def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, Any]:
-    """The arguments of a call. Raises BadCall if they are not a JSON object or one is missing."""
+    """Returns the arguments of a call. Raises BadCall if they are not a JSON object or if one is missing."""
     try:
         arguments = json.loads(call.arguments or "{}", strict=False)
     except ValueError as error:
@@ -95,7 +95,7 @@ class Toolbox:
 
 
 def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
-    """Stores a call that is not made, and gives the model the reason."""
+    """Stores a call that is not made, and tells the model why."""
     if _recalled(conversation, call, position=position):
         return
     with _told(run, conversation, call, position=position) as execution:
@@ -104,7 +104,7 @@ def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, p
 
 
 def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
-    """Adds the recorded result of a call, if there is one; the tool is then not called."""
+    """Adds the recorded result of a call, if there is one. The tool is then not called."""
     recorded = conversation.recorded_end_of(position=position)
     if recorded is None:
         return False

@@ -34,7 +34,7 @@ def room(*, running: int) -> int:
 
 
 def limits(*, slots: int) -> dict[str, Any]:
-    """The limits of this process by name, as the Workers page shows them."""
+    """Returns the limits of this process by name, as the Workers page shows them."""
     return {
         "rollouts": slots,
         "containers": settings.RLM_MAX_CONTAINERS,
@@ -44,7 +44,7 @@ def limits(*, slots: int) -> dict[str, Any]:
 
 
 def described(*, slots: int) -> Iterator[str]:
-    """The limits and the settings that change them, a line each, for the log of a worker that starts."""
+    """Yields the limits and the settings that change them, a line each, for the log of a worker that starts."""
     variables = {
         "rollouts": "--concurrency",
         "containers": "RLM_MAX_CONTAINERS",
@@ -57,7 +57,7 @@ def described(*, slots: int) -> Iterator[str]:
 
 
 def _available_mb() -> int:
-    """The smaller of what the machine and the control group have left."""
+    """Returns the smaller of what the machine and the control group have left."""
     return min(_machine_mb(), _group_mb())
 
 

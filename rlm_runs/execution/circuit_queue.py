@@ -53,7 +53,7 @@ def waiting_arms(experiments: Sequence[int]) -> dict[str, Arms]:
 
 
 def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
-    """The arms from which one rollout is claimed, because no rollout in flight tries their model."""
+    """Yields the arms from which one rollout is claimed, because no rollout in flight tries their model."""
     for model, arms in waiting.items():
         due = Circuit.objects.filter(model=model, probe_at__lte=Now() - _IN_FLIGHT, probing_until=None)
         free = due.filter(Q(claimed_until=None) | Q(claimed_until__lt=Now()))
@@ -62,7 +62,7 @@ def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
 
 
 def with_other_work(experiments: Sequence[ExperimentT], *, waiting: Sequence[int]) -> list[ExperimentT]:
-    """The experiments that have queued rollouts in other arms than those that wait."""
+    """Returns the experiments that have queued rollouts in other arms than those that wait."""
     if not waiting:
         return list(experiments)
     queued = Exists(Rollout.objects.filter(arm=OuterRef("pk"), status=Rollout.Status.QUEUED))

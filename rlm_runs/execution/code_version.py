@@ -29,7 +29,7 @@ def code_version() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """The output of git; None if git is missing or does not trust the folder."""
+    """Returns the output of git; None if git is missing or does not trust the folder."""
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

@@ -153,7 +153,7 @@ def _remove_batch(experiment: Experiment) -> bool:
 
 
 def _texts_of(rollouts: Sequence[int]) -> Iterator[str]:
-    """The digests of all texts that these rollouts refer to, perhaps repeated."""
+    """Yields the digests of all texts that these rollouts refer to, perhaps repeated."""
     for model, path in REFERRING.items():
         names = [field.attname for field in _text_fields(model)]
         for row in model._default_manager.filter(**{f"{path}__in": rollouts}).values_list(*names):
@@ -220,7 +220,7 @@ def _in_column(table: str, column: str, digests: Sequence[str]) -> set[str]:
 
 
 def _in_openings(digests: Sequence[str]) -> set[str]:
-    """Those that open a conversation. Two indexes hold them, one for system messages."""
+    """Returns those that open a conversation. Two indexes hold them, one for system messages."""
     found: set[str] = set()
     with connection.cursor() as cursor:
         for is_system in ("==", "!="):
@@ -245,7 +245,7 @@ def _lock_texts() -> None:
 
 
 def _bytes_of(rollouts: Sequence[int]) -> int:
-    """The bytes of the texts of these rollouts, each counted once."""
+    """Returns the bytes of the texts of these rollouts, each counted once."""
     digests = sorted(set(_texts_of(rollouts)))
     with connection.cursor() as cursor:
         cursor.execute(

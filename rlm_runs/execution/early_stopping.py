@@ -140,7 +140,7 @@ def _columns(end: End) -> Mapping[str, Any]:
 
 
 def decided(experiment: Experiment) -> RolloutQuerySet:
-    """The rollouts that early stopping cancelled."""
+    """Returns the rollouts that early stopping cancelled."""
     return experiment.rollouts().filter(status=Rollout.Status.CANCELLED, stop_reason=DECIDED)
 
 

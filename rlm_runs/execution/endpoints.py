@@ -223,7 +223,7 @@ def model_choices() -> list[ModelChoice]:
 
 
 def find_model(name: str) -> ModelChoice | None:
-    """The model of that name, or None."""
+    """Returns the model of that name, or None."""
     return next((choice for choice in model_choices() if choice.name == name), None)
 
 
@@ -250,7 +250,7 @@ def _words(kind: str, message: str) -> str:
 
 
 def _keys_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
-    """The places of values that look like keys, by their form or by their name."""
+    """Yields the places of values that look like keys, by their form or by their name."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if isinstance(item, str) and item and _KEY_NAME.search(name):

@@ -27,7 +27,7 @@ _BEFORE = 80
 
 
 def is_fork(rollout: Rollout) -> bool:
-    """Whether a rollout is a fork."""
+    """Returns whether a rollout is a fork."""
     return Fork.objects.filter(rollout=rollout).exists()
 
 
@@ -93,7 +93,7 @@ def _row(difference: Difference) -> Mapping[str, Any]:
 
 
 def _around(recorded: str, present: str) -> tuple[str, str]:
-    """The parts of two texts that begin a little before the first difference that counts."""
+    """Returns the parts of two texts that begin a little before the first difference that counts."""
     if len(recorded) <= _CHARS and len(present) <= _CHARS:
         return recorded, present
     lines = zip(recorded.splitlines(keepends=True), present.splitlines(keepends=True), strict=False)

@@ -119,7 +119,7 @@ class GroupCommit:
 
 
 def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
-    """Whether its rollout is still held. A rescoring holds no rollout: it has its own claim."""
+    """Returns whether its rollout is still held. A rescoring holds no rollout: it has its own claim."""
     return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
 
 

@@ -55,7 +55,7 @@ class Lease:
         self.token = CancellationToken(is_in_doubt=self.may_be_over)
 
     def may_be_over(self) -> bool:
-        """Whether it was not renewed in time, so that another worker may have taken the rollout over."""
+        """Returns whether it was not renewed in time, so that another worker may have taken the rollout over."""
         return lease_clock() > self._until
 
     def renewed(self, at: float) -> None:

@@ -54,7 +54,7 @@ class Listed:
 
 
 def provider_at(url: str) -> str:
-    """The provider whose API is at this address; "" for a self-hosted server or a proxy."""
+    """Returns the provider whose API is at this address; "" for a self-hosted server or a proxy."""
     for provider in get_snapshot().providers:
         found = re.match(provider.api_pattern, url, re.IGNORECASE)
         # What the pattern found must end where a host or a step of the path does.
@@ -64,12 +64,12 @@ def provider_at(url: str) -> str:
 
 
 def providers() -> tuple[str, ...]:
-    """The providers that an endpoint may name."""
+    """Returns the providers that an endpoint may name."""
     return tuple(provider.id for provider in get_snapshot().providers)
 
 
 def listed(provider: str, model: str, *, at: datetime, tier: str = "") -> Listed | None:
-    """The price of a model at its provider at a moment; None where it is not known.
+    """Returns the price of a model at its provider at a moment; None where it is not known.
 
     `tier` is the service tier that requests ask for, such as `flex`.
     """
@@ -143,7 +143,7 @@ def _spelled_out(match: object, kind: type) -> Iterator[str]:
 
 
 def _since(model: types.ModelInfo, at: datetime) -> date | None:
-    """The start of the newest price that has begun."""
+    """Returns the start of the newest price that has begun."""
     if isinstance(model.prices, types.ModelPrice):
         return None
     starts = [each.constraint for each in model.prices]
@@ -170,7 +170,7 @@ def _price(given: types.ModelPrice) -> Price | None:
 
 
 def _rate(rate: Decimal | types.TieredPrices, prompt: int) -> Decimal:
-    """The rate of a call with this number of prompt tokens."""
+    """Returns the rate of a call with this number of prompt tokens."""
     if isinstance(rate, Decimal):
         return rate
     reached = [tier.price for tier in rate.tiers if prompt > tier.start]

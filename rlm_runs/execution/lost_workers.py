@@ -28,7 +28,7 @@ def reap() -> int:
 
 
 def is_lost(workers: Iterable[str]) -> Q:
-    """The condition of rows under a lease whose worker, one of these, is dead."""
+    """Returns the condition of rows under a lease whose worker, one of these, is dead."""
     dead = [name for name in workers if _is_dead_neighbour(name)]
     return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 

@@ -51,7 +51,7 @@ class Prices:
         return None if known is None or dollars is None else Cost(dollars, known.version)
 
     def of(self, model: str, *, at: datetime) -> KnownPrice | None:
-        """The price of a model at a moment; None where it is not known."""
+        """Returns the price of a model at a moment; None where it is not known."""
         source = self._sources.get(model)
         if source is None:
             choice = self._choices.get(model)
@@ -67,12 +67,12 @@ class Prices:
 
 
 def prices() -> Prices:
-    """The prices of all models that can be named."""
+    """Returns the prices of all models that can be named."""
     return Prices(model_choices())
 
 
 def price_of(choice: ModelChoice, *, at: datetime) -> KnownPrice | None:
-    """The price of a model at a moment; None where it is not known."""
+    """Returns the price of a model at a moment; None where it is not known."""
     return _source_of(choice).at(at)
 
 
@@ -86,7 +86,7 @@ class _Source:
     tier: str = ""
 
     def at(self, moment: datetime) -> KnownPrice | None:
-        """The price at a moment."""
+        """Returns the price at a moment."""
         if self.own is not None or not self.provider:
             return self.own
         found = listed_prices.listed(self.provider, self.model, at=moment, tier=self.tier)
@@ -103,13 +103,13 @@ def _source_of(choice: ModelChoice) -> _Source:
 
 
 def provider_of(choice: ModelChoice) -> str:
-    """The provider of genai-prices that sells the model, "" where none does."""
+    """Returns the provider of genai-prices that sells the model, "" where none does."""
     named = choice.endpoint.provider
     return "" if named == "none" else named or _provider_at(choice.endpoint.url)
 
 
 def listed_window(choice: ModelChoice, *, at: datetime) -> int | None:
-    """The window that the list gives, in tokens, for a model whose endpoint does not say it."""
+    """Returns the window that the list gives, in tokens, for a model whose endpoint does not say it."""
     provider = provider_of(choice)
     found = listed_prices.listed(provider, choice.name, at=at) if provider else None
     return found.window if found else None
@@ -119,13 +119,13 @@ _provider_at = cache(listed_prices.provider_at)
 
 
 def _tier(choice: ModelChoice) -> str:
-    """The service tier that the model's requests ask for, where it has prices of its own."""
+    """Returns the service tier that the model's requests ask for, where it has prices of its own."""
     return str(choice.calls.request.get("service_tier") or "")
 
 
 @cache
 def _simulated() -> dict[str, KnownPrice]:
-    """The prices of simulated models."""
+    """Returns the prices of simulated models."""
     told = tomllib.loads((Path(__file__).parent / "simulated_prices.toml").read_text())
     return {
         name: KnownPrice(Price.model_validate(price), f"simulated {told['version']}")

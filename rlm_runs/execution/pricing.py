@@ -49,7 +49,7 @@ class Price(Rates):
         return tuple(sorted(given, key=lambda tier: tier.above))
 
     def rates(self, prompt: int) -> Rates:
-        """The rates of a call with this number of prompt tokens."""
+        """Returns the rates of a call with this number of prompt tokens."""
         reached = [tier for tier in self.tiers if prompt > tier.above]
         return reached[-1] if reached else self
 

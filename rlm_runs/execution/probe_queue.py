@@ -84,7 +84,7 @@ def run(found: ModelProbe, *, control: CancellationToken) -> None:
 
 @transaction.atomic
 def _claim() -> ModelProbe | None:
-    """The oldest probe that no worker runs, or whose worker died."""
+    """Returns the oldest probe that no worker runs, or whose worker died."""
     left = Q(started_at=None) | Q(started_at__lt=timezone.now() - _LOST_AFTER)
     found = (
         ModelProbe.objects.select_for_update(skip_locked=True)

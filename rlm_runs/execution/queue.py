@@ -189,7 +189,7 @@ def end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, e
 
 
 def running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
-    """The row, if it still runs under the same claim: the condition of every update by a worker."""
+    """Returns the row, if it still runs under the same claim: the condition of every update by a worker."""
     return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, claims=rollout.claims)
 
 

@@ -98,8 +98,8 @@ class Recorder:
         RolloutNote.objects.bulk_create(self._notes)
 
     def has_ended_already(self) -> bool:
-        """Whether this end is stored already: the connection broke after the commit, and the end is written
-        again.
+        """Returns whether this end is stored already: the connection broke after the commit, and the end is
+        written again.
         """
         if self._ended is None:
             return False
@@ -269,7 +269,7 @@ class Recorder:
         }
 
     def _tool_calls(self, event: events.TurnEnded) -> Any:
-        """The calls of a turn as a column; None without any."""
+        """Returns the calls of a turn as a column; None without any."""
         if not event.tool_calls:
             return None
         calls = [
@@ -279,7 +279,7 @@ class Recorder:
         return calls
 
     def _text(self, body: str | None) -> str | None:
-        """The digest of a text, which is written with the rows; None stays None."""
+        """Returns the digest of a text, which is written with the rows; None stays None."""
         if body is None:
             return None
         key = digest(body)

@@ -133,7 +133,7 @@ class _Job:
             Repricing.objects.filter(pk=self._history.pk).update(finished_at=Now())
 
     def _write_batch(self, experiment: Experiment, batch: Sequence[int]) -> list[_Change]:
-        """The experiment is locked first, as by every change of ended rollouts."""
+        """Returns the experiment is locked first, as by every change of ended rollouts."""
         Experiment.everything.filter(pk=experiment.pk).update(revision=F("revision") + 1)
         locked = Rollout.objects.filter(pk__in=batch, status__in=Rollout.FINISHED).order_by("pk")
         mine = list(locked.select_for_update(no_key=True).values_list("pk", flat=True))

@@ -69,7 +69,7 @@ RETURNING id
 
 
 def scorable(experiment: Experiment, selection: Selection) -> RolloutQuerySet:
-    """The selected rollouts that have an answer to score, scored or not. Raises Refused."""
+    """Returns the selected rollouts that have an answer to score, scored or not. Raises Refused."""
     return selection.of(experiment).filter(HAS_SCORABLE_ANSWER)
 
 
@@ -291,7 +291,7 @@ def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -
 
 
 def _outcome(rollout: Rollout, score: Score) -> dict[str, Any]:
-    """The outcome with a reward. A rollout that was unjudged gets the stop reason of its root back."""
+    """Returns the outcome with a reward. A rollout that was unjudged gets the stop reason of its root back."""
     stop_reason = rollout.stop_reason
     if rollout.status == Rollout.Status.FAILED:
         root = rollout.attempt_trajectories().filter(kind=Trajectory.Kind.ROOT).only("stop_reason").first()
@@ -307,7 +307,7 @@ def _outcome(rollout: Rollout, score: Score) -> dict[str, Any]:
 
 
 def _sums(rollout: Rollout, after: dict[str, Any]) -> dict[str, Any]:
-    """The roll-ups that depend on the outcome."""
+    """Returns the roll-ups that depend on the outcome."""
     answer = Text.objects.get(pk=rollout.answer_id).text
     reported = None
     if rollout.reported:
@@ -331,7 +331,7 @@ def _cost(rescoring: Rescoring) -> Decimal | None:
 
 
 def _sum_of_turns(turns: Any) -> Decimal | None:
-    """The sum; None if a call has no known price, 0 without calls."""
+    """Returns the sum; None if a call has no known price, 0 without calls."""
     if turns.filter(cost=None).exists():
         return None
     found: Decimal = turns.aggregate(sum=Sum("cost", default=Decimal(0)))["sum"]

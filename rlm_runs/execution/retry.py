@@ -30,7 +30,7 @@ _OF_THE_ATTEMPT = [field for field in Rollout._meta.concrete_fields if field.nam
 def retryable(
     experiment: Experiment, selection: Selection, outcomes: Sequence[str] = ("failed",)
 ) -> RolloutQuerySet:
-    """The selected rollouts that ended in one of these outcomes. Raises Refused if none may be retried."""
+    """Returns the selected rollouts that ended in one of these outcomes. Raises Refused if none may be retried."""
     if experiment.sources:
         raise Refused("imported rollouts cannot be run again: their environment and model are not here")
     return with_outcomes(selection.of(experiment), outcomes)
@@ -99,7 +99,7 @@ def withdraw(queued: RolloutQuerySet) -> int:
 
 
 def _as_new() -> dict[str, Any]:
-    """The columns of an attempt as they are before it begins."""
+    """Returns the columns of an attempt as they are before it begins."""
     columns = {field.name: field.get_default() for field in _OF_THE_ATTEMPT}
     return columns | {"status": Rollout.Status.QUEUED, "worker": "", "lease_expires_at": None}
 

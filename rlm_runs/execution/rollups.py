@@ -149,7 +149,7 @@ class _Call:
 
 
 def _call(row: tuple[Any, ...]) -> _Call:
-    """A row of `_MODEL_CALLS`; its tokens come last."""
+    """Returns a row of `_MODEL_CALLS`; its tokens come last."""
     columns: list[Any] = [*row[: -len(_PARTS)], dict(zip(_PARTS, row[-len(_PARTS) :], strict=True))]
     return _Call(*columns)
 
@@ -181,13 +181,13 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
 
 
 def _tokens(calls: Sequence[_Call], part: str) -> int | None:
-    """The sum of the reported tokens; None if calls succeeded and none of them reported any."""
+    """Returns the sum of the reported tokens; None if calls succeeded and none of them reported any."""
     reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
     return sum(reported) if reported or not any(call.came_back for call in calls) else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the known values; None without one."""
+    """Returns the mean of the known values; None without one."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -204,14 +204,14 @@ def _rate(calls: Iterable[_Call]) -> float | None:
 
 
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """The sum; None if a call has no known price, 0 without calls."""
+    """Returns the sum; None if a call has no known price, 0 without calls."""
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
+    """Returns the sum of the provider's figures; None if a completed call lacks one, or if there are no calls."""
     costs = [call.provider_cost for call in calls if call.came_back]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
@@ -233,14 +233,14 @@ def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, f
 
 
 def _known_sum(seconds: Iterable[float | None]) -> float | None:
-    """The sum of the known values; None if there are values and none is known."""
+    """Returns the sum of the known values; None if there are values and none is known."""
     found = list(seconds)
     known = [value for value in found if value is not None]
     return sum(known) if known or not found else None
 
 
 def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
-    """The start and end of the call within its cell; None for calls of cells below the root."""
+    """Returns the start and end of the call within its cell; None for calls of cells below the root."""
     if call.depth != 1 or call.is_summary or call.cell_seconds is None:
         return None
     cell_ended = call.cell_started + timedelta(seconds=call.cell_seconds)
@@ -250,7 +250,7 @@ def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
 
 
 def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
-    """The length of the union of the spans."""
+    """Returns the length of the union of the spans."""
     covered, until = timedelta(), None
     for start, end in sorted(spans):
         fresh = start if until is None else max(start, until)
@@ -279,7 +279,9 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
 
 
 def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]:
-    """The turn, from 1, that first wrote the answer, and how often it was changed after; None where none did."""
+    """Returns the turn, from 1, that first wrote the answer, and how often it was changed after; None where none
+    did.
+    """
     known = [cell for cell in cells if cell.answer is not None]
     begun = next((number for number, cell in enumerate(known) if cell.answer != _NO_ANSWER), None)
     if begun is None:
@@ -289,7 +291,7 @@ def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]
 
 
 def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
-    """The most calls in flight at a time; None if an import has no times."""
+    """Returns the most calls in flight at a time; None if an import has no times."""
     if any(call.is_summary for call in calls):
         return None
     changes = [(call.started, 1) for call in calls]
@@ -302,7 +304,7 @@ def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
 
 
 def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcript: bool) -> dict[str, Any]:
-    """The file's sums; where the file has none, those of its transcript."""
+    """Returns the file's sums; where the file has none, those of its transcript."""
     told = {name: value for name, value in asdict(reported).items() if name != "seconds"}
     unknown = {*_NOT_IN_A_TRANSCRIPT, *_TOKENS, "cost"}
     of_rows = {name: None if name in unknown or not has_transcript else sums[name] for name in sums}
@@ -334,7 +336,7 @@ def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended:
 def _submitted(
     arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
 ) -> bool | None:
-    """Whether an answer was submitted; None without a transcript."""
+    """Returns whether an answer was submitted; None without a transcript."""
     if ended is None:
         return False
     if sums["reported"] and sums["cells"] is None:

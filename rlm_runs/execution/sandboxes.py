@@ -19,7 +19,7 @@ _opened: list[Backend] = []
 
 
 def backend() -> Backend:
-    """The backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes.
+    """Returns the backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes.
 
     Raises EngineUnavailable where Docker is set and no engine answers.
     """
@@ -47,12 +47,12 @@ def _look_for_docker() -> None:
 
 
 def name_in_use() -> str:
-    """The name of the backend, "" while no rollout has needed it."""
+    """Returns the name of the backend, "" while no rollout has needed it."""
     return _opened[-1].name if _opened else ""
 
 
 def is_away() -> bool:
-    """Whether no sandbox can start now. False while no rollout has needed one."""
+    """Returns whether no sandbox can start now. False while no rollout has needed one."""
     return bool(_opened) and _opened[-1].is_away()
 
 

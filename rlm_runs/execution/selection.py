@@ -38,7 +38,7 @@ class Selection:
     rollouts: Sequence[int] = ()
 
     def of(self, experiment: Experiment) -> RolloutQuerySet:
-        """The rollouts. Raises Refused where an arm or a rollout is not the experiment's."""
+        """Returns the rollouts. Raises Refused where an arm or a rollout is not the experiment's."""
         found = experiment.rollouts()
         if self.arm is not None:
             if not experiment.arms.filter(pk=self.arm).exists():
@@ -52,7 +52,7 @@ class Selection:
         return found
 
     def described(self) -> dict[str, object]:
-        """The selection as details of a log entry; nothing where it is the whole experiment."""
+        """Returns the selection as details of a log entry; nothing where it is the whole experiment."""
         told: dict[str, object] = {}
         if self.arm is not None:
             told["arm"] = self.arm
@@ -62,7 +62,7 @@ class Selection:
 
 
 def with_outcomes(rollouts: RolloutQuerySet, outcomes: Sequence[str]) -> RolloutQuerySet:
-    """Those that ended in one of the outcomes. Raises Refused for an unknown one."""
+    """Returns those that ended in one of the outcomes. Raises Refused for an unknown one."""
     wanted = Q(pk__in=[])
     for outcome in outcomes:
         if outcome not in OUTCOMES:

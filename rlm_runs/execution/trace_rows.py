@@ -204,5 +204,5 @@ def _as_json(value: object) -> str:
 
 
 def digest_column(digest: str | None) -> str | None:
-    """A text's digest for a column that refers to it."""
+    """Returns a text's digest for a column that refers to it."""
     return None if digest is None else f"\\x{digest}"

@@ -131,7 +131,7 @@ def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None
 def _recording(
     recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
 ) -> Callable[[Sequence[Event]], None]:
-    """What the engine gives its events to. A rollout that was taken over is stopped."""
+    """Returns what the engine gives its events to. A rollout that was taken over is stopped."""
 
     def record(events: Sequence[Event]) -> None:
         try:
@@ -146,7 +146,7 @@ def _recording(
 
 
 def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
-    """The clients, with their calls charged to the experiment's budget."""
+    """Returns the clients, with their calls charged to the experiment's budget."""
     return Clients(
         main=AccountedClient(clients.main, account),
         sub=AccountedClient(clients.sub, account),
@@ -186,7 +186,7 @@ def _not_begun(error: str) -> RolloutEnded:
 
 
 def plan_of(rollout: Rollout) -> RolloutPlan:
-    """The engine's view of a rollout: its arm's settings and its example."""
+    """Returns the engine's view of a rollout: its arm's settings and its example."""
     arm = rollout.arm
     environment_type, scaffold_type = REGISTRY[arm.environment], SCAFFOLDS[arm.scaffold]
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
@@ -204,7 +204,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
 
 
 def example_of(rollout: Rollout) -> EngineExample:
-    """The engine's view of a rollout's example."""
+    """Returns the engine's view of a rollout's example."""
     row = rollout.example
     texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
     return EngineExample(
@@ -216,7 +216,7 @@ def example_of(rollout: Rollout) -> EngineExample:
 
 
 def model_named(name: str) -> ModelChoice:
-    """A model of the endpoints file. Raises LookupError."""
+    """Returns a model of the endpoints file. Raises LookupError."""
     model = find_model(name)
     if model is None:
         raise LookupError(f"model {name!r} is no longer in the endpoints file")

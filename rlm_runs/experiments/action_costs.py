@@ -15,7 +15,9 @@ from ..models.experiments import RolloutQuerySet
 
 
 def of_running_again(rollouts: RolloutQuerySet) -> Decimal | None:
-    """The mean cost of an arm's completed rollouts, for each of these; None where an arm has none with a price."""
+    """Returns the mean cost of an arm's completed rollouts, for each of these; None where an arm has none with a
+    price.
+    """
     counts = dict(rollouts.order_by().values_list("arm").annotate(n=Count("pk")))
     completed = Rollout.objects.filter(arm__in=counts, status=Rollout.Status.COMPLETED)
     means = dict(completed.order_by().values_list("arm").annotate(mean=Avg("cost")))
@@ -25,7 +27,8 @@ def of_running_again(rollouts: RolloutQuerySet) -> Decimal | None:
 
 
 def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Decimal | None]:
-    """The answers of these that a judge is asked about, and the cost, from the mean of that judge's earlier calls.
+    """Returns the answers of these that a judge is asked about, and the cost, from the mean of that judge's
+    earlier calls.
 
     The cost is None where the judge was never asked, or a call of it has no price.
     """
@@ -45,7 +48,9 @@ def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Dec
 
 
 def _asks_judge(arm: Arm) -> bool:
-    """Whether the arm's environment has a judge; an unknown environment, or settings of before, have none."""
+    """Returns whether the arm's environment uses a judge. False for an unknown environment or obsolete
+    settings.
+    """
     environment_type = REGISTRY.get(arm.environment)
     if environment_type is None:
         return False

@@ -81,7 +81,7 @@ class Action:
 
 
 def parse(action: Action, given: Mapping[str, Any]) -> Options:
-    """The options of an action. Raises Refused with every problem."""
+    """Returns the options of an action. Raises Refused with every problem."""
     try:
         return action.options.model_validate(dict(given))
     except ValidationError as error:

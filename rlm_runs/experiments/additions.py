@@ -44,7 +44,7 @@ def extended_spec(
     repetitions: int | None = None,
     **entries: Sequence[Any],
 ) -> dict[str, Any]:
-    """The stored spec with more: totals of examples and repetitions, and further `models`, `scaffolds` and
+    """Returns the stored spec with more: totals of examples and repetitions, and further `models`, `scaffolds` and
     `environments`, each a name or a table. What is there already is not repeated.
     """
     found: dict[str, Any] = dict(experiment.spec)
@@ -58,7 +58,7 @@ def extended_spec(
 
 
 def additions(experiment: Experiment, raw: Mapping[str, Any]) -> Additions:
-    """What a spec adds to an experiment. Raises Refused, and SpecError where the spec itself is wrong."""
+    """Returns what a spec adds to an experiment. Raises Refused, and SpecError where the spec itself is wrong."""
     plan = _plan(experiment, raw)
     existing = dict(experiment.rollouts().values_list("arm__settings_hash").annotate(n=Count("id")).order_by())
     per_arm = plan.spec.examples * plan.spec.repetitions
@@ -118,7 +118,7 @@ def extend(
 
 
 def _plan(experiment: Experiment, raw: Mapping[str, Any]) -> Plan:
-    """The plan of the new spec, which must contain the old one."""
+    """Returns the plan of the new spec, which must contain the old one."""
     if experiment.sources:
         raise Refused("nothing can be added to imported rollouts: launch a separate experiment")
     if experiment.cancelled_at is not None:
@@ -155,7 +155,7 @@ def _load_missing(plan: Plan, known: Mapping[str, int]) -> dict[int, Sequence[En
 
 
 def _stored_examples(plan: Plan, index: int, *, arms: Mapping[str, int]) -> list[int]:
-    """The ids of the examples that the arms of an entry have, in their order."""
+    """Returns the ids of the examples that the arms of an entry have, in their order."""
     of_entry = [arms[key] for arm in plan.arms if arm.environment_index == index and (key := _hash(arm)) in arms]
     places = Rollout.objects.filter(arm__in=of_entry[:1]).values_list("example_position", "example")
     return [example for _, example in sorted(set(places))]

@@ -103,7 +103,7 @@ _FEWEST = 3
 
 
 def estimate(plan: Plan) -> Estimate:
-    """The estimate of a plan, in a query, and one for each environment with a judge."""
+    """Returns the estimate of a plan, in a query, and one for each environment with a judge."""
     history = _History()
     listed = prices()
     judging = {environment.name: judging_of(environment) for environment in plan.environments}

@@ -96,7 +96,7 @@ def _recording(origin: Rollout, asked: ForkRequest, *, attempt: int) -> Recordin
 
 
 def _plan(arm: Arm, asked: ForkRequest) -> tuple[dict[str, Any], Plan]:
-    """What differs from the origin's arm, by name, and the plan of the fork's only arm."""
+    """Returns what differs from the origin's arm, by name, and the plan of the fork's only arm."""
     sampling = {**arm.sampling, **asked.sampling}
     model = {
         "name": asked.model or arm.model,

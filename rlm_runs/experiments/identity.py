@@ -14,14 +14,14 @@ from ..models import Experiment
 
 
 def content_hash(value: Any) -> str:
-    """The name, in hex, of a JSON value."""
+    """Returns the name, in hex, of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def example_hash(
     environment: str, *, prompt: str, answer: str, input_data: str | None = None, occurrence: int = 1
 ) -> str:
-    """The name of an example; its texts are given by their digests.
+    """Returns the name of an example; its texts are given by their digests.
 
     A data set may hold a question twice, and each is an example: `occurrence` counts from 1.
     """

@@ -130,7 +130,7 @@ def _refuse_known(sources: Sequence[Source], hashes: Sequence[str]) -> None:
 
 
 def _seed(abouts: Sequence[Mapping[str, Any]]) -> int:
-    """The seed of all runs; 0 without a common one."""
+    """Returns the seed of all runs; 0 without a common one."""
     arguments = [about.get("env_args") for about in abouts]
     seeds = {given.get("seed") for given in arguments if isinstance(given, Mapping)}
     seed = seeds.pop() if len(seeds) == 1 else 0
@@ -149,7 +149,7 @@ class _Writer:
         self._repetitions: Counter[tuple[int, int]] = Counter()
 
     def write(self, source: Source) -> int:
-        """All rollouts of a source; how many there were. Raises Unreadable."""
+        """Returns all rollouts of a source; how many there were. Raises Unreadable."""
         occurrences = _Occurrences()
         told = source.rollouts()
         written = 0
@@ -197,7 +197,7 @@ class _Writer:
         return self._arms[settings_hash]
 
     def _keep_examples(self, chunk: Sequence[ImportedRollout], occurrences: _Occurrences) -> list[int]:
-        """The ids of the examples, shared with other experiments that use them."""
+        """Returns the ids of the examples, shared with other experiments that use them."""
         asked = [(imported.arm.environment, imported.example) for imported in chunk]
         names = [occurrences.name(imported) for imported in chunk]
         fresh = {
@@ -235,7 +235,7 @@ class _Occurrences:
         self._keys: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
 
     def name(self, imported: ImportedRollout) -> str:
-        """The name of the example of a rollout."""
+        """Returns the name of the example of a rollout."""
         example, environment = imported.example, storable(imported.arm.environment)
         prompt, answer = digest(example.prompt), digest(example.answer)
         keys = self._keys[environment, prompt, answer]
@@ -255,7 +255,7 @@ def _example(environment: str, example: ImportedExample, name: str) -> Example:
 
 
 def _columns(arm: ImportedArm) -> dict[str, Any]:
-    """An arm's settings, as they are stored and hashed."""
+    """Returns an arm's settings, as they are stored and hashed."""
     found: dict[str, Any] = storable(
         {
             "environment": arm.environment,

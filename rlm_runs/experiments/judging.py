@@ -28,7 +28,7 @@ class Judging:
 
 
 def judging_of(environment: Environment[Any]) -> Judging | None:
-    """The judge's part in a rollout of an environment, None where its score decides."""
+    """Returns the judge's part in a rollout of an environment, None where its score decides."""
     if not has_judge(environment):
         return None
     arms = Arm.objects.filter(environment=environment.name).values("pk")
@@ -54,7 +54,7 @@ def judging_of(environment: Environment[Any]) -> Judging | None:
 
 
 def has_judge(environment: Environment[Any]) -> bool:
-    """Whether a judge gives the reward."""
+    """Returns whether a judge gives the reward."""
     if type(environment).judge_prompt is Environment.judge_prompt:
         return False
     try:

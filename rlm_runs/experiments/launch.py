@@ -96,7 +96,7 @@ def prepare_sandboxes(plan: Plan) -> Images:
 
 
 def _field_of(model: str, plan: Plan) -> str:
-    """The field of the spec that names a model."""
+    """Returns the field of the spec that names a model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == model:
             return f"models[{index}]"
@@ -106,7 +106,7 @@ def _field_of(model: str, plan: Plan) -> str:
 
 
 def load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
-    """The examples of each environment entry, the same for all its arms."""
+    """Returns the examples of each environment entry, the same for all its arms."""
     loaded, problems = [], []
     for index, environment in enumerate(plan.environments):
         try:
@@ -135,7 +135,7 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
 
 
 def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: int = 0) -> list[Arm]:
-    """The rows of the plan's arms, at the positions from `first` on."""
+    """Returns the rows of the plan's arms, at the positions from `first` on."""
     return Arm.objects.bulk_create(
         Arm(
             experiment=experiment,
@@ -149,7 +149,7 @@ def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: in
 
 
 def arm_columns(arm: PlannedArm) -> dict[str, Any]:
-    """An arm's settings, every default written out, and their hash."""
+    """Returns an arm's settings, every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,
         "environment_settings": arm.environment.settings.model_dump(mode="json"),
@@ -165,7 +165,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
 
 
 def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
-    """The rows of the examples in their order, shared with other experiments that use them."""
+    """Returns the rows of the examples in their order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))

@@ -56,7 +56,7 @@ def check_models(plan: Plan) -> Checked:
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:
-    """Each model to ask, and whether it is to call tools."""
+    """Yields each model to ask, and whether it is to call tools."""
     needs: dict[ModelChoice, bool] = {}
     for arm in plan.arms:
         for model, tools in _roles(arm):
@@ -96,7 +96,7 @@ def _problem(model: ModelChoice, future: Future[Finding]) -> str:
 
 
 def _field_of(name: str, plan: Plan) -> str:
-    """The field of the spec that names the model."""
+    """Returns the field of the spec that names the model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == name:
             return f"models[{index}]"

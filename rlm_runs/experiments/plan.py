@@ -73,7 +73,7 @@ class Plan:
 
 
 def resolve(raw: Mapping[str, Any]) -> Plan:
-    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    """Returns the plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
     try:
         spec = ExperimentSpec.model_validate(dict(raw))
     except ValidationError as error:
@@ -123,7 +123,7 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
 
 
 def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same spec on generated data, which need no network. What becomes the same is there once.
+    """Returns the same spec on generated data, which need no network. What becomes the same is there once.
 
     Raises SpecError where the spec cannot be read.
     """
@@ -145,7 +145,7 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
+    """Yields each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):

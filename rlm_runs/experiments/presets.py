@@ -37,11 +37,11 @@ class Preset:
 
 
 def preset_names() -> list[str]:
-    """The presets that come with the program."""
+    """Returns the presets that come with the program."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 @cache
 def presets() -> tuple[Preset, ...]:
-    """All presets, by name."""
+    """Returns all presets, by name."""
     return tuple(Preset(name, tomllib.loads((PRESETS / f"{name}.toml").read_text())) for name in preset_names())

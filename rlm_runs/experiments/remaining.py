@@ -76,7 +76,7 @@ class BudgetStanding:
 
 
 def budget_standing(experiment: Experiment) -> BudgetStanding:
-    """How an experiment stands to its budgets, in three queries and no trace."""
+    """Returns how an experiment stands to its budgets, in three queries and no trace."""
     standing = ledger.standing(experiment.pk)
     rest = _rest(experiment)
     hours = Decimal(standing.seconds) / 3600
@@ -118,7 +118,7 @@ class _Rest:
 
 
 def _rest(experiment: Experiment) -> _Rest:
-    """The sum over arms of their unfinished rollouts times the mean of their ended ones.
+    """Returns the sum over arms of their unfinished rollouts times the mean of their ended ones.
 
     An arm without ended rollouts takes the mean of all arms; without any, the rest is unknown.
     """

@@ -94,7 +94,7 @@ class Budget(BaseModel):
     )
 
     def written(self) -> dict[str, float | int]:
-        """The limits that are set."""
+        """Returns the limits that are set."""
         limits = {"dollars": None if self.dollars is None else float(self.dollars)}
         return {
             name: value
@@ -137,7 +137,9 @@ class ExperimentSpec(BaseModel):
         return value.strip()
 
     def written(self) -> dict[str, Any]:
-        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        """Returns the spec as it can be launched again, in what JSON and TOML both have: so the word `none` for
+        None.
+        """
         fields = self.model_dump(mode="json", exclude_none=True)
         models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
         entries = {
@@ -151,7 +153,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """The bare name if there are no settings."""
+    """Returns the bare name if there are no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}

@@ -55,7 +55,7 @@ def _parsed(code: str) -> ast.Module | None:
 
 
 def _harmless_uses(module: ast.Module) -> int:
-    """The number of uses that only read `answer`: a key is read, or the dict is printed."""
+    """Returns the number of uses that only read `answer`: a key is read, or the dict is printed."""
     return sum(
         _is_answer(looked_at)
         for node in ast.walk(module)
@@ -75,7 +75,7 @@ def _is_answer(node: ast.AST | None) -> bool:
 
 
 def _assigned(node: ast.stmt, key: str) -> ast.expr | None:
-    """The value in `answer[key] = value`."""
+    """Returns the value in `answer[key] = value`."""
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:
         return None
     target = node.targets[0]

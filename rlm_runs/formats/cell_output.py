@@ -64,7 +64,7 @@ class CellOutput:
 
 
 def read_cell_output(shown: str) -> CellOutput:
-    """The parts of what a model was shown of a cell."""
+    """Returns the parts of what a model was shown of a cell."""
     time = _TIME.search(shown)
     body = shown[: time.start()] if time else shown
     cut = _CUT.search(body) or _CUT_WITHIN.search(body)
@@ -95,7 +95,9 @@ def _error(body: str) -> tuple[str, str]:
 
 
 def _batches(body: str) -> Iterator[SummaryBatch]:
-    """The `llm_batch` reports, wherever in the text they stand. Not by splitlines: control characters are text."""
+    """Yields the `llm_batch` reports, wherever in the text they stand. Not by splitlines: control characters are
+    text.
+    """
     lines = body.split("\n")
     for index, line in enumerate(lines):
         if head := _BATCH.match(line):

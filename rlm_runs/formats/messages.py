@@ -50,7 +50,7 @@ class Dialogue:
 
 
 def read_dialogue(prompt: Sequence[Message], completion: Any) -> Dialogue:
-    """The prompt and what followed it: a list of messages, or one plain text. Raises Malformed."""
+    """Returns the prompt and what followed it: a list of messages, or one plain text. Raises Malformed."""
     if isinstance(completion, str):
         completion = [{"role": "assistant", "content": completion}] if completion else []
     if not isinstance(completion, list):
@@ -66,7 +66,7 @@ def read_dialogue(prompt: Sequence[Message], completion: Any) -> Dialogue:
 
 
 def read_prompt(prompt: Any) -> list[Message]:
-    """The messages of a prompt, which may be one plain text. Raises Malformed."""
+    """Returns the messages of a prompt, which may be one plain text. Raises Malformed."""
     if isinstance(prompt, str):
         return [Message("user", prompt)]
     if not isinstance(prompt, list):
@@ -77,7 +77,7 @@ def read_prompt(prompt: Any) -> list[Message]:
 
 
 def _opening(prompt: Sequence[Message], before: Sequence[Message]) -> list[Message]:
-    """The opening of the conversation: the prompt, and further messages before the first turn."""
+    """Returns the opening of the conversation: the prompt, and further messages before the first turn."""
     if before and all(message in before for message in prompt):
         return list(before)
     return [*prompt, *(message for message in before if message not in prompt)]
@@ -97,7 +97,7 @@ def _message(raw: Mapping[str, Any]) -> Message:
 
 
 def _turn(said: Mapping[str, Any], behind: Sequence[Mapping[str, Any]], *, where: str) -> Turn:
-    """An assistant message with the messages up to the next one.
+    """Returns an assistant message with the messages up to the next one.
 
     Results are matched by the id of their call, else in their order; one that belongs to no call is the host's.
     """
@@ -117,7 +117,7 @@ def _tools(messages: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _text(content: Any) -> str:
-    """The words of a content; parts of other kinds are named in brackets."""
+    """Returns the words of a content; parts of other kinds are named in brackets."""
     if content is None or isinstance(content, str):
         return content or ""
     if isinstance(content, list):
@@ -140,7 +140,7 @@ def _tool_calls(message: Mapping[str, Any], where: str) -> list[ToolCall]:
 
 
 def _tool_call(raw: Any, where: str) -> ToolCall:
-    """A call: an object, or an object written as a JSON text; with or without its `function` around it."""
+    """Returns a call: an object, or an object written as a JSON text; with or without its `function` around it."""
     if isinstance(raw, str):
         try:
             raw = json_value(raw)

@@ -90,7 +90,7 @@ class _Table:
         return sha256_of(self._path)
 
     def rollout(self, row: Mapping[str, str], *, line: int) -> ImportedRollout:
-        """A row as a rollout. Raises Malformed."""
+        """Returns a row as a rollout. Raises Malformed."""
         arm = self._arm(row)
         place = (arm.scaffold, arm.model, arm.environment, *arm.environment_settings.items())
         self._places[place] += 1
@@ -111,7 +111,7 @@ class _Table:
         )
 
     def _example(self, row: Mapping[str, str], arm: ImportedArm, *, place: int) -> ImportedExample:
-        """A prompt made of the known facts, the same for the same example in all arms."""
+        """Returns a prompt made of the known facts, the same for the same example in all arms."""
         metadata = {name: _loose_number(row[name]) for name in _OF_EXAMPLE if row.get(name)}
         key = _value(row, _KEYS) or str(place)
         facts = [f"{name.replace('_', ' ')} {value}" for name, value in metadata.items()]
@@ -163,20 +163,20 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
 
 
 def _tool_calls(row: Mapping[str, str], arm: ImportedArm) -> int | None:
-    """An RLM's root has no tools but its REPL; those of a plain model are counted where the file does."""
+    """Returns an RLM's root has no tools but its REPL; those of a plain model are counted where the file does."""
     if registry.is_plain_model(arm.scaffold):
         return count(row.get(TOOL_CALLS), name=TOOL_CALLS)
     return count(row.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
 
 
 def _metrics(row: Mapping[str, str]) -> dict[str, float]:
-    """The numbers in columns that have no place of their own."""
+    """Returns the numbers in columns that have no place of their own."""
     found = {name: _loose_number(value) for name, value in row.items() if name not in _OF_FORMAT | SUMS}
     return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _loose_number(text: str) -> float | int | str:
-    """A number, whole if it is whole; else the text."""
+    """Returns a number, whole if it is whole; else the text."""
     try:
         found = float(text)
     except ValueError:
@@ -185,7 +185,7 @@ def _loose_number(text: str) -> float | int | str:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows under the head, each with the line that it ends on. Raises Unreadable.
+    """Yields the rows under the head, each with the line that it ends on. Raises Unreadable.
 
     Bytes that are not UTF-8 are read as lone surrogates, and looked for in each row: a file is decoded in blocks,
     and an error of its decoder knows no line.
@@ -240,7 +240,7 @@ def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _environment_of(path: Path) -> str:
-    """The environment that begins the file's name; the whole name if it is not one of ours."""
+    """Returns the environment that begins the file's name; the whole name if it is not one of ours."""
     stem = path.stem.replace("_", "-").lower()
     known = [name for name in REGISTRY if stem == name or stem.startswith(f"{name}-")]
     return max(known, key=len, default=stem)

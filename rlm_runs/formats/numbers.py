@@ -27,7 +27,7 @@ def number(value: Any, *, name: str) -> float | None:
 
 
 def count(value: Any, *, name: str) -> int | None:
-    """A count: a whole number, not negative. Raises Malformed for any other."""
+    """Returns a count: a whole number, not negative. Raises Malformed for any other."""
     return _whole(value, name=name, most=_MOST)
 
 

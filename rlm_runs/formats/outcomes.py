@@ -40,5 +40,5 @@ def failure(error: str) -> Outcome:
 
 
 def refused_prompt(error: str) -> Outcome:
-    """The API refused the prompt as too long: never a zero, also where the file writes one."""
+    """Returns the API refused the prompt as too long: never a zero, also where the file writes one."""
     return Outcome(None, "prompt_too_long", "model", error)

@@ -90,13 +90,13 @@ class Source(Protocol):
 
 
 def sha256_of(path: Path) -> str:
-    """The hex digest of a file, which is not read into memory as a whole."""
+    """Returns the hex digest of a file, which is not read into memory as a whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON Lines file, each with its line. Raises Unreadable.
+    """Yields the objects of a JSON Lines file, each with its line. Raises Unreadable.
 
     NaN and Infinity are let through, as Python writes them; empty lines are passed over.
     """
@@ -107,7 +107,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def json_file(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises Unreadable."""
+    """Returns the object in a JSON file. Raises Unreadable."""
     try:
         return _object(path, path.read_bytes(), 0)
     except OSError as error:

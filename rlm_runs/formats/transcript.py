@@ -101,7 +101,7 @@ def _without_batches(step: Step) -> Step:
 
 
 def _with_answers(steps: Sequence[Sequence[Step]]) -> list[list[Step]]:
-    """Each cell with the content of `answer` after it."""
+    """Returns each cell with the content of `answer` after it."""
     now, found = "", []
     for of_turn in steps:
         told = []
@@ -113,7 +113,7 @@ def _with_answers(steps: Sequence[Sequence[Step]]) -> list[list[Step]]:
 
 
 def code_in(call: ToolCall) -> str | None:
-    """The code of a call that runs a cell; None for other calls, and where the arguments are malformed."""
+    """Returns the code of a call that runs a cell; None for other calls, and where the arguments are malformed."""
     if not any(part in call.name.lower() for part in _PYTHON_TOOLS):
         return None
     try:
@@ -126,7 +126,7 @@ def code_in(call: ToolCall) -> str | None:
 def tell(
     transcript: Transcript, *, model: str, sub_model: str, tools: Sequence[Mapping[str, Any]], at: datetime
 ) -> Iterator[Event]:
-    """The events of the root from `at` on, all but its end."""
+    """Yields the events of the root from `at` on, all but its end."""
     keys = count(1)
     opening = transcript.dialogue.opening
     yield TrajectoryStarted(key=0, at=at, kind="root", model=model, opening=opening, tools=tools)

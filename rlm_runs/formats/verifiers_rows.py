@@ -128,7 +128,7 @@ class Row:
         return (RlmTipsScaffold if arguments.get("include_env_tips", has_tips) else RlmScaffold).key
 
     def _example(self) -> ImportedExample:
-        """The question, without the tips; what the system says is the arm's.
+        """Returns the question, without the tips; what the system says is the arm's.
 
         The `id` of older files is no number of the example: with several rollouts each, it counts something else.
         """
@@ -200,14 +200,14 @@ class Row:
         )
 
     def _tool_calls(self, transcript: Transcript, *, called_nobody: bool) -> int | None:
-        """Those of the root, which the transcript has, and of its sub-LLMs, which the file counts."""
+        """Returns those of the root, which the transcript has, and of its sub-LLMs, which the file counts."""
         of_subs = 0 if called_nobody else count(self._metrics.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
         if of_subs is None or not transcript.steps:
             return of_subs or None
         return of_subs + sum(not step.is_cell for steps in transcript.steps for step in steps)
 
     def _tools(self) -> Sequence[Mapping[str, Any]]:
-        """The schemas that the model was sent, where the file has them."""
+        """Returns the schemas that the model was sent, where the file has them."""
         tools = self._info.get("oai_tools") or self._row.get("oai_tools") or self._row.get("tools")
         if isinstance(tools, str):
             try:
@@ -218,8 +218,8 @@ class Row:
 
 
 def _silent(arm: ImportedArm) -> Outcome:
-    """The outcome of a rollout without messages and without an error. For a plain model, the API refused the
-    prompt.
+    """Returns the outcome of a rollout without messages and without an error. For a plain model, the API refused
+    the prompt.
     """
     why = "the file has no message of this rollout, and no error"
     if registry.is_plain_model(arm.scaffold):
@@ -228,7 +228,7 @@ def _silent(arm: ImportedArm) -> Outcome:
 
 
 def _inferred_stop(transcript: Transcript) -> str:
-    """The stop reason if the file has none. Calls without results are those of the last turn allowed."""
+    """Returns the stop reason if the file has none. Calls without results are those of the last turn allowed."""
     if transcript.is_ready:
         return "answer_ready"
     if transcript.last_message is not None:
@@ -242,7 +242,7 @@ def _seconds_of_batches(transcript: Transcript) -> float | None:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of a row beside the format's own. Later files also have them in `metrics`."""
+    """Returns the metrics of a row beside the format's own. Later files also have them in `metrics`."""
     flat = {
         name: value
         for name, value in row.items()
@@ -263,7 +263,7 @@ def _timing(row: Mapping[str, Any]) -> _Timing:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """An object, or one that is written as a JSON text; an empty one for anything else."""
+    """Returns an object, or one that is written as a JSON text; an empty one for anything else."""
     if isinstance(value, str):
         try:
             value = json_value(value)

@@ -76,7 +76,7 @@ def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
 
 
 def without_secrets(value: Any) -> Any:
-    """A JSON value without members whose names are those of keys and passwords."""
+    """Returns a JSON value without members whose names are those of keys and passwords."""
     if isinstance(value, dict):
         return {name: without_secrets(item) for name, item in value.items() if not _SECRET.search(str(name))}
     if isinstance(value, list):
@@ -91,7 +91,7 @@ def _environment_of_folder(path: Path) -> str:
 
 
 def _host(url: Any) -> str:
-    """The host of the endpoint, and nothing else of its address."""
+    """Returns the host of the endpoint, and nothing else of its address."""
     try:
         return (urlsplit(url).hostname or "") if isinstance(url, str) else ""
     except ValueError:
@@ -99,7 +99,9 @@ def _host(url: Any) -> str:
 
 
 def _sampling(given: Any) -> dict[str, Any]:
-    """The sampling parameters that say something: no null, no empty extras, not the one completion asked for."""
+    """Returns the sampling parameters that say something: no null, no empty extras, not the one completion asked
+    for.
+    """
     if not isinstance(given, Mapping):
         return {}
     said = {name: value for name, value in given.items() if value not in (None, {}, [], "")}

@@ -104,7 +104,7 @@ class Experiment(models.Model):
         return self.forks_of or self
 
     def rollouts(self) -> RolloutQuerySet:
-        """All rollouts of all its arms."""
+        """Returns all rollouts of all its arms."""
         return Rollout.objects.filter(experiment=self)
 
     @property
@@ -418,7 +418,7 @@ class Rollout(models.Model):
         return reverse("rollout", args=[self.pk])
 
     def attempt_trajectories(self) -> models.QuerySet[Any]:
-        """The trajectories of the last attempt."""
+        """Returns the trajectories of the last attempt."""
         return self.trajectories.filter(attempt=self.attempt)
 
     @property

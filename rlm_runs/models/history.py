@@ -53,7 +53,7 @@ class Attempt(models.Model):
         return f"attempt {self.number} of rollout {self.rollout_id}"
 
     def shown(self, rollout: Rollout) -> Rollout:
-        """A copy of the rollout, not to be saved, with the outcome and the sums of this attempt."""
+        """Returns a copy of the rollout, not to be saved, with the outcome and the sums of this attempt."""
         found = copy(rollout)
         for name, value in self.sums.items():
             setattr(found, name, Decimal(str(value)) if name == "earlier_cost" and value is not None else value)

@@ -28,7 +28,7 @@ class Authored(models.Model):
         abstract = True
 
     def written_by(self, user: User) -> bool:
-        """Whether a user wrote it."""
+        """Returns whether a user wrote it."""
         return self.author_id is not None and self.author_id == user.pk
 
 

@@ -35,7 +35,7 @@ class SavedView(models.Model):
 
 
 def _signer() -> Signer:
-    """The signer of tokens. Its salt keeps other signatures of this server from opening a link."""
+    """Returns the signer of tokens. Its salt keeps other signatures of this server from opening a link."""
     return Signer(salt="rlm_runs.SharedLink", sep=".")
 
 

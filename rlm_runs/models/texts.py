@@ -25,7 +25,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """The text that `escape` was given."""
+    """Returns the text that `escape` was given."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
@@ -52,7 +52,7 @@ def unstorable(value: Any) -> Any:
 
 
 def digest(text: str) -> str:
-    """The name of a text: the SHA-256, in hex, of its UTF-8 form."""
+    """Returns the name of a text: the SHA-256, in hex, of its UTF-8 form."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

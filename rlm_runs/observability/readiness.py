@@ -38,7 +38,10 @@ def readiness() -> Readiness:
 
 
 def _database() -> str:
-    """A statement that changes no row still needs a database that takes writes: no standby, not read-only."""
+    """Returns OK, or what is wrong with the database.
+
+    The statement changes no row but needs a database that takes writes, not a standby or a read-only one.
+    """
     try:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE django_migrations SET app = app WHERE false")

@@ -50,7 +50,7 @@ def become_expendable() -> None:
 
 
 def _read(path: str) -> str:
-    """A file of /proc; without Python's file objects, which take longer than the kernel does."""
+    """Returns a file of /proc; without Python's file objects, which take longer than the kernel does."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -100,7 +100,7 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def descendants(pid: int, *, spare: Iterable[int] = ()) -> set[int]:
-    """All processes below `pid`, without the trees of those in `spare`."""
+    """Returns all processes below `pid`, without the trees of those in `spare`."""
     found: set[int] = set()
     spared = set(spare)
     ahead = [pid]

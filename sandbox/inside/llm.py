@@ -102,7 +102,7 @@ def _checked(prompts: list[str]) -> list[str]:
 
 
 def _frames(number: int, prompts: list[str], *, cell: int) -> list[Frame]:
-    """The batch in as few frames as its size allows."""
+    """Returns the batch in as few frames as its size allows."""
     frames: list[Frame] = []
     room = 0
     for index, prompt in enumerate(prompts):

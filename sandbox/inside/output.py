@@ -39,7 +39,7 @@ class Decoder:
 
 
 def _begun(data: bytes) -> int:
-    """The number of bytes at the end that begin an incomplete character."""
+    """Returns the number of bytes at the end that begin an incomplete character."""
     for count, byte in enumerate(reversed(data[-3:]), start=1):
         if byte >= 0xC0:
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4

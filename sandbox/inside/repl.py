@@ -176,7 +176,7 @@ class Repl:
         sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
 
     def _usable(self, stream: Stream | None, fd: int) -> Stream:
-        """The stream of before, as user code may hold on to it; a new one if it was closed or detached."""
+        """Returns the stream of before, as user code may hold on to it; a new one if it was closed or detached."""
         with suppress(ValueError):
             if stream is not None and not stream.closed:
                 return stream
@@ -243,7 +243,7 @@ class Repl:
 
 
 def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
-    """The whole life of the child, just forked. Ends the process."""
+    """Returns the whole life of the child, just forked. Ends the process."""
     try:
         _leave_the_supervisor(control)
         kernel.become_expendable()

@@ -106,7 +106,7 @@ def _parse_indented(code: str, *, name: str) -> Any:
 
 
 def _ends_in_semicolon(code: str, tree: Any) -> bool:
-    """Whether a semicolon follows the last expression, which then is not shown, as in a notebook."""
+    """Returns whether a semicolon follows the last expression, which then is not shown, as in a notebook."""
     last = tree.body[-1] if tree.body else None
     if type(last) is not Expr or last.end_lineno is None:
         return False

@@ -129,7 +129,7 @@ class Mailboxes:
         self._broken: Exception | None = None
 
     def wait(self, address: Hashable, *, timeout: float | None = None) -> Frame:
-        """The next frame for `address`; TimeoutError if none came in time, EOFError if none can come."""
+        """Returns the next frame for `address`; TimeoutError if none came in time, EOFError if none can come."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._turn:
             while not self._boxes[address]:

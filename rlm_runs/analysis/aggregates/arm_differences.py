@@ -50,7 +50,7 @@ def _model_settings(arm: Arm) -> dict[str, Any]:
 
 
 def in_words(value: Any) -> str:
-    """A setting as a reader sees it."""
+    """Returns a setting as a reader sees it."""
     if value is ABSENT:
         return "not set"
     if value is None:
@@ -68,7 +68,7 @@ def identity(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """A number without a fraction as a whole number, all else as it is."""
+    """Returns a number without a fraction as a whole number, all else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

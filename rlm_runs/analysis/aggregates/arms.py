@@ -192,7 +192,7 @@ _MEANS = (
 
 
 def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
-    """The plain means of a cell over known values."""
+    """Returns the plain means of a cell over known values."""
     own = pieces.frame["cell"] == at
     found: dict[str, float | None] = {}
     for name in _MEANS:
@@ -258,7 +258,7 @@ def _comparisons(
     chosen: str | None,
     ended: Mapping[int, ArmDecision],
 ) -> tuple[Comparison, ...]:
-    """Each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
+    """Returns each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
     asked = next(iter(ways.values()))
     bases, are_llms = baselines(arms, chosen=chosen)
     found, otherwise = (lifts(way, MEASURES["reward"], baselines=bases) for way in ways.values())
@@ -290,14 +290,14 @@ def _comparisons(
 
 
 def _p(paired: Paired | None, decision: ArmDecision | None) -> float:
-    """The p of one comparison; NaN if there is none that holds."""
+    """Returns the p of one comparison; NaN if there is none that holds."""
     if decision is not None:
         return np.nan if decision.e_value is None else min(1.0, 1 / decision.e_value)
     return np.nan if paired is None else paired.p
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
-    """The arm's means as multiples of its baseline's, on the examples that both have."""
+    """Returns the arm's means as multiples of its baseline's, on the examples that both have."""
     own, others = frame["cell"] == at, frame["cell"] == base
     common = np.isin(frame["example"], np.intersect1d(frame["example"][own], frame["example"][others]))
     found = {}
@@ -350,7 +350,7 @@ def _pass_rates(snapshot: Snapshot, unscored: Unscored) -> tuple[ArmPassRates, .
 
 
 def _rates(shares: NDArray[np.float64], rewards: Table, *, k: int) -> list[PassRate]:
-    """The mean of each row of [arms, examples] over the examples that have k attempts."""
+    """Returns the mean of each row of [arms, examples] over the examples that have k attempts."""
     rows, columns = np.nonzero(~np.isnan(shares))
     table = Table.of(shares[rows, columns], examples=columns, arms=rows, arm_ids=range(len(shares)))
     intervals = statistics.mean_intervals(table, bounds=(0.0, 1.0))

@@ -27,7 +27,8 @@ def chosen_baseline(experiment: Experiment) -> str | None:
 
 
 def baselines(arms: Sequence[Side], *, chosen: str | None = None) -> tuple[list[int | None], bool]:
-    """The place of each arm's baseline, None for a baseline itself; and whether a scaffold is the baseline.
+    """Returns the place of each arm's baseline, None for a baseline itself; and whether a scaffold is the
+    baseline.
 
     It is the first arm of the group with the chosen scaffold, by default with one that is a baseline. An
     experiment of one scaffold compares something else, such as models. The first arm of each environment is the

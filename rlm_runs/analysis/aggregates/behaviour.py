@@ -236,7 +236,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
 
 
 def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
-    """The filter that finds the counted rollouts of an arm; None if it is too long."""
+    """Returns the filter that finds the counted rollouts of an arm; None if it is too long."""
     query = f"arm:{arm} {outcomes_term(unscored)}"
     own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
     mine = kept.where(kept["arm"] == arm)

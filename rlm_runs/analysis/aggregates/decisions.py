@@ -25,7 +25,7 @@ def _decisions(arms: Sequence[int]) -> dict[int, ArmDecision]:
 
 
 def ended_early_words(arms: Iterable[Arm]) -> str:
-    """A warning for figures and comparisons with these arms, which ended early; empty without arms."""
+    """Returns a warning for figures and comparisons with these arms, which ended early; empty without arms."""
     names = list(map(str, arms))
     if not names:
         return ""

@@ -155,7 +155,7 @@ def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
 
 
 def side(snapshot: Snapshot, name: str, *, told: frozenset[str]) -> Dimension:
-    """The dimension `group` or `variant` without the covered parts."""
+    """Returns the dimension `group` or `variant` without the covered parts."""
     of = "environment" if name == "group" else "scaffold"
     whole = dimensions(snapshot)[name]
     parts = arm_parts(snapshot.arms)
@@ -174,7 +174,7 @@ def _of_arm(name: str, title: str, arms: Sequence[Arm], value: Callable[[Arm], A
 
 
 def _setting(name: str, arms: Sequence[Arm]) -> Dimension:
-    """A setting by its name, of whichever side has it. An arm that lacks it has no value."""
+    """Returns a setting by its name, of whichever side has it. An arm that lacks it has no value."""
     by_arm = {
         arm.pk: settings[name]
         for arm in arms
@@ -187,7 +187,7 @@ def _setting(name: str, arms: Sequence[Arm]) -> Dimension:
 
 
 def stop_reason(snapshot: Snapshot) -> Measure:
-    """The stop reason as a number: its place among those of the experiment, from 1."""
+    """Returns the stop reason as a number: its place among those of the experiment, from 1."""
     known = ", ".join(
         "'{}'".format(reason.replace("'", "''").replace("%", "%%")) for reason in snapshot.stop_reasons()
     )
@@ -197,10 +197,10 @@ def stop_reason(snapshot: Snapshot) -> Measure:
 
 
 def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int = 5) -> Grouping:
-    """The rollouts of a frame by a dimension. The frame is one of this snapshot, perhaps narrowed.
+    """Returns the rollouts of a frame by a dimension. The frame is one of this snapshot, perhaps narrowed.
 
-    Numbers sort as numbers, and none before all. Numbers with many values are put in `bins` of about equally
-    many examples. Values that no rollout of the frame has are left out.
+    Numbers sort as numbers, and none before all. Numbers with many values are put in `bins` of about equally many
+    examples. Values that no rollout of the frame has are left out.
     """
     if dimension.level is Level.EXAMPLE:
         codes, values = _by_example(snapshot, dimension, frame=frame, bins=bins)
@@ -248,7 +248,7 @@ def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDAr
 
 
 def _sort_key(key: str) -> tuple[int, float, str]:
-    """The order of values: absent, none, no, yes, numbers by size, texts."""
+    """Returns the order of values: absent, none, no, yes, numbers by size, texts."""
     if not key:
         return 0, 0.0, ""
     value = json.loads(key)
@@ -265,7 +265,7 @@ def _natural(text: str) -> str:
 
 
 def value_in_words(value: Any) -> str:
-    """A value as a label, or the beginning of one."""
+    """Returns a value as a label, or the beginning of one."""
     return in_words(value)[:80]
 
 
@@ -304,7 +304,8 @@ def _by_example(
 
 
 def _signs(value: Any) -> set[str | float | None]:
-    """The forms under which the filter language knows a value. Values that share one cannot be filtered apart.
+    """Returns the forms under which the filter language knows a value. Values that share one cannot be filtered
+    apart.
 
     The language does not distinguish null from absent, a text that reads as a number from the number, and true
     from 1.
@@ -319,13 +320,13 @@ def _signs(value: Any) -> set[str | float | None]:
 
 
 def named(name: str) -> str:
-    """A key of the filter language; the part behind its dot is quoted unless it is a plain word."""
+    """Returns a key of the filter language; the part behind its dot is quoted unless it is a plain word."""
     family, dot, own = name.partition(".")
     return name if re.fullmatch(r"[\w.-]*", own, re.ASCII) else f"{family}{dot}{_quoted(own)}"
 
 
 def _term(name: str, value: Any) -> str:
-    """A filter for exactly this value."""
+    """Returns a filter for exactly this value."""
     if value is None or value is ABSENT:
         return f"{named(name)}:none"
     if isinstance(value, bool):
@@ -342,7 +343,7 @@ def _quoted(text: str) -> str:
 
 
 def numbers(snapshot: Snapshot, dimension: Dimension, *, frame: Frame) -> NDArray[np.float64]:
-    """A numeric dimension as it is, not grouped: [rollouts], NaN where an example or arm has no number."""
+    """Returns a numeric dimension as it is, not grouped: [rollouts], NaN where an example or arm has no number."""
     if dimension.level is Level.EXAMPLE:
         values: Mapping[int, Any] = snapshot.metadata(dimension.name.removeprefix(METADATA))
         ids = frame["example"]

@@ -73,7 +73,7 @@ class ByType:
 
 
 def type_keys(snapshot: Snapshot) -> tuple[str, ...]:
-    """The metadata keys with several values: words first, then numbers."""
+    """Returns the metadata keys with several values: words first, then numbers."""
     keys = sorted(snapshot.metadata_keys(), key=lambda key: key.numeric)
     return tuple(key.name for key in keys)
 

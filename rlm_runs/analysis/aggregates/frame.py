@@ -73,12 +73,12 @@ class Frame:
         return Frame({name: column[mask] for name, column in self.columns.items()})
 
     def with_column(self, name: str, values: NDArray[Any]) -> Frame:
-        """The same rollouts with one column more, or another in its place."""
+        """Returns the same rollouts with one column more, or another in its place."""
         return Frame({**self.columns, name: values})
 
 
 def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
-    """The rollouts of these arms (their ids), whatever their state, with these measures. One query."""
+    """Returns the rollouts of these arms (their ids), whatever their state, with these measures. One query."""
     return _read("r.arm_id = ANY(%s)", sorted(set(arms)), measures=measures)
 
 
@@ -128,7 +128,9 @@ def _copied(statement: str, parameters: Sequence[Any]) -> bytes:
 
 
 def _columns(copied: bytes, types: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
-    """The columns of a binary COPY without NULLs: each row its number of fields, each field its size and value."""
+    """Returns the columns of a binary COPY without NULLs: each row its number of fields, each field its size and
+    value.
+    """
     row = np.dtype([("fields", ">i2"), *((part, of) for name, of in types for part, of in _field(name, of))])
     rows = np.frombuffer(copied, dtype=row, offset=_HEADER, count=(len(copied) - _HEADER - 2) // row.itemsize)
     return {name: rows[name].astype(kind[1:]) for name, kind in types}

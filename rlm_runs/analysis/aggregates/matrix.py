@@ -152,7 +152,7 @@ class Matrix:
         return difference
 
     def ordered(self, *, sort: str, show: Show) -> NDArray[np.int64]:
-        """The examples (their ids) that the filter leaves, in the order of `sort`.
+        """Returns the examples (their ids) that the filter leaves, in the order of `sort`.
 
         That is DISAGREEMENT (the greatest first), EXAMPLE (by number), or an arm's id, with `-` for the highest
         reward first. Ties are in the order of numbers; examples without such a value come last.
@@ -168,7 +168,7 @@ class Matrix:
         return ordered
 
     def rows(self, examples: Sequence[int]) -> list[Row]:
-        """The rows of these examples, in the order given."""
+        """Returns the rows of these examples, in the order given."""
         at = self.frame.where(np.isin(self.frame["example"], examples))
         cells: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
         numbers: dict[tuple[int, int], int] = {}
@@ -208,13 +208,13 @@ class Matrix:
 
 
 def _any(by_arm: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether it holds for any arm: [arms, examples] → [examples]."""
+    """Returns whether it holds for any arm: [arms, examples] → [examples]."""
     found: NDArray[np.bool_] = np.logical_or.reduce(by_arm, axis=0)
     return found
 
 
 def _places(found: NDArray[np.int64], arms: Sequence[int]) -> NDArray[np.int64]:
-    """The place of each among the arms."""
+    """Returns the place of each among the arms."""
     order = np.argsort(arms)
     places: NDArray[np.int64] = order[np.searchsorted(np.asarray(arms, dtype=np.int64), found, sorter=order)]
     return places

@@ -93,7 +93,9 @@ MEASURES = {
 
 
 def measure(name: str) -> Measure | None:
-    """The measure of that name; an environment's own metric under `metric.<name>`. None for any other name."""
+    """Returns the measure of that name; an environment's own metric under `metric.<name>`. None for any other
+    name.
+    """
     if not name.startswith(_METRIC):
         return MEASURES.get(name)
     key = name.removeprefix(_METRIC)

@@ -55,7 +55,7 @@ class Cut:
 
 
 def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
-    """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
+    """Returns all rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
     codes = np.stack(dimensions)
     inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
     if not inside.all():
@@ -106,7 +106,7 @@ class Mean:
 
 
 def means(pieces: Cut, measure: Measure) -> list[Mean]:
-    """The mean of a measure in each cell, with its interval clustered by example."""
+    """Returns the mean of a measure in each cell, with its interval clustered by example."""
     values = pieces.frame[measure.name]
     unknown = np.bincount(pieces.frame["cell"][np.isnan(values)], minlength=len(pieces.cells))
     found = statistics.mean_intervals(
@@ -116,7 +116,9 @@ def means(pieces: Cut, measure: Measure) -> list[Mean]:
 
 
 def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]:
-    """The mean of a measure in each cell and of how many rollouts it is, without an interval; None of none."""
+    """Returns the mean of a measure in each cell and of how many rollouts it is, without an interval; None of
+    none.
+    """
     values, cells = pieces.frame[measure.name], pieces.frame["cell"]
     known = ~np.isnan(values)
     counts = np.bincount(cells[known], minlength=len(pieces.cells)).tolist()
@@ -125,7 +127,7 @@ def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]
 
 
 def table(pieces: Cut, *names: str) -> Table:
-    """The first measure by cell and example, of the rollouts that have all that are named."""
+    """Returns the first measure by cell and example, of the rollouts that have all that are named."""
     columns = [pieces.frame[name] for name in names]
     known = ~np.isnan(np.stack(columns)).any(axis=0)
     return Table.of(

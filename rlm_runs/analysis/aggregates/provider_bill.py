@@ -35,7 +35,7 @@ class ProviderBill:
 
 
 def provider_bill(snapshot: Snapshot) -> ProviderBill | None:
-    """The bill of an experiment, None where no provider reports any cost. Read once per snapshot."""
+    """Returns the bill of an experiment, None where no provider reports any cost. Read once per snapshot."""
     return snapshot.remembered("provider bill", lambda: _read(snapshot.experiment.pk))
 
 

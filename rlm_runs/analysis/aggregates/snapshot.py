@@ -101,7 +101,7 @@ class Snapshot:
             return self._frame
 
     def _renewed(self) -> Frame | None:
-        """The frame of the snapshot before, brought up to date; None where that cannot be done."""
+        """Returns the frame of the snapshot before, brought up to date; None where that cannot be done."""
         before = self._before
         if before is None or before._frame is None:
             return None
@@ -116,11 +116,11 @@ class Snapshot:
         return found
 
     def examples(self) -> list[int]:
-        """The ids of its examples, ascending."""
+        """Returns the ids of its examples, ascending."""
         return self.remembered(_EXAMPLES, lambda: [int(found) for found in np.unique(self.frame()["example"])])
 
     def metadata_keys(self) -> tuple[Key, ...]:
-        """The keys of its examples' metadata by which rollouts can be grouped."""
+        """Returns the keys of its examples' metadata by which rollouts can be grouped."""
         return self.remembered(_METADATA_KEYS, lambda: metadata_keys(self.examples()))
 
     def metadata(self, key: str) -> dict[int, Any]:
@@ -128,7 +128,7 @@ class Snapshot:
         return self.remembered((_METADATA, key), lambda: example_values(self.examples(), key))
 
     def metrics(self) -> tuple[str, ...]:
-        """The names of the numbers that its environments' scoring gives beside the reward."""
+        """Returns the names of the numbers that its environments' scoring gives beside the reward."""
         return self.remembered("metrics", lambda: _metrics([arm.pk for arm in self.arms]))
 
     def stop_reasons(self) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ class Snapshot:
         return tuple(sorted({each.stop_reason for each in self.tallies()} - {""}))
 
     def tallies(self) -> list[Tally]:
-        """All rollouts, counted and summed by how they stand."""
+        """Returns all rollouts, counted and summed by how they stand."""
         return self.remembered("tallies", lambda: tally([self.experiment]))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -158,7 +158,7 @@ _lock = Lock()
 
 
 def snapshot(experiment: Experiment) -> Snapshot:
-    """The experiment as it is now: from before where nothing changed. One query that reads an index."""
+    """Returns the experiment as it is now: from before where nothing changed. One query that reads an index."""
     state = _state(experiment)
     with _lock:
         found = _snapshots.get(experiment.pk)
@@ -194,7 +194,9 @@ def _state(experiment: Experiment) -> State:
 
 
 def _unfinished(experiment: Experiment) -> list[int]:
-    """The ids of the rollouts that have not ended: one row, since a hundred thousand rows take their time."""
+    """Returns the ids of the rollouts that have not ended. Aggregated into one row, because 100,000 rows
+    are slow.
+    """
     found = experiment.rollouts().unfinished().aggregate(ids=ArrayAgg("pk", default=[]))
     return list(found["ids"])
 

@@ -43,7 +43,7 @@ class Tally:
 
 
 def tally(experiments: Iterable[Experiment]) -> list[Tally]:
-    """All rollouts of these, each in one tally. One query."""
+    """Returns all rollouts of these, each in one tally. One query."""
     rows = (
         Rollout.objects.filter(experiment__in=experiments)
         .order_by()

@@ -30,7 +30,7 @@ NONE = UncertainTokens()
 
 
 def uncertain_tokens(snapshot: Snapshot) -> Mapping[int, UncertainTokens]:
-    """Those of each arm that has some. Read once per snapshot."""
+    """Returns those of each arm that has some. Read once per snapshot."""
     return snapshot.remembered("uncertain tokens", lambda: _read(snapshot.experiment.pk))
 
 

@@ -33,7 +33,7 @@ class Unscored(Enum):
 
 
 def select_counted(frame: Frame, unscored: Unscored) -> Frame:
-    """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
+    """Returns the rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
     scored = frame["outcome"] == Outcome.SCORED
     if unscored is Unscored.EXCLUDE:
         return frame.where(scored)

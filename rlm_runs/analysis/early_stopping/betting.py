@@ -67,7 +67,7 @@ def verdicts(
 def _verdict(
     by_stage: Sequence[Floats], *, level: float, families: int, settings: EarlyStopping, with_open: bool
 ) -> Verdict:
-    """The first stage that decides, else the one with the narrowest interval."""
+    """Returns the first stage that decides, else the one with the narrowest interval."""
     if any((np.abs(values) > 1).any() for values in by_stage):
         return Verdict(None, None, families)
     for values in by_stage:

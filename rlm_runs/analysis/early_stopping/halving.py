@@ -63,12 +63,12 @@ def pruned(
 
 
 def _is_reached(arms: Iterable[ArmProgress], rung: int) -> bool:
-    """Whether all arms have ended this many rollouts, and have more."""
+    """Returns whether all arms have ended this many rollouts, and have more."""
     return all(rung < each.ended.size and bool(each.ended.T.ravel()[:rung].all()) for each in arms)
 
 
 def _means(arms: Sequence[ArmProgress], rung: int) -> Floats:
-    """Each arm's means on the examples that all of them have, of the rung's rollouts: [arms, examples]."""
+    """Returns each arm's means on the examples that all of them have, of the rung's rollouts: [arms, examples]."""
     means = np.stack([each.first(rung) for each in arms])
     common: Floats = means[:, ~np.isnan(means).any(axis=0)]
     return common
@@ -77,7 +77,7 @@ def _means(arms: Sequence[ArmProgress], rung: int) -> Floats:
 def _weakest(
     means: Mapping[int, Floats], settings: EarlyStopping, *, rung: int, safe: frozenset[int]
 ) -> dict[int, Pruned]:
-    """The arms below the last that passes. Arms that tie with it pass too."""
+    """Returns the arms below the last that passes. Arms that tie with it pass too."""
     rivals = {arm: float(values.mean()) for arm, values in means.items() if arm not in safe}
     passing = max(settings.keep, math.ceil(len(rivals) / settings.eta))
     if passing >= len(rivals):

@@ -31,17 +31,17 @@ class ArmProgress:
     rewards: Floats
 
     def means(self, repetitions: int) -> Floats:
-        """The mean over the first repetitions of each example, NaN without a reward: [examples]."""
+        """Returns the mean over the first repetitions of each example, NaN without a reward: [examples]."""
         return _mean_by_example(self.rewards[:, :repetitions])
 
     def first(self, count: int) -> Floats:
-        """The means over the first rollouts in the order of the queue: repetition, then example."""
+        """Returns the means over the first rollouts in the order of the queue: repetition, then example."""
         examples, repetitions = self.rewards.shape
         order = np.arange(repetitions) * examples + np.arange(examples)[:, None]
         return _mean_by_example(np.where(order < count, self.rewards, np.nan))
 
     def have_ended(self, repetitions: int) -> Flags:
-        """Whether the first repetitions of each example have ended: [examples]."""
+        """Returns whether the first repetitions of each example have ended: [examples]."""
         ended: Flags = np.logical_and.reduce(self.ended[:, :repetitions], axis=1)
         return ended
 
@@ -54,7 +54,7 @@ def _mean_by_example(rewards: Floats) -> Floats:
 
 
 def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[ArmProgress]:
-    """The progress of each arm. `frame` holds all rollouts of the experiment with their rewards.
+    """Returns the progress of each arm. `frame` holds all rollouts of the experiment with their rewards.
 
     `unscored` is "exclude" or "zero": how rollouts count that ran and have no reward. Cancelled ones never count.
     """
@@ -76,7 +76,9 @@ def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[Arm
 
 
 def differences(arm: ArmProgress, baseline: ArmProgress, *, repetitions: int) -> Floats:
-    """The arm less its baseline on the examples that both have, up to the first that is open: [examples]."""
+    """Returns the arm's means minus its baseline's, on their common examples before the first unfinished one:
+    [examples].
+    """
     ended = arm.have_ended(repetitions) & baseline.have_ended(repetitions)
     until = len(ended) if ended.all() else int(np.argmin(ended))
     found = arm.means(repetitions)[:until] - baseline.means(repetitions)[:until]

@@ -63,7 +63,7 @@ class EarlyStopping(BaseModel):
         return self
 
     def written(self) -> dict[str, Any]:
-        """The settings of its method, every default written out."""
+        """Returns the settings of its method, every default written out."""
         others = {name for name, method in _OF_ONE_METHOD.items() if method != self.method}
         return self.model_dump(mode="json", exclude_none=True, exclude=others)
 

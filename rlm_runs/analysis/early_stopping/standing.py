@@ -98,7 +98,7 @@ def standing(
 
 
 def _decided(comparisons: Sequence[Comparison], settings: EarlyStopping) -> Iterator[End]:
-    """The arms with a finding, and the baselines all of whose arms have one."""
+    """Yields the arms with a finding, and the baselines all of whose arms have one."""
     waited_for = set()
     for each in comparisons:
         found, finding = each.verdict.found, each.verdict.finding

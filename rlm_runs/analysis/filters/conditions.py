@@ -86,8 +86,8 @@ def condition(query: Query, *, find: Find = search.find) -> Q:
 
 
 def _of_arms(found: Q) -> Q:
-    """The rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an index, and
-    let the database know how many those are.
+    """Returns the rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an
+    index, and let the database know how many those are.
     """
     arms = Arm.objects.filter(found).order_by().values("pk")
     ids = [arm["pk"] for arm in arms[: _MOST_ARMS + 1]]
@@ -173,7 +173,7 @@ def _numeric(key: Key, value: Value) -> Q:
 
 
 def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
-    """A comparison, which an unknown value does not fulfil."""
+    """Returns a comparison, which an unknown value does not fulfil."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
         (GreaterThanOrEqual, number.least),
@@ -188,7 +188,7 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
 
 
 def _whole(key: Key, number: Number) -> Q:
-    """A comparison of whole numbers within the database's range, with the same meaning."""
+    """Returns a comparison of whole numbers within the database's range, with the same meaning."""
     least = _up(number.least, key.first) if number.least is not None else None
     most = _down(number.most, key.first) if number.most is not None else None
     above = _down(number.above, key.first) if number.above is not None else None
@@ -211,7 +211,7 @@ def _held(limit: Decimal) -> Decimal:
 
 
 def _in_json(key: Key, value: Value) -> Q:
-    """A comparison with a value of a JSON column: as numbers if both are numbers, else as text."""
+    """Returns a comparison with a value of a JSON column: as numbers if both are numbers, else as text."""
     columns = SETTINGS if key.of_arm else (str(key.column),)
     texts = [json_text(column, key.name) for column in columns]
     if _is_none(value):

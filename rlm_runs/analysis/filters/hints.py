@@ -79,13 +79,13 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
 
 
 def own_keys(experiment: Experiment) -> list[str]:
-    """The keys that are the experiment's own, as they are asked for: `metric.…`, `set.…`, `meta.…`."""
+    """Returns the keys that are the experiment's own, as they are asked for: `metric.…`, `set.…`, `meta.…`."""
     families = ("metric", "set", "meta")
     return [f"{family}.{name}" for family in families for name in _own_keys(family, experiment)]
 
 
 def _chunk(source: str, at: int) -> tuple[int, int]:
-    """The word around a place."""
+    """Returns the word around a place."""
     for found in _CHUNK.finditer(source):
         if found.start() <= at <= found.end():
             return found.start(), found.end()
@@ -161,7 +161,7 @@ def _arms(experiment: Experiment | None) -> QuerySet[Arm]:
 
 
 def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) -> Iterable[Any]:
-    """The newest rollouts; in an experiment, the last in its order, from all arms and by an index."""
+    """Returns the newest rollouts; in an experiment, the last in its order, from all arms and by an index."""
     if experiment is None:
         return Rollout.objects.order_by("-pk").values_list(column, flat=True)[:most]
     rollouts = Rollout.objects.filter(experiment=experiment).order_by("-example_position", "-pk")

@@ -129,7 +129,7 @@ class Query:
 
 
 def parse(source: str) -> Query:
-    """The terms of a text. Raises FilterError at the first word that cannot be read."""
+    """Returns the terms of a text. Raises FilterError at the first word that cannot be read."""
     if len(source) > MOST_CHARS:
         raise FilterError(f"a filter has at most {MOST_CHARS:,} characters", start=MOST_CHARS, end=len(source))
     terms = []
@@ -178,7 +178,7 @@ def _words(source: str, start: int, at: int, *, is_negated: bool) -> Term:
 
 
 def _values(source: str, at: int) -> tuple[tuple[Value, ...], int]:
-    """The alternatives from `at` on, and where they end."""
+    """Returns the alternatives from `at` on, and where they end."""
     values: list[Value] = []
     while at < len(source) and _SPACE.match(source, at) is None:
         if found := _QUOTED.match(source, at):
@@ -234,18 +234,18 @@ def _unquoted(inside: str) -> str:
 
 
 def _figure(number: Decimal) -> str:
-    """The shortest plain way to write it."""
+    """Returns the shortest plain way to write it."""
     short = format(number.normalize(), "f")
     return short if len(short) < 40 else str(number)
 
 
 def text(terms: Iterable[Term]) -> str:
-    """The query that says these terms: `parse(text(terms))` has the same ones, at places of their own."""
+    """Returns the query that says these terms: `parse(text(terms))` has the same ones, at places of their own."""
     return " ".join(map(_written, terms))
 
 
 def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = False) -> Term:
-    """A term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; "" searches.
+    """Returns a term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; "" searches.
 
     A str is a name, whatever it looks like.
     """

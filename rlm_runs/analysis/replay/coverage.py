@@ -99,7 +99,7 @@ def _prompts(rollout: Rollout, *, attempt: int) -> Iterable[str]:
 
 
 def _texts(digests: Iterable[str]) -> Iterable[str]:
-    """The texts, a few at a time, until they are too many."""
+    """Yields the texts, a few at a time, until they are too many."""
     wanted = list(dict.fromkeys(digests))
     left = _MOST_CHARS
     for start in range(0, len(wanted), 100):
@@ -186,7 +186,7 @@ class _Finder:
 
 
 def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """The union; ranges that only a line end parts are one."""
+    """Returns the union; ranges that only a line end parts are one."""
     found: list[Range] = []
     for begin, end in sorted(ranges):
         if found and begin <= found[-1][1] + 1:

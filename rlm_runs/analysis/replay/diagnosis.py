@@ -64,7 +64,7 @@ def _answers(rollout: Rollout) -> tuple[str, str]:
 
 
 def _whole(text: Excerpt) -> str:
-    """The text; "" where it is too long to be searched for."""
+    """Returns the text; "" where it is too long to be searched for."""
     return "" if text.is_cut else text.text.strip()
 
 
@@ -114,7 +114,7 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
 
 
 def _holding(answer: str, digests: set[str | None]) -> set[str]:
-    """The texts that hold the answer as words of their own, by the database: no text is read here."""
+    """Returns the texts that hold the answer as words of their own, by the database: no text is read here."""
     if not answer or len(answer) > _LONGEST_ANSWER:
         return set()
     pattern = rf"(^|[^[:alnum:]]){re.escape(escape(answer))}($|[^[:alnum:]])"
@@ -137,7 +137,9 @@ def _contradictions(cells: Sequence[_Cell], gold: str, given: str) -> Iterator[M
 
 
 def _errors(cells: Sequence[_Cell]) -> Iterator[Moment]:
-    """The first failed cell that nothing made up for: no later cell binds its names, or none succeeded at all."""
+    """Yields the first failed cell that nothing made up for: no later cell binds its names, or none succeeded at
+    all.
+    """
     for place, cell in enumerate(cells):
         if not cell.error:
             continue
@@ -188,7 +190,9 @@ def _cuts(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two answers are the same but for case, spaces, punctuation at the ends, and the form of a number."""
+    """Returns whether two answers are the same but for case, spaces, punctuation at the ends, and the form of a
+    number.
+    """
     left, right = (re.sub(r"\s+", " ", text).strip(" .\"'`*").casefold() for text in (one, other))
     if left == right:
         return True

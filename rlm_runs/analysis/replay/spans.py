@@ -282,7 +282,7 @@ def _tokens(turn: Turn) -> int | None:
 
 
 def _sum(values: Iterable[Any]) -> Any:
-    """The sum; None if one is unknown."""
+    """Returns the sum; None if one is unknown."""
     total: Any = 0
     for value in values:
         if value is None:
@@ -301,7 +301,7 @@ def own_seconds(tree: SpanTree) -> tuple[float, ...]:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    """The length of the union of the spans, in seconds."""
+    """Returns the length of the union of the spans, in seconds."""
     covered, until = 0.0, 0.0
     for span in sorted(spans, key=lambda each: each.start):
         covered += max(0.0, span.end - max(span.start, until))

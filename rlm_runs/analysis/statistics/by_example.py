@@ -121,7 +121,7 @@ class Table:
 
 
 def _positions(found: NDArray[np.int64], ids: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ids in ascending order, and where among them each of those found is."""
+    """Returns the ids in ascending order, and where among them each of those found is."""
     if ids is None:
         own, places = np.unique(found, return_inverse=True)
         return own, places.astype(np.int64)

@@ -70,7 +70,7 @@ def mean_interval(
     bounds: Bounds | None = None,
     proportion: bool = True,
 ) -> Interval | None:
-    """The mean over all values, and its interval; None of nothing.
+    """Returns the mean over all values, and its interval; None of nothing.
 
     `values`: [values]. `clusters`: the example of each, [values]; repetitions of an example are not independent,
     and None says that each value has an example of its own. The method:
@@ -150,7 +150,7 @@ class _Sample:
 
 
 def _closed_form(sample: _Sample, *, confidence: float, proportion: bool) -> Interval | None:
-    """The interval by a formula; None without values, and for values that must be resampled."""
+    """Returns the interval by a formula; None without values, and for values that must be resampled."""
     if not sample.count:
         return None
     if sample.zero_one and proportion:

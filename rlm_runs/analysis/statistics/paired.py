@@ -132,12 +132,12 @@ def mcnemar(*, better: int, worse: int) -> float:
 
 
 def sign_flip(differences: ArrayLike) -> float:
-    """The sign-flip permutation test of a mean difference of 0, two-sided: [examples]."""
+    """Returns the sign-flip permutation test of a mean difference of 0, two-sided: [examples]."""
     return _sign_flips([np.asarray(differences, dtype=np.float64)])[0]
 
 
 def bonett_price(*, better: int, worse: int, n: int, confidence: float = 0.95) -> Interval:
-    """The difference of two paired proportions, (better − worse) / n, with Bonett and Price's interval."""
+    """Returns the difference of two paired proportions, (better − worse) / n, with Bonett and Price's interval."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     up, down = (better + 1) / (n + 2), (worse + 1) / (n + 2)
     reach = z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
@@ -230,7 +230,7 @@ def _size(value: float, *, steps: tuple[float, float, float]) -> str:
 
 
 def _mean_intervals(samples: list[Floats], *, confidence: float) -> list[Interval | None]:
-    """The mean of each sample with its interval; None of an empty one."""
+    """Returns the mean of each sample with its interval; None of an empty one."""
     lengths = [len(sample) for sample in samples]
     examples = [np.arange(length) for length in lengths]
     table = Table.of(

@@ -42,7 +42,7 @@ def _resampled_means(table: Table) -> Floats:
 
 
 def _fronts(costs: Floats, rewards: Floats) -> NDArray[np.bool_]:
-    """The front of each column: [arms, columns]."""
+    """Returns the front of each column: [arms, columns]."""
     front = ~np.isnan(costs) & ~np.isnan(rewards)
     for arm in range(len(costs)):
         no_worse = (costs <= costs[arm]) & (rewards >= rewards[arm])

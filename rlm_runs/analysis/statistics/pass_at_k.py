@@ -36,13 +36,15 @@ def pass_at_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
 
 
 def pass_hat_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
-    """The unbiased estimate, by example, that all k attempts succeed: C(c, k) / C(n, k). Else as `pass_at_k`."""
+    """Returns the unbiased estimate, by example, that all k attempts succeed: C(c, k) / C(n, k). Else as
+    `pass_at_k`.
+    """
     won, tried = _checked(successes, attempts, k=k)
     return _share_of_choices(won, tried, k=k)
 
 
 def pass_rate(by_example: Floats, *, k: int, confidence: float = 0.95) -> PassRate:
-    """The mean of `pass_at_k` or `pass_hat_k` over examples, with the interval of a mean of rewards.
+    """Returns the mean of `pass_at_k` or `pass_hat_k` over examples, with the interval of a mean of rewards.
 
     An example is one value here, whatever its attempts: the estimate of each has its attempts behind it already.
     """

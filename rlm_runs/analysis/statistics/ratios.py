@@ -157,7 +157,7 @@ class _Quotient:
 
 
 def _closed_form(quotient: _Quotient, *, confidence: float) -> Interval | None:
-    """The interval by a formula; None for values that must be resampled."""
+    """Returns the interval by a formula; None for values that must be resampled."""
     ratio, examples = quotient.ratio, quotient.examples
     if quotient.is_baseline:
         return Interval(1.0, examples, 1.0, 1.0, "the baseline itself")
@@ -185,7 +185,7 @@ def _bootstrap(quotients: list[_Quotient], *, confidence: float) -> list[Interva
 
 
 def _limits(quotient: _Quotient, sums: Floats, *, confidence: float) -> Interval:
-    """A resample in which 0 is divided by 0 says nothing: it is 0 to the lower limit, ∞ to the upper.
+    """Returns a resample in which 0 is divided by 0 says nothing: it is 0 to the lower limit, ∞ to the upper.
 
     One that happened to draw no example at all counts as the sample itself.
     """

@@ -41,7 +41,7 @@ _DRAWS = 1 << 16
 
 
 def _poisson_table() -> NDArray[np.uint8]:
-    """A uniform 16-bit draw → a Poisson(1) count."""
+    """Returns a uniform 16-bit draw → a Poisson(1) count."""
     terms = np.array([math.exp(-1) / math.factorial(count) for count in range(10)])
     return np.searchsorted(np.cumsum(terms), (np.arange(_DRAWS) + 0.5) / _DRAWS).astype(np.uint8)
 
@@ -80,7 +80,7 @@ def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def divided(numerators: Floats, denominators: Floats, *, otherwise: float) -> Floats:
-    """The quotient, `otherwise` where the denominator is 0."""
+    """Returns the quotient, `otherwise` where the denominator is 0."""
     filled = np.full(np.broadcast_shapes(numerators.shape, denominators.shape), otherwise)
     np.divide(numerators, denominators, out=filled, where=denominators != 0)
     return filled
@@ -107,10 +107,10 @@ def bca_limits(
 
 
 def _shifted(bias: float, acceleration: float, z: float) -> float:
-    """The quantile that BCa takes in place of the one at `z`."""
+    """Returns the quantile that BCa takes in place of the one at `z`."""
     return float(scipy.special.ndtr(bias + (bias + z) / max(1 - acceleration * (bias + z), 0.1)))
 
 
 def student_t(*, degrees: int, confidence: float = 0.95) -> float:
-    """The two-sided critical value of Student's t."""
+    """Returns the two-sided critical value of Student's t."""
     return float(scipy.special.stdtrit(degrees, 0.5 + confidence / 2))

@@ -68,7 +68,7 @@ class Sequential:
         return math.exp(min(self.log_e, _MOST))
 
     def p_value(self, *, families: float = 1.0) -> float:
-        """The anytime-valid p, times the number of comparisons that share the error rate."""
+        """Returns the anytime-valid p, times the number of comparisons that share the error rate."""
         return min(1.0, families * math.exp(-min(self.log_e, _MOST)))
 
 
@@ -137,7 +137,7 @@ def _log_capital(values: Floats, *, null: float, sign: int) -> Floats:
 
 
 def _refuted(values: Floats, *, null: float, sign: int, needed: float) -> Flags:
-    """Whether that has reached `needed` after each example: [examples].
+    """Returns whether that has reached `needed` after each example: [examples].
 
     The mean of the bettors is at most the capital of the richest, which is cheap to know and mostly too little.
     """
@@ -172,7 +172,7 @@ def _log_mean(logs: Floats) -> Floats:
 
 
 def _limits(values: Floats, *, level: float) -> tuple[float, float]:
-    """The confidence sequence after all examples. It depends on how often each difference occurs only."""
+    """Returns the confidence sequence after all examples. It depends on how often each difference occurs only."""
     different, counts = np.unique(values, return_counts=True)
     needed = -math.log(level)
     mean = float(values.mean())

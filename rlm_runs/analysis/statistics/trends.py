@@ -85,7 +85,7 @@ def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> N
 
 
 def _lower_edges(x: Floats, *, bins: int, by: Binning) -> Floats:
-    """The lower edges of the bins, ascending."""
+    """Returns the lower edges of the bins, ascending."""
     if by is Binning.WIDTH:
         return np.unique(np.linspace(x.min(), x.max(), bins + 1)[:-1])
     distinct, counts = np.unique(x, return_counts=True)
@@ -104,12 +104,12 @@ def rolling_mean(
     bounds: Bounds | None = None,
     at_most: int = 200,
 ) -> Rolling:
-    """The mean of `y` over each `window` examples that follow each other in `x`, at the mean of their `x`.
+    """Returns the mean of `y` over each `window` examples that follow each other in `x`, at the mean of their `x`.
 
     `x`, `y`, `clusters`: [values]. Repetitions of an example are averaged first. With fewer examples than the
     window there is one window of all; of nothing there is none. Of many windows `at_most` are given, evenly
-    spaced. The band is pointwise: Wilson where all means are 0 or 1, else Student's t, cut to `bounds`.
-    ValueError where window < 1.
+    spaced. The band is pointwise: Wilson where all means are 0 or 1, else Student's t, cut to `bounds`. ValueError
+    where window < 1.
     """
     if window < 1:
         raise ValueError("a window must have at least one example")

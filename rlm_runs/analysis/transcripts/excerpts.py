@@ -52,12 +52,13 @@ def excerpts(digests: Iterable[str], *, chars: int) -> dict[str, Excerpt]:
 
 
 def excerpt_of(start: str, chars: int) -> Excerpt:
-    """An excerpt of an escaped body; a half escape at its end is dropped."""
+    """Returns an excerpt of an escaped body; a half escape at its end is dropped."""
     return Excerpt(text=unescape(_HALF_ESCAPE.sub("", start)), chars=chars)
 
 
 def code_of(arguments: Excerpt) -> tuple[Excerpt, bool]:
-    """The source in a cell's JSON arguments, and whether they are malformed (then it is the arguments themselves).
+    """Returns the source in a cell's JSON arguments, and whether they are malformed (then it is the arguments
+    themselves).
 
     Arguments that were cut are read as far as they go.
     """
@@ -73,7 +74,7 @@ def code_of(arguments: Excerpt) -> tuple[Excerpt, bool]:
 
 
 def _loosely_decoded(literal: str) -> str:
-    """The inside of a JSON string that was cut somewhere, perhaps in the middle of an escape."""
+    """Returns the inside of a JSON string that was cut somewhere, perhaps in the middle of an escape."""
     for end in range(len(literal), max(len(literal) - 12, 0), -1):
         try:
             return str(json.loads(f'"{literal[:end]}"', strict=False))

@@ -32,7 +32,9 @@ _NO_ANSWER = digest("")
 
 
 def root_of(rollout: Rollout, *, attempt: int) -> Trajectory | None:
-    """The root's trajectory of an attempt; None before its first event, and for imports without a transcript."""
+    """Returns the root's trajectory of an attempt; None before its first event, and for imports without a
+    transcript.
+    """
     return rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.ROOT).first()
 
 
@@ -48,7 +50,7 @@ def version_of(trajectory: Trajectory) -> str:
 
 
 def judges_of(rollout: Rollout, *, attempt: int) -> list[Trajectory]:
-    """The conversations in which the answer of an attempt was judged when it ended."""
+    """Returns the conversations in which the answer of an attempt was judged when it ended."""
     found = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.JUDGE, rescoring=None)
     return list(found.defer("opening", "tools").order_by("pk"))
 
@@ -67,7 +69,7 @@ class Window:
 
 
 def read(trajectory: Trajectory, window: Window = Window()) -> Conversation:
-    """The part of the conversation that the window shows. Six queries, however long it is."""
+    """Returns the part of the conversation that the window shows. Six queries, however long it is."""
     turns = list(trajectory.turns.order_by("index"))
     page = turns[window.first - 1 : window.first - 1 + window.limit]
     executions = _executions(trajectory)
@@ -121,7 +123,7 @@ def sub_calls_of(executions: Sequence[int]) -> dict[int, list[SubCall]]:
 
 
 def batch_of(execution: Execution, number: int) -> tuple[SubCall, ...]:
-    """All sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
+    """Returns all sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
     calls = sub_calls_of([execution.pk]).get(execution.pk, ())
     return tuple(call for call in calls if call.batch == number)
 
@@ -158,7 +160,7 @@ def _texts(
     executions: Mapping[int, Sequence[Execution]],
     window: Window,
 ) -> dict[str, Excerpt]:
-    """The beginnings of all texts of these turns, within the window's budget."""
+    """Returns the beginnings of all texts of these turns, within the window's budget."""
     digests: list[str | None] = [trajectory.answer_id, *(message["text"] for message in trajectory.opening)]
     for turn in page:
         digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
@@ -170,7 +172,7 @@ def _texts(
 
 
 def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
-    """All cut to the greatest length at which they fit; nothing is cut where they fit as they are."""
+    """Returns all cut to the greatest length at which they fit; nothing is cut where they fit as they are."""
     weights = {key: window.weigh(excerpt.text) for key, excerpt in found.items()}
     shares = sorted((weight, uses[key]) for key, weight in weights.items())
     left, waiting = window.budget, sum(uses[key] for key in found)

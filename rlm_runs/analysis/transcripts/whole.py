@@ -79,7 +79,7 @@ def _digests(
     turns: Mapping[int, Sequence[Turn]],
     executions: Mapping[int, Sequence[Execution]],
 ) -> Iterable[str]:
-    """The texts of the trace, each as often as it stands in it."""
+    """Returns the texts of the trace, each as often as it stands in it."""
     found: list[str | None] = []
     for row in trajectories:
         found += [row.answer_id, *(message["text"] for message in row.opening)]
@@ -92,7 +92,7 @@ def _digests(
 
 
 def _cap(uses: Mapping[str, int], bounds: Bounds) -> int:
-    """The greatest length at which all texts fit, without reading them."""
+    """Returns the greatest length at which all texts fit, without reading them."""
     chars = dict(Text.objects.filter(sha256__in=set(uses)).values_list("sha256", "chars"))
     left, waiting = bounds.total, sum(uses[digest] for digest in chars)
     for length, times in sorted((length, uses[digest]) for digest, length in chars.items()):

@@ -97,7 +97,7 @@ class Conversation:
         return random.Random(f"{self.seed}|{name}")
 
     def steady_rng(self, name: str) -> random.Random:
-        """The same, and the same in a turn in which the tools are taken away."""
+        """Returns the same, and the same in a turn in which the tools are taken away."""
         return random.Random(f"{self.steady_seed}|{name}")
 
     def chance(self, probability: float, name: str) -> bool:

@@ -18,7 +18,7 @@ class ApiError(Exception):
     retry_after: float | None = None
 
     def body(self) -> dict[str, Any]:
-        """The JSON body."""
+        """Returns the JSON body."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return {"error": error}
 

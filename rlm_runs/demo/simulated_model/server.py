@@ -85,7 +85,7 @@ class DemoServer:
         self._http.server_close()
 
     def complete(self, body: bytes) -> dict[str, Any]:
-        """The response to a chat completion request. Raises ApiError."""
+        """Returns the response to a chat completion request. Raises ApiError."""
         request = parse_request(body)
         if request.model != MODEL:
             raise model_not_found(request.model)
@@ -111,7 +111,7 @@ class DemoServer:
             raise server_error()
 
     def _draw(self, *parts: str) -> float:
-        """A number from 0 to 1 that depends on the seed and the parts alone."""
+        """Returns a number from 0 to 1 that depends on the seed and the parts alone."""
         text = "\x00".join([str(self.options.seed), *parts])
         return int(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], 16) / 16**12
 

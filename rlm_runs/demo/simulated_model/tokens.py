@@ -50,7 +50,7 @@ def cached_tokens(messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any]
 
 
 def content_text(content: Any) -> str:
-    """A message's content as text: it may be a text, a list of parts, or null."""
+    """Returns a message's content as text: it may be a text, a list of parts, or null."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -15,11 +15,11 @@ EnvironmentType = type[Environment[Any]]
 
 
 class OwnEnvironmentError(EnvironmentFault):
-    """A file or an entry point that gives no usable environment; the message names it."""
+    """A file or an entry point does not give a usable environment. The message names it."""
 
 
 EXTENSIONS: Extensions[Environment[Any]] = Extensions(
-    base=Environment,  # type: ignore[type-abstract]  # only its subclasses are made
+    base=Environment,  # type: ignore[type-abstract]  # only its subclasses are instantiated
     folder_variable="RLM_ENVIRONMENTS_DIR",
     entry_points="rlm_runs.environments",
     module_prefix=MODULE_PREFIX,

@@ -1,4 +1,4 @@
-"""The environments by their public names: those of the program, then custom ones."""
+"""The registry of environments by public name: built-in ones, then custom ones."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Health:
         self.outcomes = _merged(kept)
 
     def fails(self, rules: CircuitSettings, *, now: float) -> bool:
-        """Whether the circuit is to open."""
+        """Returns whether the circuit is to open."""
         if self.failing_since is None:
             return False
         if self.failures >= rules.in_a_row and now - self.failing_since >= rules.for_seconds:

@@ -34,7 +34,7 @@ class Seen:
 
 
 def look(models: Sequence[str]) -> dict[str, Seen]:
-    """The circuits of these models that are known."""
+    """Returns the circuits of these models that are known."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -67,7 +67,7 @@ def report(model: str, good: Sequence[bool], *, error: str, rules: CircuitSettin
 
 
 def take_probe(model: str) -> bool:
-    """Whether the caller may make the one call that tries the model."""
+    """Returns whether the caller may make the one call that tries the model."""
     due = Circuit.objects.filter(model=model, opened_at__isnull=False, probe_at__lte=Now())
     free = due.filter(Q(probing_until=None) | Q(probing_until__lt=Now()))
     return free.update(probing_until=Now() + timedelta(seconds=PROBE_SECONDS)) == 1
@@ -101,7 +101,7 @@ def close(model: str, *, actor: str) -> bool:
 
 
 def open_circuits() -> list[Circuit]:
-    """The circuits that are open, the longest first."""
+    """Returns the circuits that are open, the longest first."""
     return list(Circuit.objects.filter(opened_at__isnull=False).order_by("opened_at"))
 
 
@@ -157,7 +157,7 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _now() -> datetime:
-    """The database's clock."""
+    """Returns the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]

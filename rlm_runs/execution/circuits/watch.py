@@ -48,7 +48,7 @@ class Watch:
     probe_result: tuple[bool | None, str] | None = None
 
     def admits(self) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         return not self.is_open or (self.has_probe and not self.is_probing)
 
     def begun(self) -> bool:
@@ -57,11 +57,11 @@ class Watch:
         return self.is_open
 
     def is_given_up(self) -> bool:
-        """Whether the model has failed for so long that rollouts no longer wait for it."""
+        """Returns whether the model has failed for so long that rollouts no longer wait for it."""
         return self.is_open and not self.has_probe and time.monotonic() - self.opened_at > PATIENCE
 
     def fails_since(self, moment: float) -> bool:
-        """Whether no call was answered by the model since that moment."""
+        """Returns whether no call was answered by the model since that moment."""
         return self.rules.enabled and (self.is_open or self.last_good < moment)
 
 
@@ -77,7 +77,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
 
     def watch(self, model: str, rules: CircuitSettings) -> Watch:
-        """The watch of a model."""
+        """Returns the watch of a model."""
         with self._lock:
             return self._watches.setdefault(model, Watch(model, rules))
 

@@ -76,7 +76,7 @@ class SharedGate:
 
 
 def _tokens(usage: Usage | None) -> int | None:
-    """All tokens of a call, None where they are not known."""
+    """Returns all tokens of a call, None where they are not known."""
     if usage is None or usage.prompt is None or usage.completion is None:
         return None
     return usage.prompt + usage.completion

@@ -45,7 +45,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def line(self, limits: Mapping[str, Limits], *, door: Door | None = None) -> Line:
-        """The line of calls that pass these scopes, by name: the model's first, then its endpoint's."""
+        """Returns the line of calls that pass these scopes, by name: the model's first, then its endpoint's."""
         with self._lock:
             key = tuple(limits)
             if key not in self._lines:
@@ -168,7 +168,7 @@ class Keeper:
         return TICK if wait is None else min(TICK, wait)
 
     def _asking(self, active: Sequence[Scope]) -> list[Scope]:
-        """The scopes that need a grant; with one of them, all that its calls pass."""
+        """Returns the scopes that need a grant; with one of them, all that its calls pass."""
         now = time.monotonic()
         with self._lock:
             asking = {

@@ -66,7 +66,7 @@ class Scope:
         return sum(lot.tokens for lot in self.lots)
 
     def has_room(self, tokens: int, *, now: float) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         if now < self.blocked_until:
             return False
         limits = self.limits
@@ -115,7 +115,7 @@ class Scope:
         return [self.typical] * min(self.started, _MOST_EXPECTED)
 
     def must_ask(self, *, waiting: bool, now: float) -> bool:
-        """Whether the shared state must be changed, or the lease renewed."""
+        """Returns whether the shared state must be changed, or the lease renewed."""
         is_paced = (self.limits.requests_per_minute, self.limits.tokens_per_minute) != (None, None)
         return bool(
             waiting
@@ -126,7 +126,7 @@ class Scope:
         )
 
     def ask(self, calls: Sequence[int], *, expected: Sequence[int] = ()) -> Ask:
-        """What it asks for, when these calls could begin."""
+        """Returns what it asks for, when these calls could begin."""
         return Ask(
             self.in_flight,
             calls,
@@ -161,7 +161,7 @@ class Door(Protocol):
     """What can hold back the calls of a model besides limits."""
 
     def admits(self) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
 
     def begun(self) -> bool:
         """Notes that a call begins. Returns whether it is a probe."""

@@ -198,7 +198,7 @@ def _tokens(
 
 
 def _fitting(calls: Sequence[int], tokens: int) -> int:
-    """How many of the calls, from the first, fit into these tokens."""
+    """Returns how many of the calls, from the first, fit into these tokens."""
     for index, each in enumerate(calls):
         tokens -= each
         if tokens < 0:

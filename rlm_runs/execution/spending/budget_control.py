@@ -30,7 +30,7 @@ def pause_at_budget(experiment: int, why: str) -> None:
 
 
 def reached(standing: ledger.Standing, *, next_call: Amount = NOTHING) -> str:
-    """A description of the budget that has no room for a call; "" if all have room."""
+    """Returns a description of the budget that has no room for a call; "" if all have room."""
     budget, spent = standing.budget, standing.spent
     if standing.is_out_of_time and budget.seconds is not None:
         return f"{standing.seconds / 3600:.2f} of {budget.seconds / 3600:g} hours ran"

@@ -34,7 +34,7 @@ class RolloutAccount:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_idle(self) -> bool:
-        """Whether no call of the rollout is in flight."""
+        """Returns whether no call of the rollout is in flight."""
         with self.lock:
             return self.in_flight == 0
 
@@ -44,12 +44,12 @@ class RolloutAccount:
             self.in_flight += change
 
     def amount(self, model: str, usage: Usage) -> Amount:
-        """What usage costs; nothing where it has no price."""
+        """Returns what usage costs; nothing where it has no price."""
         tokens = (usage.prompt or 0) + (usage.completion or 0)
         return Amount(self.dollars(model, usage) or Decimal(0), tokens)
 
     def dollars(self, model: str, usage: Usage) -> Decimal | None:
-        """What usage costs by our price, else by the provider's own figure."""
+        """Returns what usage costs by our price, else by the provider's own figure."""
         ours = self.price(model, usage)
         return reported_cost(usage.raw) if ours is None else ours
 
@@ -103,7 +103,7 @@ class AccountedClient:
             PURSE.end(self._rollout.account, call, cost=cost, assumed=assumed)
 
     def _cost_of(self, model: str, usage: Usage, estimate: Amount) -> tuple[Amount, Amount]:
-        """What is known of a call's cost, and what is assumed for the rest."""
+        """Returns what is known of a call's cost, and what is assumed for the rest."""
         known = self._rollout.amount(model, usage)
         has_tokens = usage.prompt is not None and usage.completion is not None
         has_price = self._rollout.dollars(model, usage) is not None

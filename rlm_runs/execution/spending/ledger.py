@@ -83,7 +83,7 @@ def _process_key(_: int) -> str:
 
 
 def with_events(totals: Mapping[int, Spent], told: Iterable[tuple[int, Iterable[Event]]]) -> dict[int, Spent]:
-    """The totals of the experiments that the events are of, with what their turns cost."""
+    """Returns the totals of the experiments that the events are of, with what their turns cost."""
     changed: dict[int, Spent] = {}
     for experiment, events in told:
         for event in events:
@@ -118,13 +118,13 @@ def write(totals: Mapping[int, Spent]) -> None:
 
 
 def budget_of(experiment: Experiment) -> Budget:
-    """The budget of an experiment, as its row was read."""
+    """Returns the budget of an experiment, as its row was read."""
     hours = experiment.budget_hours
     return Budget(experiment.budget_dollars, experiment.budget_tokens, None if hours is None else hours * 3600)
 
 
 def budgets(experiments: Sequence[int]) -> dict[int, tuple[Budget, bool]]:
-    """The budget of each experiment, and whether it is paused because it reached it."""
+    """Returns the budget of each experiment, and whether it is paused because it reached it."""
     if not experiments:
         return {}
     with connection.cursor() as cursor:
@@ -140,14 +140,14 @@ def budgets(experiments: Sequence[int]) -> dict[int, tuple[Budget, bool]]:
 
 
 def locked_standing(experiment: int) -> Standing:
-    """How an experiment stands; its lock is held until the transaction ends."""
+    """Returns how an experiment stands; its lock is held until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCKS, experiment])
     return standing(experiment)
 
 
 def standing(experiment: int) -> Standing:
-    """How an experiment stands now."""
+    """Returns how an experiment stands now."""
     budget = budgets([experiment]).get(experiment, (Budget(), False))[0]
     with connection.cursor() as cursor:
         cursor.execute(_READ, [experiment])

@@ -66,7 +66,7 @@ class Account:
     is_leased: bool = False
 
     def fits(self, estimate: Amount, *, now: float) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         if not self.budget:
             return not self.is_paused
         wanted = self.spent + self.reserved + estimate
@@ -89,7 +89,7 @@ class Purse:
         self._thread: threading.Thread | None = None
 
     def open(self, experiment: int, budget: Budget) -> Account:
-        """The account of an experiment, for one more rollout."""
+        """Returns the account of an experiment, for one more rollout."""
         with self._lock:
             account = self._accounts.setdefault(experiment, Account(experiment, budget))
             if account.users == 0:

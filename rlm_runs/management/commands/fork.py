@@ -143,5 +143,5 @@ def _setting(given: str) -> tuple[str, Any]:
 
 
 def _line(text: str) -> str:
-    """The text on one printable line."""
+    """Returns the text on one printable line."""
     return repr(unescape(text))

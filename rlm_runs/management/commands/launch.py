@@ -130,6 +130,6 @@ def _other_models(arm: PlannedArm) -> dict[str, ModelChoice]:
 
 
 def _changed(settings: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
+    """Returns the settings that differ from their defaults."""
     fields = type(settings).model_fields
     return {name: value for name, value in settings if value != fields[name].default}

@@ -74,7 +74,7 @@ def _row(difference: Difference) -> Sequence[str]:
 
 
 def _first_difference(recorded: str, now: str) -> tuple[str, str]:
-    """The first lines that differ."""
+    """Returns the first lines that differ."""
     for then, other in zip_longest(recorded.splitlines(), now.splitlines(), fillvalue=""):
         if comparable(then) != comparable(other):
             return then, other

@@ -19,7 +19,7 @@ from . import (
 
 
 def reply_to(conversation: Conversation) -> Reply:
-    """The reply of the policy that knows the task, else of the generic one."""
+    """Returns the reply of the policy that knows the task, else of the generic one."""
     if judge.is_asked(conversation):
         return judge.reply(conversation)
     if "You are a sub-LLM" in conversation.system:

@@ -46,7 +46,7 @@ def asked(question: str) -> Asked | None:
 
 
 def reply(conversation: Conversation, task: Asked) -> Reply:
-    """The next step of the root model."""
+    """Returns the next step of the root model."""
     if not conversation.is_rlm:
         found = _research(conversation, task, careless=CARELESS_ALONE, slips=SLIPS_ALONE)
         if isinstance(found, Reply):
@@ -58,7 +58,7 @@ def reply(conversation: Conversation, task: Asked) -> Reply:
 
 
 def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
-    """The next step of a sub-LLM, or its answer in a box."""
+    """Returns the next step of a sub-LLM, or its answer in a box."""
     careless = CARELESS_TOLD_TO_CHECK if TO_CHECK in conversation.task else CARELESS_SUB_LLM
     found = _research(conversation, task, careless=careless, slips=SLIPS)
     if isinstance(found, Reply):
@@ -72,7 +72,7 @@ def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _research(conversation: Conversation, task: Asked, *, careless: float, slips: float) -> Reply | list[Found]:
-    """The next call of a tool; or all ends, where none is needed or none may be made."""
+    """Returns the next call of a tool; or all ends, where none is needed or none may be made."""
     notes, ends = notes_of(conversation.steps), []
     for trail in task.trails:
         careful = conversation.steady_rng(f"careless {trail}").random() >= careless

@@ -94,5 +94,5 @@ RESULTS = {
 
 
 def filled(cell: str, **values: str) -> str:
-    """The cell with its `$names` filled in."""
+    """Returns the cell with its `$names` filled in."""
     return Template(cell).safe_substitute(values)

@@ -29,7 +29,7 @@ def reply(conversation: Conversation) -> Reply:
 
 
 def _between(task: str) -> tuple[str, str]:
-    """The ground truth, and what the response comes down to."""
+    """Returns the ground truth, and what the response comes down to."""
     gold = re.search(r"<ground_truth>\n(.*?)\n</ground_truth>", task, re.DOTALL)
     mark = re.search(r"hold the mark (\[\w+\])", task)
     if gold is None or mark is None:

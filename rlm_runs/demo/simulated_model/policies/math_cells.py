@@ -22,7 +22,7 @@ class Kind:
 
 
 def filled(code: str, numbers: tuple[str, ...]) -> str:
-    """The code with the numbers in place; negative ones in brackets."""
+    """Returns the code with the numbers in place; negative ones in brackets."""
     return re.sub(
         r"\$(\d)",
         lambda place: f"({found})" if (found := numbers[int(place[1]) - 1]).startswith("-") else found,

@@ -33,7 +33,7 @@ def asked(question: str) -> Problem | None:
 
 
 def reply(conversation: Conversation, task: Problem) -> Reply:
-    """The next cell, or the answer."""
+    """Returns the next cell, or the answer."""
     tool = REPL_TOOL if conversation.is_rlm else PYTHON_TOOL
     if tool not in conversation.tools:
         return Reply(content="I have no Python to compute with, so I leave it. \\boxed{0}")

@@ -34,7 +34,7 @@ def wanted(question: str) -> Wanted | None:
 
 
 def reply(conversation: Conversation, task: Wanted) -> Reply:
-    """The answer by reading, or the next cell of the search."""
+    """Returns the answer by reading, or the next cell of the search."""
     if not conversation.is_rlm:
         return _by_reading(conversation, task)
     if not conversation.steps:

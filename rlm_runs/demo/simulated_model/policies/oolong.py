@@ -79,7 +79,7 @@ def asked(question: str) -> Asked | None:
 
 
 def reply(conversation: Conversation, task: Asked) -> Reply:
-    """The estimate, or the next cell."""
+    """Returns the estimate, or the next cell."""
     if not conversation.is_rlm:
         return _by_skimming(conversation, task)
     if not conversation.steps:
@@ -107,7 +107,7 @@ def _by_skimming(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _estimate(task: Asked, records: list[tuple[str, str, str]], *, rng: random.Random) -> str:
-    """The answer from counts that are felt, not counted."""
+    """Returns the answer from counts that are felt, not counted."""
 
     def felt(counts: Counter[str]) -> Counter[str]:
         return Counter({k: max(0, round(rng.gauss(n, ESTIMATE_SPREAD * n))) for k, n in counts.items()})
@@ -181,7 +181,9 @@ def _guess(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _telling_words(shown: str, task: Asked) -> list[tuple[str, str]]:
-    """A label and a word for each unmatched message that the last cell printed: its longest small-letter word."""
+    """Returns a label and a word for each unmatched message that the last cell printed: its longest small-letter
+    word.
+    """
     _, _, listed = shown.partition("unmatched, for instance:\n")
     seen = []
     for text in re.findall(r"^   (.+)$", listed, re.MULTILINE):

@@ -148,5 +148,5 @@ answer["content"]"""
 
 
 def filled(cell: str, **values: str) -> str:
-    """The cell with its `$names` filled in; a `$` of the code itself stays."""
+    """Returns the cell with its `$names` filled in; a `$` of the code itself stays."""
     return Template(cell).safe_substitute(values)

@@ -33,7 +33,7 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def understood(text: str, *, labels: Sequence[str]) -> str:
-    """The label of a message, read with full attention."""
+    """Returns the label of a message, read with full attention."""
     lowered = text.lower().strip()
     for label, pattern in RULES:
         if label in labels and re.search(pattern, lowered):
@@ -47,7 +47,7 @@ def understood(text: str, *, labels: Sequence[str]) -> str:
 
 
 def read(text: str, *, labels: Sequence[str], slips: float, rng: random.Random) -> str:
-    """The label as a reader gives it who slips in this share of the messages."""
+    """Returns the label as a reader gives it who slips in this share of the messages."""
     label = understood(text, labels=labels)
     others = [other for other in labels if other != label]
     return rng.choice(others) if others and rng.random() < slips else label

@@ -65,7 +65,7 @@ def notes_of(steps: Sequence[Step]) -> Notes:
 
 
 def follow(trail: str, notes: Notes, habits: Habits) -> Reply | Found:
-    """The next call of a tool, or the end of the trail."""
+    """Returns the next call of a tool, or the end of the trail."""
     start, *hops = [sentence.strip() for sentence in re.findall(r"[^.?]+\.", trail)] or [""]
     here = _start(start, notes, habits)
     for number, hop in enumerate(hops):
@@ -102,7 +102,7 @@ def _start(start: str, notes: Notes, habits: Habits) -> str | Reply | Found:
 
 
 def _fits(start: str, page: str) -> bool:
-    """Whether a page matches the description in the trail's first sentence."""
+    """Returns whether a page matches the description in the trail's first sentence."""
     told = re.match(r"An? (.+?) ((?:collected|has|is|tells|rewards|was) .+)\.$", start)
     if told is None or not re.search(rf" an? {re.escape(told[1])}\.", page):
         return False

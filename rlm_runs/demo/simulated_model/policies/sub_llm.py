@@ -16,7 +16,7 @@ SKIPS = 0.1
 
 
 def reply(conversation: Conversation) -> Reply:
-    """The answer, in a box; or a step of research."""
+    """Returns the answer, in a box; or a step of research."""
     research = deepdive.asked(conversation.task)
     if research is not None:
         return deepdive.reply_as_sub_llm(conversation, research)

@@ -32,13 +32,13 @@ for start in range(0, len(copy), 50):
 
 
 def source(question: str) -> str | None:
-    """The text to copy."""
+    """Returns the text to copy."""
     match = re.search(r"<text>\n(.+)\n</text>", question, re.DOTALL)
     return match.group(1) if match and "copy" in question.lower() else None
 
 
 def reply(conversation: Conversation, text: str) -> Reply:
-    """The copy itself, or the next cell of the work on it."""
+    """Returns the copy itself, or the next cell of the work on it."""
     if not conversation.is_rlm:
         reasoning = "I copy the text character by character, minding spaces and line breaks."
         return Reply(content=_first_copy(conversation, text), reasoning=reasoning)
@@ -119,7 +119,7 @@ def _write_anew(conversation: Conversation, text: str) -> Reply:
 
 
 def _literal(text: str) -> str:
-    """The text as a parenthesised literal, one source line per line of the text."""
+    """Returns the text as a parenthesised literal, one source line per line of the text."""
     lines = "\n".join(f"    {line!r}" for line in text.splitlines(keepends=True)) or "    ''"
     return f"(\n{lines}\n)"
 
@@ -134,7 +134,7 @@ def _print() -> Reply:
 
 
 def _printed(step: Step) -> str:
-    """The copy as the last cell printed it, whole or in pieces; "" where the print was cut short."""
+    """Returns the copy as the last cell printed it, whole or in pieces; "" where the print was cut short."""
     pieces = re.findall(r"^\d+ (['\"].*['\"])$", step.shown, re.MULTILINE)
     if "[output truncated" in step.shown:
         return ""
