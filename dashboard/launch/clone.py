@@ -23,7 +23,7 @@ _DEFAULTS: dict[str, Any] = {"seed": 0, "repetitions": 1}
 
 
 def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
-    """Returns the form's data for a spec; None if the form cannot say the same. The spec may be wrong in any way."""
+    """Returns the form's data for a spec; None if it cannot say the same. The spec may be wrong in any way."""
     if not _is_readable(spec):
         return None
     data = _data_of(spec)

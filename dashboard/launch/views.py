@@ -129,7 +129,7 @@ def _draft(request: HttpRequest, number: str) -> LaunchDraft | None:
 
 
 def _previewed(data: QueryDict, problems: Sequence[Problem] | None = None) -> dict[str, Any]:
-    """Returns what stands beside the form. `problems` are those of a launch that was refused, else the preview's."""
+    """Returns what stands beside the form. `problems` are those of a refused launch, else the preview's."""
     try:
         spec = spec_in(data)
     except SpecError as error:
