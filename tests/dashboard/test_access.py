@@ -27,6 +27,7 @@ SENT_TO = {
     "launch-probe",
     "launch-draft-save",
     "launch-draft-delete",
+    "rollouts-selected",
 }
 
 
@@ -80,6 +81,9 @@ def addresses(experiment):
         },
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
+        "rollout-filters": reverse("rollout-filters"),
+        "rollout-preview": reverse("rollout-preview", args=pk),
+        "rollouts-selected": reverse("rollouts-selected"),
         "share": reverse("share"),
         "shared-links": reverse("shared-links"),
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),

@@ -198,7 +198,7 @@
   });
 
   // Keys. Never while one is typing, never with a modifier.
-  const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+  const isTyping = (target) => target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
   // Where two conversations stand side by side, keys move in the one that has the focus, or had it last.
   let column = null;
   document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });

@@ -48,7 +48,7 @@ def test_it_filters_by_name_and_state(reader, played):
         page = html(reader, f"/experiments/?{query}")
         shown = {found for found in (played, running, cancelled) if f"/experiments/{found.slug}/" in page}
         assert shown == expected, query
-    assert "No experiment is like that" in html(reader, "/experiments/?q=nothing-like-it")
+    assert "No experiment matches" in html(reader, "/experiments/?q=nothing-like-it")
 
 
 def test_bad_filters_are_said(reader, played):
