@@ -21,12 +21,14 @@ from .action_options import (
     AddOptions,
     BudgetOptions,
     CloneOptions,
+    DescribeOptions,
     Options,
     PriorityOptions,
     RescoreOptions,
     RetryOptions,
 )
 from .additions import additions, extend, extended_spec
+from .describing import describe
 from .estimate import estimate
 from .launch import launch
 from .plan import resolve
@@ -336,6 +338,13 @@ ACTIONS: Mapping[str, Action] = {
             _clone,
             preview=_preview_clone,
             is_due=lambda found: not found.sources,
+        ),
+        Action(
+            "describe",
+            "Describe",
+            "Description, tags and owner, by which lists filter.",
+            DescribeOptions,
+            describe,
         ),
         Action(
             "archive",

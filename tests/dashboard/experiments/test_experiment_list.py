@@ -78,3 +78,34 @@ def test_queries_do_not_grow_with_experiments(reader, played, django_assert_max_
 def test_a_name_is_never_markup(reader, db):
     make_experiment(name="<script>alert(1)</script>")
     assert "<script>alert" not in html(reader)
+
+
+def test_experiments_have_tags_an_owner_and_a_description_and_are_found_by_them(reader, played):
+    other = make_experiment(name="other")
+    address = f"/experiments/{played.slug}/control/describe/"
+    form = {"description": "does it <b>help</b>?", "tags": "paper, oolong", "owner": "ada"}
+    assert reader.post(address, form).status_code == 302
+    page = html(reader, "/experiments/?tag=paper&owner=ada")
+    assert f"/experiments/{played.slug}/" in page
+    assert f"/experiments/{other.slug}/" not in page
+    assert '<a class="chip" href="?tag=oolong">oolong</a>' in page
+    assert f"/experiments/{played.slug}/" not in html(reader, "/experiments/?tag=nothing")
+    assert f"/experiments/{played.slug}/" in html(reader, "/experiments/?q=does+it+%3Cb")
+    rows = {row["slug"]: row for row in reader.get("/api/experiments/").json()["rows"]}
+    assert [rows[played.slug][key] for key in ("tags", "owner", "description")] == [
+        *("oolong, paper", "ada", "does it <b>help</b>?")
+    ]
+    assert (rows[other.slug]["tags"], rows[other.slug]["owner"]) == ("", None)
+    shown = html(reader, address)
+    assert 'value="oolong, paper"' in shown
+    reader.post(address, form | {"tags": "", "owner": "", "description": ""})
+    played.refresh_from_db()
+    assert (played.tags.count(), played.created_by, played.description) == (0, None, "")
+    assert played.actions.first().action == "described"
+
+
+def test_what_an_experiment_cannot_be_called_is_refused(reader, played):
+    address = f"/experiments/{played.slug}/control/describe/"
+    assert "no user" in reader.post(address, {"owner": "nobody"}).content.decode()
+    assert "without quotes" in reader.post(address, {"tags": '"'}).content.decode()
+    assert "20 tags" in reader.post(address, {"tags": ",".join(map(str, range(21)))}).content.decode()
