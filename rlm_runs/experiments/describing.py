@@ -37,8 +37,6 @@ def describe(experiment: Experiment, options: DescribeOptions, actor: str) -> st
         if options.tags is not None:
             author = User.objects.filter(username=actor).first()
             ExperimentTag.objects.replace(experiment, options.tags, author=author, actor=actor)
-        details = {
-            name: ", ".join(value) if isinstance(value, tuple) else value for name, value in changed.items()
-        }
-        record_action(experiment, action="described", actor=actor, details=details)
+        told = changed | ({"tags": ", ".join(options.tags)} if options.tags is not None else {})
+        record_action(experiment, action="described", actor=actor, details=told)
     return f"{', '.join(changed)} changed"

@@ -3,7 +3,8 @@ were before), `forks` (rollouts that continue another one), `traces` (turns and 
 content), `repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing`
 (saved views and shared links), `drafts` (launch forms), `stopping` (arms that ended early), `workers` (worker
 processes), `limits` (what these share of endpoints), `spending` (what counts against budgets), `circuits`
-(models that fail), `review` (comments, tags and scores by people), `experiment_tags` and `live` (what running rollouts do now).
+(models that fail), `review` (comments, tags and scores by people), `experiment_tags` and `live` (what running
+rollouts do now).
 """
 
 from .actions import ExperimentAction
