@@ -31,7 +31,7 @@ BOX_DIR = "/opt/rlm-sandbox"
 USER = "65500:65500"
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-"""The engine writes what a command says on its standard error in red."""
+"""Matches the colour codes with which the engine marks standard error."""
 _INSIDE = Path(__file__).parent / "inside"
 _DOCKERFILE = f"""\
 FROM {{base}} AS packages
@@ -82,9 +82,9 @@ class Images:
         self._lock = threading.Lock()
 
     def prepare(self, packages: tuple[str, ...]) -> str:
-        """Returns the tag of the image with these packages, built if need be. Raises ImageError."""
+        """Returns the tag of the image with these packages, building it if required. Raises ImageError."""
         packages = requirements.normalized(packages)
-        with self._lock:  # one build at a time: it is rare, and the machine's whole work while it lasts
+        with self._lock:  # one build at a time: it is rare and uses the whole machine
             if packages not in self._ready:
                 recipe = _Recipe(base=self._base(), packages=packages)
                 if not self._has(recipe.tag):
@@ -93,7 +93,7 @@ class Images:
             return self._ready[packages]
 
     def forget(self) -> None:
-        """Forgets that the image exists, because it was removed from the engine."""
+        """Forgets all prepared images, because one was removed from the engine."""
         with self._lock:
             self._ready.clear()
 
@@ -165,7 +165,7 @@ class Images:
 
 
 def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
-    """Gathers the build's output; its error, if any."""
+    """Collects the build's output in `lines`. Returns its error, "" if it succeeded."""
     failure = ""
     for answer in answers:
         lines.append(_COLOURS.sub("", answer.get("stream", "")))
@@ -176,13 +176,13 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
 
 
 def _reason(log: str) -> str:
-    """Returns the line of pip or of the import check that names the problem."""
+    """Returns the last error line of pip or of the import check, which names the problem."""
     told = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     return told[-1] if told else ""
 
 
 def _culprit(log: str, packages: tuple[str, ...]) -> str:
-    """Returns the packages that the error lines name; all, where they name none."""
+    """Returns the packages that the error lines name; all of them if they name none."""
     errors = " ".join(line for line in log.splitlines() if line.startswith("ERROR: ")).lower()
     named = [
         one

@@ -15,7 +15,7 @@ _AGAIN = "Answer with one word: yes or no."
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 
 
-class Unjudged(RolloutFailure):
+class NoVerdict(RolloutFailure):
     """The judge answered neither yes nor no, twice. The answer has no reward, which is not a reward of 0."""
 
     boundary = "scoring"
@@ -25,7 +25,7 @@ class Unjudged(RolloutFailure):
 def verdict_on(prompt: str, *, run: RolloutContext) -> bool:
     """Returns whether the judge says yes. A judge that says neither yes nor no is asked once more.
 
-    Raises Unjudged after the second try, and ModelFailure if the judge cannot be reached.
+    Raises NoVerdict after the second try, and ModelFailure if the judge cannot be reached.
     """
     conversation = Conversation(
         run, kind="judge", opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)]
@@ -40,7 +40,7 @@ def verdict_on(prompt: str, *, run: RolloutContext) -> bool:
     verdict = _verdict(said.content)
     conversation.end(stop_reason="final_message" if verdict else "unjudged", answer=verdict or "")
     if verdict is None:
-        raise Unjudged(f"the judge said neither yes nor no, but: {said.content[:500]!r}")
+        raise NoVerdict(f"the judge said neither yes nor no, but: {said.content[:500]!r}")
     return verdict == "yes"
 
 

@@ -24,7 +24,7 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted, Usage
-from .judge import Unjudged
+from .judge import NoVerdict
 from .lazy_sandbox import LazySandbox
 from .live import LiveBoard
 from .recording import Recording
@@ -205,7 +205,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     stop_reason, error = ended.stop_reason, ""
     try:
         score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
-    except Unjudged as failure:
+    except NoVerdict as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
         raise

@@ -35,7 +35,7 @@ def score_again(
 ) -> Score:
     """Scores a stored answer outside of its rollout. `record` gets the judge's events.
 
-    Raises the environment's exceptions, Unjudged and ModelFailure of the judge, and Stopped.
+    Raises the environment's exceptions, NoVerdict and ModelFailure of the judge, and Stopped.
     """
     run = RolloutContext(
         models=Models(main=judge, sub=judge, judge=judge),

@@ -74,7 +74,7 @@ class Toolbox:
         """Makes a call of the conversation's last turn and adds its result. Raises Stopped."""
         if _recalled(conversation, call, position=position):
             return
-        with _told(self._run, conversation, call, position=position) as execution:
+        with _recorded(self._run, conversation, call, position=position) as execution:
             try:
                 execution.shown = self._result(call)
             except (BadCall, CallFailed) as failure:
@@ -98,7 +98,7 @@ def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, p
     """Stores a call that is not made, and tells the model why."""
     if _recalled(conversation, call, position=position):
         return
-    with _told(run, conversation, call, position=position) as execution:
+    with _recorded(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
 
@@ -114,7 +114,7 @@ def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> b
 
 
 @dataclass
-class ToldExecution:
+class ToolCallRecord:
     """A tool call between its two events."""
 
     shown: str = ""
@@ -132,12 +132,12 @@ class ToldExecution:
 
 
 @contextmanager
-def _told(
+def _recorded(
     run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int
-) -> Iterator[ToldExecution]:
+) -> Iterator[ToolCallRecord]:
     """Records the start and the end of a tool call around its body."""
     key = conversation.begin_execution(call, kind="tool", position=position)
-    began, execution = time.monotonic(), ToldExecution()
+    began, execution = time.monotonic(), ToolCallRecord()
     try:
         yield execution
     except Stopped as stopped:

@@ -13,10 +13,10 @@ from django.conf import settings
 
 @cache
 def code_version() -> str:
-    """`3f2a…`, 40 digits, with a `+` where tracked files differ from that commit; or the likes of `0.1.0`.
+    """Returns the commit (40 digits, with a `+` if tracked files differ from it), or a version such as `0.1.0`.
 
-    RLM_CODE_VERSION, which images set, overrides both. The result is cached for the life of the process, since the
-    code that it runs does not change with the files.
+    RLM_CODE_VERSION, which images set, overrides both. The result is cached for the life of the process, because
+    changed files do not change the code that it runs.
     """
     if given := os.environ.get("RLM_CODE_VERSION"):
         return given

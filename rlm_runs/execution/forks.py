@@ -1,6 +1,6 @@
-"""Running forks: the REPL is rebuilt, differences are stored, and a fork waits for its reader where it is to.
+"""Running forks: the REPL is rebuilt, differences are stored, and a fork may wait for its reader.
 
-A fork never starts from nothing: without its recorded part it would be another rollout.
+A fork never restarts from scratch, because without its recorded part it would be another rollout.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .patience import patiently
 from .selection import Refused
 
 _MOST = 100
-"""Differences that are kept of a rebuild."""
+"""The maximum number of differences kept of a rebuild."""
 _CHARS = 400
-"""Characters of a text that are kept, from a little before the first that differs."""
+"""The number of characters kept of a text, from a little before its first difference."""
 _BEFORE = 80
 
 
@@ -32,8 +32,9 @@ def is_fork(rollout: Rollout) -> bool:
 
 
 def replay_of(rollout: Rollout, recording: Recording) -> Replay:
-    """Plays a fork's recording: differences are told, and Held is raised before the first live call if it is to be
-    looked at.
+    """Returns a replay of a fork's recording. It stores the differences.
+
+    It raises Held before the first live call if a reader must look at them first.
     """
     differences: list[Difference] = []
 
@@ -46,7 +47,7 @@ def replay_of(rollout: Rollout, recording: Recording) -> Replay:
 
 
 def _rebuilt(rollout: Rollout, differences: Sequence[Difference]) -> str:
-    """Stores the differences of a rebuild, and returns when the fork waits."""
+    """Stores the differences of a rebuild. Returns when the fork must wait."""
     fork = Fork.objects.get(rollout=rollout)
     fork.differences = storable([_row(each) for each in differences[:_MOST]])
     fork.save(update_fields=["differences"])
@@ -60,7 +61,7 @@ def hold(rollout: Rollout) -> None:
 
 
 def go_on(fork: Fork) -> None:
-    """Queues a fork that waited, differences or not. Raises Refused if it does not wait."""
+    """Queues a waiting fork, whatever its differences. Raises Refused if it does not wait."""
     with transaction.atomic():
         waiting = Rollout.objects.filter(
             pk=fork.rollout_id, status=Rollout.Status.CANCELLED, stop_reason=Fork.HELD
@@ -93,7 +94,7 @@ def _row(difference: Difference) -> Mapping[str, Any]:
 
 
 def _around(recorded: str, present: str) -> tuple[str, str]:
-    """Returns the parts of two texts that begin a little before the first difference that counts."""
+    """Returns the parts of two texts from a little before their first relevant difference."""
     if len(recorded) <= _CHARS and len(present) <= _CHARS:
         return recorded, present
     lines = zip(recorded.splitlines(keepends=True), present.splitlines(keepends=True), strict=False)

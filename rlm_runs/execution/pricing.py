@@ -1,4 +1,4 @@
-"""What a model call costs: rates in dollars per million tokens, and the arithmetic on them."""
+"""The price of model calls: rates in dollars per million tokens, and the arithmetic on them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _STORED = Decimal("1e-10")
 
 
 class Rates(BaseModel):
-    """Dollars per million tokens. None: cached and written tokens cost as the prompt, reasoning as the completion.
+    """Dollars per million tokens. If None, cached and written tokens cost as much as the prompt, reasoning as the
+    completion.
 
-    Cached and written tokens are parts of the prompt, reasoning is a part of the completion. Each token is priced
+    Cached and written tokens are parts of the prompt; reasoning is a part of the completion. Each token is priced
     once.
     """
 
@@ -38,7 +39,7 @@ class Tier(Rates):
 
 
 class Price(Rates):
-    """A model's price: its rates, those of longer prompts, and dollars per call where each call has a fee."""
+    """A model's price: its rates, those of longer prompts, and dollars per call if calls have a fee."""
 
     tiers: tuple[Tier, ...] = ()
     call: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
@@ -54,7 +55,7 @@ class Price(Rates):
         return reached[-1] if reached else self
 
     def cost(self, usage: Usage, *, calls: int = 1) -> Decimal | None:
-        """Dollars of one call, or of `calls` like ones with this usage together; None where it is not known."""
+        """Returns the dollars of one call, or of `calls` similar ones with this total usage; None if unknown."""
         if usage.prompt is None or usage.completion is None:
             return None
         rates = self.rates(usage.prompt // calls)
@@ -72,7 +73,7 @@ class Price(Rates):
 
     @property
     def mark(self) -> str:
-        """Eight digits that change with any number of the price."""
+        """Returns eight hexadecimal digits that change with any number of the price."""
         said: dict[str, Any] = self.model_dump(exclude_defaults=True)
         return hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:8]
 

@@ -1,7 +1,7 @@
-"""Spend by day, experiment and model, counted as calls are recorded, so that no page sums rollouts to know it.
+"""Spend by day, experiment and model, counted as calls are recorded, so that no page needs to sum rollouts.
 
-Written as `call_counts` writes hours: each process in its own rows, in the transaction that records the calls. The
-sweep sums the rows of earlier days over processes.
+It is written like the hours of `call_counts`: each process has its own rows, in the transaction that records the
+calls. The sweep sums the rows of past days over processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ON_CONFLICT = (
 
 
 def count(calls: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
-    """Counts calls, each an experiment, a model and the row of the turn. Call it in their transaction."""
+    """Counts calls, each given as an experiment, a model and the row of its turn. Call it in their transaction."""
     sums: dict[tuple[date, int, str], tuple[int, int, Decimal]] = {}
     for experiment, model, turn in calls:
         key = _day(turn["ended_at"]), experiment, model
@@ -36,7 +36,9 @@ def count(calls: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
 
 
 def correct(model: str, ended_at: datetime, *, experiment: int, calls_priced: int, dollars: Decimal) -> None:
-    """Adds to the cost of a day, after calls were priced again: `calls_priced` of them had no cost before."""
+    """Adds `dollars` to the cost of a day after a repricing, in which `calls_priced` calls got their first
+    cost.
+    """
     _add([(_day(ended_at), experiment, model, f"repricing {process_name()}", 0, -calls_priced, dollars)])
 
 
@@ -54,7 +56,7 @@ def _add(rows: list[tuple[Any, ...]]) -> None:
 
 
 def fold() -> None:
-    """Sums rows whose day is over by two hours over their writers. For one process at a time."""
+    """Sums rows over their writers two hours after their day ended. Only one process may run it at a time."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""WITH folded AS (

@@ -1,4 +1,4 @@
-"""The worker's part in a rollout: it turns the claimed row into the engine's plan, runs it and records it."""
+"""The worker's part in a rollout: turns the claimed row into the engine's plan, runs it and records it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ COMMITS = GroupCommit()
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
-    """Runs a claimed rollout to its end, or gives it back if it is cut off."""
+    """Runs a claimed rollout to its end, or gives it back if it is interrupted."""
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)
@@ -60,7 +60,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
-            # The lease expires and a sweep queues the rollout again.
+            # The lease expires and a sweep requeues the rollout.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
 
 
@@ -74,7 +74,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     except (*AWAY, Stopped):
         raise
     except Exception as error:
-        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+        # Its settings no longer fit the code, or there is no sandbox. Another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
         _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"{type(error).__name__}: {error}")])
         return
@@ -91,7 +91,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
 
 
 def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
-    """Resumes an attempt that was cut off. Returns why it cannot be resumed, "" once it has ended."""
+    """Resumes an interrupted attempt. Returns why it cannot be resumed, "" once it has ended."""
     recording = continuation.recording
     logger.info("rollout %s resumes after turn %s", rollout.pk, recording.turns)
     replay = forks.replay_of(rollout, recording) if means.is_fork else None
@@ -104,7 +104,9 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
 
 
 def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
-    """Begins a new attempt in place of one that cannot be gone on with. A fork ends: it has no other beginning."""
+    """Begins a new attempt in place of one that cannot be resumed. A fork ends, because it has no other
+    beginning.
+    """
     if means.is_fork:
         _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"the fork cannot go on: {reason}")])
         return
@@ -131,7 +133,7 @@ def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None
 def _recording(
     recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
 ) -> Callable[[Sequence[Event]], None]:
-    """Returns what the engine gives its events to. A rollout that was taken over is stopped."""
+    """Returns the function that receives the engine's events. It stops a rollout that was taken over."""
 
     def record(events: Sequence[Event]) -> None:
         try:
@@ -161,7 +163,7 @@ class _Means:
     backend: Backend
     prices: Prices
     endpoints: Mapping[str, str]
-    """Endpoint's name by model."""
+    """Model → the name of its endpoint."""
     live: LiveBoard = field(default_factory=LiveBoard)
     is_fork: bool = False
 
@@ -225,7 +227,7 @@ def model_named(name: str) -> ModelChoice:
 
 @cache
 def client_of(model: ModelChoice) -> ModelClient:
-    """One client per model and process: its connections are shared by all rollouts."""
+    """Returns the process's client of a model, whose connections all rollouts share."""
     calls = model.calls
     client = ChatClient(
         base_url=model.endpoint.url,
@@ -238,7 +240,7 @@ def client_of(model: ModelChoice) -> ModelClient:
         reading=Reading(
             window=model.window,
             think_tags=calls.think_tags or "auto",
-            # The simulated model counts characters.
+            # The simulated model counts characters instead of tokens.
             checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
         ),
     )

@@ -40,7 +40,7 @@ __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "pars
 
 @dataclass(frozen=True)
 class Preview:
-    """What an action will do: a sentence, and its numbers by name. None is a number that is not known."""
+    """The effect of an action: a sentence, and its numbers by name. An unknown number is None."""
 
     sentence: str
     numbers: Mapping[str, int | Decimal | None] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class NeedsConfirmation(Exception):
 
 @dataclass(frozen=True)
 class Action:
-    """An action. `perform` takes the experiment, the options and the actor, and returns what it did as a sentence.
+    """An action. `perform` takes the experiment, the options and the actor, and returns its effect as a sentence.
 
     `preview` is None if the action needs no confirmation.
     """
@@ -83,7 +83,7 @@ class Action:
 
 
 def parse(action: Action, given: Mapping[str, Any]) -> Options:
-    """Returns the options of an action. Raises Refused with every problem."""
+    """Returns the validated options of an action. Raises Refused with every problem."""
     try:
         return action.options.model_validate(dict(given))
     except ValidationError as error:
@@ -102,7 +102,7 @@ def preview(action: Action, experiment: Experiment, options: Options) -> Preview
 
 
 def take(action: Action, experiment: Experiment, options: Options, *, actor: str, confirmed: bool) -> str:
-    """Takes an action and returns what it did. Raises NeedsConfirmation and Refused."""
+    """Performs an action. Returns its effect as a sentence. Raises NeedsConfirmation and Refused."""
     if not confirmed and (told := preview(action, experiment, options)) is not None:
         raise NeedsConfirmation(told)
     try:
@@ -373,4 +373,4 @@ ACTIONS: Mapping[str, Action] = {
         ),
     )
 }
-"""Name → action, in the order in which pages list them."""
+"""Name → action, in the order of the pages."""

@@ -1,4 +1,4 @@
-"""Spec → validated → arms, examples, rollouts; messages on commit. All of it is written, or nothing.
+"""Launches a spec: validates it, then writes arms, examples and rollouts, or nothing. Messages go out on commit.
 
 experiment = launch(tomllib.loads(text), user=request.user)
 """
@@ -34,11 +34,10 @@ __all__ = ["Problem", "SpecError", "launch"]
 def launch(
     raw: Mapping[str, Any], *, user: User | None = None, actor: str = "", data_dir: Path | None = None
 ) -> Experiment:
-    """Launches an experiment. Raises SpecError; then nothing is written.
+    """Launches an experiment. Raises SpecError, in which case nothing is written.
 
-    `actor` is named in its log; without one, the user or the command line.
-    With `data_dir`, the spec may only name files in that folder, because its author may not read other files of
-    this machine.
+    `actor` is named in the experiment's log; by default the user or the command line. With `data_dir`, the spec
+    may only name files in that folder, because its author may not read other files of this machine.
     """
     plan = resolve(raw)
     if data_dir is not None:
@@ -73,11 +72,14 @@ def check_paths(plan: Plan, data_dir: Path) -> None:
 
 
 Images = Mapping[tuple[str, ...], str]
-"""Packages → what code is run in, as `Backend.prepare` names it."""
+"""Packages → the image or backend that runs code, as `Backend.prepare` names it."""
 
 
 def prepare_sandboxes(plan: Plan) -> Images:
-    """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
+    """Builds the sandbox images. Raises SpecError for what would fail in every worker.
+
+    These are models that may not run code, and images that do not build.
+    """
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}
     for name, model in coders.items():
@@ -135,7 +137,7 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
 
 
 def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: int = 0) -> list[Arm]:
-    """Returns the rows of the plan's arms, at the positions from `first` on."""
+    """Creates the rows of the plan's arms, at the positions from `first` on."""
     return Arm.objects.bulk_create(
         Arm(
             experiment=experiment,
@@ -149,7 +151,7 @@ def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: in
 
 
 def arm_columns(arm: PlannedArm) -> dict[str, Any]:
-    """Returns an arm's settings, every default written out, and their hash."""
+    """Returns an arm's settings, with every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,
         "environment_settings": arm.environment.settings.model_dump(mode="json"),
@@ -165,7 +167,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
 
 
 def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
-    """Returns the rows of the examples in their order, shared with other experiments that use them."""
+    """Returns the rows of the examples in order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
@@ -199,7 +201,9 @@ def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[E
 
 
 def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[Example]]) -> list[Rollout]:
-    """Ordered by repetition and example, then arm: at any moment the arms have seen the same examples."""
+    """Creates the rollouts by repetition, example and arm, so that all arms have seen the same examples at any
+    time.
+    """
     most = max(len(loaded) for loaded in examples)
     rows = [
         Rollout(

@@ -1,7 +1,7 @@
-"""The check before a launch: one tiny call to each model, at once, that says whether it can do what it is to do.
+"""The check before a launch: one tiny call to each model, all at once, tests what the rollouts need.
 
-Simulated models are not asked, and neither is a model twice. What does not answer in time is a warning, because a
-server may be waking up; rollouts wait longer.
+Simulated models are not called, and no model is called twice. A model that does not answer in time causes a
+warning, because a server may be waking up; rollouts wait longer.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .plan import Plan, PlannedArm
 from .problems import Problem
 
 SECONDS = 20.0
-"""How long models have to answer, all at once."""
+"""The time limit of the check in seconds, for all models together."""
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What stands in the way of a launch, and what may. `ready` are the models that can do their part."""
+    """Problems that prevent a launch, warnings, and the names of the models that are `ready`."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
@@ -34,7 +34,7 @@ class Checked:
 
 
 def check_models(plan: Plan) -> Checked:
-    """Asks each model of a plan. Takes SECONDS at most."""
+    """Calls each model of a plan. Takes SECONDS at most."""
     uses = dict(_uses(plan))
     control = CancellationToken()
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="launch-check")
@@ -56,7 +56,7 @@ def check_models(plan: Plan) -> Checked:
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:
-    """Yields each model to ask, and whether it is to call tools."""
+    """Yields each model to call, and whether it must call tools."""
     needs: dict[ModelChoice, bool] = {}
     for arm in plan.arms:
         for model, tools in _roles(arm):
@@ -80,7 +80,7 @@ def _ask(model: ModelChoice, *, tools: bool, control: CancellationToken) -> Find
 
 
 def _problem(model: ModelChoice, future: Future[Finding]) -> str:
-    """Why the model cannot be used, "" if it can."""
+    """Returns why the model cannot be used; "" if it can."""
     try:
         finding = future.result()
     except Unreachable as error:

@@ -15,7 +15,7 @@ from . import wording
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
+    """A problem of one field. `field` is a path such as `environments[1].target_length`, "" for the whole spec."""
 
     field: str
     message: str
@@ -25,7 +25,7 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+    """A spec that cannot be launched, with all its problems. Nothing was written."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -54,7 +54,7 @@ def problems_of(
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed, tables=tables or {}))
         for detail in error.errors(include_url=False)
-        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
+        # A list whose only entry is invalid also counts as too short. The entry's own problem is clearer.
         if not (detail["type"] == "too_short" and detail["input"])
     ]
 

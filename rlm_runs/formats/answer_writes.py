@@ -19,7 +19,7 @@ _LOOKING = frozenset({"print", "repr", "str", "type", "len", "dict"})
 class AnswerWrites:
     """The effect of a cell on `answer`. `content` is the content that it sets, None if it sets none.
 
-    `is_known` is False if only running the cell would show what it writes.
+    `is_known` is false if only running the cell would show what it writes.
     """
 
     content: str | None
@@ -48,7 +48,7 @@ def answer_writes(code: str, *, failed: bool) -> AnswerWrites:
 def _parsed(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the code that is read, not of ours
+            warnings.simplefilter("ignore")  # warnings of the parsed code, not of ours
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -1,10 +1,12 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts
-were before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their
-content), `repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing`
-(saved views and shared links), `drafts` (launch forms), `stopping` (arms that ended early), `workers` (worker
-processes), `limits` (what these share of endpoints), `spending` (what counts against budgets), `circuits`
-(models that fail), `review` (comments, tags and scores by people), `experiment_tags` and `live` (what running
-rollouts do now).
+"""The store. Its modules:
+
+- `experiments`: specs, arms, examples and rollouts; `actions`: their log; `experiment_tags`
+- `history`: earlier attempts and outcomes of rollouts; `forks`: rollouts that continue another one
+- `traces`: turns and executions; `texts`: their content; `live`: the state of running rollouts
+- `model_calls`: calls by hour, spend by day, probes; `repricing`: former costs
+- `stopping`: arms that ended early; `review`: comments, tags and scores by people
+- `sharing`: saved views and shared links; `drafts`: launch forms
+- `workers`: worker processes; `limits`: their shares of endpoints; `circuits`: failing models; `spending`: budgets
 """
 
 from .actions import ExperimentAction

@@ -1,7 +1,7 @@
-"""One REPL child as the supervisor sees it: started, fed, timed, measured, interrupted, killed, started again.
+"""One REPL child from the supervisor's side: started, fed, timed, measured, interrupted, killed, restarted.
 
-The child's word counts for what its cell's code could have made it say anyway (its results), and for nothing
-else: time, memory, output and processes are measured from outside.
+The child is trusted only for its cells' results, which their code could have forged anyway. Time, memory, output
+and processes are measured from outside.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .wire import (
     pieces,
 )
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .config import Config
 
     class Supervisor(Protocol):
-        """What a REPL process asks of its supervisor."""
+        """The parts of its supervisor that a REPL process uses."""
 
         config: Config
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 65536
 _FLUSH_SECONDS = 0.02
-"""Live output is gathered for so long: a short cell's output then travels with its result."""
+"""Seconds for which live output is gathered. The output of a short cell then travels with its result."""
 _INTERRUPTS = (0.0, 0.35)
 _GRACE_SECONDS = 0.7
 """Seconds from the first interrupt to the kill. The second interrupt is for a cell that swallowed the first."""
@@ -80,7 +80,7 @@ class Cell:
 
     @property
     def next_step_at(self) -> float:
-        """When it is to be interrupted, interrupted again, killed."""
+        """The time of the next step: interrupt, second interrupt, kill."""
         step = self.interrupts
         return self.ends_at + (_INTERRUPTS[step] if step < len(_INTERRUPTS) else _GRACE_SECONDS)
 
@@ -118,13 +118,13 @@ class ReplProcess:
         ours, theirs = socket.socketpair()
         try:
             pid = os.fork()
-        except OSError:  # the processes of the last one are still dying
+        except OSError:  # the processes of the last child are still ending
             ours.close()
             theirs.close()
             self._retry_at = time.monotonic() + _FORK_RETRY_SECONDS
             return
         if pid == 0:
-            # This frame stays below the REPL's, so nothing of the supervisor's is ever finalized in the child.
+            # This frame stays below the REPL's, so that the child never finalizes anything of the supervisor's.
             repl.live(theirs, memory_mb=self._supervisor.config.process_memory_mb)
         theirs.close()
         ours.setblocking(False)
@@ -138,7 +138,7 @@ class ReplProcess:
         self._cell = None
 
     def kill(self) -> None:
-        """Ends the child and all that it started."""
+        """Ends the child and all processes that it started."""
         self._end_processes()
         self.pid = 0
         self._let_go()
@@ -147,9 +147,9 @@ class ReplProcess:
         others = self._supervisor.other_repls(self)
         if os.getpid() == 1 and not others:
             with contextlib.suppress(OSError):
-                os.kill(-1, signal.SIGKILL)  # in one sweep: nothing can fork away from it
+                os.kill(-1, signal.SIGKILL)  # in one call, so that nothing can fork away from it
             return
-        for _ in range(100):  # each sweep may miss what is forked meanwhile
+        for _ in range(100):  # each pass may miss processes that are forked during it
             doomed = {pid for pid in kernel.descendants(os.getpid(), spare=others) if not kernel.is_zombie(pid)}
             if self.pid:
                 with contextlib.suppress(OSError):
@@ -177,7 +177,7 @@ class ReplProcess:
 
     def handle_death(self, status: int, usage: resource.struct_rusage) -> None:
         """Handles the child's death, caused by its own cell or by processes of an earlier one."""
-        self._hear(last=True)  # its result may have been the last that it said
+        self._hear(last=True)  # its last message may be its result
         if not self.pid:
             return
         out_of_memory = kernel.oom_kills() > self._oom_kills
@@ -185,7 +185,7 @@ class ReplProcess:
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
-        """The state is gone: says so, and starts again."""
+        """Reports that the state is lost, and restarts the REPL."""
         cell, self._cell = self._cell, None
         measured = _Measured(self.pid, cell, waited_before=self._waited_before, cpu=cpu, peak=peak)
         was_set_up = self._set_up
@@ -237,7 +237,7 @@ class ReplProcess:
                 sent = socket.send_fds(self._control, [data], [fd] if fd >= 0 else [])
             except BlockingIOError:
                 break
-            except OSError:  # it hung up; its death is noticed where it is read from
+            except OSError:  # it hung up; the reading side handles its death
                 return
             if fd >= 0:
                 os.close(fd)
@@ -277,7 +277,7 @@ class ReplProcess:
             self._hear()
 
     def _hear(self, *, last: bool = False) -> None:
-        """Reads what the child says: one chunk, or before it is buried all there is."""
+        """Reads frames of the child: one chunk, or with `last` everything that is left."""
         control = self._control
         while control is not None:
             try:
@@ -287,7 +287,7 @@ class ReplProcess:
                     return
                 for body in self._splitter.feed(data):
                     self._believe(frame_checks.check(parse(body), frame_checks.FROM_REPL))
-                    if control is not self._control:  # it was lost for what it said
+                    if control is not self._control:  # it was lost because of what it sent
                         return
             except BlockingIOError:
                 return
@@ -300,7 +300,10 @@ class ReplProcess:
                 return
 
     def _hang_up(self) -> None:
-        """The child closed its line. It may be on its way out; then its own exit status is the reason."""
+        """Kills the child, because it closed its connection.
+
+        If it was about to exit, its own exit status is the reason.
+        """
         if self._control is not None:
             self._supervisor.unwatch(self._control.fileno())
         self._hung_up = True
@@ -347,7 +350,7 @@ class ReplProcess:
             if cell is not None and cell.batches.pop(number, None) is not None:
                 self._supervisor.tell({**frame, "repl": self.number})
             return
-        if cell is None or frame["cell"] != cell.number:  # of a thread that an earlier cell left behind
+        if cell is None or frame["cell"] != cell.number:  # sent by a thread that an earlier cell left behind
             self._send(encode({"t": "over", "batch": number}))
             return
         if not cell.has_sub_llms:
@@ -370,7 +373,7 @@ class ReplProcess:
             self._take(cell, os.read(cell.pipe, _CHUNK))
 
     def _take(self, cell: Cell, data: bytes) -> None:
-        if not data:  # nobody can write any more
+        if not data:  # no process can write any more
             self._supervisor.unwatch(cell.pipe)
             return
         head = cell.output.feed(data)
@@ -379,7 +382,7 @@ class ReplProcess:
             cell.flush_at = min(cell.flush_at, time.monotonic() + _FLUSH_SECONDS)
 
     def _drain(self, cell: Cell) -> None:
-        """Reads what is in the pipe now, but not what a forgotten process still writes."""
+        """Reads what is in the pipe now, but not what a leftover process still writes."""
         waiting = array.array("i", [0])
         fcntl.ioctl(cell.pipe, termios.FIONREAD, waiting)
         left = waiting[0]
@@ -399,7 +402,7 @@ class ReplProcess:
         return [{"t": "output", "repl": self.number, "text": piece} for piece in pieces(text) if piece]
 
     def _retire(self, cell: Cell) -> None:
-        """Discards what processes of an earlier cell print, without killing or blocking them."""
+        """Discards the output of an earlier cell's processes, without killing or blocking them."""
         pipe = cell.pipe
         self._supervisor.unwatch(pipe)
         self._old_pipes.append(pipe)
@@ -447,7 +450,7 @@ class ReplProcess:
         self._supervisor.tell(*self._flushed(cell), result)
 
     def _take_stock(self) -> None:
-        """Measures the state before the next cell, between cells, where nobody waits for it."""
+        """Measures the state before the next cell, between cells, when nothing waits for it."""
         self._bystanders = self._processes()
         self._waited_before = kernel.waited_cpu_seconds(self.pid)
         self._oom_kills = kernel.oom_kills()
@@ -482,7 +485,7 @@ class ReplProcess:
                 self._lose("the cell could not be interrupted at its time limit")
 
     def _interrupt(self) -> None:
-        """As Ctrl-C in a terminal would: what the cell runs in the foreground gets it too."""
+        """Interrupts the cell like Ctrl-C in a terminal, including its foreground processes."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGCONT)
             os.killpg(self.pid, signal.SIGINT)
@@ -502,7 +505,7 @@ _NOTHING: Frame = {
 
 
 class _Measured:
-    """Wall time, CPU time and peak memory of a cell, taken while its process can still be asked."""
+    """Wall time, CPU time and peak memory of a cell, measured while its process still exists."""
 
     def __init__(
         self,

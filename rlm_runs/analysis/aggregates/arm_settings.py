@@ -27,7 +27,9 @@ class SettingRow:
 
 
 def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
-    """Every setting that any of the arms has. The arms must have their experiment with them: no query."""
+    """Returns every setting that any of the arms has. The arms must have their experiment loaded; it makes no
+    query.
+    """
     told = [dict(_settings(arm)) for arm in arms]
     order = {key: None for settings in told for key in settings}
     groups = list(dict.fromkeys(group for group, _ in order))

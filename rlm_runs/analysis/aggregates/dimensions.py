@@ -1,7 +1,7 @@
 """Dimensions: what the rollouts of an experiment can be grouped by, found in its arms and examples.
 
-Every setting that differs between arms is a dimension, and so is every metadata key that differs between examples.
-Unforeseen ablations have their figures too. Dimensions have the names of the filter language.
+Every setting that differs between arms is a dimension, and so is every metadata key that differs between examples,
+so that any ablation has its figures. Dimensions have the names of the filter language.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .measures import Measure
 from .snapshot import Snapshot
 
 _FEW = 10
-"""Most different numbers that are groups of their own; more are binned."""
+"""The maximum number of different numbers that form groups of their own; more are binned."""
 SETTING = "set."
 METADATA = "meta."
 _MODEL_SIDE = ("model", "sub-model", "judge")
 
 
 class Level(Enum):
-    """What a dimension is a property of."""
+    """The kind of object that a dimension is a property of."""
 
     ARM = "arm"
     EXAMPLE = "example"
@@ -42,8 +42,8 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Dimension:
-    """A dimension. `parts` are the settings that it covers, so that the rest can be shown elsewhere. For a
-    dimension of arms, `by_arm` has the value of each arm that has one; numeric ones can be binned.
+    """A dimension. `parts` are the settings that it covers, so that the others can be shown elsewhere. For a
+    dimension of arms, `by_arm` maps each arm to its value, if it has one. Numeric dimensions can be binned.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a dimension as text. `term` is the filter that finds its rollouts: empty if the arms imply
-    it, None if no filter does. `low` and `high` are the limits of a bin; only the last bin includes its high.
+    """One value of a dimension as text. `term` is the filter for its rollouts: "" if the arms imply it, None if
+    there is none. `low` and `high` are the limits of a bin; only the last bin includes its upper limit.
     """
 
     label: str
@@ -68,7 +68,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The rollouts of a frame by one dimension: [rollouts] of places in `values`, which are sorted."""
+    """The rollouts of a frame by one dimension. `codes` are places in the sorted `values`: [rollouts]."""
 
     dimension: Dimension
     codes: NDArray[np.int64]
@@ -77,7 +77,9 @@ class Grouping:
 
 @dataclass(frozen=True)
 class ArmParts:
-    """What distinguishes an arm, as (name, text): the environment's and model's side, and the scaffold's."""
+    """The (name, text) pairs that distinguish an arm: those of its environment and model, and those of its
+    scaffold.
+    """
 
     environment: tuple[tuple[str, str], ...]
     scaffold: tuple[tuple[str, str], ...]
@@ -95,7 +97,7 @@ class ArmParts:
 
 
 def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
-    """Returns arm → what distinguishes it from the others."""
+    """Returns a map of arm → what distinguishes it from the others."""
     differing = differing_settings(arms)
     found = {}
     for arm in arms:
@@ -110,7 +112,7 @@ def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
 
 
 def dimensions(snapshot: Snapshot) -> dict[str, Dimension]:
-    """Returns all dimensions of an experiment by name: those that vary, and the basic ones in any case."""
+    """Returns all dimensions of an experiment by name: the ones that vary, and the basic ones in any case."""
     return snapshot.remembered("dimensions", lambda: {each.name: each for each in _dimensions(snapshot)})
 
 
@@ -147,7 +149,7 @@ def _dimensions(snapshot: Snapshot) -> list[Dimension]:
 
 
 def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
-    """Everything that distinguishes arms beside the covered parts."""
+    """Returns a dimension of everything that distinguishes arms besides the covered parts."""
     parts = arm_parts(snapshot.arms)
     by_arm = {arm: each.label(without=told) for arm, each in parts.items()}
     every = frozenset(name for each in parts.values() for name, _ in each.environment + each.scaffold)
@@ -174,7 +176,9 @@ def _of_arm(name: str, title: str, arms: Sequence[Arm], value: Callable[[Arm], A
 
 
 def _setting(name: str, arms: Sequence[Arm]) -> Dimension:
-    """Returns a setting by its name, of whichever side has it. An arm that lacks it has no value."""
+    """Returns the dimension of a setting by name, whichever side has it. An arm without the setting has no
+    value.
+    """
     by_arm = {
         arm.pk: settings[name]
         for arm in arms
@@ -197,10 +201,10 @@ def stop_reason(snapshot: Snapshot) -> Measure:
 
 
 def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int = 5) -> Grouping:
-    """Returns the rollouts of a frame by a dimension. The frame is one of this snapshot, perhaps narrowed.
+    """Groups the rollouts of a frame by a dimension. The frame is one of this snapshot, possibly filtered.
 
-    Numbers sort as numbers, and none before all. Numbers with many values are put in `bins` of about equally many
-    examples. Values that no rollout of the frame has are left out.
+    Numbers sort as numbers, with none first. Numbers with many values are put into `bins` of about equally many
+    examples. Values without a rollout in the frame are omitted.
     """
     if dimension.level is Level.EXAMPLE:
         codes, values = _by_example(snapshot, dimension, frame=frame, bins=bins)
@@ -219,8 +223,9 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
 def _as_arms_come(
     snapshot: Snapshot, dimension: Dimension, *, frame: Frame
 ) -> tuple[NDArray[np.int64], list[Value]]:
-    """In the order in which the experiment names them, which is its author's; the scaffolds of imported files,
-    which come as their folders are called, in their own.
+    """Returns codes and values in the order in which the experiment names them, which is its author's.
+
+    Scaffolds of imported files use the registry's order, because the files come in the order of their folders.
     """
     arms = list(snapshot.arms)
     if snapshot.experiment.sources and dimension.name in ("variant", "scaffold"):
@@ -233,13 +238,13 @@ def _as_arms_come(
 
 @dataclass(frozen=True)
 class _Raw:
-    """A value as it is stored."""
+    """A value as stored."""
 
     value: Any
 
 
 def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDArray[np.int64], list[_Raw]]:
-    """Ids → places among the different values, sorted by type and size."""
+    """Returns ids as places among the different values, sorted by type and size, and these values."""
     of_key = {identity(value): value for value in value_of.values()}
     order = sorted(of_key, key=_sort_key)
     place = {key: at for at, key in enumerate(order)}
@@ -248,7 +253,7 @@ def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDAr
 
 
 def _sort_key(key: str) -> tuple[int, float, str]:
-    """Returns the order of values: absent, none, no, yes, numbers by size, texts."""
+    """Returns a sort key: absent, none, no, yes, numbers by size, texts."""
     if not key:
         return 0, 0.0, ""
     value = json.loads(key)
@@ -260,17 +265,17 @@ def _sort_key(key: str) -> tuple[int, float, str]:
 
 
 def _natural(text: str) -> str:
-    """So that 'part 10' comes after 'part 9'."""
+    """Returns a sort key under which 'part 10' comes after 'part 9'."""
     return re.sub(r"\d+", lambda found: found[0].rjust(12, "0")[:24], text)
 
 
 def value_in_words(value: Any) -> str:
-    """Returns a value as a label, or the beginning of one."""
+    """Returns a value as a label of at most 80 characters."""
     return in_words(value)[:80]
 
 
 def _looked_up(ids: NDArray[np.int64], code_of: Mapping[int, int]) -> NDArray[np.int64]:
-    """ids → codes; −1 for an id without one."""
+    """Maps ids to codes; −1 for an id without one."""
     if not code_of or not len(ids):
         return np.full(len(ids), -1, dtype=np.int64)
     known = np.array(sorted(code_of), dtype=np.int64)
@@ -304,8 +309,7 @@ def _by_example(
 
 
 def _signs(value: Any) -> set[str | float | None]:
-    """Returns the forms under which the filter language knows a value. Values that share one cannot be filtered
-    apart.
+    """Returns the forms under which the filter language knows a value. Values that share a form share a filter.
 
     The language does not distinguish null from absent, a text that reads as a number from the number, and true
     from 1.
@@ -320,13 +324,13 @@ def _signs(value: Any) -> set[str | float | None]:
 
 
 def named(name: str) -> str:
-    """Returns a key of the filter language; the part behind its dot is quoted unless it is a plain word."""
+    """Returns a key of the filter language. The part after its dot is quoted unless it is a plain word."""
     family, dot, own = name.partition(".")
     return name if re.fullmatch(r"[\w.-]*", own, re.ASCII) else f"{family}{dot}{_quoted(own)}"
 
 
 def _term(name: str, value: Any) -> str:
-    """Returns a filter for exactly this value."""
+    """Returns the filter for exactly this value."""
     if value is None or value is ABSENT:
         return f"{named(name)}:none"
     if isinstance(value, bool):
@@ -343,7 +347,7 @@ def _quoted(text: str) -> str:
 
 
 def numbers(snapshot: Snapshot, dimension: Dimension, *, frame: Frame) -> NDArray[np.float64]:
-    """Returns a numeric dimension as it is, not grouped: [rollouts], NaN where an example or arm has no number."""
+    """Returns a numeric dimension without grouping: [rollouts], NaN if an example or arm has no number."""
     if dimension.level is Level.EXAMPLE:
         values: Mapping[int, Any] = snapshot.metadata(dimension.name.removeprefix(METADATA))
         ids = frame["example"]
@@ -359,7 +363,9 @@ def _number(value: Any) -> float:
 
 
 def _binned(dimension: Dimension, x: NDArray[np.float64], *, bins: int) -> tuple[NDArray[np.int64], list[Value]]:
-    """Bins of about equally many rollouts; a bin takes its low and not its high, but for the last."""
+    """Returns bins of about equally many rollouts. A bin includes its lower limit; only the last includes its
+    upper.
+    """
     known = x[~np.isnan(x)]
     key = named(dimension.name)
     if not len(known):
@@ -381,7 +387,7 @@ def _plain(number: float) -> str:
 
 
 def _short(number: float) -> str:
-    """As long as an axis has room for: 850, 12.5k, 1.25M."""
+    """Returns a number short enough for an axis: 850, 12.5k, 1.25M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(number) >= size * 10 or (size == 1e6 and abs(number) >= size):
             return f"{number / size:.3g}{unit}"
@@ -403,7 +409,7 @@ def _by_rollout(
 
 
 def _compact(dimension: Dimension, codes: NDArray[np.int64], values: Sequence[Value]) -> Grouping:
-    """Only the values that some rollout has; a rollout without a value keeps −1."""
+    """Returns a grouping of the values that occur. A rollout without a value keeps −1."""
     used = np.unique(codes[codes >= 0])
     place = np.full(max(len(values), 1), -1, dtype=np.int64)
     place[used] = np.arange(len(used))

@@ -1,9 +1,9 @@
 """The rollouts of an experiment by arm, example and repetition, and the differences of two arms in order.
 
-Differences are taken in the order of the examples, up to the first example on which one of the two arms has not
-ended. Rollouts end in an order that depends on them: short ones come first, and short ones may be those that an
-arm gives up on. Taking differences as they come would therefore favour one arm while others are open. Waiting for
-the gap keeps the sequence a sample in the order in which the examples were drawn.
+Differences are taken in the order of the examples, up to the first example that one of the two arms has not ended.
+The order in which rollouts end depends on their results: short ones come first, and an arm may be short where it
+gives up. Taking differences as they arrive would therefore favour one arm while others are open. Waiting for the
+gap keeps the sequence a sample in the order in which the examples were drawn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Flags = NDArray[np.bool_]
 class ArmProgress:
     """The rollouts of one arm: `ended` and `rewards`, [examples, repetitions].
 
-    A rollout that does not exist counts as ended. `rewards` are NaN where there is none that counts.
+    A rollout that does not exist counts as ended. `rewards` are NaN without a counted reward.
     """
 
     ended: Flags
@@ -56,7 +56,8 @@ def _mean_by_example(rewards: Floats) -> Floats:
 def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[ArmProgress]:
     """Returns the progress of each arm. `frame` holds all rollouts of the experiment with their rewards.
 
-    `unscored` is "exclude" or "zero": how rollouts count that ran and have no reward. Cancelled ones never count.
+    `unscored` is "exclude" or "zero": the treatment of rollouts that ran and have no reward. Cancelled ones never
+    count.
     """
     shape = tuple(int(frame[name].max(initial=-1)) + 1 for name in ("position", "repetition"))
     counted = frame["outcome"] == Outcome.SCORED
@@ -86,10 +87,10 @@ def differences(arm: ArmProgress, baseline: ArmProgress, *, repetitions: int) ->
 
 
 def stages(arms: Sequence[ArmProgress]) -> list[int]:
-    """Numbers of repetitions after which arms are compared: 1, 2, 4, … and all.
+    """Returns the numbers of repetitions after which arms are compared: 1, 2, 4, … and all.
 
     Rollouts go by repetition first, so the first repetition of all examples ends long before the last. Each stage
-    is a comparison of its own; they share the error rate.
+    is a separate comparison; the stages share the error rate.
     """
     most = max((arm.ended.shape[1] for arm in arms), default=0)
     powers = [2**power for power in range(most.bit_length()) if 2**power < most]

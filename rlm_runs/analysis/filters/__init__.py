@@ -1,6 +1,6 @@
 """The filter language of lists and of the API: `env:oolong scaffold:rlm reward:<1 subcalls:>10 "a phrase"`.
 
-All terms must hold. `language` parses text into terms with their places; `keys` is the registry of keys;
+All terms must hold. `language` parses text into terms with their positions; `keys` is the registry of keys;
 `conditions` turns terms into a condition on rollouts; `hints` completes queries and explains empty results.
 docs/filters.md is the user's guide.
 """

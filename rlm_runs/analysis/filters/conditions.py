@@ -1,7 +1,7 @@
 """Terms as a condition on rollouts.
 
-A term and its negation share no rollout and leave none out: an unknown value fulfils no comparison, and so each
-negated one.
+A term and its negation share no rollout, and together match all. An unknown value therefore fails every comparison
+and passes every negated one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NONE = "none"
 """The word for an unknown value."""
 _LARGEST = Decimal(2**62)
 _MOST_ARMS = 2_000
-"""Looked up by their ids; more than these are left to the database."""
+"""The maximum number of arms that are looked up by id; more are left to the database."""
 _NOTHING = Q(pk__in=[])
 _UNSCORED = Q(status__in=["completed", "failed"], reward=None)
 _TOLD_APART = ("prompt_too_long", "unjudged")
@@ -86,8 +86,10 @@ def condition(query: Query, *, find: Find = search.find) -> Q:
 
 
 def _of_arms(found: Q) -> Q:
-    """Returns the rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an
-    index, and let the database know how many those are.
+    """Returns the condition on rollouts of these arms.
+
+    The arms are looked up first, because their ids lead to their rollouts by an index and tell the database how
+    many there are.
     """
     arms = Arm.objects.filter(found).order_by().values("pk")
     ids = [arm["pk"] for arm in arms[: _MOST_ARMS + 1]]
@@ -173,7 +175,7 @@ def _numeric(key: Key, value: Value) -> Q:
 
 
 def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
-    """Returns a comparison, which an unknown value does not fulfil."""
+    """Returns a comparison, which an unknown value fails."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
         (GreaterThanOrEqual, number.least),
@@ -188,7 +190,7 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
 
 
 def _whole(key: Key, number: Number) -> Q:
-    """Returns a comparison of whole numbers within the database's range, with the same meaning."""
+    """Returns an equivalent comparison of whole numbers within the database's range."""
     least = _up(number.least, key.first) if number.least is not None else None
     most = _down(number.most, key.first) if number.most is not None else None
     above = _down(number.above, key.first) if number.above is not None else None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 MOST_CHARS = 2_000
-"""Characters of a query; a longer one is refused unread."""
+"""The maximum length of a query, in characters; a longer one is refused unread."""
 
 _SPACE = re.compile(r"\s+")
 _KEY = re.compile(r'([A-Za-z_][\w.-]*)(?:(?<=\.)("(?:[^"\\]|\\.)*"))?:')
@@ -34,8 +34,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 class FilterError(ValueError):
-    """A query that cannot be read. `start` and `end` are the place of the word; `allowed` lists valid words,
-    `suggestion` is the whole query with that word corrected, "" if nothing is similar.
+    """A query cannot be parsed. `start` and `end` are the position of the word; `allowed` lists valid words,
+    `suggestion` is the whole query with the word corrected, "" if nothing is similar.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Number:
-    """A comparison with a number, or with two: all that are given hold."""
+    """A comparison with one number or two; all given limits must hold."""
 
     least: Decimal | None = None
     most: Decimal | None = None
@@ -84,18 +84,18 @@ class Value:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether it is meaningful for numbers only."""
+        """Whether the value is meaningful for numbers only."""
         return self.number is not None and not _NUMBER.fullmatch(self.text)
 
     @property
     def pattern(self) -> str | None:
-        """Its text with `*` for any characters, None without a star."""
+        """The text as a pattern with `*` for any characters; None without a star."""
         return self.text if "*" in self.text and not self.is_quoted else None
 
 
 @dataclass(frozen=True)
 class Term:
-    """`key` is "" for words that are searched for; they are then the text of the one value."""
+    """One term. Words to search for have the `key` "", and are the text of the only value."""
 
     key: str
     values: tuple[Value, ...]
@@ -106,13 +106,13 @@ class Term:
 
     @property
     def key_start(self) -> int:
-        """The start of its key, behind the minus."""
+        """The start of the key, after the minus."""
         return self.start + self.is_negated
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text and the terms that it says."""
+    """A text and its terms."""
 
     text: str
     terms: tuple[Term, ...] = ()
@@ -124,12 +124,12 @@ class Query:
 
     @property
     def searches(self) -> bool:
-        """Whether it searches texts."""
+        """Whether the query searches texts."""
         return any(not term.key for term in self.terms)
 
 
 def parse(source: str) -> Query:
-    """Returns the terms of a text. Raises FilterError at the first word that cannot be read."""
+    """Returns the query of a text. Raises FilterError at the first word that cannot be parsed."""
     if len(source) > MOST_CHARS:
         raise FilterError(f"a filter has at most {MOST_CHARS:,} characters", start=MOST_CHARS, end=len(source))
     terms = []
@@ -178,7 +178,7 @@ def _words(source: str, start: int, at: int, *, is_negated: bool) -> Term:
 
 
 def _values(source: str, at: int) -> tuple[tuple[Value, ...], int]:
-    """Returns the alternatives from `at` on, and where they end."""
+    """Returns the alternatives from `at` on, and their end."""
     values: list[Value] = []
     while at < len(source) and _SPACE.match(source, at) is None:
         if found := _QUOTED.match(source, at):
@@ -234,18 +234,19 @@ def _unquoted(inside: str) -> str:
 
 
 def _figure(number: Decimal) -> str:
-    """Returns the shortest plain way to write it."""
+    """Returns the shortest plain form of a number."""
     short = format(number.normalize(), "f")
     return short if len(short) < 40 else str(number)
 
 
 def text(terms: Iterable[Term]) -> str:
-    """Returns the query that says these terms: `parse(text(terms))` has the same ones, at places of their own."""
+    """Returns a query with these terms: `parse(text(terms))` gives the same terms, with new positions."""
     return " ".join(map(_written, terms))
 
 
 def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = False) -> Term:
-    """Returns a term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; "" searches.
+    """Returns a term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; the key ""
+    searches.
 
     A str is a name, whatever it looks like.
     """

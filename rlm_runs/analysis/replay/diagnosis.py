@@ -1,4 +1,4 @@
-"""Candidate moments at which a rollout went wrong, found by rule. They are hints to read, not verdicts."""
+"""Candidate moments at which a rollout went wrong, found by rules. They are hints for reading, not verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..transcripts import EMPTY, Excerpt, code_of, excerpts
 from .variables import bound_names
 
 _LONGEST_ANSWER = 200
-"""Characters of an answer that is searched in outputs; longer ones are texts of their own."""
+"""The maximum length of an answer that is searched in outputs, in characters."""
 _ANSWER_CHARS = 4_000
 _CODE_CHARS = 50_000
 
@@ -64,7 +64,7 @@ def _answers(rollout: Rollout) -> tuple[str, str]:
 
 
 def _whole(text: Excerpt) -> str:
-    """Returns the text; "" where it is too long to be searched for."""
+    """Returns the text; "" if it is too long to search for."""
     return "" if text.is_cut else text.text.strip()
 
 
@@ -114,7 +114,9 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
 
 
 def _holding(answer: str, digests: set[str | None]) -> set[str]:
-    """Returns the texts that hold the answer as words of their own, by the database: no text is read here."""
+    """Returns the texts that contain the answer as separate words. The database searches them; no text is read
+    here.
+    """
     if not answer or len(answer) > _LONGEST_ANSWER:
         return set()
     pattern = rf"(^|[^[:alnum:]]){re.escape(escape(answer))}($|[^[:alnum:]])"
@@ -137,9 +139,7 @@ def _contradictions(cells: Sequence[_Cell], gold: str, given: str) -> Iterator[M
 
 
 def _errors(cells: Sequence[_Cell]) -> Iterator[Moment]:
-    """Yields the first failed cell that nothing made up for: no later cell binds its names, or none succeeded at
-    all.
-    """
+    """Yields the first failed cell that was never repaired: no later cell binds its names, or none succeeded."""
     for place, cell in enumerate(cells):
         if not cell.error:
             continue
@@ -190,9 +190,7 @@ def _cuts(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Returns whether two answers are the same but for case, spaces, punctuation at the ends, and the form of a
-    number.
-    """
+    """Returns whether two answers are equal, ignoring case, spaces, punctuation at the ends and number formats."""
     left, right = (re.sub(r"\s+", " ", text).strip(" .\"'`*").casefold() for text in (one, other))
     if left == right:
         return True

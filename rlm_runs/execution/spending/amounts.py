@@ -1,4 +1,4 @@
-"""Amounts of dollars and tokens, which budgets limit alike."""
+"""Amounts of dollars and tokens, which budgets limit in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Amount:
-    """Dollars and tokens, spent or to be spent."""
+    """An amount of dollars and tokens."""
 
     dollars: Decimal = Decimal(0)
     tokens: int = 0
@@ -33,7 +33,7 @@ NOTHING = Amount()
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget of an experiment; None is no limit. `seconds` are those in which any of its rollouts ran."""
+    """The budget of an experiment; None means no limit. `seconds` counts time in which any of its rollouts ran."""
 
     dollars: Decimal | None = None
     tokens: int | None = None
@@ -43,7 +43,7 @@ class Budget:
         return (self.dollars, self.tokens, self.seconds) != (None, None, None)
 
     def allows(self, amount: Amount) -> bool:
-        """Returns whether it has room for so much in all."""
+        """Returns whether the budget covers this total amount."""
         return (self.dollars is None or amount.dollars <= self.dollars) and (
             self.tokens is None or amount.tokens <= self.tokens
         )

@@ -52,7 +52,7 @@ def _next(words: str, call: Amount) -> str:
 
 
 def look_at_time(*, gap: float) -> None:
-    """Counts the time of running experiments, and pauses those whose hours are over."""
+    """Counts the time of running experiments, and pauses those that are out of time."""
     for experiment in ledger.count_time(gap=gap):
         standing = ledger.standing(experiment)
         if standing.is_out_of_time:
@@ -60,7 +60,7 @@ def look_at_time(*, gap: float) -> None:
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Budgets by name, as columns hold them. None is no limit. Raises ValueError."""
+    """Returns validated budgets by name, as column values. None means no limit. Raises ValueError."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in FIELDS:
@@ -81,7 +81,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str = COMMAND_LINE) -> None:
-    """Sets budgets by name, and resumes the experiment if it waits for no other. Raises ValueError."""
+    """Sets budgets by name, and resumes the experiment unless another budget is reached. Raises ValueError."""
     values = checked(given)
     if values.get("dollars") is not None and (unpriced := unpriced_models(experiment)):
         raise ValueError(f"a dollar budget cannot be enforced: {', '.join(unpriced)} has no price")
