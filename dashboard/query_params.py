@@ -10,7 +10,7 @@ from rlm_runs.models import Rollout
 
 
 def rollout_or_404(pk: int) -> Rollout:
-    """Returns a rollout with its arm, experiment and example."""
+    """Returns a rollout with its arm, experiment and example. Raises Http404."""
     shown = Rollout.objects.filter(experiment__deleted_at=None)
     return get_object_or_404(shown.select_related("arm__experiment", "example"), pk=pk)
 

@@ -27,7 +27,7 @@ from .query import FigureQuery
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """The rollouts that a figure is about, cut by facet, group and series."""
+    """The rollouts of a figure, cut by facet, group and series."""
 
     snapshot: Snapshot
     asked: FigureQuery
@@ -74,7 +74,7 @@ def _is_binned(found: Grouping) -> bool:
 
 
 def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
-    """Returns the rollouts of the arms and values that are asked for."""
+    """Returns the rollouts of the requested arms and values."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
     known = dimensions(snapshot)

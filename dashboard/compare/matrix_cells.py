@@ -1,6 +1,6 @@
-"""The cells of the example × arm matrix as HTML: a number on the ramp, or a word for why there is none.
+"""The cells of the example × arm matrix as HTML: a number on the colour ramp, or a word for its absence.
 
-Written here and not in a template since a page has a thousand of them. Only numbers and our own words go in.
+Not a template, because a page has a thousand of them. They contain only numbers and our own words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _WORDS = {
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
 _MOST_LINKS = 600
-"""Cells and repetitions that a page links one by one; beyond, repeated ones are a click away in a list."""
+"""The number of cells and repetitions up to which a page links repetitions one by one; beyond it, a cell links to
+a list.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class CellWriter:
 
     @classmethod
     def of(cls, rows: list[Row], arms: tuple[int, ...], *, has_lists: bool = True) -> CellWriter:
-        """For these rows; the addresses are made once. Without lists, a cell leads to its first rollout."""
+        """Returns a writer for these rows, with the URLs built once. Without lists, a cell links to its first
+        rollout.
+        """
         links = sum(1 + len(cell.repetitions) for row in rows for cell in row.cells)
         return cls(
             arms=arms,

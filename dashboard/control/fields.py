@@ -23,7 +23,7 @@ LISTS = ("outcomes", "models", "scaffolds")
 
 @dataclass(frozen=True)
 class Choice:
-    """One value to choose."""
+    """One value to choose from."""
 
     value: str
     label: str
