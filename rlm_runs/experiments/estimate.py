@@ -104,7 +104,7 @@ _FEWEST = 3
 
 def estimate(plan: Plan) -> Estimate:
     """Returns the estimate of a plan, in one query and one more for each environment with a judge."""
-    history = _History()
+    history = _History(plan)
     listed = prices()
     judging = {environment.name: judging_of(environment) for environment in plan.environments}
     return Estimate(
@@ -155,9 +155,13 @@ def _dollars(
 class _History:
     """Means of the stored rollouts, by arm and by environment and scaffold."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        alike = {
+            "arm__environment__in": {arm.environment.name for arm in plan.arms},
+            "arm__scaffold__in": {arm.scaffold for arm in plan.arms},
+        }
         rows = (
-            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None)
+            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None, **alike)
             .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may lack them
             .values("arm__environment", "arm__scaffold", "arm__settings_hash")
             .annotate(
