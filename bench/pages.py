@@ -32,7 +32,7 @@ FIFTY = "SELECT * FROM rlm_runs_rollout r WHERE {where} ORDER BY id DESC LIMIT 5
 
 @dataclass(frozen=True)
 class Page:
-    """One address to measure, the most milliseconds that it may take, and its floor in SQL."""
+    """One URL to measure, the maximum milliseconds that it may take, and its floor in SQL."""
 
     name: str
     address: str
@@ -118,7 +118,7 @@ def _newest(connection: psycopg.Connection) -> int:
 
 
 def measure(page: Page, *, client: Client, connection: psycopg.Connection, requests: int) -> tuple[Figure, int]:
-    """Returns the page's figure, and the bytes of its response before it is compressed."""
+    """Returns the page's figure, and the size of its uncompressed response in bytes."""
     response = client.get(page.address)
     assert response.status_code == 200, f"{page.address} answered {response.status_code}"
     size = sum(map(len, response.streaming_content)) if response.streaming else len(response.content)

@@ -1,4 +1,4 @@
-"""Forms that validate query strings and narrow QuerySets."""
+"""Forms that validate query strings and filter QuerySets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ExperimentFilters(forms.Form):
         return any(self.cleaned_data.values())
 
     def narrow(self, experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
-        """The experiments that the filters leave."""
+        """Returns the experiments that match the filters."""
         if q := self.cleaned_data["q"]:
             experiments = experiments.filter(
                 Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)
@@ -73,7 +73,7 @@ def _sort_choices(*columns: str) -> list[tuple[str, str]]:
 
 
 class ExperimentView(UnscoredForm):
-    """Choices of the experiment page."""
+    """The choices of the experiment page."""
 
     SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
         "n": lambda arm: arm.scored,
@@ -91,12 +91,12 @@ class ExperimentView(UnscoredForm):
     sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
 
     def sorted_by(self) -> str:
-        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
+        """Returns the column by which the arms are sorted, with a `-` if descending; "" for their own order."""
         self.full_clean()
         return str(self.cleaned_data.get("sort") or "")
 
     def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-        """The arms as they are asked for; those without a value last."""
+        """Returns the arms in the chosen order. Arms without a value come last."""
         sort = self.sorted_by()
         if not sort:
             return list(arms)

@@ -1,4 +1,4 @@
-"""The table of experiments: each with how far it is, its best arm and its cost, summed up for a page at a time."""
+"""The table of experiments: the progress, the best arm and the cost of each, computed for one page at a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def rows_of(experiments: Sequence[Experiment]) -> list[Row]:
 
 
 def _states(experiments: Sequence[Experiment]) -> dict[int, str]:
-    """Experiment → what changes with every beginning and end of a rollout, from an index alone."""
+    """Returns a map of experiment → a hash that changes with every start and end of a rollout, read from
+    an index.
+    """
     parts: dict[int, list[object]] = {found.pk: [found.revision] for found in experiments}
     rollouts = Rollout.objects.filter(experiment__in=experiments).order_by("experiment", "status")
     counts = rollouts.values_list("experiment", "status").annotate(n=Count("*"), last=Max("finished_at"))
@@ -119,7 +121,7 @@ def _cost(row: Row) -> SafeString:
 
 
 def _cost_value(row: Row) -> object:
-    """Dollars; None where nothing has a price."""
+    """Returns the cost in dollars; None if nothing has a price."""
     progress = row["progress"]
     return None if progress.unpriced and not progress.cost else progress.cost
 
@@ -136,7 +138,7 @@ def _owner(row: Row) -> str | None:
 
 
 def _counted(key: str, *, help: str) -> Column:
-    """A count of the progress, of that name."""
+    """Returns the column of the progress count with this name."""
     return Column(
         key,
         key,

@@ -1,4 +1,4 @@
-"""Experiments: the list, one experiment, its live part, and cancelling it."""
+"""Experiments: the list, one experiment, its live updates, and its cancellation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_OF_API = 100
 
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """All experiments, newest first."""
+    """Shows all experiments, newest first."""
     filters = ExperimentFilters(request.GET)
     wanted = parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=_PAGE)
@@ -58,7 +58,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """Streams all experiments, summed up in batches."""
+    """Streams all experiments as CSV, computed in batches."""
     filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     if problem := _problem(filters, wanted):
         return exports.problem_response(problem)
@@ -69,7 +69,7 @@ def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpRespons
 
 @require_safe
 def experiments_json(request: HttpRequest) -> HttpResponse:
-    """A page of them, with the addresses of the next one and the one before."""
+    """Returns a page of experiments as JSON, with the URLs of the next and the previous page."""
     filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API))
     if problem := _problem(filters, wanted):
@@ -98,7 +98,7 @@ def _page(filters: ExperimentFilters, wanted: TableQuery, *, size: int) -> Page[
 
 
 def _problem(filters: ExperimentFilters, wanted: TableQuery) -> Problem | None:
-    """The first problem of the request, which the page shows in the form."""
+    """Returns the first problem of the request, which the page shows in the form; None without one."""
     if wanted.problem and filters.is_valid():
         filters.add_error(None, wanted.problem.message)
     if filters.is_valid():
@@ -128,7 +128,7 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
-    """Cancels the rollouts that have not ended."""
+    """Cancels the unfinished rollouts."""
     found = get_object_or_404(Experiment, slug=slug)
     control.cancel(found, actor=request.user.get_username())
     return redirect(found)
@@ -144,7 +144,7 @@ def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ends a pause."""
+    """Resumes the experiment."""
     found = get_object_or_404(Experiment, slug=slug)
     control.resume(found, actor=request.user.get_username())
     return redirect(found)
@@ -182,7 +182,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
 
 
 def _version(snapshot: Snapshot, circuits: Sequence[OpenCircuit]) -> str:
-    """Changes with anything that the page shows."""
+    """Returns a version that changes with anything that the page shows."""
     return f"{snapshot.version}-{waits.version_of(snapshot.experiment, circuits)}"
 
 

@@ -2,7 +2,7 @@
 
 Every setting of an environment or scaffold, and every sampling parameter, is an input made from its pydantic
 field. Several values separated by commas make one entry each, so an ablation is written in place of a default.
-`launch` checks the spec, and its problems return to their inputs.
+`launch` validates the spec, and its problems return to their inputs.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
 
 
 _LONG = 10_000
-"""Characters from which on a text may be so long that it gets more than one line to be written in."""
+"""The number of characters from which a text gets an input of several lines."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One input: a setting of an environment or a scaffold, or a parameter of sampling.
+    """One input: a setting of an environment or a scaffold, or a sampling parameter.
 
     `accepted` says which values it takes, "" where it is any text.
     """
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choice:
-    """One box that may be ticked, with its settings."""
+    """One check box, with its settings."""
 
     kind: str
     name: str
@@ -71,13 +71,13 @@ class Choice:
 
     @property
     def is_open(self) -> bool:
-        """Whether its settings are shown open."""
+        """Whether its settings are expanded."""
         return any(setting.value or setting.problems for setting in self.settings)
 
 
 @dataclass(frozen=True)
 class EndpointChoices:
-    """The models of one endpoint; `missing` says what must be set before they can be used."""
+    """The models of one endpoint. `missing` says what must be set before they can be used."""
 
     title: str
     simulated: bool
@@ -87,7 +87,7 @@ class EndpointChoices:
 
 @dataclass(frozen=True)
 class LaunchPage:
-    """All that the template shows."""
+    """Everything that the template shows."""
 
     values: Mapping[str, str]
     environments: tuple[Choice, ...]
@@ -107,15 +107,15 @@ class LaunchPage:
 
     @property
     def more_is_open(self) -> bool:
-        """Whether the rarely used inputs are shown open."""
+        """Whether the rarely used inputs are expanded."""
         return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
             setting.value or setting.problems for setting in self.sampling
         )
 
 
 def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
-    """Returns the form with the given values and each problem at its input; problems without an input are under
-    "".
+    """Returns the form with the given values, and each problem at its input; problems without an input
+    under "".
     """
     placed = placed_problems(data, problems)
     values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in SIMPLE}
@@ -229,7 +229,7 @@ def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str,
 
 
 def starting_data() -> QueryDict:
-    """Returns the opening values: the demo's scaffolds, and the first model that can be reached."""
+    """Returns the default values: the demo's scaffolds, and the first available model."""
     data = QueryDict(mutable=True)
     data.update(_DEFAULTS)
     data.setlist("scaffolds", list(SCAFFOLDS))
@@ -239,7 +239,7 @@ def starting_data() -> QueryDict:
 
 
 def spec_of(data: QueryDict) -> dict[str, Any]:
-    """Returns the spec that the form says. Nothing is judged here."""
+    """Returns the spec of the form, without validating it."""
     spec: dict[str, Any] = {
         name: _number_or_text(text) if name in _DEFAULTS else text
         for name in SIMPLE
@@ -269,7 +269,7 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
 
 
 def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
-    """Yields the chosen names with their entries of the spec: one for each combination of the values given."""
+    """Yields the chosen names with their entries of the spec, one for each combination of the given values."""
     for name in data.getlist(kind):
         given = _given(kind, name, data)
         for combination in product(*given.values()):
@@ -278,7 +278,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
-    """Returns the given values of one chosen name: setting → its values."""
+    """Returns a map of setting → its values, for one chosen name."""
     if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
@@ -294,7 +294,7 @@ def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
-    """Returns the parameters of sampling that are given, each with its values."""
+    """Returns the given sampling parameters with their values."""
     parts = {
         key: [part.strip() for part in str(data.get(f"sampling.{key}", "")).split(",") if part.strip()]
         for key in _SAMPLING
@@ -307,7 +307,7 @@ def _values(field: FieldInfo, text: str) -> Iterator[Any]:
     if _is_text(field.annotation):
         yield text
         return
-    if typing.get_origin(field.annotation) is dict:  # a list of names, all of them one value
+    if typing.get_origin(field.annotation) is dict:  # a list of names is one value
         yield [name.strip() for name in text.split(",") if name.strip()]
         return
     for part in filter(None, map(str.strip, text.split(","))):
@@ -316,7 +316,7 @@ def _values(field: FieldInfo, text: str) -> Iterator[Any]:
 
 
 def _number_or_text(text: str) -> Any:
-    """`500` → 500, `true` → True, anything else as it stands."""
+    """Returns a number or bool (`500` → 500, `true` → True), and any other text as it is."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -339,12 +339,12 @@ def _written(value: Any) -> str:
 
 
 def _in_form_words(text: str) -> str:
-    """Inputs say yes and no where a file has true and false."""
+    """Returns a message with the form's words for true and false."""
     return text.replace("true or false", "yes or no")
 
 
 def placed_problems(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
-    """Input → its problems. `environments[1].path` goes to the input of the entry that was the second."""
+    """Returns a map of input → its problems. `environments[1].path` belongs to the input of the second entry."""
     placed: dict[str, list[str]] = {}
     for problem in problems:
         placed.setdefault(_place(data, problem.field), []).append(_in_form_words(problem.message))

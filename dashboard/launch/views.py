@@ -40,7 +40,7 @@ _RECENT = 6
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch_form(request: HttpRequest) -> HttpResponse:
-    """Launches what the form says; a GET opens it, filled with what its query string names or gives."""
+    """Shows the form, filled from the query string (GET), or launches its spec (POST)."""
     if request.method != "POST":
         return _page(request, _start(request), is_fresh=not request.GET)
     if request.POST.get("do") == "form":

@@ -10,8 +10,8 @@ from rlm_runs.analysis.replay.spans import Span, SpanTree, own_seconds
 
 
 def speedscope(tree: SpanTree, *, name: str) -> dict[str, Any]:
-    """Returns a flame graph for https://www.speedscope.app: one sample per span, its stack weighed by its own
-    seconds.
+    """Returns a flame graph for https://www.speedscope.app: one sample per span, whose stack is weighted by its
+    own seconds.
     """
     frames: dict[str, int] = {}
     stacks: list[list[int]] = []
@@ -90,7 +90,7 @@ _LANES = {"model": "root model", "cell": "cells", "tool": "tools", "judge": "jud
 
 
 def lanes(found: Sequence[Span]) -> dict[int, str]:
-    """Returns index → lane of the spans that a timeline shows. Sub-calls that overlap get lanes of their own."""
+    """Returns a map of index → lane for the spans of a timeline. Overlapping sub-calls get separate lanes."""
     placed: dict[int, str] = {}
     free: list[int] = []
     busy: list[tuple[float, int]] = []
@@ -123,4 +123,4 @@ def _is_of_root(found: Sequence[Span], span: Span) -> bool:
 
 
 FORMS: Mapping[str, Callable[..., dict[str, Any]]] = {"speedscope": speedscope, "perfetto": perfetto}
-"""Forms that `as` names in the address."""
+"""Formats that `as` names in the URL."""

@@ -31,7 +31,7 @@ _BOUNDS = Bounds(longest=8_000, total=100_000)
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def review(request: HttpRequest) -> HttpResponse:
-    """The next rollout of `q`. A POST scores one and goes on; `blind=0` shows the arm and the reward at once."""
+    """Shows the next rollout of `q`. A POST scores one and continues; `blind=0` shows the arm and the reward."""
     assert isinstance(request.user, User)
     if request.method == "POST":
         return _scored(request, request.user)
@@ -65,7 +65,7 @@ def _next(request: HttpRequest, wanted: TableQuery, user: User) -> dict[str, Any
     left = waiting(wanted, user)
     with search.bounded() if wanted.query.searches else nullcontext():
         count = left.order_by()[: _COUNTED + 1].count()
-        # In the order of the list, the place of a rollout would tell its arm.
+        # The order of the list would reveal a rollout's arm.
         order = MD5(Cast(F("pk"), CharField())) if _is_blind(request.GET) else F("pk")
         pk = left.exclude(pk__in=skipped).order_by(order, "pk").values_list("pk", flat=True).first()
     context = {"left": count, "counted": _COUNTED, "last": _last(request, user)}
@@ -79,8 +79,9 @@ def _next(request: HttpRequest, wanted: TableQuery, user: User) -> dict[str, Any
 
 
 def _shown(rollout: Rollout) -> dict[str, Any]:
-    """Returns what is judged: the question, the answers and the transcript, without the opening, which names the
-    arm.
+    """Returns what is judged: the question, the answers and the transcript.
+
+    The transcript has no opening, because that names the arm.
     """
     example = rollout.example
     beside = [rollout.answer_id, example.answer_id, example.prompt_id]
@@ -99,7 +100,7 @@ def _shown(rollout: Rollout) -> dict[str, Any]:
 
 
 def _last(request: HttpRequest, user: User) -> ManualScore | None:
-    """Returns the score that was given just now, with its rollout, whose arm and reward are shown from then on."""
+    """Returns the score just given, with its rollout, whose arm and reward are now shown; None without one."""
     given = request.GET.get("done", "")
     if not given.isascii() or not given.isdecimal() or len(given) > 18:
         return None

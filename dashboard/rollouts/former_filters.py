@@ -1,4 +1,4 @@
-"""Addresses of rollout lists kept from before the filter language: each filter becomes the term that says it."""
+"""URLs of rollout lists that predate the filter language. Each filter is converted to its term."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of rollouts, of everything and of one experiment: the page, all of it as CSV, a page of it as JSON."""
+"""Lists of rollouts, of all experiments or of one: the page, the whole list as CSV, a page of it as JSON."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .column_sets import sets
 
 SIZE = 50
 COUNTED = 10_000
-"""A list says how long it is up to here; counting further would cost more than the list."""
+"""A list counts its rows up to this number. Counting further would cost more than the list."""
 _COUNTED_COMMON = 200
-"""The same where each rollout is asked for a word that stands almost everywhere."""
+"""The same limit if each rollout is searched for a word that occurs almost everywhere."""
 _MOST_OF_API = 200
 _OWN_KEYS = 24
 _NO_ROWS: Page[dict[str, Any]] = Page(rows=(), before="", after="")
@@ -46,7 +46,7 @@ class _Scope:
 
     @property
     def rollouts(self) -> RolloutQuerySet:
-        """All that a list may show."""
+        """All rollouts that the list may show."""
         return self.experiment.rollouts() if self.experiment else Rollout.objects.listed()
 
 
@@ -59,7 +59,7 @@ def _scope(slug: str) -> _Scope:
 
 @require_safe
 def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Rollouts of one experiment, or of all."""
+    """Shows rollouts of one experiment, or of all."""
     if (kept := former_filters.current_query(request.GET)) is not None:
         return redirect(f"{request.path}?{kept}")
     scope = _scope(slug)
@@ -102,7 +102,7 @@ def filter_menus(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def rollouts_csv(request: HttpRequest, slug: str = "") -> HttpResponse | StreamingHttpResponse:
-    """All of them, as a stream."""
+    """Streams the whole list as CSV."""
     scope = _scope(slug)
     wanted = parse_query(request.GET, scope.table)
     if wanted.problem:
@@ -116,7 +116,7 @@ def rollouts_csv(request: HttpRequest, slug: str = "") -> HttpResponse | Streami
 
 @require_safe
 def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """A page of them, with the addresses of the next one and the one before."""
+    """Returns a page of the list as JSON, with the URLs of the next and the previous page."""
     scope = _scope(slug)
     size = whole_number(request, "limit", default=SIZE, most=_MOST_OF_API)
     wanted = parse_query(request.GET, scope.table)
@@ -132,7 +132,7 @@ def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 @dataclass(frozen=True)
 class _Result:
-    """A page of rows and how many there are, up to one more than is counted."""
+    """A page of rows and the number of rows, up to one more than the limit."""
 
     asked: TableQuery
     page: Page[dict[str, Any]] = _NO_ROWS
@@ -140,7 +140,7 @@ class _Result:
 
     @property
     def counted(self) -> int:
-        """Whether the count is exact."""
+        """The number up to which rows are counted."""
         return _COUNTED_COMMON if self.asked.common else COUNTED
 
 

@@ -1,8 +1,8 @@
-"""Routing of requests with a shared link to the same views as any other.
+"""Routes requests with a shared link to the same views as any other.
 
-The guard runs first: it answers requests that the link does not cover, and only covered ones get a `request.share`
-and pass the login. The script prefix becomes the link's, so that every URL on the page stays inside it. Readers of
-a link are anonymous, logged in or not: the request's cookies are ignored.
+The guard runs first. It answers requests outside of the link's scope; only requests within it get a
+`request.share` and pass the login. The script prefix becomes the link's, so that every URL on the page stays
+inside it. Readers of a link are anonymous even if they are logged in: the request's cookies are ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LoginOrLinkRequired(LoginRequiredMiddleware):
 
 
 def shared_links(get_response: Handler) -> Handler:
-    """Answers `/s/<token>/…`; leaves everything else as it is."""
+    """Answers `/s/<token>/…` and passes everything else on."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         request.share = None  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ def shared_links(get_response: Handler) -> Handler:
 
 
 def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
-    """The page of `path`, where the link shows it."""
+    """Returns the page at `path` if the link's scope includes it."""
     if request.method not in ("GET", "HEAD"):
         return _nothing(request, link)
     if path == "/":
@@ -89,19 +89,19 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
 
 
 def home(link: SharedLink) -> str:
-    """Returns the URL of the shared page, below the present prefix."""
+    """Returns the URL of the shared page, under the current prefix."""
     return get_script_prefix().rstrip("/") + link.path + (f"?{link.query}" if link.query else "")
 
 
 def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
-    """One response for everything that a link does not show, and one for everything that is no link."""
-    request.share = link  # type: ignore[attr-defined]  # no view comes after this
+    """Returns one response for everything outside of a link's scope, and one for everything that is not a link."""
+    request.share = link  # type: ignore[attr-defined]  # no view runs after this
     context = {"home": home(link) if link else ""}
     return render(request, "dashboard/sharing/nothing_shared.html", context, status=404)
 
 
 def _unlisted(response: HttpResponseBase) -> HttpResponseBase:
-    """The token is in the address: it goes to no other site, into no index and into no shared cache."""
+    """Keeps the URL, which contains the token, out of other sites, search indexes and shared caches."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     if response.headers.get("Content-Security-Policy") == EMBEDDABLE_POLICY:

@@ -28,7 +28,7 @@ from .reviews import REVIEWS
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
 _FEW_VALUES = 12
-"""Most values of a column by which a list is read stepwise; each may cost a query."""
+"""The maximum number of values of a column by which a list is read stepwise; each may cost a query."""
 
 
 def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, dict[str, Any]]:
@@ -39,8 +39,8 @@ def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, 
 def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page[dict[str, Any]]:
     """Returns a page of rows. Raises BadCursor.
 
-    Which rows those are is asked first, of the column that sorts alone: where no index has its order, so much less
-    is sorted.
+    The ids of the page are read first, with only the sorting column, which keeps the sort small if no index has
+    its order.
     """
     narrow = _needed(rollouts, [wanted.sorting], ("pk",))
     found = keyset_page(
@@ -93,7 +93,7 @@ def _number(
     parse: Callable[[str], Any] = integer,
     **more: Any,
 ) -> Column:
-    """Returns a number of an ended rollout. `show` formats it, None if unknown."""
+    """Returns the column of a number of ended rollouts. `show` formats it, None if unknown."""
     return Column(
         key,
         header,
@@ -117,7 +117,7 @@ def _tokens(key: str, header: str, field: str, *, help: str, expression: Any = N
 
 
 def _metered(key: str, header: str, field: str, show: cells.Show, **more: Any) -> Column:
-    """Returns a number that rests on token counts, marked where some of them are estimates."""
+    """Returns the column of a number that rests on token counts, marked if some of them are estimates."""
     column = _number(key, header, field, show, **more)
     return replace(
         column,
@@ -396,6 +396,6 @@ ROLLOUTS = Table(
 
 
 def of_one_experiment(table: Table) -> Table:
-    """Returns the same in one experiment, which needs no name there, in the order in which it runs."""
+    """Returns the same table for one experiment, without its name and in the order in which it runs."""
     shown = tuple(key for key in table.shown if key != "experiment")
     return replace(table, shown=shown, sort="example")

@@ -56,13 +56,13 @@ _LONGEST_SERIES = 60
 @register.filter
 @stringfilter
 def visible(text: str) -> str:
-    """Returns a text as it was, with nothing hidden in it."""
+    """Returns a text with nothing hidden."""
     return formatting.visible(text)
 
 
 @register.filter
 def detail(value: Any) -> str:
-    """Returns a detail of a log entry: a text, a number, or a dash where it is not known."""
+    """Returns a detail of a log entry: a text, a number, or a dash if unknown."""
     if value is None:
         return formatting.DASH
     if isinstance(value, int) and not isinstance(value, bool):
@@ -72,7 +72,7 @@ def detail(value: Any) -> str:
 
 @register.filter
 def amount(value: Any, name: str) -> str:
-    """Returns a number of an action's preview; `name` is its unit."""
+    """Returns a number of an action's preview. `name` gives its unit."""
     if value is None:
         return "unknown"
     if isinstance(value, Decimal):
@@ -83,19 +83,19 @@ def amount(value: Any, name: str) -> str:
 @register.filter
 @stringfilter
 def stored(text: str) -> str:
-    """Returns a column that is escaped as texts are, with nothing hidden in it."""
+    """Returns an escaped column as text, with nothing hidden."""
     return formatting.visible(unescape(text))
 
 
 @register.filter
 def exactly(number: float | None, unit: str = "") -> SafeString:
-    """Returns a short number with the whole of it on hover."""
+    """Returns a short number with the exact number as a tooltip."""
     return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.count(number))
 
 
 @register.filter
 def mean_exactly(number: float | None, unit: str = "") -> SafeString:
-    """Returns a short mean with more of it on hover."""
+    """Returns a short mean with a more precise one as a tooltip."""
     return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.mean(number))
 
 
@@ -111,7 +111,7 @@ def scaffold(key: str, name: str = "") -> SafeString:
 
 @register.simple_tag
 def scaffold_styles() -> str:
-    """Returns the address of the stylesheet of the scaffolds, which changes with its content."""
+    """Returns the URL of the scaffolds' stylesheet, which changes with its content."""
     return scaffold_stylesheet.address()
 
 
@@ -130,17 +130,17 @@ def series(look: Series) -> SafeString:
 
 @register.simple_tag
 def status(rollout: Rollout) -> SafeString:
-    """Returns a rollout's state in a word; a refused prompt is its own."""
+    """Returns a rollout's state as a word. A refused prompt has its own."""
     return status_mark(rollout.status, is_too_long=rollout.too_long)
 
 
 def status_mark(state: str, *, is_too_long: bool) -> SafeString:
-    """Returns the same of a row."""
+    """Returns the state of a row."""
     return _TOO_LONG if is_too_long else format_html('<span class="status {}">{}</span>', state, state)
 
 
 def notices(*, simulated: bool, no_walls: bool) -> SafeString:
-    """Short warnings beside numbers: a simulated model, a sandbox without walls."""
+    """Returns short warnings beside numbers: a simulated model, a sandbox without walls."""
     return format_html("{}{}", _SIMULATED if simulated else "", _NO_WALLS if no_walls else "")
 
 
@@ -157,7 +157,7 @@ def reward(value: float | None) -> SafeString:
 
 @register.simple_tag
 def interval(found: Any) -> SafeString:
-    """0.14 ± 0.05, or 0.04 [0.01, 0.21] of a lopsided one; its bounds and its method on hover."""
+    """Returns 0.14 ± 0.05, or 0.04 [0.01, 0.21] for a lopsided interval, with limits and method as a tooltip."""
     if found is None:
         return _NONE_SCORED
     spread = formatting.spread(found, "{:.2f}".format)
@@ -172,7 +172,7 @@ def interval(found: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
-    """Returns the present query string with some parts changed; a part set to "" goes away. Starts with `?`."""
+    """Returns the current query string with some parts changed; "" removes a part. Starts with `?`."""
     parts = context["request"].GET.copy()
     for name, value in changes.items():
         if value in ("", None):
@@ -190,7 +190,7 @@ def filter_query(*parts: Any) -> str:
 
 @register.simple_tag
 def pieces(found: Iterable[Piece]) -> SafeString:
-    """Returns a diff with removed and added parts in their elements, and every character escaped."""
+    """Returns a diff with removed and added parts as elements, and every character escaped."""
     return format_html_join("", "{}", ((_diff_piece(piece),) for piece in found))
 
 
@@ -204,35 +204,35 @@ def _diff_piece(piece: Piece) -> str | SafeString:
 
 @register.filter
 def plural(number: int, word: str) -> str:
-    """1 call, 38 calls."""
+    """Returns a number with its noun, such as 1 call or 38 calls."""
     return formatting.plural(number, word)
 
 
 @register.filter
 def palette(number: int) -> int:
-    """Returns the colour of the palette that a series has, from 1."""
+    """Returns the number of a series' palette colour, from 1."""
     return number % 6 + 1
 
 
 @register.filter
 def ago(moment: datetime) -> str:
-    """Returns the time passed, in one unit."""
+    """Returns the time since a moment, in one unit."""
     return formatting.ago((timezone.now() - moment).total_seconds())
 
 
 @register.filter
 def grouped(number: int) -> str:
-    """31,400."""
+    """Returns a number with separators, such as 31,400."""
     return f"{number:,}"
 
 
 @register.filter
 def at_most(number: int, limit: int) -> int:
-    """Returns the smaller of two."""
+    """Returns the smaller of two numbers."""
     return min(number, limit)
 
 
 @register.filter
 def in_process_sandbox(rollout: Rollout) -> bool:
-    """Returns whether its code ran without walls."""
+    """Returns whether the rollout's code ran without walls."""
     return rollout.sandbox_backend == "process"

@@ -1,4 +1,4 @@
-"""Checks of Postgres: reachable, recent, migrated, writable, with room for every process, and in time."""
+"""Checks of Postgres: reachable, recent, migrated, writable, with enough connections, and with the right time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ OLDEST_VERSION = 14
 """The oldest major version that Django 5.2 supports."""
 CONNECT_SECONDS = 5
 SKEW_SECONDS = 2.0
-"""A difference of the clocks from which times on pages look wrong. Leases use the database's clock."""
+"""The clock difference in seconds from which times on pages look wrong. Leases use the database's clock."""
 
 
 def reachable() -> bool:
-    """Returns whether a new connection can be opened within CONNECT_SECONDS, without the pool and its longer
-    waits.
-    """
+    """Returns whether a new connection opens within CONNECT_SECONDS, without the pool and its longer waits."""
     try:
         _connect().close()
     except psycopg.Error:
@@ -56,7 +54,7 @@ def check_connection() -> Iterator[Finding]:
 
 
 def check_collation() -> Iterator[Finding]:
-    """Yields whether the operating system's sort order is the one that the indexes were built with."""
+    """Yields whether the operating system's sort order is the one with which the indexes were built."""
     row = _row(
         "SELECT datcollate, datcollversion, pg_database_collation_actual_version(oid)"
         " FROM pg_database WHERE datname = current_database()"
@@ -72,7 +70,7 @@ def check_collation() -> Iterator[Finding]:
 
 
 def check_migrations() -> Iterator[Finding]:
-    """Yields whether the tables are those of this code."""
+    """Yields whether the tables match this code."""
     if pending := pending_migrations():
         found = f"{len(pending)} not applied: {', '.join(pending[:3])}{' …' if len(pending) > 3 else ''}"
         yield fail("migrations", found, advice="Run `python manage.py migrate`.")
@@ -81,7 +79,7 @@ def check_migrations() -> Iterator[Finding]:
 
 
 def check_writable() -> Iterator[Finding]:
-    """Yields whether the server takes writes."""
+    """Yields whether the server accepts writes."""
     (read_only,) = _row("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
     if read_only:
         advice = "DATABASE_URL names a standby, or default_transaction_read_only is on. Name the primary."

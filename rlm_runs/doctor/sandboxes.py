@@ -70,7 +70,7 @@ def _base_image(client: APIClient) -> Iterator[Finding]:
 
 
 def _arm_images(client: APIClient) -> Iterator[Finding]:
-    """Yields the images of arms that have rollouts to run."""
+    """Yields the images of arms with rollouts to run."""
     unfinished = Rollout.objects.unfinished().values("arm")
     names = set(
         Arm.objects.filter(pk__in=unfinished).exclude(sandbox_image="").values_list("sandbox_image", flat=True)

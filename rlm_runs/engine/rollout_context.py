@@ -25,7 +25,7 @@ from .replay import Replay
 
 T = TypeVar("T")
 Price = Callable[[str, Usage, datetime], Cost | None]
-"""Returns the cost of a call to a model that ended at the given time; None if unknown."""
+"""A function that returns the cost of a call to a model that ended at the given time; None if unknown."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`manage.py launch spec.toml`: launches an experiment from a file, as the launch form does.
+"""`manage.py launch spec.toml` launches an experiment from a file, like the launch form.
 
 manage.py launch spec.toml
 manage.py launch --preset oolong --model gpt-5-mini --dry-run
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
 
     def _probe(self, raw: dict[str, Any]) -> None:
-        """Raises SpecError if a model cannot do what it is to do; warns where one does not answer in time."""
+        """Raises SpecError if a model cannot do what the rollouts need. Warns if one does not answer in time."""
         checked = check_models(resolve(raw))
         for warning in checked.warnings:
             self.stderr.write(f"warning: {warning}")
@@ -90,7 +90,7 @@ class Command(BaseCommand):
 
 
 def _preset_path(name: str) -> Path:
-    """By its name, or by the beginning of one name only."""
+    """Returns the preset with this name, or the only one whose name starts with it. Raises CommandError."""
     names = preset_names()
     found = [name] if name in names else [one for one in names if name and one.startswith(name)]
     if len(found) != 1:

@@ -1,7 +1,7 @@
 """The policy for research questions: alone with search and open, or from a REPL through sub-LLMs.
 
-Alone, the model follows one trail after the other and often takes the first result for the right one. In a REPL
-without tips, it hands the question or its trails to sub-LLMs once and believes them. With tips, it reads each
+Alone, the model follows one trail after the other and often mistakes the first result for the right one. In a REPL
+without tips, it gives the question or its trails to sub-LLMs once and believes them. With tips, it reads each
 trail twice, checks every clue on the page, and reads disputed trails again.
 """
 
@@ -20,22 +20,22 @@ CARELESS_TOLD_TO_CHECK = 0.03
 SLIPS_ALONE = 0.13
 SLIPS = 0.07
 WHOLE = 0.3
-"""Share of rollouts without tips in which one sub-LLM gets the whole question."""
+"""The share of rollouts without tips in which one sub-LLM gets the whole question."""
 
 TO_CHECK = "fits every clue"
-"""Text of a prompt that wants clues checked."""
+"""Text of a prompt that asks to check clues."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, taken apart: its trails, and whether it asks for a name, a year or the oldest of the ends."""
+    """A parsed question: its trails, and whether it asks for a name, a year or the oldest end."""
 
     trails: tuple[str, ...]
     asks: str
 
 
 def asked(question: str) -> Asked | None:
-    """Returns the task, parsed; None for another task."""
+    """Returns the parsed task; None for another task."""
     if "search for pages" not in question and "searching and opening pages" not in question:
         return None
     numbered = re.findall(r"^Trail \d+: (.+)$", question, re.MULTILINE)
@@ -72,7 +72,7 @@ def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _research(conversation: Conversation, task: Asked, *, careless: float, slips: float) -> Reply | list[Found]:
-    """Returns the next call of a tool; or all ends, where none is needed or none may be made."""
+    """Returns the next call of a tool; all ends, if no call is needed or allowed."""
     notes, ends = notes_of(conversation.steps), []
     for trail in task.trails:
         careful = conversation.steady_rng(f"careless {trail}").random() >= careless

@@ -1,4 +1,4 @@
-"""The cells of the DeepDive policy, as code. `$name` is filled in for the task."""
+"""The cells of the DeepDive policy, as code. `$name` placeholders are filled in for the task."""
 
 from __future__ import annotations
 

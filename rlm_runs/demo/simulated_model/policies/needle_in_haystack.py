@@ -1,6 +1,6 @@
-"""Finding needles: by reading, which tires over a long text; or by searching with code, which does not.
+"""The policy for finding needles: by reading, which fails over a long text, or by searching with code.
 
-By code things go wrong too: a pattern too strict at first, a list that is cut short when it is copied over.
+Code can fail too: the pattern may be too strict at first, or the list may be truncated when it is copied.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ..conversation import REPL_TOOL, Conversation, Reply
 from ..tokens import text_tokens
 
 TIRED_AFTER_TOKENS = 60_000
-"""A reader's chance to miss a needle is the prompt's length as a share of this."""
+"""A reader's chance to miss a needle is the prompt's number of tokens as a share of this."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The needles that the task asks for: how many words or numbers, in lines with which beginning."""
+    """The requested needles: the number of words or numbers, and the start of their lines."""
 
     count: int
     noun: str
@@ -25,7 +25,7 @@ class Wanted:
 
 
 def wanted(question: str) -> Wanted | None:
-    """Returns the needles that the task asks for; None for another task."""
+    """Returns the requested needles; None for another task."""
     form = re.search(r"^\s*(The secret (word|number) of) … is: …", question, re.MULTILINE)
     if form is None:
         return None
@@ -69,7 +69,7 @@ def _look() -> Reply:
 
 
 def _search(conversation: Conversation, task: Wanted) -> Reply:
-    # The strict pattern takes the … of the form for one word, which it is not.
+    # The strict pattern reads the … of the form as one word, which it is not.
     strict = conversation.chance(0.2 if conversation.has_tips else 0.4, "strict")
     middle = r"\w+" if strict else ".+?"
     return Reply(
@@ -112,7 +112,7 @@ def _show_lines(task: Wanted) -> Reply:
 
 
 def _write(conversation: Conversation, task: Wanted) -> Reply:
-    # Copying over a list and losing its end: likelier without the habit of checking the count.
+    # Copying a list and losing its end is more likely without the habit of checking the count.
     hasty = conversation.chance(0.04 if conversation.has_tips else 0.2, "hasty") and task.count > 1
     chosen = f"hits[:{task.count - 1}]" if hasty else "hits"
     return Reply(

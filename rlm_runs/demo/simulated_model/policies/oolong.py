@@ -1,7 +1,7 @@
 """The policy for aggregate questions, with three ways to answer them.
 
 Without a REPL, the model skims the list and estimates the counts. In a REPL without tips, it counts keywords by
-code: exact work on a rough idea. With tips, sub-LLMs read the messages, and code counts their labels.
+code, which is exact work on a rough idea. With tips, sub-LLMs read the messages, and code counts their labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .reading import read, understood
 
 SKIMMING_SLIPS = 0.5
 ESTIMATE_SPREAD = 0.3
-"""An estimated count is off by this share of itself, in standard deviations."""
+"""The standard deviation of an estimated count, as a share of the count."""
 LEAST_CHUNK = 20
 MOST_CHUNKS = 14
 
@@ -37,12 +37,12 @@ KEYWORDS = {
     "fault": ["noise", "display", "repair", "hot"],
     "praise": ["thank", "wonderful", "like"],
 }
-"""Keywords before any message is read; about half of them are right."""
+"""Keywords chosen before reading a message; about half of them are right."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, taken apart. `what` is how the answer is found; the other fields narrow the messages."""
+    """A parsed question. `what` is how the answer is found; the other fields filter the messages."""
 
     labels: tuple[str, ...]
     what: str
@@ -68,7 +68,7 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
 
 
 def asked(question: str) -> Asked | None:
-    """Returns the task, parsed; None for another task or an unknown form of question."""
+    """Returns the parsed task; None for another task or an unknown form of question."""
     labels = re.search(r"exactly one of these labels: (.+?)\.(?:\s|$)", question)
     names = tuple(re.findall(r"'([^']+)'", labels.group(1))) if labels else ()
     for what, pattern in QUESTIONS if names else ():
@@ -107,7 +107,7 @@ def _by_skimming(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _estimate(task: Asked, records: list[tuple[str, str, str]], *, rng: random.Random) -> str:
-    """Returns the answer from counts that are felt, not counted."""
+    """Returns the answer from estimated counts."""
 
     def felt(counts: Counter[str]) -> Counter[str]:
         return Counter({k: max(0, round(rng.gauss(n, ESTIMATE_SPREAD * n))) for k, n in counts.items()})
@@ -181,7 +181,7 @@ def _guess(conversation: Conversation, task: Asked) -> Reply:
 
 
 def _telling_words(shown: str, task: Asked) -> list[tuple[str, str]]:
-    """Returns a label and a word for each unmatched message that the last cell printed: its longest small-letter
+    """Returns a label and a word for each unmatched message that the last cell printed: its longest lower-case
     word.
     """
     _, _, listed = shown.partition("unmatched, for instance:\n")
