@@ -32,7 +32,7 @@ def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
 
 
 def _is_readable(spec: Mapping[str, Any]) -> bool:
-    """Whether its lists and tables are where they belong."""
+    """Returns whether its lists and tables are where they belong."""
     entries = [entry for kind in _LISTS for entry in _as_list(spec.get(kind, ()))]
     return (
         all(isinstance(spec.get(kind, ()), list | tuple) for kind in _LISTS)
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
 
 
 def _make_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two specs make the same arms of the same examples, under the same rules."""
+    """Returns whether two specs make the same arms of the same examples, under the same rules."""
     try:
         first, second = resolve(one), resolve(other)
     except SpecError:

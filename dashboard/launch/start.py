@@ -38,7 +38,7 @@ class Start:
 
 
 def is_toml(data: QueryDict) -> bool:
-    """Whether the page edits TOML in place of the form."""
+    """Returns whether the page edits TOML in place of the form."""
     return data.get("mode") == "toml"
 
 
