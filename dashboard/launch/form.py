@@ -305,7 +305,7 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
     """Yields the values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
-        yield text
+        yield from filter(None, map(str.strip, text.split(","))) if _is_name(field) else [text]
         return
     if typing.get_origin(field.annotation) is dict:  # a list of names is one value
         yield [name.strip() for name in text.split(",") if name.strip()]
@@ -326,6 +326,12 @@ def _number_or_text(text: str) -> Any:
 
 def _is_text(annotation: Any) -> bool:
     return annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
+
+
+def _is_name(field: FieldInfo) -> bool:
+    """Returns whether a text is a name, of which several may be given."""
+    extra = field.json_schema_extra
+    return isinstance(extra, Mapping) and bool(extra.get("is_name"))
 
 
 def _is_union(annotation: Any) -> bool:

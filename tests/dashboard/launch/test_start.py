@@ -129,7 +129,8 @@ def test_a_file_that_the_form_cannot_show_is_edited_and_launched_as_toml(reader)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name = ", "not valid TOML, line 1, column 8: invalid value"),
+        ("name =\nx = 1", "not valid TOML, line 1, column 7: invalid value"),
+        ("name = [", "not valid TOML: invalid value (at end of document)"),
         ("scaffolds = 3\nmodels = 7", "scaffolds</a>: <span>must be a list, not 3"),
         ("", "name</a>: <span>is missing"),
     ],
