@@ -205,5 +205,6 @@ def _details(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    words = {None: "none", True: "yes", False: "no"} if value is None or isinstance(value, bool) else {}
+    text = words.get(value) or str(value)
     return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"

@@ -42,7 +42,7 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(default=None, ge=0, le=2, description="From 0 to 2.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Randomness of the tokens.")
     top_p: float | None = Field(
         default=None, gt=0, le=1, description="Part of the probability that tokens are drawn from."
     )
