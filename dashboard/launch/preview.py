@@ -90,14 +90,16 @@ class Preview:
         return counted
 
 
-def preview(spec: Mapping[str, Any]) -> Preview:
-    """Returns the preview of a spec that may be wrong in any way. A name may still be missing."""
+def preview(spec: Mapping[str, Any], *, may_lack_name: bool = True) -> Preview:
+    """Returns the preview of a spec that may be wrong in any way. A form asks for the name when it is launched."""
     entries = {kind: _entries(spec.get(kind)) for kind in _LISTS}
     missing = tuple(word for kind, word in _LISTS.items() if not entries[kind])
     arms = prod(map(len, entries.values()))
-    found, problems = _checked(spec, arms=arms)
-    if missing:  # what is still empty is said once, in words of the page
-        problems = tuple(problem for problem in problems if problem.field not in _LISTS)
+    named = {**spec, "name": spec.get("name") or "untitled"} if may_lack_name else spec
+    found, problems = _checked(named, arms=arms)
+    # A list that is still empty is said once, in the words of the page.
+    empty = [kind for kind in _LISTS if not spec.get(kind)]
+    problems = tuple(problem for problem in problems if problem.field not in empty)
     return Preview(
         arms=arms,
         rollouts=found.rollouts if found else _rollouts(spec, arms=arms),
@@ -112,9 +114,8 @@ def preview(spec: Mapping[str, Any]) -> Preview:
 def _checked(spec: Mapping[str, Any], *, arms: int) -> tuple[Estimate | None, tuple[Problem, ...]]:
     if arms > _MOST_ARMS:
         return None, (Problem("", f"{arms:,} arms are too many to estimate; the most is {_MOST_ARMS:,}"),)
-    name = spec.get("name")
     try:
-        plan = resolve({**spec, "name": name or "untitled"})
+        plan = resolve(spec)
     except SpecError as error:
         return None, error.problems
     return estimate(plan), ()

@@ -134,7 +134,7 @@ def _previewed(data: QueryDict, problems: Sequence[Problem] | None = None) -> di
         spec = spec_in(data)
     except SpecError as error:
         spec, problems = {}, error.problems
-    shown = preview(spec)
+    shown = preview(spec, may_lack_name=not is_toml(data))
     problems = shown.problems if problems is None else problems
     placed = _by_field(problems) if is_toml(data) else placed_problems(data, problems)
     return {

@@ -196,7 +196,7 @@ def test_the_grid_fills_as_one_chooses():
 def test_time_is_that_of_earlier_rollouts_on_the_slots_of_live_workers(reader):
     launch(SPEC | {"examples": 3})
     assert preview(SPEC).seconds is None
-    Rollout.objects.update(status="completed", seconds=30.0)
+    Rollout.objects.update(status="completed", stop_reason="final_message", seconds=30.0)
     now = timezone.now()
     WorkerProcess.objects.create(
         name="a:1", host="a", pid=1, started_at=now, last_seen_at=now, capacity={"concurrency": 2}
