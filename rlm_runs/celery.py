@@ -26,7 +26,7 @@ class _App(Celery):
 
         class Worker(base):  # type: ignore[misc]
             def __init__(self, **options: Any) -> None:
-                _bound_idle_transactions()
+                _limit_idle_transactions()
                 super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
 
         return Worker
@@ -35,7 +35,7 @@ class _App(Celery):
 _IDLE_TRANSACTION_MS = 15_000
 
 
-def _bound_idle_transactions() -> None:
+def _limit_idle_transactions() -> None:
     """Lets Postgres end idle transactions of this worker.
 
     A machine that freezes keeps its connections. Without a limit, it also keeps the locks of its transactions,

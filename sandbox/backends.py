@@ -29,10 +29,10 @@ def open_backend(name: BackendName, settings: SandboxSettings) -> Backend:
         return DockerBackend(settings)
     if name != "auto":
         raise ValueError(f"no sandbox backend is called {name!r}: docker, process and auto are")
-    return _best(settings)
+    return _choose_backend(settings)
 
 
-def _best(settings: SandboxSettings) -> Backend:
+def _choose_backend(settings: SandboxSettings) -> Backend:
     """Returns the Docker backend if an engine answers and has or can get a base image, else the process
     backend.
     """

@@ -170,7 +170,7 @@ class DockerBackend:
             transport = self._launch_from_image(spec, lifetime_seconds=lifetime_seconds)
         except EngineErrors as error:
             self._watch.answers()
-            kind = EngineUnavailable if _may_pass(error) else SandboxError
+            kind = EngineUnavailable if _is_transient(error) else SandboxError
             raise kind(f"the engine could not start a container: {error}") from error
         box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
         try:
@@ -245,7 +245,7 @@ def _environment(limits: Limits) -> dict[str, str]:
     return {**ENVIRONMENT, "HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Returns whether a retry may succeed: the engine did not answer, or had an internal error."""
     return not isinstance(error, docker.errors.APIError) or bool(error.is_server_error())
 
@@ -254,7 +254,7 @@ def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
     """Returns a client of the engine at DOCKER_HOST, or of the local one. Raises EngineUnavailable if none
     answers.
     """
-    _knock()
+    _check_local_engine()
     try:
         client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=timeout, **kwargs_from_env())
     except EngineErrors as error:
@@ -263,7 +263,7 @@ def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
     return client
 
 
-def _knock() -> None:
+def _check_local_engine() -> None:
     """Raises EngineUnavailable if no local engine accepts a connection.
 
     The client library would leave an open socket behind.

@@ -158,9 +158,9 @@ class Images:
             log.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
         if failure or not self._has(recipe.tag):
             told = "".join(lines)
-            culprit = _culprit(told, recipe.packages)
+            culprit = _failed_packages(told, recipe.packages)
             raise ImageError(
-                f"the image for {culprit} could not be built: {_reason(told) or failure}; log: {log}", log=told
+                f"the image for {culprit} could not be built: {_error_line(told) or failure}; log: {log}", log=told
             )
 
 
@@ -175,13 +175,13 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
     return failure
 
 
-def _reason(log: str) -> str:
+def _error_line(log: str) -> str:
     """Returns the last error line of pip or of the import check, which names the problem."""
     told = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     return told[-1] if told else ""
 
 
-def _culprit(log: str, packages: tuple[str, ...]) -> str:
+def _failed_packages(log: str, packages: tuple[str, ...]) -> str:
     """Returns the packages that the error lines name; all of them if they name none."""
     errors = " ".join(line for line in log.splitlines() if line.startswith("ERROR: ")).lower()
     named = [

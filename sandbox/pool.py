@@ -121,8 +121,8 @@ class Pool:
                 if self._closed:
                     return
                 now = time.monotonic()
-                spent = self._spent(now)
-                spec = self._short_of(now)
+                spent = self._take_expired(now)
+                spec = self._spec_to_refill(now)
                 if not spent and spec is None:
                     self._changed.wait(self._next_change(now))
                     continue
@@ -131,7 +131,7 @@ class Pool:
             if spec is not None:
                 self._refill(spec)
 
-    def _spent(self, now: float) -> list[Box]:
+    def _take_expired(self, now: float) -> list[Box]:
         """Removes and returns boxes that are too old, and those of specs without demand."""
         spent: list[Box] = []
         for spec, shelf in list(self._shelves.items()):
@@ -143,7 +143,7 @@ class Pool:
                 spent.append(shelf.boxes.popleft())
         return spent
 
-    def _short_of(self, now: float) -> SandboxSpec | None:
+    def _spec_to_refill(self, now: float) -> SandboxSpec | None:
         for spec, shelf in self._shelves.items():
             if len(shelf.boxes) < self._settings.pool_size and now >= shelf.retry_at:
                 return spec

@@ -354,7 +354,7 @@ class _Run:
         return CellResult(
             output=output,
             output_chars=len(output),
-            error=CellError(type=STATE_LOST, message=_restarted(self.lost), traceback=""),
+            error=CellError(type=STATE_LOST, message=_restart_message(self.lost), traceback=""),
             timed_out=seconds >= self.limit,
             state_lost=True,
             wall_seconds=seconds,
@@ -387,7 +387,7 @@ def _batch(prompts: list[str], *, number: int, repl: int, send: Callable[..., No
 def _error(run: _Run, frame: Frame, *, lost: str) -> CellError | None:
     told = frame["error"]
     if lost and told is None:
-        return CellError(type=STATE_LOST, message=_restarted(lost), traceback="")
+        return CellError(type=STATE_LOST, message=_restart_message(lost), traceback="")
     if told is None:
         return None
     message = told["message"]
@@ -395,9 +395,9 @@ def _error(run: _Run, frame: Frame, *, lost: str) -> CellError | None:
         limit = f"the cell ran past its time limit of {run.limit:g} s and was interrupted"
         message = f"{limit}; {message}" if message else limit
     if lost:
-        message = f"{message} (before it: {_restarted(lost)})"
+        message = f"{message} (before it: {_restart_message(lost)})"
     return CellError(type=told["type"], message=message, traceback=told["traceback"])
 
 
-def _restarted(reason: str) -> str:
+def _restart_message(reason: str) -> str:
     return f"{reason}; the REPL was restarted, and the variables of earlier cells are gone"

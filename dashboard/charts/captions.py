@@ -115,14 +115,14 @@ class _Change:
 
     @property
     def is_seen(self) -> bool:
-        return self.now != self.then and _said(self.now) != _said(self.then)
+        return self.now != self.then and _mean_text(self.now) != _mean_text(self.then)
 
     @property
     def words(self) -> str:
-        return f"{self.label} would be {_said(self.then)} instead of {_said(self.now)}"
+        return f"{self.label} would be {_mean_text(self.then)} instead of {_mean_text(self.now)}"
 
 
-def _said(found: tuple[float, int] | None) -> str:
+def _mean_text(found: tuple[float, int] | None) -> str:
     if found is None:
         return "unknown"
     value, n = found

@@ -98,12 +98,12 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         "tradeoff": _tradeoff,
     }
     data, x, y = makers[panel.form](chart, panel)
-    nothing = _nothing(panel)
+    nothing = _empty_reason(panel)
     if nothing:
         y = {**y, "range": [0, 1], "showticklabels": False}
     layout = frame(x=x, y={"title": {"text": panel.y}, **y}, height=height)
     if nothing:
-        layout["annotations"] = [_words_instead(nothing)]
+        layout["annotations"] = [_message_plot(nothing)]
     if panel.base:
         layout["shapes"] = [_line_across(panel.base)]
     if panel.form in ("bars", "stack"):
@@ -118,7 +118,7 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
     return {"title": plain(panel.title), "form": panel.form, "data": data, "layout": layout}
 
 
-def _nothing(panel: Panel) -> str:
+def _empty_reason(panel: Panel) -> str:
     """Returns the reason for an empty panel as a sentence; "" for others."""
     if not panel.points or panel.curves or any(point.value for point in panel.points):
         return ""
@@ -128,7 +128,7 @@ def _nothing(panel: Panel) -> str:
     return max(reasons, key=reasons.count, default="nothing is known")
 
 
-def _words_instead(text: str) -> dict[str, Any]:
+def _message_plot(text: str) -> dict[str, Any]:
     return {
         "text": text,
         "showarrow": False,
@@ -230,7 +230,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
                 "mode": "lines+markers",
                 "name": plain(series.name),
                 "x": [
-                    _beside(point.x.mean, panel, steps=steps, series=len(by_series)) for point in known if point.x
+                    _offset(point.x.mean, panel, steps=steps, series=len(by_series)) for point in known if point.x
                 ],
                 "y": [_rounded(point.value.mean) for point in known if point.value],
                 "error_y": _error(known, ink=colour(series)),
@@ -243,7 +243,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
     return data, number_axis(panel), value_axis(panel)
 
 
-def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
+def _offset(x: float, panel: Panel, *, steps: float, series: int) -> float:
     """Returns `x` moved by some steps; on a logarithmic axis, multiplied by a factor."""
     places = [point.x.mean for point in panel.points if point.x]
     low, high = min(places), max(places)

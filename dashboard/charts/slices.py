@@ -48,14 +48,14 @@ class Sliced:
         return self.look[cell.place[2]]
 
 
-def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
+def slice_rollouts(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
     known = dimensions(snapshot)
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
         needed.append(stop_reason(snapshot))
     by, series, facet = _dimensions(snapshot, asked)
-    frame = _narrowed(snapshot, asked, snapshot.frame(needed))
-    frame = _that_vary(snapshot, asked, frame, by=by, facet=facet, notes=notes)
+    frame = _filtered(snapshot, asked, snapshot.frame(needed))
+    frame = _varying_panels(snapshot, asked, frame, by=by, facet=facet, notes=notes)
     by_codes = grouped(snapshot, by, frame=frame, bins=asked.bins)
     series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
     if "set." not in asked.by and known[asked.by].numeric and asked.form == "bars" and _is_binned(by_codes):
@@ -65,7 +65,7 @@ def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Slice
     pooled = max((len(cell.arms) for cell in pieces.cells), default=1)
     if pooled > 1:
         notes.append(f"Up to {pooled} arms are put together in one point.")
-    look = _look(snapshot, series, series_codes, pieces)
+    look = _series_looks(snapshot, series, series_codes, pieces)
     return Sliced(snapshot, asked, frame, facet_codes, by_codes, series_codes, pieces, look)
 
 
@@ -73,7 +73,7 @@ def _is_binned(found: Grouping) -> bool:
     return any(value.low is not None for value in found.values)
 
 
-def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
+def _filtered(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
     """Returns the rollouts of the requested arms and values."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
@@ -86,7 +86,7 @@ def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
     return frame
 
 
-def _that_vary(
+def _varying_panels(
     snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
     """Returns the panels in which the figure's setting varies, if any. The other panels say nothing about it."""
@@ -125,7 +125,7 @@ def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dime
     return by, series, known[asked.facet]
 
 
-def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
+def _series_looks(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
     """Returns the look of each series: a scaffold's colour if series are scaffolds, else the next palette
     colour.
     """

@@ -139,7 +139,7 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         price=_price(comparison),
         paired=comparison.paired,
         estimate=_estimate(comparison),
-        difference=_told_difference(comparison),
+        difference=_difference_text(comparison),
         p="" if comparison.p is None else probability(comparison.p).removeprefix("p = ").removeprefix("p "),
         prices=tuple(_times(comparison.prices[name]) if name in comparison.prices else "" for name, _ in _PRICES),
     )
@@ -155,7 +155,7 @@ def _estimate(comparison: Comparison) -> Estimate | None:
     return Estimate(decision.estimate, decision.low, decision.high, is_clear=_is_clear(comparison))
 
 
-def _told_difference(comparison: Comparison) -> str:
+def _difference_text(comparison: Comparison) -> str:
     estimate = _estimate(comparison)
     if estimate is None:
         return ""

@@ -58,7 +58,7 @@ def forks(request: HttpRequest, pk: int) -> JsonResponse:
     """Returns the tree of forks around a rollout (GET), or forks it and returns the new rollout (POST)."""
     found = rollout_or_404(pk)
     if request.method != "POST":
-        return JsonResponse({"rollout": pk, "tree": [_told(branch) for branch in tree_of(found)]})
+        return JsonResponse({"rollout": pk, "tree": [_branch_json(branch) for branch in tree_of(found)]})
     try:
         if len(request.body) > _MOST_BYTES:
             raise Refused(f"the body may have {_MOST_BYTES:,} bytes")
@@ -85,7 +85,7 @@ def go_on(request: HttpRequest, pk: int) -> JsonResponse:
     return JsonResponse({"rollout": pk, "status": "queued"})
 
 
-def _told(branch: Branch) -> dict[str, Any]:
+def _branch_json(branch: Branch) -> dict[str, Any]:
     row, fork = branch.rollout, branch.fork
     told = {"rollout": row.pk, "status": row.status, "stop_reason": row.stop_reason, "reward": row.reward}
     if fork is None:

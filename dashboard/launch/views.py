@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from rlm_runs.experiments.launch import launch
-from rlm_runs.experiments.launch_check import Checked, check_models
+from rlm_runs.experiments.launch_check import ModelCheck, check_models
 from rlm_runs.experiments.plan import resolve
 from rlm_runs.experiments.presets import presets
 from rlm_runs.experiments.problems import Problem, SpecError
@@ -51,7 +51,7 @@ def launch_form(request: HttpRequest) -> HttpResponse:
         if request.POST.get("do") == "toml":
             return _page(request, as_text(request.POST))
         spec = spec_in(request.POST)
-        checked = Checked() if "no_probe" in request.POST else _probed(spec)
+        checked = ModelCheck() if "no_probe" in request.POST else _probed(spec)
         if checked.problems:
             raise SpecError(checked.problems)
         if checked.warnings:
@@ -92,16 +92,16 @@ def launch_probe(request: HttpRequest) -> HttpResponse:
     try:
         checked = _probed(spec_in(request.POST))
     except SpecError as error:
-        checked = Checked(problems=error.problems)
+        checked = ModelCheck(problems=error.problems)
     return render(request, "dashboard/launch/_probed.html", {"checked": checked})
 
 
-def _probed(spec: Mapping[str, Any]) -> Checked:
+def _probed(spec: Mapping[str, Any]) -> ModelCheck:
     """Returns what the models answer. Nothing, where the spec has problems: launching reports them."""
     try:
         plan = resolve({**spec, "name": spec.get("name") or "untitled"})
     except SpecError:
-        return Checked()
+        return ModelCheck()
     return check_models(plan)
 
 

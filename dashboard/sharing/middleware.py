@@ -52,21 +52,21 @@ def shared_links(get_response: Handler) -> Handler:
             return get_response(request)
         link = SharedLink.objects.opened_by(address["token"])
         if link is None:
-            return _unlisted(_nothing(request, None))
+            return _keep_private(_not_shared(request, None))
         outside = get_script_prefix()
         set_script_prefix(f"{outside}s/{address['token']}/")
         try:
-            return _unlisted(_through(link, address["rest"] or "/", request, get_response))
+            return _keep_private(_shared_response(link, address["rest"] or "/", request, get_response))
         finally:
             set_script_prefix(outside)
 
     return answer
 
 
-def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
+def _shared_response(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
     """Returns the page at `path` if the link's scope includes it."""
     if request.method not in ("GET", "HEAD"):
-        return _nothing(request, link)
+        return _not_shared(request, link)
     if path == "/":
         return HttpResponseRedirect(home(link))
     try:
@@ -75,14 +75,14 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
     except (Resolver404, TooManyFieldsSent):
         is_shown = False
     if not is_shown:
-        return _nothing(request, link)
+        return _not_shared(request, link)
     request.path_info = path
     request.COOKIES = {}
     request.META.pop("HTTP_AUTHORIZATION", None)
     request.share = link  # type: ignore[attr-defined]
     response = get_response(request)
     if response.status_code in _REFUSED:
-        return _nothing(request, link)
+        return _not_shared(request, link)
     if may_be_framed(link, match, request.GET):
         response.headers["Content-Security-Policy"] = EMBEDDABLE_POLICY
     return response
@@ -93,14 +93,14 @@ def home(link: SharedLink) -> str:
     return get_script_prefix().rstrip("/") + link.path + (f"?{link.query}" if link.query else "")
 
 
-def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
+def _not_shared(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
     """Returns one response for everything outside of a link's scope, and one for everything that is not a link."""
     request.share = link  # type: ignore[attr-defined]  # no view runs after this
     context = {"home": home(link) if link else ""}
     return render(request, "dashboard/sharing/nothing_shared.html", context, status=404)
 
 
-def _unlisted(response: HttpResponseBase) -> HttpResponseBase:
+def _keep_private(response: HttpResponseBase) -> HttpResponseBase:
     """Keeps the URL, which contains the token, out of other sites, search indexes and shared caches."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -349,7 +349,7 @@ _COLUMNS: Sequence[Column] = (
 )
 
 
-def _own(key: str) -> Column | None:
+def _experiment_column(key: str) -> Column | None:
     """Returns the column of an experiment's own key (`meta.…`, `set.…`, `metric.…`). It sorts by numbers."""
     asked = key_named(key)
     if asked is None or not asked.family:
@@ -361,8 +361,8 @@ def _own(key: str) -> Column | None:
     return Column(
         key,
         formatting.visible(asked.name),
-        lambda row: _own_value(row, alias),
-        lambda row: cells.anything(_own_value(row, alias)),
+        lambda row: _experiment_value(row, alias),
+        lambda row: cells.anything(_experiment_value(row, alias)),
         needs=(alias, f"{alias}_number"),
         annotations={alias: _first(texts), f"{alias}_number": _first(numbers)},
         help=f"{asked.family} of that name",
@@ -375,7 +375,7 @@ def _first(expressions: Sequence[Any]) -> Any:
     return Coalesce(*expressions) if len(expressions) > 1 else expressions[0]
 
 
-def _own_value(row: Row, alias: str) -> Any:
+def _experiment_value(row: Row, alias: str) -> Any:
     """Returns the value of the key: a number if it is one, else text, also for true and false."""
     text, number = row[alias], row[f"{alias}_number"]
     if number is None or text in ("true", "false"):
@@ -391,7 +391,7 @@ ROLLOUTS = Table(
         *("cost", "seconds", "stop", "model", "experiment"),
     ),
     sort="-id",
-    own=_own,
+    own=_experiment_column,
 )
 
 

@@ -143,7 +143,7 @@ class Matches:
         """Returns the condition on matching rollouts."""
         if self.rollouts is not None:
             return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", [self.rollouts]))
-        return Q(_StandsIn(self.phrase))
+        return Q(_ContainsPhrase(self.phrase))
 
 
 def find(said: str) -> Matches:
@@ -173,7 +173,7 @@ def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]
     return statement, [*[list(texts)] * _ARRAYS, *of_error]
 
 
-class _StandsIn(Expression):
+class _ContainsPhrase(Expression):
     """Whether a phrase occurs in a text or the error of a rollout, checked per rollout."""
 
     conditional = True

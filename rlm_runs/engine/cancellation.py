@@ -61,7 +61,7 @@ class CancellationToken:
             close()
 
     def give_back(self) -> None:
-        """Interrupts the whole rollout so that another attempt runs it once the missing resource is back."""
+        """Interrupts the whole rollout, which is to continue once the missing resource is back."""
         if self._parent is not None:
             self._parent.give_back()
         else:

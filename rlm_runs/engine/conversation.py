@@ -108,7 +108,7 @@ class Conversation:
         run = self._run
         run.control.check()
         if (recorded := self._next_recorded()) is not None:
-            return self._recalled(recorded, reply=reply)
+            return self._replayed_turn(recorded, reply=reply)
         run.replay.check_live()
         if self.kind != "judge":  # scoring does not count against the rollout's budget
             run.budget.check()
@@ -125,12 +125,12 @@ class Conversation:
                     watcher=watcher,
                 )
         except (ModelFailure, CallAborted) as failure:
-            self._tell_failure(failure)
+            self._record_failure(failure)
             if isinstance(failure, PromptTooLong) and self.turns > 1:
                 raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
-        self._tell(completion, reply=self._reply)
+        self._record_turn(completion, reply=self._reply)
         self._messages.append(completion.message())
         return completion
 
@@ -209,7 +209,7 @@ class Conversation:
             raise RecordingOver("the recording has no further turn")
         raise recorded_end(recorded)
 
-    def _recalled(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
+    def _replayed_turn(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
         """Returns a turn from the recording. No call is made, and nothing is metered or recorded."""
         assert self._recorded is not None
         self._add_reply()
@@ -244,7 +244,7 @@ class Conversation:
             self._messages.append({"role": "user", "content": self._reply})
             self._reply = ""
 
-    def _tell(self, completion: Completion, *, reply: str) -> None:
+    def _record_turn(self, completion: Completion, *, reply: str) -> None:
         at = now()
         cost = self._run.price(self.model.name, completion.usage, at)
         reported = reported_cost(completion.usage.raw)
@@ -275,7 +275,7 @@ class Conversation:
         )
         self.turns += 1
 
-    def _tell_failure(self, failure: ModelFailure | CallAborted) -> None:
+    def _record_failure(self, failure: ModelFailure | CallAborted) -> None:
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,

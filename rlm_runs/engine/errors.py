@@ -109,7 +109,7 @@ class Stopped(RolloutFailure):
         self.stop_reason = stop_reason
 
 
-class Held(Stopped):
+class HeldForReader(Stopped):
     """The recording is rebuilt, and a person must look at it before a model is called."""
 
     def __init__(self) -> None:

@@ -111,10 +111,10 @@ class Repl:
             result = self._run.wait_for(self._thread.submit(self._execute, code, cell=cell))
         self._run.control.check()
         if recorded is not None:
-            shown = self._recall(recorded, result, conversation)
+            shown = self._replay_cell(recorded, result, conversation)
         else:
             self.answer = result.answer
-            shown = self._tell(result, key=key)
+            shown = self._record_end(result, key=key)
         conversation.add_result(call, shown)
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class Repl:
             raise FunctionsFailed(f"the functions of the scaffold's settings failed in the REPL: {told}")
         self._functions_due = False
 
-    def _recall(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
+    def _replay_cell(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
         """Returns the recorded text of a cell. The cell ran to restore the REPL, and its result is compared with
         the recording.
         """
@@ -179,7 +179,7 @@ class Repl:
             self.answer = Answer(recorded.answer, bool(recorded.ready))
         return recorded.shown
 
-    def _tell(self, result: CellResult, *, key: int) -> str:
+    def _record_end(self, result: CellResult, *, key: int) -> str:
         shown, cut = shown_text(
             result, number=self._cells, limit=self._rules.output_limit, time_limit=self._rules.time_limit
         )

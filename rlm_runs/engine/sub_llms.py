@@ -121,7 +121,7 @@ class SubLlms:
             if cancelled.is_set():
                 return None
             run = self._run.under(control)
-            return self._answer(call, run, cancelled) if self._is_live(call) else self._recalled(call, run)
+            return self._answer(call, run, cancelled) if self._is_live(call) else self._replayed_answer(call, run)
 
     def abandon(self, parent: int) -> None:
         """See `BatchServer`."""
@@ -134,7 +134,7 @@ class SubLlms:
     def close(self) -> None:
         """Drops waiting calls, waits for calls in flight, and records them."""
         with ExitStack() as stack:  # each pool is closed even if another one raises
-            # Deeper pools first: a finished call submits nothing further down.
+            # Callbacks run in reverse, so the first depth ends first and submits nothing further down.
             for pool in reversed(self._pools):
                 stack.callback(self._run.finish, pool)
 
@@ -166,12 +166,12 @@ class SubLlms:
             return replay.end_of(call.parent) is None
         return recorded.end is None or (replay.whole and recorded.end.stop_reason != "abandoned")
 
-    def _recalled(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+    def _replayed_answer(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
         """Returns the recorded answer; None if the cell ran out of time before there was one."""
         replay = run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
-            return self._never_made(call, run)
+            return self._unrecorded_call(call, run)
         sub_llm = self._by_depth[call.depth - 1](call.prompt)
         replay.compare_opening(recorded, opening=sub_llm.opening, tools=sub_llm.tools)
         end = recorded.end
@@ -187,11 +187,10 @@ class SubLlms:
             mark=_mark(end.stop_reason),
         )
 
-    def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """Returns the answer to a call that is not in the recording of a finished cell; None if the cell's time
-        was over.
+    def _unrecorded_call(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+        """Returns the answer to a call that the recording of a finished cell lacks; None if the cell timed out.
 
-        Either the budget was spent, or the cell's time was.
+        Otherwise the budget was spent, or the replay differs from the recording.
         """
         end = run.replay.end_of(call.parent)
         if end is not None and end.timed_out:

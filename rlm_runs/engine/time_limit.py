@@ -65,19 +65,19 @@ def _settle(done: Future[T], call: Callable[[], T]) -> None:
     try:
         result = call()
     except BaseException as error:  # of any type; the waiting code handles it
-        _tell(done.set_exception, error)
+        _set_outcome(done.set_exception, error)
     else:
-        _tell(done.set_result, result)
+        _set_outcome(done.set_result, result)
 
 
-def _tell(tell: Callable[[Any], None], outcome: Any) -> None:
+def _set_outcome(tell: Callable[[Any], None], outcome: Any) -> None:
     try:
         tell(outcome)
     except InvalidStateError:
         return  # it was given up in the meantime
 
 
-class _LeftBehind:
+class _AbandonedThreads:
     """The threads that were left behind and still run."""
 
     def __init__(self) -> None:
@@ -94,4 +94,4 @@ class _LeftBehind:
             return len(self._threads)
 
 
-_LEFT = _LeftBehind()
+_LEFT = _AbandonedThreads()

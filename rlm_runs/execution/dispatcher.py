@@ -201,7 +201,7 @@ _dispatcher: Dispatcher | None = None
 def start(*, slots: int) -> None:
     """Starts the dispatcher of this process."""
     global _dispatcher
-    for line in capacity.described(slots=slots):
+    for line in capacity.limit_lines(slots=slots):
         logger.info(line)
     _dispatcher = Dispatcher(slots=slots)
     _dispatcher.start()

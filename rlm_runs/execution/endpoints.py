@@ -61,7 +61,7 @@ class Calls(BaseModel):
 
     @field_validator("request")
     @classmethod
-    def _leaves_us_what_is_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _check_reserved_names(cls, given: dict[str, Any]) -> dict[str, Any]:
         ours = sorted(_OURS & given.keys())
         if ours:
             raise ValueError(f"must not hold {', '.join(ours)}")
@@ -124,14 +124,14 @@ class Endpoint(Calls, Rate):
 
     @field_validator("provider")
     @classmethod
-    def _is_known(cls, given: str) -> str:
+    def _check_provider(cls, given: str) -> str:
         if given not in ("", "none", *providers()):
             raise ValueError(f"must be none or one of {', '.join(providers())}")
         return given
 
     @field_validator("base_url")
     @classmethod
-    def _is_an_address(cls, given: str) -> str:
+    def _check_address(cls, given: str) -> str:
         parts = urlsplit(given)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address like https://host/v1")

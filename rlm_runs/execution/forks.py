@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from ..engine.errors import Held
+from ..engine.errors import HeldForReader
 from ..engine.recording import Recording
 from ..engine.replay import Difference, Replay, comparable
 from ..models import Fork, Rollout, RolloutNote
@@ -34,19 +34,19 @@ def is_fork(rollout: Rollout) -> bool:
 def replay_of(rollout: Rollout, recording: Recording) -> Replay:
     """Returns a replay of a fork's recording. It stores the differences.
 
-    It raises Held before the first live call if a reader must look at them first.
+    It raises HeldForReader before the first live call if a reader must look at them first.
     """
     differences: list[Difference] = []
 
     def before_live() -> None:
-        hold = patiently(lambda: _rebuilt(rollout, differences))
+        hold = patiently(lambda: _store_differences(rollout, differences))
         if hold == Fork.Hold.ALWAYS or (hold == Fork.Hold.DIFFERENT and differences):
-            raise Held
+            raise HeldForReader
 
     return Replay(recording, on_difference=differences.append, before_live=before_live)
 
 
-def _rebuilt(rollout: Rollout, differences: Sequence[Difference]) -> str:
+def _store_differences(rollout: Rollout, differences: Sequence[Difference]) -> str:
     """Stores the differences of a rebuild. Returns when the fork must wait."""
     fork = Fork.objects.get(rollout=rollout)
     fork.differences = storable([_row(each) for each in differences[:_MOST]])
@@ -82,7 +82,7 @@ def go_on(fork: Fork) -> None:
 
 
 def _row(difference: Difference) -> Mapping[str, Any]:
-    recorded, present = _around(difference.recorded, difference.now)
+    recorded, present = _excerpts_around_difference(difference.recorded, difference.now)
     return {
         "what": difference.what,
         "recorded": recorded,
@@ -93,7 +93,7 @@ def _row(difference: Difference) -> Mapping[str, Any]:
     }
 
 
-def _around(recorded: str, present: str) -> tuple[str, str]:
+def _excerpts_around_difference(recorded: str, present: str) -> tuple[str, str]:
     """Returns the parts of two texts from a little before their first relevant difference."""
     if len(recorded) <= _CHARS and len(present) <= _CHARS:
         return recorded, present

@@ -125,17 +125,17 @@ def _names(provider: str) -> Mapping[str, types.ModelInfo]:
     models = next((each.models for each in get_snapshot().providers if each.id == provider), [])
     for kind in (types.ClauseEquals, types.ClauseStartsWith):
         for model in models:
-            for name in _spelled_out(model.match, kind):
+            for name in _exact_names(model.match, kind):
                 found.setdefault(name.lower(), model)
     for model in models:
         found.setdefault(model.id.lower(), model)
     return found
 
 
-def _spelled_out(match: object, kind: type) -> Iterator[str]:
+def _exact_names(match: object, kind: type) -> Iterator[str]:
     if isinstance(match, types.ClauseOr):
         for clause in match.or_:
-            yield from _spelled_out(clause, kind)
+            yield from _exact_names(clause, kind)
     elif isinstance(match, kind) and isinstance(match, types.ClauseEquals):
         yield match.equals
     elif isinstance(match, kind) and isinstance(match, types.ClauseStartsWith):

@@ -29,10 +29,10 @@ def reap() -> int:
 
 def is_lost(workers: Iterable[str]) -> Q:
     """Returns the condition for leased rows whose worker, one of `workers`, is dead."""
-    dead = [name for name in workers if _is_dead_neighbour(name)]
+    dead = [name for name in workers if _is_dead_process(name)]
     return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 
 
-def _is_dead_neighbour(worker: str) -> bool:
+def _is_dead_process(worker: str) -> bool:
     host, _, pid = worker.rpartition(":")
     return host == socket.gethostname() and pid.isdecimal() and not Path(f"/proc/{pid}").exists()

@@ -255,11 +255,11 @@ class _NoJudge:
 @transaction.atomic
 def _give_back(rescoring: Rescoring) -> None:
     """Requeues an interrupted rescoring. A cancelled one stays cancelled; its calls are paid for."""
-    _held(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
-    _count_judges(rescoring)
+    _claimed_row(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
+    _update_judge_cost(rescoring)
 
 
-def _held(rescoring: Rescoring) -> Any:
+def _claimed_row(rescoring: Rescoring) -> Any:
     return Rescoring.objects.filter(
         pk=rescoring.pk, status=Status.RUNNING, worker=rescoring.worker, tries=rescoring.tries
     )
@@ -283,12 +283,12 @@ def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -
     else:
         after = _outcome(before, score)
         columns |= {"status": Status.DONE, "after": after}
-    if _held(rescoring).update(**columns) != 1:
-        _count_judges(rescoring)
+    if _claimed_row(rescoring).update(**columns) != 1:
+        _update_judge_cost(rescoring)
         return  # cancelled, taken over, or stored already
     if score is not None:
         Rollout.objects.filter(pk=before.pk).update(**after, **_sums(before, after))
-    _count_judges(rescoring)
+    _update_judge_cost(rescoring)
     _record_end(rescoring)
 
 
@@ -321,7 +321,7 @@ def _sums(rollout: Rollout, after: dict[str, Any]) -> dict[str, Any]:
     return {"failure_modes": sums["failure_modes"]}
 
 
-def _count_judges(rescoring: Rescoring) -> None:
+def _update_judge_cost(rescoring: Rescoring) -> None:
     """Updates the rollout's `judge_cost` with the judge's calls. It stays unknown for an imported rollout."""
     asked = Turn.objects.filter(trajectory__rollout=rescoring.rollout_id, trajectory__kind=Trajectory.Kind.JUDGE)
     ended = Rollout.objects.filter(pk=rescoring.rollout_id, status__in=Rollout.FINISHED, reported=False)

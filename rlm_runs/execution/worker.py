@@ -19,7 +19,7 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
-from ..engine.errors import Held, Stopped
+from ..engine.errors import HeldForReader, Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.live import LiveBoard
 from ..engine.replay import Diverged
@@ -55,7 +55,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)
-        except Held:
+        except HeldForReader:
             patiently(lambda: forks.hold(rollout))
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
@@ -67,7 +67,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
 def _run(rollout: Rollout, control: CancellationToken) -> None:
     try:
         means, continuation = with_engine_patience(
-            lambda: patiently(lambda: (_means_for(rollout), continuation_of(rollout))),
+            lambda: patiently(lambda: (_setup_for(rollout), continuation_of(rollout))),
             seconds=settings.RLM_ENGINE_PATIENCE,
             wait=control.wait,
         )
@@ -76,7 +76,9 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
     except Exception as error:
         # Its settings no longer fit the code, or there is no sandbox. Another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"{type(error).__name__}: {error}")])
+        _recording(Recorder(rollout), control, RolloutMetrics())(
+            [_failed_start(f"{type(error).__name__}: {error}")]
+        )
         return
     budget = budget_of(rollout.arm.experiment)
     with (
@@ -90,7 +92,7 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
             _restart(rollout, means, control, reason=reason)
 
 
-def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
+def _resume(rollout: Rollout, means: _Setup, continuation: Continuation, control: CancellationToken) -> str:
     """Resumes an interrupted attempt. Returns why it cannot be resumed, "" once it has ended."""
     recording = continuation.recording
     logger.info("rollout %s resumes after turn %s", rollout.pk, recording.turns)
@@ -103,12 +105,14 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
     return ""
 
 
-def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
+def _restart(rollout: Rollout, means: _Setup, control: CancellationToken, *, reason: str) -> None:
     """Begins a new attempt in place of one that cannot be resumed. A fork ends, because it has no other
     beginning.
     """
     if means.is_fork:
-        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"the fork cannot go on: {reason}")])
+        _recording(Recorder(rollout), control, RolloutMetrics())(
+            [_failed_start(f"the fork cannot go on: {reason}")]
+        )
         return
     logger.warning("rollout %s restarts: %s", rollout.pk, reason)
     rollout.attempt += 1
@@ -117,7 +121,7 @@ def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, rea
     _play(means, recorder, control)
 
 
-def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None:
+def _play(means: _Setup, recorder: Recorder, control: CancellationToken) -> None:
     run_rollout(
         means.plan,
         clients=means.clients,
@@ -157,7 +161,7 @@ def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
 
 
 @dataclass(frozen=True)
-class _Means:
+class _Setup:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
@@ -168,12 +172,12 @@ class _Means:
     is_fork: bool = False
 
 
-def _means_for(rollout: Rollout) -> _Means:
+def _setup_for(rollout: Rollout) -> _Setup:
     plan = plan_of(rollout)
     for model in map(model_named, plan.coders):
         sandboxes.require(model=model.name, simulated=model.simulated)
     main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
-    return _Means(
+    return _Setup(
         plan,
         Clients(main=client_of(main), sub=client_of(sub), judge=client_of(judge)),
         sandboxes.backend(),
@@ -183,7 +187,7 @@ def _means_for(rollout: Rollout) -> _Means:
     )
 
 
-def _not_begun(error: str) -> RolloutEnded:
+def _failed_start(error: str) -> RolloutEnded:
     return RolloutEnded(at=now(), stop_reason="not_begun", answer="", boundary="internal", error=error)
 
 

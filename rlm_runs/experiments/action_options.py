@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ..execution.selection import Selection
 
 
-def _listed(value: Any) -> Any:
+def _split_list(value: Any) -> Any:
     """Splits `a,b` into ["a", "b"], the way in which a form and the command write a list."""
     if isinstance(value, str):
         value = [value]
@@ -19,9 +19,9 @@ def _listed(value: Any) -> Any:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
-Entries = Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_split_list)]
+Entries = Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_split_list)]
 
 
 class Options(BaseModel):

@@ -76,9 +76,10 @@ Images = Mapping[tuple[str, ...], str]
 
 
 def prepare_sandboxes(plan: Plan) -> Images:
-    """Builds the sandbox images. Raises SpecError for what would fail in every worker.
+    """Builds the sandbox images and returns them.
 
-    These are models that may not run code, and images that do not build.
+    Raises SpecError for models that may not run code and for images that do not build, because every rollout
+    with them would fail.
     """
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}

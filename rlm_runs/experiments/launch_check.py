@@ -25,7 +25,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Checked:
+class ModelCheck:
     """Problems that prevent a launch, warnings, and the names of the models that are `ready`."""
 
     problems: Sequence[Problem] = ()
@@ -33,7 +33,7 @@ class Checked:
     ready: Sequence[str] = ()
 
 
-def check_models(plan: Plan) -> Checked:
+def check_models(plan: Plan) -> ModelCheck:
     """Calls each model of a plan. Takes SECONDS at most."""
     uses = dict(_uses(plan))
     control = CancellationToken()
@@ -52,7 +52,7 @@ def check_models(plan: Plan) -> Checked:
             problems.append(Problem(_field_of(model.name, plan), message))
         else:
             ready.append(model.name)
-    return Checked(problems, warnings, ready)
+    return ModelCheck(problems, warnings, ready)
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:

@@ -91,9 +91,9 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     if not problems:
         _check_tips(environments, scaffolds, problems)
     if not problems:
-        _check_twins("models", map(_model_key, models), problems)
-        _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
-        _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
+        _check_duplicates("models", map(_model_key, models), problems)
+        _check_duplicates("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
+        _check_duplicates("environments", ((one.name, one.settings) for one in environments if one), problems)
     _check_baseline(spec, problems)
     if not problems:
         _check_dollars(spec, models, scaffolds, environments, problems)
@@ -228,7 +228,7 @@ def _check_tips(
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 
-def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
+def _check_duplicates(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
     """Reports entries that are equal to an earlier one, because they would create the same arms twice."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries):

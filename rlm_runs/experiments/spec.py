@@ -133,7 +133,7 @@ class ExperimentSpec(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _name_says_something(cls, value: str) -> str:
+    def _check_name(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("must not be blank")
         return value.strip()

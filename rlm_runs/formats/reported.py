@@ -37,10 +37,10 @@ def reported_sums(metrics: Mapping[str, Any]) -> ReportedSums:
 
     Tool calls are not among them, because they depend on the scaffold.
     """
-    return replace(ReportedSums(), **dict(_told(metrics)))
+    return replace(ReportedSums(), **dict(_read_sums(metrics)))
 
 
-def _told(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _read_sums(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for column, names in _NAMES.items():
         name = next((name for name in names if metrics.get(name) not in (None, "")), None)
         if name is not None:

@@ -49,7 +49,7 @@ def run(
             outcome.repairs = parsed.repairs
             outcome.out = _execute(parsed, name=name, namespace=namespace, coroutines=coroutines)
     except BaseException as error:  # SystemExit and KeyboardInterrupt end the cell, not the REPL
-        outcome.error = guarded(partial(_told, error), allowed) or _plainly(error)
+        outcome.error = guarded(partial(_error_fields, error), allowed) or _unreadable_error(error)
     return outcome
 
 
@@ -92,7 +92,7 @@ def type_name(kind: type) -> str:
     return cut(plain(type.__dict__["__name__"].__get__(kind)), frame_checks.MAX_NAME)
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _error_fields(error: BaseException) -> dict[str, str]:
     try:
         message = plain(str(error))
     except Exception:  # raised by the user's own `__str__`
@@ -104,7 +104,7 @@ def _told(error: BaseException) -> dict[str, str]:
     }
 
 
-def _plainly(error: BaseException) -> dict[str, str]:
+def _unreadable_error(error: BaseException) -> dict[str, str]:
     return {"type": type_name(type(error)), "message": "(its message could not be read)", "traceback": ""}
 
 

@@ -22,7 +22,7 @@ class Decoder:
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
         data = self._held + data
-        whole = len(data) if final else len(data) - _begun(data)
+        whole = len(data) if final else len(data) - _incomplete_bytes(data)
         self._held = data[whole:]
         # Every second part is a surrogate. A handler in Python would be called for each byte of a flood of invalid
         # ones.
@@ -39,7 +39,7 @@ class Decoder:
         return held
 
 
-def _begun(data: bytes) -> int:
+def _incomplete_bytes(data: bytes) -> int:
     """Returns the number of bytes at the end that begin an incomplete character."""
     for count, byte in enumerate(reversed(data[-3:]), start=1):
         if byte >= 0xC0:

@@ -74,9 +74,9 @@ class Repl:
         self._stderr: Stream | None = None
         self._answer = ""
         self._coroutines = Coroutines()
-        os.register_at_fork(after_in_child=self._forked)
+        os.register_at_fork(after_in_child=self._after_fork)
 
-    def _forked(self) -> None:
+    def _after_fork(self) -> None:
         # A process that the cell forks must neither speak for the REPL nor hold its connection open.
         self.line.close()
         self._switching = RLock()
@@ -173,12 +173,12 @@ class Repl:
             dup2(pipe, 1)
             dup2(pipe, 2)
         close(pipe)
-        self._stdout = self._usable(self._stdout, 1)
-        self._stderr = self._usable(self._stderr, 2)
+        self._stdout = self._open_stream(self._stdout, 1)
+        self._stderr = self._open_stream(self._stderr, 2)
         sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
 
-    def _usable(self, stream: Stream | None, fd: int) -> Stream:
+    def _open_stream(self, stream: Stream | None, fd: int) -> Stream:
         """Returns the existing stream, because user code may hold it; a new one if it was closed or detached."""
         with suppress(ValueError):
             if stream is not None and not stream.closed:

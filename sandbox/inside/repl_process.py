@@ -177,11 +177,11 @@ class ReplProcess:
 
     def handle_death(self, status: int, usage: resource.struct_rusage) -> None:
         """Handles the child's death, caused by its own cell or by processes of an earlier one."""
-        self._hear(last=True)  # its last message may be its result
+        self._read_frames(last=True)  # its last message may be its result
         if not self.pid:
             return
         out_of_memory = kernel.oom_kills() > self._oom_kills
-        reason = _obituary(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
+        reason = _reason_of_death(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
@@ -218,7 +218,7 @@ class ReplProcess:
         os.set_blocking(reading, False)
         limit = self._supervisor.config.output_chars
         self._cell = Cell(frame, pid=self.pid, pipe=reading, output_chars=limit)
-        self._supervisor.watch(reading, self._hear_output)
+        self._supervisor.watch(reading, self._read_output)
         self._send(enclose(body), fd=writing)
 
     def _send(self, data: bytes, *, fd: int = -1) -> None:
@@ -257,7 +257,7 @@ class ReplProcess:
         self._listen_control()
         if self._cell is not None:
             if on:
-                self._supervisor.watch(self._cell.pipe, self._hear_output)
+                self._supervisor.watch(self._cell.pipe, self._read_output)
             else:
                 self._supervisor.unwatch(self._cell.pipe)
 
@@ -266,17 +266,17 @@ class ReplProcess:
             return
         events = (selectors.EVENT_READ if self._hears else 0) | (selectors.EVENT_WRITE if self._unsent else 0)
         if events:
-            self._supervisor.watch(self._control.fileno(), self._converse, events=events)
+            self._supervisor.watch(self._control.fileno(), self._serve_control, events=events)
         else:
             self._supervisor.unwatch(self._control.fileno())
 
-    def _converse(self) -> None:
+    def _serve_control(self) -> None:
         if self._unsent:
             self._flush_control()
         if self._hears:
-            self._hear()
+            self._read_frames()
 
-    def _hear(self, *, last: bool = False) -> None:
+    def _read_frames(self, *, last: bool = False) -> None:
         """Reads frames of the child: one chunk, or with `last` everything that is left."""
         control = self._control
         while control is not None:
@@ -286,7 +286,7 @@ class ReplProcess:
                     self._hang_up()
                     return
                 for body in self._splitter.feed(data):
-                    self._believe(frame_checks.check(parse(body), frame_checks.FROM_REPL))
+                    self._handle_frame(frame_checks.check(parse(body), frame_checks.FROM_REPL))
                     if control is not self._control:  # it was lost because of what it sent
                         return
             except BlockingIOError:
@@ -310,7 +310,7 @@ class ReplProcess:
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def _believe(self, frame: Frame) -> None:
+    def _handle_frame(self, frame: Frame) -> None:
         kind = frame["t"]
         if kind == "up":
             if not self._announced:
@@ -321,7 +321,7 @@ class ReplProcess:
                 raise WireError("set up again while a cell runs")
             self._set_up = True
             self._supervisor.tell({"t": "set", "repl": self.number, "generation": self._generation})
-            self._take_stock()
+            self._measure_baseline()
         elif kind == "broke":
             self._lose(f"the REPL failed: {frame['error']}")
         elif kind in ("batch", "cancel"):
@@ -329,9 +329,9 @@ class ReplProcess:
         elif self._cell is None:
             raise WireError(f"a frame of type {kind!r} while no cell runs")
         else:
-            self._believe_result(frame, self._cell)
+            self._handle_result(frame, self._cell)
 
-    def _believe_result(self, frame: Frame, cell: Cell) -> None:
+    def _handle_result(self, frame: Frame, cell: Cell) -> None:
         if frame["t"] == "piece":
             cell.answer_chars += len(frame["text"])
             if cell.answer_chars > frame_checks.MAX_ANSWER:
@@ -342,7 +342,7 @@ class ReplProcess:
         else:
             self._cell = None
             self._finish(cell, _Measured(self.pid, cell, waited_before=self._waited_before), frame, lost="")
-            self._take_stock()
+            self._measure_baseline()
 
     def _pass_batch_on(self, frame: Frame) -> None:
         cell, number = self._cell, frame["batch"]
@@ -365,7 +365,7 @@ class ReplProcess:
 
     # -- output
 
-    def _hear_output(self) -> None:
+    def _read_output(self) -> None:
         cell = self._cell
         if cell is None:
             return
@@ -449,7 +449,7 @@ class ReplProcess:
             self._retire(cell)
         self._supervisor.tell(*self._flushed(cell), result)
 
-    def _take_stock(self) -> None:
+    def _measure_baseline(self) -> None:
         """Measures the state before the next cell, between cells, when nothing waits for it."""
         self._bystanders = self._processes()
         self._waited_before = kernel.waited_cpu_seconds(self.pid)
@@ -522,7 +522,7 @@ class _Measured:
         self.peak = kernel.peak_memory(pid) if peak is None else peak
 
 
-def _obituary(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
+def _reason_of_death(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGKILL and out_of_memory:

@@ -57,17 +57,17 @@ def in_words(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(_whole(value))
+    return str(_as_int(value))
 
 
 def identity(value: Any) -> str:
     """Returns an equal text for equal values, "" for an absent one: 5 equals 5.0, and neither equals "5"."""
     if value is ABSENT:
         return ""
-    return json.dumps(_whole(value), sort_keys=True, default=str)
+    return json.dumps(_as_int(value), sort_keys=True, default=str)
 
 
-def _whole(value: Any) -> Any:
+def _as_int(value: Any) -> Any:
     """Returns a number without a fraction as an int, and any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

@@ -216,11 +216,11 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
         words = distinct_labels(value_of.values(), words=value_in_words)
         values = [Value(words[identity(each.value)]) for each in raw]
     else:
-        codes, values = _as_arms_come(snapshot, dimension, frame=frame)
+        codes, values = _in_arm_order(snapshot, dimension, frame=frame)
     return _compact(dimension, codes, values)
 
 
-def _as_arms_come(
+def _in_arm_order(
     snapshot: Snapshot, dimension: Dimension, *, frame: Frame
 ) -> tuple[NDArray[np.int64], list[Value]]:
     """Returns codes and values in the order in which the experiment names them, which is its author's.
@@ -233,7 +233,7 @@ def _as_arms_come(
     labels = [str(dimension.by_arm[arm.pk]) for arm in arms]
     order = list(dict.fromkeys(labels))
     code_of = {arm.pk: order.index(label) for arm, label in zip(arms, labels, strict=True)}
-    return _looked_up(frame["arm"], code_of), [Value(label) for label in order]
+    return _codes_of(frame["arm"], code_of), [Value(label) for label in order]
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDAr
     of_key = {identity(value): value for value in value_of.values()}
     order = sorted(of_key, key=_sort_key)
     place = {key: at for at, key in enumerate(order)}
-    codes = _looked_up(ids, {each: place[identity(value)] for each, value in value_of.items()})
+    codes = _codes_of(ids, {each: place[identity(value)] for each, value in value_of.items()})
     return codes, [_Raw(of_key[key]) for key in order]
 
 
@@ -261,10 +261,10 @@ def _sort_key(key: str) -> tuple[int, float, str]:
         return 1, 0.0, ""
     if isinstance(value, bool | int | float):
         return 2 if isinstance(value, bool) else 3, float(value), ""
-    return 4, 0.0, _natural(key)
+    return 4, 0.0, _natural_key(key)
 
 
-def _natural(text: str) -> str:
+def _natural_key(text: str) -> str:
     """Returns a sort key under which 'part 10' comes after 'part 9'."""
     return re.sub(r"\d+", lambda found: found[0].rjust(12, "0")[:24], text)
 
@@ -274,7 +274,7 @@ def value_in_words(value: Any) -> str:
     return in_words(value)[:80]
 
 
-def _looked_up(ids: NDArray[np.int64], code_of: Mapping[int, int]) -> NDArray[np.int64]:
+def _codes_of(ids: NDArray[np.int64], code_of: Mapping[int, int]) -> NDArray[np.int64]:
     """Maps ids to codes; −1 for an id without one."""
     if not code_of or not len(ids):
         return np.full(len(ids), -1, dtype=np.int64)
@@ -296,19 +296,19 @@ def _by_example(
     codes, found = _by_value(frame["example"], value_of)
     known = {identity(value): value for value in (*values.values(), *value_of.values())}
     words = distinct_labels((*known.values(), ABSENT), words=value_in_words)
-    alike = Counter(sign for value in known.values() for sign in _signs(value))
+    alike = Counter(sign for value in known.values() for sign in _filter_forms(value))
     return codes, [
         Value(
             words[identity(each.value)],
             term=_term(dimension.name, each.value)
-            if all(alike[sign] < 2 for sign in _signs(each.value))
+            if all(alike[sign] < 2 for sign in _filter_forms(each.value))
             else None,
         )
         for each in found
     ]
 
 
-def _signs(value: Any) -> set[str | float | None]:
+def _filter_forms(value: Any) -> set[str | float | None]:
     """Returns the forms under which the filter language knows a value. Values that share a form share a filter.
 
     The language does not distinguish null from absent, a text that reads as a number from the number, and true
@@ -319,7 +319,7 @@ def _signs(value: Any) -> set[str | float | None]:
     if isinstance(value, bool):
         return {json.dumps(value), float(value)}
     if isinstance(value, int | float):
-        return {_plain(float(value)), repr(float(value)), float(value)}
+        return {_plain_number(float(value)), repr(float(value)), float(value)}
     return {value if isinstance(value, str) else json.dumps(value)}
 
 
@@ -336,7 +336,7 @@ def _term(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"{named(name)}:{'true' if value else 'false'}"
     if isinstance(value, int | float):
-        return f"{named(name)}:{_plain(float(value))}"
+        return f"{named(name)}:{_plain_number(float(value))}"
     is_plain = re.fullmatch(r"[A-Za-z][\w+-]*", str(value), re.ASCII) and str(value) != "none"
     return f"{named(name)}:{value if is_plain else _quoted(str(value))}"
 
@@ -376,17 +376,17 @@ def _binned(dimension: Dimension, x: NDArray[np.float64], *, bins: int) -> tuple
     values = [Value(value_in_words(ABSENT), term=f"{key}:none")]
     for at in range(last + 1):
         low, high = float(edges[at]), float(edges[min(at + 1, len(edges) - 1)])
-        until = f"{key}:<{_plain(high)}" if at < last else f"{key}:<={_plain(high)}"
-        label = f"{_short(low)} to {_short(high)}"
-        values.append(Value(label, f"{key}:>={_plain(low)} {until}", low, high))
+        until = f"{key}:<{_plain_number(high)}" if at < last else f"{key}:<={_plain_number(high)}"
+        label = f"{_axis_label(low)} to {_axis_label(high)}"
+        values.append(Value(label, f"{key}:>={_plain_number(low)} {until}", low, high))
     return np.where(np.isnan(x), 0, codes), values
 
 
-def _plain(number: float) -> str:
+def _plain_number(number: float) -> str:
     return f"{number:.0f}" if number.is_integer() else repr(number)
 
 
-def _short(number: float) -> str:
+def _axis_label(number: float) -> str:
     """Returns a number short enough for an axis: 850, 12.5k, 1.25M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(number) >= size * 10 or (size == 1e6 and abs(number) >= size):

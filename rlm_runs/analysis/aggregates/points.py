@@ -60,14 +60,14 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
     inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
     if not inside.all():
         frame, codes = frame.where(inside), codes[:, inside]
-    cell_of, places = _numbered(codes)
+    cell_of, places = _number_cells(codes)
     number = places.shape[1]
     numbered = frame.with_column("cell", cell_of)
     kept = select_counted(numbered, unscored)
     counts = np.bincount(kept["cell"], minlength=number)
-    outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
+    outcomes = _cross_counts(cell_of, frame["outcome"], number, len(Outcome))
     arms = np.unique(frame["arm"])
-    of_arms = _crossed(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
+    of_arms = _cross_counts(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
     cells = tuple(
         Cell(
             place=tuple(places[:, at].tolist()),
@@ -81,7 +81,7 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
     return Cut(cells=cells, frame=kept, unscored=unscored)
 
 
-def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _number_cells(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns the cell number of each rollout, and the places of the cells that occur, in ascending order.
 
     `codes` is [dimensions, rollouts]; the results are [rollouts] and [dimensions, cells].
@@ -93,7 +93,9 @@ def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return cell_of.astype(np.int64), places
 
 
-def _crossed(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
+def _cross_counts(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int
+) -> NDArray[np.int64]:
     """Returns counts of rollouts by row and column: [height, width]."""
     return np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
 

@@ -159,7 +159,7 @@ def _regex(pattern: str) -> str:
 
 def _numeric(key: Key, value: Value) -> Q:
     if _is_none(value):
-        return with_score(None, _compared) if key.name == "manual" else Q(IsNull(key.expression, True))
+        return with_score(None, _comparison) if key.name == "manual" else Q(IsNull(key.expression, True))
     if value.number is None:
         raise FilterError(
             f"“{value.text}” is not a number, and {key.name} is one",
@@ -168,13 +168,13 @@ def _numeric(key: Key, value: Value) -> Q:
             allowed=[key.kind.value],
         )
     if key.name == "manual":
-        return with_score(value.number, _compared)
+        return with_score(value.number, _comparison)
     if key.kind is Kind.WHOLE:
         return _whole(key, value.number)
-    return _compared(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)
+    return _comparison(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)
 
 
-def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
+def _comparison(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
     """Returns a comparison, which an unknown value fails."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
@@ -191,24 +191,24 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
 
 def _whole(key: Key, number: Number) -> Q:
     """Returns an equivalent comparison of whole numbers within the database's range."""
-    least = _up(number.least, key.first) if number.least is not None else None
-    most = _down(number.most, key.first) if number.most is not None else None
-    above = _down(number.above, key.first) if number.above is not None else None
-    below = _up(number.below, key.first) if number.below is not None else None
+    least = _round_up(number.least, key.first) if number.least is not None else None
+    most = _round_down(number.most, key.first) if number.most is not None else None
+    above = _round_down(number.above, key.first) if number.above is not None else None
+    below = _round_up(number.below, key.first) if number.below is not None else None
     if least is not None and most is not None and least > most:
         return _NOTHING
-    return _compared(key.expression, Number(least, most, above, below), int)
+    return _comparison(key.expression, Number(least, most, above, below), int)
 
 
-def _up(limit: Decimal, first: int) -> Decimal:
-    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.ceil(limit) - first)
+def _round_up(limit: Decimal, first: int) -> Decimal:
+    return _clamp(limit) if abs(limit) > _LARGEST else Decimal(math.ceil(limit) - first)
 
 
-def _down(limit: Decimal, first: int) -> Decimal:
-    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.floor(limit) - first)
+def _round_down(limit: Decimal, first: int) -> Decimal:
+    return _clamp(limit) if abs(limit) > _LARGEST else Decimal(math.floor(limit) - first)
 
 
-def _held(limit: Decimal) -> Decimal:
+def _clamp(limit: Decimal) -> Decimal:
     return max(-_LARGEST, min(_LARGEST, limit))
 
 
@@ -228,5 +228,5 @@ def _in_json(key: Key, value: Value) -> Q:
             )
             found.append(Q(lookup))
     if value.number is not None:
-        found += [_compared(json_number(column, key.name), value.number, float) for column in columns]
+        found += [_comparison(json_number(column, key.name), value.number, float) for column in columns]
     return reduce(or_, found)

@@ -154,12 +154,12 @@ def json_number(column: str, key: str) -> Case:
     kind = Func(value, function="jsonb_typeof", output_field=TextField())
     written = json_text(column, key)
     return Case(
-        When(_same(kind, "number"), then=Cast(written, FloatField())),
-        When(_same(kind, "boolean") & _same(written, "true"), then=Value(1.0)),
-        When(_same(kind, "boolean"), then=Value(0.0)),
+        When(_equals(kind, "number"), then=Cast(written, FloatField())),
+        When(_equals(kind, "boolean") & _equals(written, "true"), then=Value(1.0)),
+        When(_equals(kind, "boolean"), then=Value(0.0)),
         output_field=FloatField(),
     )
 
 
-def _same(one: Any, other: str) -> Q:
+def _equals(one: Any, other: str) -> Q:
     return Q(Exact(one, other))

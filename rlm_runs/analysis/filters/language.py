@@ -1,4 +1,4 @@
-"""Text ↔ terms. Pure: what a key means, and whether there is such a key, is said by whoever asks.
+"""Parses text into terms, and writes terms as text. The callers know the keys and their meaning.
 
     query   = term (space term)*
     term    = ["-"] (key ":" value ("," value)* | words)
@@ -59,14 +59,18 @@ class Number:
 
     def __str__(self) -> str:
         if self.above is not None:
-            return f">{_figure(self.above)}"
+            return f">{_plain_number(self.above)}"
         if self.below is not None:
-            return f"<{_figure(self.below)}"
+            return f"<{_plain_number(self.below)}"
         if self.least is not None and self.least == self.most:
-            return _figure(self.least)
+            return _plain_number(self.least)
         if self.least is not None and self.most is not None:
-            return f"{_figure(self.least)}..{_figure(self.most)}"
-        return f">={_figure(self.least)}" if self.least is not None else f"<={_figure(self.most or Decimal(0))}"
+            return f"{_plain_number(self.least)}..{_plain_number(self.most)}"
+        return (
+            f">={_plain_number(self.least)}"
+            if self.least is not None
+            else f"<={_plain_number(self.most or Decimal(0))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ def _unquoted(inside: str) -> str:
     return _ESCAPED.sub(r"\1", inside)
 
 
-def _figure(number: Decimal) -> str:
+def _plain_number(number: Decimal) -> str:
     """Returns the shortest plain form of a number."""
     short = format(number.normalize(), "f")
     return short if len(short) < 40 else str(number)
@@ -241,7 +245,7 @@ def _figure(number: Decimal) -> str:
 
 def text(terms: Iterable[Term]) -> str:
     """Returns a query with these terms: `parse(text(terms))` gives the same terms, with new positions."""
-    return " ".join(map(_written, terms))
+    return " ".join(map(_write_term, terms))
 
 
 def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = False) -> Term:
@@ -256,30 +260,30 @@ def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = F
 def _as_value(value: str | float | Decimal | Number) -> Value:
     if isinstance(value, str):
         return Value(value, is_quoted=True)
-    said = str(value) if isinstance(value, Number) else _figure(Decimal(str(value)))
+    said = str(value) if isinstance(value, Number) else _plain_number(Decimal(str(value)))
     return Value(said, number=_number(said))
 
 
-def _written(term: Term) -> str:
+def _write_term(term: Term) -> str:
     minus = "-" * term.is_negated
     if not term.key:
-        return minus + _written_words(term.values[0].text)
-    return f"{minus}{_written_key(term.key)}:{','.join(map(_written_value, term.values))}"
+        return minus + _write_words(term.values[0].text)
+    return f"{minus}{_write_key(term.key)}:{','.join(map(_write_value, term.values))}"
 
 
-def _written_words(said: str) -> str:
+def _write_words(said: str) -> str:
     is_plain = _WORDS.fullmatch(said) and said[0] not in "-#" and ":" not in said
     return said if is_plain else _quoted(said)
 
 
-def _written_key(key: str) -> str:
+def _write_key(key: str) -> str:
     if _PLAIN_KEY.fullmatch(key):
         return key
     kind, _, name = key.partition(".")
     return f"{kind}.{_quoted(name)}"
 
 
-def _written_value(value: Value) -> str:
+def _write_value(value: Value) -> str:
     if not value.is_quoted:
         return value.text
     is_plain = _PLAIN.fullmatch(value.text) and _number(value.text) is None and value.text != "none"

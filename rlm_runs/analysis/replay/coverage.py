@@ -70,8 +70,8 @@ def read(rollout: Rollout, *, attempt: int) -> tuple[Coverage, str] | None:
             chars=len(data),
             printed=printed,
             prompted=prompted,
-            unread=_gaps(_merged([*printed, *prompted]), len(data)),
-            evidence=_merged(_evidence(rollout, whole)),
+            unread=_gaps(_merge([*printed, *prompted]), len(data)),
+            evidence=_merge(_evidence(rollout, whole)),
             is_partial=finder.is_partial,
         ),
         data,
@@ -149,7 +149,7 @@ class _Finder:
                 self.is_partial = True
                 break
             found += self._in_text(text)
-        return _merged(found)
+        return _merge(found)
 
     def _in_text(self, text: str) -> Iterable[Range]:
         expected = -1
@@ -174,10 +174,10 @@ class _Finder:
             anchor = line[begin : begin + _PIECE]
             at = self.data.find(anchor)
             if at >= 0:
-                yield self._grown(line, begin, at)
+                yield self._extend_match(line, begin, at)
                 return
 
-    def _grown(self, line: str, begin: int, at: int) -> Range:
+    def _extend_match(self, line: str, begin: int, at: int) -> Range:
         first, place = begin, at
         while first and place and line[first - 1] == self.data[place - 1]:
             first, place = first - 1, place - 1
@@ -187,7 +187,7 @@ class _Finder:
         return place, end
 
 
-def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
+def _merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Returns the union. Ranges separated only by a line end are merged."""
     found: list[Range] = []
     for begin, end in sorted(ranges):

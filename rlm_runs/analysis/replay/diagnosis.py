@@ -52,7 +52,7 @@ def read(rollout: Rollout, *, attempt: int) -> tuple[Moment, ...]:
         *_contradictions(cells, gold, given),
         *_errors(cells),
         *_edits(cells, gold, given),
-        *_cuts(cells, gold),
+        *_truncations(cells, gold),
     ]
     return tuple(sorted(found, key=lambda moment: (moment.cell, moment.rule)))
 
@@ -89,9 +89,9 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
             "output_id",
         )
     )
-    says_given = _holding(given, {row[6] for row in fields})
-    says_gold = _holding(gold, {row[6] for row in fields})
-    hidden = _holding(gold, {row[8] for row in fields if row[7] and row[6] not in says_gold})
+    says_given = _texts_with_answer(given, {row[6] for row in fields})
+    says_gold = _texts_with_answer(gold, {row[6] for row in fields})
+    hidden = _texts_with_answer(gold, {row[8] for row in fields if row[7] and row[6] not in says_gold})
     answers = excerpts({row[3] for row in fields if row[3]}, chars=_ANSWER_CHARS)
     codes = excerpts({row[5] for row in fields}, chars=_CODE_CHARS) if any(row[2] for row in fields) else {}
     return [
@@ -113,7 +113,7 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
     ]
 
 
-def _holding(answer: str, digests: set[str | None]) -> set[str]:
+def _texts_with_answer(answer: str, digests: set[str | None]) -> set[str]:
     """Returns the texts that contain the answer as separate words. The database searches them; no text is read
     here.
     """
@@ -177,7 +177,7 @@ def _edits(cells: Sequence[_Cell], gold: str, given: str) -> Iterator[Moment]:
             yield Moment("edit", "First wrong answer", f"answer became {_short(given)}.", wrote.turn, wrote.number)
 
 
-def _cuts(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
+def _truncations(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
     cut = next((cell for cell in cells if cell.hides_gold), None)
     if cut is not None:
         yield Moment(

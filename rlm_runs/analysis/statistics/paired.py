@@ -195,7 +195,7 @@ def _of_binary(sample: _Sample, *, confidence: float) -> Paired | None:
         p=mcnemar(better=better, worse=worse),
         test=MCNEMAR,
         effect=None if effect is None else Effect("Cohen's g", effect, _size(effect, steps=(0.05, 0.15, 0.25))),
-        more_examples=_more(examples_for_binary(better=better / n, worse=worse / n), n=n),
+        more_examples=_examples_missing(examples_for_binary(better=better / n, worse=worse / n), n=n),
         deviation=sample.deviation,
     )
 
@@ -218,12 +218,12 @@ def _of_means(sample: _Sample, *, difference: Interval | None, p: float) -> Pair
         if differing <= MOST_RESAMPLED
         else PAIRED_T,
         effect=None if effect is None else Effect("Cohen's d_z", effect, _size(effect, steps=(0.2, 0.5, 0.8))),
-        more_examples=None if effect is None else _more(examples_for_means(effect=effect), n=sample.n),
+        more_examples=None if effect is None else _examples_missing(examples_for_means(effect=effect), n=sample.n),
         deviation=deviation,
     )
 
 
-def _more(needed: int | None, *, n: int) -> int | None:
+def _examples_missing(needed: int | None, *, n: int) -> int | None:
     return None if needed is None else max(needed - n, 0)
 
 

@@ -68,14 +68,14 @@ def code_of(arguments: Excerpt) -> tuple[Excerpt, bool]:
         code = json.loads(arguments.text + ('"}' if arguments.is_cut else ""))["code"]
     except (ValueError, TypeError, KeyError):
         if arguments.is_cut and (found := _OPEN_CODE.match(arguments.text)):
-            return Excerpt(text=_loosely_decoded(arguments.text[found.end() :]), chars=arguments.chars), False
+            return Excerpt(text=_decode_truncated(arguments.text[found.end() :]), chars=arguments.chars), False
         return arguments, True
     if not isinstance(code, str):
         return arguments, True
     return Excerpt(text=code, chars=arguments.chars if arguments.is_cut else len(code)), False
 
 
-def _loosely_decoded(literal: str) -> str:
+def _decode_truncated(literal: str) -> str:
     """Returns the content of a JSON string that was cut, possibly in the middle of an escape."""
     for end in range(len(literal), max(len(literal) - 12, 0), -1):
         try:

@@ -22,7 +22,7 @@ from .conversation import (
     OutlineEntry,
     SubCall,
     TurnView,
-    went_wrong,
+    has_failed,
 )
 from .excerpts import EMPTY, EXCERPT_CHARS, FIRST_LINE_CHARS, Excerpt, code_of, excerpt_of, excerpts
 
@@ -168,10 +168,10 @@ def _texts(
             digests += [execution.shown_id, execution.out_id, execution.answer_id]
             digests += [execution.arguments_id] * _CODE_COUNTS
     uses = Counter(key for key in digests if key)
-    return _within(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
+    return _fit_texts(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
 
 
-def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
+def _fit_texts(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
     """Returns all texts cut to the greatest length at which they fit; unchanged if they fit as they are."""
     weights = {key: window.weigh(excerpt.text) for key, excerpt in found.items()}
     shares = sorted((weight, uses[key]) for key, weight in weights.items())
@@ -207,7 +207,7 @@ def outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> Out
         number=turn.index + 1,
         gist=gist,
         seconds=turn.seconds + sum(execution.seconds or 0 for execution in executions),
-        is_troubled=bool(turn.error) or any(map(went_wrong, executions)),
+        is_troubled=bool(turn.error) or any(map(has_failed, executions)),
         is_ready=any(execution.ready for execution in executions),
     )
 

@@ -69,11 +69,11 @@ def valid_arguments(written: str) -> str:
         json.loads(written, parse_constant=_refuse).keys()
         written.encode()
     except (ValueError, RecursionError, AttributeError):
-        return _mended(written)
-    return _mended(written) if "\\u" in written and _has_surrogate(written) else written
+        return _repair(written)
+    return _repair(written) if "\\u" in written and _has_surrogate(written) else written
 
 
-def _mended(written: str) -> str:
+def _repair(written: str) -> str:
     """Returns what can be parsed of the arguments, else their text in an object, so that the model still
     sees it.
     """

@@ -4,7 +4,7 @@
     examples = environment.load(n=50, seed=7)
     score = environment.score(examples[0], "42")
 
-Only `score` and `judge_prompt` read the gold answer; no prompt of a rollout contains it.
+Only `score`, `judge_prompt` and `evidence` read the gold answer. It is in no prompt but a judge's.
 """
 
 from __future__ import annotations

@@ -127,9 +127,7 @@ class PublicTransport(httpx2.BaseTransport):
         self._inner.close()
 
     def _checked(self, host: str, port: int) -> list[str]:
-        """Returns at most three addresses of a host. Raises FetchError if any address of the host is not
-        public.
-        """
+        """Returns at most three addresses of a host. Raises FetchError if any of its addresses is not public."""
         try:
             addresses = list(self._resolve(host, port))
         except (OSError, UnicodeError) as error:

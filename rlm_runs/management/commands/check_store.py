@@ -200,7 +200,7 @@ def _differ(columns: dict[str, str]) -> str:
 
 
 def _far(columns: dict[str, str]) -> str:
-    """SQL that is true if a value differs by more than rounding, or is known on one side only."""
+    """Returns SQL that is true if a value differs by more than rounding, or is known on one side only."""
     return " OR ".join(
         f"(r.{column} IS NULL) <> (({found}) IS NULL) OR abs(r.{column} - ({found})) > {_SECONDS_CLOSE}"
         for column, found in columns.items()

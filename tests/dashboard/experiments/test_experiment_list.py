@@ -71,7 +71,7 @@ def test_pages_follow_each_other(reader):
 def test_queries_do_not_grow_with_experiments(reader, played, django_assert_max_num_queries):
     for number in range(20):
         make_experiment(name=f"number {number}", examples=1)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(12):
         reader.get("/experiments/")
 
 

@@ -15,7 +15,7 @@ from dashboard.launch.preview import preview
 from dashboard.launch.toml_file import as_toml
 from rlm_runs.execution import queue
 from rlm_runs.experiments.launch import launch
-from rlm_runs.experiments.launch_check import Checked
+from rlm_runs.experiments.launch_check import ModelCheck
 from rlm_runs.experiments.plan import resolve
 from rlm_runs.experiments.presets import presets
 from rlm_runs.models import Experiment, LaunchDraft, Rollout, WorkerProcess
@@ -132,7 +132,7 @@ def test_a_file_that_the_form_cannot_show_is_edited_and_launched_as_toml(reader)
         ("name =\nx = 1", "not valid TOML, line 1, column 7: invalid value"),
         ("name = [", "not valid TOML: invalid value (at end of document)"),
         ("scaffolds = 3\nmodels = 7", "scaffolds</a>: <span>must be a list, not 3"),
-        ("", "name</a>: <span>is missing"),
+        ("unknown = 1", "name</a>: <span>is missing"),
     ],
 )
 def test_a_file_with_problems_is_told_in_plain_words(reader, text, said):
@@ -208,7 +208,9 @@ def test_time_is_that_of_earlier_rollouts_on_the_slots_of_live_workers(reader):
 
 
 def test_a_slow_model_is_told_and_launched_anyway(reader, monkeypatch):
-    monkeypatch.setattr("dashboard.launch.views.check_models", lambda _: Checked(warnings=["m does not answer"]))
+    monkeypatch.setattr(
+        "dashboard.launch.views.check_models", lambda _: ModelCheck(warnings=["m does not answer"])
+    )
     held = reader.post("/launch/", FORM)
     assert held.status_code == 422
     assert "m does not answer" in held.content.decode()
@@ -218,7 +220,7 @@ def test_a_slow_model_is_told_and_launched_anyway(reader, monkeypatch):
 
 
 def test_probing_says_what_each_model_answers(reader, monkeypatch):
-    monkeypatch.setattr("dashboard.launch.views.check_models", lambda _: Checked((), ["m is slow"], ["n"]))
+    monkeypatch.setattr("dashboard.launch.views.check_models", lambda _: ModelCheck((), ["m is slow"], ["n"]))
     html = reader.post("/launch/probe/", FORM).content.decode()
     assert "m is slow" in html
     assert "n is ready" in html
