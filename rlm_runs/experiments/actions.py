@@ -21,16 +21,19 @@ from .action_options import (
     AddOptions,
     BudgetOptions,
     CloneOptions,
+    DescribeOptions,
     Options,
     PriorityOptions,
     RescoreOptions,
     RetryOptions,
 )
 from .additions import additions, extend, extended_spec
+from .describing import describe
 from .estimate import estimate
 from .launch import launch
+from .plan import resolve
+from .problems import SpecError
 from .remaining import budget_standing
-from .spec import SpecError, resolve
 
 __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "parse", "preview", "take"]
 
@@ -335,6 +338,13 @@ ACTIONS: Mapping[str, Action] = {
             _clone,
             preview=_preview_clone,
             is_due=lambda found: not found.sources,
+        ),
+        Action(
+            "describe",
+            "Describe",
+            "Description, tags and owner, by which lists filter.",
+            DescribeOptions,
+            describe,
         ),
         Action(
             "archive",

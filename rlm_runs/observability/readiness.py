@@ -62,7 +62,7 @@ def _migrations() -> str:
 
 
 class _Migrated:
-    """The knowledge of whether the migrations of this process's code are applied. They stay applied while
+    """A flag that says whether the migrations of this process's code are applied. They stay applied while
     it runs.
     """
 

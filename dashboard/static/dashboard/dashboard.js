@@ -198,7 +198,7 @@
   });
 
   // Keyboard shortcuts, which are off while a field has the focus or a modifier is pressed.
-  const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+  const isTyping = (target) => target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
   // With two conversations side by side, keys move in the one that has the focus, or had it last.
   let column = null;
   document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });
