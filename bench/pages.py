@@ -99,6 +99,16 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
     yield Page(
         "rollouts of large, page API", f"/api/rollouts/?q=experiment%3A{large}", 50, FIFTY.format(where=where)
     )
+    fifty = {
+        "environments": "oolong",
+        "environments.oolong.context_length_min": "500, 600, 700, 800, 900",
+        "scaffolds": "rlm",
+        "scaffolds.rlm.max_turns": ", ".join(map(str, range(11, 21))),
+        "models": "demo-model",
+        "examples": 50,
+    }
+    address = f"/launch/preview/?{urlencode(fifty)}"
+    yield Page("launch, preview of 50 arms", address, 300, SUM.format(where="a.environment = 'oolong'"))
     yield Page("models", "/models/", 50, "SELECT model, sum(calls) FROM rlm_runs_modelhour GROUP BY model")
     yield Page("rollout", f"/rollouts/{_newest(connection)}/", 50, FIFTY.format(where="true"))
     yield Page("search for a word, few hits", "/rollouts/?q=word4242", 250, FIFTY.format(where="true"))

@@ -36,7 +36,7 @@ from . import query as asking
 from .links import query_of
 from .numbers import Chart, Curve, Effect, Panel, Point
 from .query import FigureQuery
-from .slices import Sliced, of_facet, sliced_by
+from .slices import Sliced, of_facet, slice_rollouts
 from .specs import (
     EFFICIENCY,
     LIFT,
@@ -59,7 +59,7 @@ def chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
 
 def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     notes: list[str] = []
-    sliced = sliced_by(snapshot, asked, notes)
+    sliced = slice_rollouts(snapshot, asked, notes)
     facets = [replace(sliced, pieces=of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
     panels = [_panel(own, part, at) for at, own in enumerate(facets) for part in asked.parts]
     known = dimensions(snapshot)

@@ -48,7 +48,7 @@ class Sliced:
         return self.look[cell.place[2]]
 
 
-def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
+def slice_rollouts(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
     known = dimensions(snapshot)
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):

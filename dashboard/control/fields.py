@@ -13,7 +13,10 @@ from rlm_runs.execution import retry
 from rlm_runs.execution.endpoints import model_choices
 from rlm_runs.experiments.actions import Action
 from rlm_runs.models import Experiment
+from rlm_runs.models.texts import unescape
 
+CLEARABLE = ("description", "tags", "owner")
+"""Texts that an empty input clears."""
 LISTS = ("outcomes", "models", "scaffolds")
 """Options that take several values."""
 
@@ -29,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Field:
-    """One input. `kind` is `boxes`, `select`, `number` or `text`."""
+    """One input. `kind` is `boxes`, `select`, `number`, `rollouts` or `text`."""
 
     name: str
     label: str
@@ -46,6 +49,8 @@ def given_options(action: Action, data: QueryDict) -> dict[str, object]:
         values = [value for value in data.getlist(name) if value.strip()]
         if values:
             found[name] = values if name in LISTS else values[-1].strip()
+        elif name in CLEARABLE and name in data:
+            found[name] = ""
     return found
 
 
@@ -67,6 +72,9 @@ _LABELS = {
     "dollars": "Dollars in all",
     "tokens": "Tokens in all",
     "hours": "Hours of running",
+    "description": "Description",
+    "tags": "Tags",
+    "owner": "Owner",
 }
 
 
@@ -82,7 +90,8 @@ def _field(action: Action, name: str, experiment: Experiment, data: QueryDict) -
     if choices:
         options = tuple(Choice(key, label, key == value) for key, label in choices.items())
         return Field(name, _LABELS[name], told, "select", value, options)
-    return Field(name, _LABELS[name], told, "text" if name == "rollouts" else "number", value)
+    kind = "rollouts" if name == "rollouts" else "text" if name in CLEARABLE else "number"
+    return Field(name, _LABELS[name], told, kind, value)
 
 
 def _standing(name: str, experiment: Experiment) -> str:
@@ -92,6 +101,12 @@ def _standing(name: str, experiment: Experiment) -> str:
     if name in ("dollars", "tokens", "hours"):
         limit = getattr(experiment, f"budget_{name}")
         return "none" if limit is None else f"{Decimal(str(limit)).normalize():f}"
+    if name == "tags":
+        return ", ".join(map(unescape, experiment.tags.values_list("name", flat=True)))
+    if name == "owner":
+        return experiment.created_by.get_username() if experiment.created_by else ""
+    if name == "description":
+        return unescape(experiment.description)
     return str(experiment.spec.get(name, "")) if name in ("examples", "repetitions") else ""
 
 

@@ -33,7 +33,7 @@ from .forms import ExperimentFilters
 from .table import EXPERIMENTS, rows_of
 from .waits import OpenCircuit
 
-_KEPT = ("q", "status", "sort")
+_KEPT = ("q", "status", "tag", "owner", "sort")
 _PAGE = 25
 _MOST_OF_API = 100
 
@@ -54,6 +54,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         "rows": rows_of(page.rows),
         "csv": f"{reverse('experiments-csv')}?{query}",
         "json": f"{reverse('api-experiments')}?{query}",
+        **filters.choices(),
         "is_empty": not page.rows and not Experiment.objects.exists(),
     }
     return render(request, "dashboard/experiments/list.html", context)
@@ -81,9 +82,9 @@ def experiments_json(request: HttpRequest) -> HttpResponse:
 
 
 def _found(filters: ExperimentFilters) -> QuerySet[Experiment]:
-    return filters.narrow(Experiment.objects.select_related("created_by").defer("spec", "sources")).annotate(
-        simulated_arms=Count("arms", filter=Q(arms__simulated=True))
-    )
+    return filters.narrow(
+        Experiment.objects.select_related("created_by").prefetch_related("tags").defer("spec", "sources")
+    ).annotate(simulated_arms=Count("arms", filter=Q(arms__simulated=True)))
 
 
 def _page(filters: ExperimentFilters, wanted: TableQuery, *, size: int) -> Page[Experiment]:

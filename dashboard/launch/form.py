@@ -11,7 +11,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
@@ -23,11 +23,14 @@ from rlm_runs.analysis.early_stopping import EarlyStopping
 from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
-from rlm_runs.experiments.launch import Problem
+from rlm_runs.experiments.problems import Problem
 from rlm_runs.experiments.spec import Budget, Sampling
+from rlm_runs.experiments.wording import accepted
+
+from .toml_file import as_toml
 
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
-_SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
 _STOPPING = EarlyStopping.model_fields
 _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
 _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
@@ -39,13 +42,16 @@ _LONG = 10_000
 
 @dataclass(frozen=True)
 class Setting:
-    """One input: a setting of an environment or a scaffold, or a sampling parameter."""
+    """One input: a setting of an environment or a scaffold, or a sampling parameter.
+
+    `accepted` says which values it takes, "" where it is any text.
+    """
 
     input_name: str
     name: str
     description: str
     default: str
-    choices: tuple[str, ...]
+    accepted: str
     value: str
     problems: tuple[str, ...]
     is_long: bool = False
@@ -111,8 +117,8 @@ def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
     """Returns the form with the given values, and each problem at its input; problems without an input
     under "".
     """
-    placed = _placed(data, problems)
-    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
+    placed = placed_problems(data, problems)
+    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in SIMPLE}
     return LaunchPage(
         values=values,
         environments=tuple(
@@ -174,7 +180,7 @@ def _setting(
         name=name,
         description=field.description or "",
         default=_written(field.default) if field.default != {} else "none",
-        choices=tuple(_choices(field.annotation)),
+        accepted=_in_form_words(accepted(field)),
         value=data.get(input_name, ""),
         problems=placed.get(input_name, ()),
         is_long=any(getattr(bound, "max_length", 0) >= _LONG for bound in field.metadata),
@@ -236,7 +242,7 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
     """Returns the spec of the form, without validating it."""
     spec: dict[str, Any] = {
         name: _number_or_text(text) if name in _DEFAULTS else text
-        for name in _SIMPLE
+        for name in SIMPLE
         if (text := str(data.get(name, "")).strip())
     }
     sampling = {key: values[0] for key, values in _sampling_values(data).items() if len(values) == 1}
@@ -273,7 +279,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
     """Returns a map of setting → its values, for one chosen name."""
-    if kind == "models":  # a sampling parameter with one value is the experiment's
+    if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
     if kind == "environments" and name in REGISTRY:
@@ -299,7 +305,7 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
     """Yields the values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
-        yield text
+        yield from filter(None, map(str.strip, text.split(","))) if _is_name(field) else [text]
         return
     if typing.get_origin(field.annotation) is dict:  # a list of names is one value
         yield [name.strip() for name in text.split(",") if name.strip()]
@@ -322,16 +328,14 @@ def _is_text(annotation: Any) -> bool:
     return annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
 
 
+def _is_name(field: FieldInfo) -> bool:
+    """Returns whether a text is a name, of which several may be given."""
+    extra = field.json_schema_extra
+    return isinstance(extra, Mapping) and bool(extra.get("is_name"))
+
+
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _choices(annotation: Any) -> Iterable[str]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return map(_written, typing.get_args(annotation))
-    if annotation is bool:
-        return ("yes", "no")
-    return ()
 
 
 def _written(value: Any) -> str:
@@ -340,18 +344,23 @@ def _written(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+def _in_form_words(text: str) -> str:
+    """Returns a message with the form's words for true and false."""
+    return text.replace("true or false", "yes or no")
+
+
+def placed_problems(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
     """Returns a map of input → its problems. `environments[1].path` belongs to the input of the second entry."""
     placed: dict[str, list[str]] = {}
     for problem in problems:
-        placed.setdefault(_place(data, problem.field), []).append(problem.message)
+        placed.setdefault(_place(data, problem.field), []).append(_in_form_words(problem.message))
     return {place: tuple(dict.fromkeys(messages)) for place, messages in placed.items()}
 
 
 def _place(data: QueryDict, field: str) -> str:
     found = _INDEXED.fullmatch(field)
     if found is None:
-        known = (*_SIMPLE, "models", "scaffolds", "environments", *_tables())
+        known = (*SIMPLE, "models", "scaffolds", "environments", *_tables())
         return field if field in known else ""
     kind, index, setting = found[1], int(found[2]), found[3]
     names = [name for name, _ in _entries(kind, data)]
@@ -368,28 +377,3 @@ def _tables() -> Iterator[str]:
     yield "early_stopping"
     yield from (f"early_stopping.{key}" for key in _STOPPING)
     yield from (f"budget.{key}" for key in Budget.model_fields)
-
-
-def as_toml(spec: Mapping[str, Any]) -> str:
-    """Returns a spec as TOML for `manage.py launch`."""
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in spec.items())
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if value is None:
-        return '"none"'  # TOML has no null
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        long = any(isinstance(item, Mapping) for item in value)
-        parts = [_toml(item) for item in value]
-        return "[\n  " + ",\n  ".join(parts) + ",\n]" if long else f"[{', '.join(parts)}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -59,7 +59,7 @@ def find(typed: str, *, at: str) -> list[Group]:
     here = _experiment_at(at)
     groups = (
         Group("Rollout", list(_rollout(typed))),
-        Group("Here", list(_fitting(_here(here, at), words))),
+        Group("Here", list(_fitting(_current_experiment(here, at), words))),
         Group("Experiments", list(_experiments(words))),
         Group("Figures", list(_figures(words, here))),
         Group("Arms", list(_arms(words))),
@@ -114,7 +114,7 @@ def _rollout(typed: str) -> Iterator[Entry]:
         yield Entry(f"Rollout {rollout.pk}", "route", rollout.get_absolute_url(), hint=hint)
 
 
-def _here(experiment: Experiment | None, path: str) -> Iterator[Entry]:
+def _current_experiment(experiment: Experiment | None, path: str) -> Iterator[Entry]:
     """Yields the sections and actions of the current experiment, and those of its current rollout."""
     if experiment is None:
         return
@@ -143,7 +143,7 @@ def _here(experiment: Experiment | None, path: str) -> Iterator[Entry]:
 
 def _experiments(words: Sequence[str]) -> Iterator[Entry]:
     """Yields experiments whose name or slug has each word. Those that start with the first word come first."""
-    found = Experiment.objects.listed().only("pk", "slug", "name", "created_at").filter(_have(words))
+    found = Experiment.objects.listed().only("pk", "slug", "name", "created_at").filter(_with_words(words))
     if words:
         begins = When(Q(name__istartswith=words[0]) | Q(slug__istartswith=words[0]), then=Value(0))
         rank = Case(begins, default=Value(1), output_field=IntegerField())
@@ -161,7 +161,7 @@ def _ago_of(moment: datetime) -> str:
     return ago((timezone.now() - moment).total_seconds())
 
 
-def _have(words: Sequence[str]) -> Q:
+def _with_words(words: Sequence[str]) -> Q:
     return reduce(and_, (Q(name__icontains=word) | Q(slug__icontains=word) for word in words), Q())
 
 
@@ -182,7 +182,7 @@ def _with_figures(words: Sequence[str], here: Experiment | None) -> Iterable[Exp
     if here is not None and _fits(f"{here.name} {here.slug}", words):
         return [here]
     newest = Experiment.objects.listed().only("pk", "slug", "name").order_by("-created_at", "-pk")
-    return newest.filter(_have(words))[: 1 if not words else 3]
+    return newest.filter(_with_words(words))[: 1 if not words else 3]
 
 
 def _arms(words: Sequence[str]) -> Iterator[Entry]:

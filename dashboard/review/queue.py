@@ -36,7 +36,7 @@ def review(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _scored(request, request.user)
     wanted = parse_query(request.GET, ROLLOUTS)
-    context: dict[str, Any] = {"asked": wanted, "is_blind": _is_blind(request.GET), "complete": _complete()}
+    context: dict[str, Any] = {"asked": wanted, "is_blind": _is_blind(request.GET), "complete": _completions_url()}
     if wanted.problem is None:
         try:
             context |= _next(request, wanted, request.user)
@@ -45,7 +45,7 @@ def review(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/review/queue.html", context)
 
 
-def _complete() -> str:
+def _completions_url() -> str:
     return reverse("filter-completions")
 
 

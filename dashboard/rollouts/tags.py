@@ -24,6 +24,13 @@ def compare_query(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 @register.simple_tag
+def list_query(kept: Mapping[str, str], q: str) -> str:
+    """Returns the query string of a list with another filter."""
+    parts = {**kept, **({"q": q} if q else {})}
+    return "?" + urlencode(parts) if parts else ""
+
+
+@register.simple_tag
 def pointed(text: str, problem: Any) -> SafeString:
     """Returns a text in which the word with the problem is marked."""
     start, end = problem.start, max(problem.end, problem.start + 1)

@@ -13,16 +13,19 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import filters, search
+from rlm_runs.analysis.filters import Query
 from rlm_runs.models import Experiment, Rollout, SavedView
 from rlm_runs.models.experiments import RolloutQuerySet
 
 from ..pagination import BadCursor, Page, in_order
+from ..permissions import share_of
 from ..query_params import whole_number
 from ..tables import exports
 from ..tables.columns import Table
 from ..tables.query import TOO_SLOW, Problem, TableQuery, parse_query
 from ..tables.rollouts import ROLLOUTS, of_one_experiment, page_of, rows
-from . import former_filters, search_hits
+from . import chips, former_filters, search_hits
+from .column_sets import sets
 
 SIZE = 50
 COUNTED = 10_000
@@ -74,11 +77,27 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
         "counted": result.counted,
         **_words(result),
         "hints": [] if result.page.rows else filters.hints(wanted.query, experiment=scope.experiment),
+        "chips": chips.chips(wanted.query) if wanted.problem is None else (),
+        "examples": chips.EXAMPLES,
+        "has_pane": "pane" in request.GET,
         "keys": filters.KEYS.values(),
         "families": filters.KINDS.values(),
         **_choices(request, scope, wanted),
     }
     return render(request, "dashboard/rollouts/list.html", context)
+
+
+@require_safe
+def filter_menus(request: HttpRequest) -> HttpResponse:
+    """Returns the menus of values that write the filter, for the list of an experiment or of all."""
+    scope = _scope(request.GET.get("experiment", ""))
+    slug = [scope.experiment.slug] if scope.experiment else []
+    context = {
+        "menus": chips.menus(chips.readable(Query(request.GET.get("q", ""))), experiment=scope.experiment),
+        "path": reverse("experiment-rollouts" if slug else "rollouts", args=slug),
+        "kept": {name: request.GET[name] for name in ("sort", "columns", "pane") if request.GET.get(name)},
+    }
+    return render(request, "dashboard/rollouts/_filter_menus.html", context)
 
 
 @require_safe
@@ -160,6 +179,7 @@ def _choices(request: HttpRequest, scope: _Scope, wanted: TableQuery) -> dict[st
     own = [key for key in filters.own_keys(scope.experiment) if "," not in key] if scope.experiment else []
     return {
         "columns": [(column, column.key in shown) for column in _offered(scope.table, own[:_OWN_KEYS], wanted)],
+        "column_sets": sets(with_experiment=not slug, with_reviews=not share_of(request)),
         "csv": reverse(f"{prefix}rollouts-csv", args=slug) + query,
         "json": reverse(f"api-{prefix}rollouts", args=slug) + query,
         "complete": reverse("filter-completions") + (f"?experiment={slug[0]}" if slug else ""),

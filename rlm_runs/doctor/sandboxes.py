@@ -18,7 +18,7 @@ from sandbox.docker_backend import open_client
 from sandbox.settings import SandboxSettings
 
 from ..models import Arm, Rollout
-from .disk import judged
+from .disk import free_space_finding
 from .findings import Finding, fail, ok, warn
 
 INSTALL_ENGINE = "Install and start Docker, or name an engine in DOCKER_HOST."
@@ -96,4 +96,6 @@ def _engine_disk(root: Path) -> Iterator[Finding]:
     if not root.is_dir():  # the engine is on another machine, or this process is in a container
         yield ok("sandbox disk", "not visible from here")
         return
-    yield judged("sandbox disk", root, advice="Run `docker image prune`, or move the engine's data-root.")
+    yield free_space_finding(
+        "sandbox disk", root, advice="Run `docker image prune`, or move the engine's data-root."
+    )

@@ -48,7 +48,7 @@ def _notes(result: CellResult, *, time_limit: float) -> list[str]:
         notes.append(f"The cell was interrupted after {time_limit:g} s. Variables are kept.")
     if result.answer_rebound:
         notes.append(
-            f"`answer` was bound to {_a(result.answer_rebound)}. It is the dict again: write "
+            f"`answer` was bound to {_with_article(result.answer_rebound)}. It is the dict again: write "
             'answer["content"] = … and answer["ready"] = True.'
         )
     if result.leftover_threads or result.leftover_processes:
@@ -60,7 +60,7 @@ def _on_new_line(text: str, line: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"
 
 
-def _a(type_name: str) -> str:
+def _with_article(type_name: str) -> str:
     if type_name == "nothing":
         return type_name
     return f"{'an' if type_name[:1].lower() in 'aeiou' else 'a'} {type_name}"

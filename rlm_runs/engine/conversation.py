@@ -108,7 +108,7 @@ class Conversation:
         run = self._run
         run.control.check()
         if (recorded := self._next_recorded()) is not None:
-            return self._recalled(recorded, reply=reply)
+            return self._replayed_turn(recorded, reply=reply)
         run.replay.check_live()
         if self.kind != "judge":  # scoring does not count against the rollout's budget
             run.budget.check()
@@ -209,7 +209,7 @@ class Conversation:
             raise RecordingOver("the recording has no further turn")
         raise recorded_end(recorded)
 
-    def _recalled(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
+    def _replayed_turn(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
         """Returns a turn from the recording. No call is made, and nothing is metered or recorded."""
         assert self._recorded is not None
         self._add_reply()

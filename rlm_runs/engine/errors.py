@@ -23,7 +23,7 @@ from .events import FailedTry
 
 
 class RolloutFailure(Exception):
-    """Ends a rollout. `stop_reason` is stored on its row."""
+    """A failure that ends a rollout. `stop_reason` is stored on its row."""
 
     boundary = "internal"
     stop_reason = "internal_error"
@@ -109,7 +109,7 @@ class Stopped(RolloutFailure):
         self.stop_reason = stop_reason
 
 
-class Held(Stopped):
+class HeldForReader(Stopped):
     """The recording is rebuilt, and a person must look at it before a model is called."""
 
     def __init__(self) -> None:

@@ -64,7 +64,7 @@ class Extensions(Generic[T]):
             try:
                 loaded = point.load()
             except Exception as error:
-                raise self.error(f"{where} cannot be loaded: {_described(error)}") from error
+                raise self.error(f"{where} cannot be loaded: {_describe(error)}") from error
             if not self._fits(loaded):
                 raise self.error(f"{where} is no subclass of {self.base.__name__}")
             yield where, loaded
@@ -84,11 +84,11 @@ class Extensions(Generic[T]):
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise self.error(f"{path} cannot be loaded: {_described(error, path=path)}") from error
+            raise self.error(f"{path} cannot be loaded: {_describe(error, path=path)}") from error
         return module
 
 
-def _described(error: Exception, *, path: Path | None = None) -> str:
+def _describe(error: Exception, *, path: Path | None = None) -> str:
     """Returns the error's text, with the line of the file that caused it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None

@@ -49,7 +49,9 @@ def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Record
     if root is None or not 1 <= turn <= len(root.turns) or root.turns[turn - 1].error:
         raise BadFork(f"there is no turn {turn} to fork")
     executions: list[RecordedExecution] = []
-    trajectories = [replace(root, turns=[*root.turns[: turn - 1], _edited(root.turns[turn - 1], edit)], end=None)]
+    trajectories = [
+        replace(root, turns=[*root.turns[: turn - 1], _apply_edit(root.turns[turn - 1], edit)], end=None)
+    ]
     children = _children(recording)
     ahead = [each for each in _executions_of(recording, root) if each.start.turn < turn]
     answers = dict(edit.answers)
@@ -58,18 +60,18 @@ def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Record
         is_forked = execution.start.trajectory == root.start.key and execution.start.turn == turn - 1
         if is_forked and edit.code is not None:
             continue  # executions after the edited cell in its turn run again as well
-        answered = {place: text for place, text in answers.items() if is_forked and _is_of(place, execution)}
+        answered = {place: text for place, text in answers.items() if is_forked and _is_in(place, execution)}
         executions.append(replace(execution, end=None) if answered else execution)
         for trajectory in children.get(execution.start.key, ()):
             place = Place(execution.start.position, trajectory.start.batch or 0, trajectory.start.position or 0)
-            trajectories.append(_answering(trajectory, answers.pop(place)) if place in answered else trajectory)
+            trajectories.append(_with_answer(trajectory, answers.pop(place)) if place in answered else trajectory)
             ahead += _executions_of(recording, trajectory)
     if answers:
         raise BadFork(f"turn {turn} has no call at {next(iter(answers))}")
-    return Recording([replace(each, turns=_free(each.turns)) for each in trajectories], executions)
+    return Recording([replace(each, turns=_without_cost(each.turns)) for each in trajectories], executions)
 
 
-def _edited(turn: TurnEnded, edit: Edit) -> TurnEnded:
+def _apply_edit(turn: TurnEnded, edit: Edit) -> TurnEnded:
     if edit.message is not None:
         turn = replace(turn, content=edit.message)
     if edit.code is not None:
@@ -90,11 +92,11 @@ def _has_code(call: ToolCall) -> bool:
     return isinstance(arguments, dict) and isinstance(arguments.get("code"), str)
 
 
-def _is_of(place: Place, execution: RecordedExecution) -> bool:
+def _is_in(place: Place, execution: RecordedExecution) -> bool:
     return place.execution == execution.start.position
 
 
-def _answering(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajectory:
+def _with_answer(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajectory:
     if trajectory.end is None:
         raise BadFork("the call whose answer is edited has not ended")
     end = replace(trajectory.end, answer=answer, error="", stop_reason="final_message")
@@ -113,5 +115,5 @@ def _executions_of(recording: Recording, trajectory: RecordedTrajectory) -> list
     return [each for each in recording.executions if each.start.trajectory == trajectory.start.key]
 
 
-def _free(turns: Sequence[TurnEnded]) -> list[TurnEnded]:
+def _without_cost(turns: Sequence[TurnEnded]) -> list[TurnEnded]:
     return [replace(turn, cost=Decimal(0), provider_cost=None, price_version="") for turn in turns]

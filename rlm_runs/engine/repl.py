@@ -34,7 +34,7 @@ def repl_tool(*, name: str, description: str) -> dict[str, Any]:
 
 
 class BatchServer(Protocol):
-    """Answers the `llm_batch` calls of cells."""
+    """A server of the `llm_batch` calls of cells."""
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
         """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts the cell's
@@ -59,7 +59,7 @@ class ReplSettings:
 
 
 class Repl:
-    """Runs the cells of one conversation in a sandbox, which it closes.
+    """The REPL of one conversation. It runs cells in a sandbox, which it closes.
 
     `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. The toolbox
     `beside` makes the calls of other tools.
@@ -111,7 +111,7 @@ class Repl:
             result = self._run.wait_for(self._thread.submit(self._execute, code, cell=cell))
         self._run.control.check()
         if recorded is not None:
-            shown = self._recall(recorded, result, conversation)
+            shown = self._replay_cell(recorded, result, conversation)
         else:
             self.answer = result.answer
             shown = self._record_end(result, key=key)
@@ -162,7 +162,7 @@ class Repl:
             raise FunctionsFailed(f"the functions of the scaffold's settings failed in the REPL: {told}")
         self._functions_due = False
 
-    def _recall(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
+    def _replay_cell(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
         """Returns the recorded text of a cell. The cell ran to restore the REPL, and its result is compared with
         the recording.
         """

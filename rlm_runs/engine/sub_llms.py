@@ -34,7 +34,7 @@ _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max t
 
 
 class SubLlm(Protocol):
-    """Answers one prompt: a plain model, or an RLM."""
+    """The respondent to one prompt: a plain model or an RLM."""
 
     @property
     def opening(self) -> Sequence[Message]:
@@ -86,7 +86,7 @@ class SubAnswer:
 
 
 class SubLlms:
-    """Answers the batches of one rollout's cells.
+    """The sub-LLMs that answer the batches of one rollout's cells.
 
     `by_depth` creates the sub-LLM for a prompt at depth 1, 2 and so on. Below the last depth there are no
     sub-LLMs.
@@ -121,7 +121,7 @@ class SubLlms:
             if cancelled.is_set():
                 return None
             run = self._run.under(control)
-            return self._answer(call, run, cancelled) if self._is_live(call) else self._recalled(call, run)
+            return self._answer(call, run, cancelled) if self._is_live(call) else self._replayed_answer(call, run)
 
     def abandon(self, parent: int) -> None:
         """See `BatchServer`."""
@@ -166,7 +166,7 @@ class SubLlms:
             return replay.end_of(call.parent) is None
         return recorded.end is None or (replay.whole and recorded.end.stop_reason != "abandoned")
 
-    def _recalled(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+    def _replayed_answer(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
         """Returns the recorded answer; None if the cell ran out of time before there was one."""
         replay = run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)

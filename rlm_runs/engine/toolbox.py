@@ -56,7 +56,7 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 
 
 class Toolbox:
-    """Makes the tool calls of one conversation, each within `time_limit` seconds."""
+    """The tools of one conversation. It makes their calls, each within `time_limit` seconds."""
 
     def __init__(self, run: RolloutContext, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run
@@ -72,7 +72,7 @@ class Toolbox:
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Makes a call of the conversation's last turn and adds its result. Raises Stopped."""
-        if _recalled(conversation, call, position=position):
+        if _replay_result(conversation, call, position=position):
             return
         with _recorded(self._run, conversation, call, position=position) as execution:
             try:
@@ -96,14 +96,14 @@ class Toolbox:
 
 def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
     """Stores a call that is not made, and tells the model why."""
-    if _recalled(conversation, call, position=position):
+    if _replay_result(conversation, call, position=position):
         return
     with _recorded(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
 
 
-def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
+def _replay_result(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
     """Adds the recorded result of a call, if there is one. The tool is then not called."""
     recorded = conversation.recorded_end_of(position=position)
     if recorded is None:

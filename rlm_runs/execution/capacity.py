@@ -43,7 +43,7 @@ def limits(*, slots: int) -> dict[str, Any]:
     }
 
 
-def described(*, slots: int) -> Iterator[str]:
+def limit_lines(*, slots: int) -> Iterator[str]:
     """Yields a line for each limit and the setting that changes it, for the log of a starting worker."""
     variables = {
         "rollouts": "--concurrency",

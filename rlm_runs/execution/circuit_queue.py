@@ -49,7 +49,7 @@ def waiting_arms(experiments: Sequence[int]) -> dict[str, Arms]:
     return found
 
 
-def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
+def arms_to_probe(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
     """Yields the arms from which one rollout is claimed, because no rollout in flight probes their model."""
     for model, arms in waiting.items():
         due = Circuit.objects.filter(model=model, probe_at__lte=Now() - _IN_FLIGHT, probing_until=None)

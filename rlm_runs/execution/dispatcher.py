@@ -48,7 +48,7 @@ class _Work:
 
 
 class Dispatcher:
-    """Runs up to `slots` rollouts at a time, and rescores ended ones."""
+    """The dispatcher of a process. It runs up to `slots` rollouts at a time, and rescores ended ones."""
 
     def __init__(self, *, slots: int) -> None:
         self._slots = slots
@@ -201,7 +201,7 @@ _dispatcher: Dispatcher | None = None
 def start(*, slots: int) -> None:
     """Starts the dispatcher of this process."""
     global _dispatcher
-    for line in capacity.described(slots=slots):
+    for line in capacity.limit_lines(slots=slots):
         logger.info(line)
     _dispatcher = Dispatcher(slots=slots)
     _dispatcher.start()

@@ -40,7 +40,8 @@ MaxTokensParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Calls(BaseModel):
-    """How a model is called. An endpoint's values apply to all its models; a model's own values override them.
+    """The settings of a model's calls. An endpoint's values apply to all its models; a model's own values override
+    them.
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
@@ -61,7 +62,7 @@ class Calls(BaseModel):
 
     @field_validator("request")
     @classmethod
-    def _leaves_us_what_is_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _check_reserved_names(cls, given: dict[str, Any]) -> dict[str, Any]:
         ours = sorted(_OURS & given.keys())
         if ours:
             raise ValueError(f"must not hold {', '.join(ours)}")
@@ -124,14 +125,14 @@ class Endpoint(Calls, Rate):
 
     @field_validator("provider")
     @classmethod
-    def _is_known(cls, given: str) -> str:
+    def _check_provider(cls, given: str) -> str:
         if given not in ("", "none", *providers()):
             raise ValueError(f"must be none or one of {', '.join(providers())}")
         return given
 
     @field_validator("base_url")
     @classmethod
-    def _is_an_address(cls, given: str) -> str:
+    def _check_address(cls, given: str) -> str:
         parts = urlsplit(given)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address like https://host/v1")

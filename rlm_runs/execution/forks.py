@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from ..engine.errors import Held
+from ..engine.errors import HeldForReader
 from ..engine.recording import Recording
 from ..engine.replay import Difference, Replay, comparable
 from ..models import Fork, Rollout, RolloutNote
@@ -34,14 +34,14 @@ def is_fork(rollout: Rollout) -> bool:
 def replay_of(rollout: Rollout, recording: Recording) -> Replay:
     """Returns a replay of a fork's recording. It stores the differences.
 
-    It raises Held before the first live call if a reader must look at them first.
+    It raises HeldForReader before the first live call if a reader must look at them first.
     """
     differences: list[Difference] = []
 
     def before_live() -> None:
         hold = patiently(lambda: _store_differences(rollout, differences))
         if hold == Fork.Hold.ALWAYS or (hold == Fork.Hold.DIFFERENT and differences):
-            raise Held
+            raise HeldForReader
 
     return Replay(recording, on_difference=differences.append, before_live=before_live)
 

@@ -64,10 +64,10 @@ class Price(Rates):
         reasoning = min(usage.reasoning or 0, usage.completion)
         dollars = (
             (usage.prompt - cached - written) * rates.prompt
-            + cached * _or(rates.cached, rates.prompt)
-            + written * _or(rates.cache_write, rates.prompt)
+            + cached * _first_known(rates.cached, rates.prompt)
+            + written * _first_known(rates.cache_write, rates.prompt)
             + (usage.completion - reasoning) * rates.completion
-            + reasoning * _or(rates.reasoning, rates.completion)
+            + reasoning * _first_known(rates.reasoning, rates.completion)
         )
         return (dollars / _PER_MILLION + calls * self.call).quantize(_STORED)
 
@@ -78,5 +78,5 @@ class Price(Rates):
         return hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:8]
 
 
-def _or(rate: Decimal | None, other: Decimal) -> Decimal:
+def _first_known(rate: Decimal | None, other: Decimal) -> Decimal:
     return other if rate is None else rate

@@ -91,7 +91,7 @@ def claim(limit: int) -> list[Rollout]:
         cursor.execute(_EXPERIMENTS)
         candidates = [_Candidate(*row) for row in cursor.fetchall()]
         waiting = circuit_queue.waiting_arms([each.id for each in candidates])
-        for arms in circuit_queue.to_be_tried(waiting) if limit else ():
+        for arms in circuit_queue.arms_to_probe(waiting) if limit else ():
             experiments = [each.id for each in candidates if each.id in arms.experiments]
             ids += _claim(cursor, experiments, {"limit": 1, "waiting": list(arms.ids), "of_waiting": True})
         left_out = sorted({arm for arms in waiting.values() for arm in arms.ids})

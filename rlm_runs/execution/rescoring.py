@@ -200,7 +200,7 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
 
 
 class RescoringLeases:
-    """Holds the leases of the rollouts that this process rescores. Thread-safe."""
+    """The leases of the rollouts that this process rescores. Thread-safe."""
 
     def __init__(self) -> None:
         self._held: dict[int, Lease] = {}
@@ -245,7 +245,7 @@ class RescoringLeases:
 
 
 class _NoJudge:
-    """Replaces a judge's client if the environment scores by itself."""
+    """A substitute for a judge's client if the environment scores by itself."""
 
     def complete(self, **_: Any) -> Any:
         """Raises LookupError, because there is no judge."""
@@ -255,11 +255,11 @@ class _NoJudge:
 @transaction.atomic
 def _give_back(rescoring: Rescoring) -> None:
     """Requeues an interrupted rescoring. A cancelled one stays cancelled; its calls are paid for."""
-    _held(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
+    _claimed_row(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
     _update_judge_cost(rescoring)
 
 
-def _held(rescoring: Rescoring) -> Any:
+def _claimed_row(rescoring: Rescoring) -> Any:
     return Rescoring.objects.filter(
         pk=rescoring.pk, status=Status.RUNNING, worker=rescoring.worker, tries=rescoring.tries
     )
@@ -283,7 +283,7 @@ def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -
     else:
         after = _outcome(before, score)
         columns |= {"status": Status.DONE, "after": after}
-    if _held(rescoring).update(**columns) != 1:
+    if _claimed_row(rescoring).update(**columns) != 1:
         _update_judge_cost(rescoring)
         return  # cancelled, taken over, or stored already
     if score is not None:

@@ -145,7 +145,7 @@ class _Call:
     provider_cost: Decimal | None
     first_token_seconds: float | None
     tokens_per_second: float | None
-    was_cut: bool
+    was_truncated: bool
     is_estimate: bool
     tokens: Mapping[str, int | None]
 
@@ -167,7 +167,7 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
         "turns": sum(call.completed for call in root),
         "sub_turns": sum(call.completed for call in subs),
         "retries": sum(call.retries for call in unjudged),
-        "truncated_prompts": sum(call.was_cut for call in unjudged),
+        "truncated_prompts": sum(call.was_truncated for call in unjudged),
         "estimated_calls": sum(call.is_estimate for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),

@@ -19,7 +19,7 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
-from ..engine.errors import Held, Stopped
+from ..engine.errors import HeldForReader, Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.live import LiveBoard
 from ..engine.replay import Diverged
@@ -55,7 +55,7 @@ def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)
-        except Held:
+        except HeldForReader:
             patiently(lambda: forks.hold(rollout))
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))

@@ -51,6 +51,14 @@ class BudgetOptions(Options):
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+class DescribeOptions(Options):
+    """What lists say of an experiment; what is not given stays as it is."""
+
+    description: str | None = Field(default=None, max_length=20_000, description="Its question, in a sentence.")
+    tags: Names | None = Field(default=None, description="All its tags, with commas between them.")
+    owner: str | None = Field(default=None, max_length=150, description="User name.")
+
+
 class SelectionOptions(Options):
     """A selection of an experiment's rollouts."""
 

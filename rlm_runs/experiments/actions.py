@@ -21,16 +21,19 @@ from .action_options import (
     AddOptions,
     BudgetOptions,
     CloneOptions,
+    DescribeOptions,
     Options,
     PriorityOptions,
     RescoreOptions,
     RetryOptions,
 )
 from .additions import additions, extend, extended_spec
+from .describing import describe
 from .estimate import estimate
 from .launch import launch
+from .plan import resolve
+from .problems import SpecError
 from .remaining import budget_standing
-from .spec import SpecError, resolve
 
 __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "parse", "preview", "take"]
 
@@ -114,7 +117,7 @@ def _state(experiment: Experiment) -> str:
     return f"{state}, priority {experiment.priority}"
 
 
-def _simple(change: Callable[..., None]) -> Callable[[Experiment, Options, str], str]:
+def _state_change(change: Callable[..., None]) -> Callable[[Experiment, Options, str], str]:
     def perform(experiment: Experiment, options: Options, actor: str) -> str:
         change(experiment, actor=actor)
         return _state(experiment)
@@ -258,7 +261,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pause",
             "Running rollouts finish; no new ones start.",
             Options,
-            _simple(control.pause),
+            _state_change(control.pause),
             is_due=lambda found: found.paused_at is None and _is_unfinished(found),
         ),
         Action(
@@ -266,7 +269,7 @@ ACTIONS: Mapping[str, Action] = {
             "Resume",
             "Workers claim its rollouts again.",
             Options,
-            _simple(control.resume),
+            _state_change(control.resume),
             is_due=lambda found: found.paused_at is not None,
         ),
         Action(
@@ -274,7 +277,7 @@ ACTIONS: Mapping[str, Action] = {
             "Cancel",
             "Ends queued and running rollouts. Recorded data stays.",
             Options,
-            _simple(control.cancel),
+            _state_change(control.cancel),
             is_due=_is_unfinished,
         ),
         Action(
@@ -337,11 +340,18 @@ ACTIONS: Mapping[str, Action] = {
             is_due=lambda found: not found.sources,
         ),
         Action(
+            "describe",
+            "Describe",
+            "Description, tags and owner, by which lists filter.",
+            DescribeOptions,
+            describe,
+        ),
+        Action(
             "archive",
             "Archive",
             "Hides the experiment from lists. Its pages stay.",
             Options,
-            _simple(control.archive),
+            _state_change(control.archive),
             is_due=lambda found: found.archived_at is None,
         ),
         Action(
@@ -349,7 +359,7 @@ ACTIONS: Mapping[str, Action] = {
             "Unarchive",
             "Shows the experiment in lists again.",
             Options,
-            _simple(control.unarchive),
+            _state_change(control.unarchive),
             is_due=lambda found: found.archived_at is not None,
         ),
         Action(

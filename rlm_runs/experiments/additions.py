@@ -24,7 +24,7 @@ from ..models import Arm, Experiment, Rollout
 from ..models.texts import storable
 from .estimate import estimate
 from .launch import arm_columns, check_paths, create_arms, keep_examples, load_examples, prepare_sandboxes
-from .spec import Plan, PlannedArm, resolve
+from .plan import Plan, PlannedArm, resolve
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,15 @@ from ..execution.prices import Prices, prices
 from ..models import Rollout
 from .judging import Judging, judging_of
 from .launch import arm_columns
-from .spec import Plan, PlannedArm
+from .plan import Plan, PlannedArm
 
 
 @dataclass(frozen=True)
 class PerRollout:
     """Means per rollout: calls, and tokens of the root (`main`) and of all sub-LLMs (`sub`).
 
-    `turns` are calls of the root, None if they are not known separately from `calls`.
+    `turns` are calls of the root, None if they are not known separately from `calls`. `seconds` is None where no
+    rollout was timed.
     """
 
     calls: float
@@ -38,13 +39,15 @@ class PerRollout:
     sub_prompt: float
     sub_completion: float
     turns: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class ArmEstimate:
     """The estimate of one arm. `dollars` includes the judge, and is None if a model has no known price.
 
-    `calls` are those of the root and of sub-LLMs. `basis` says what both numbers are based on.
+    `calls` are those of the root and of sub-LLMs. `basis` says what both numbers are based on. `seconds` is the
+    sum over its rollouts, None if no rollout like them was timed.
     """
 
     arm: PlannedArm
@@ -53,6 +56,7 @@ class ArmEstimate:
     judge_calls: int
     dollars: Decimal | None
     basis: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,13 @@ class Estimate:
         known = [arm.dollars for arm in self.arms if arm.dollars is not None]
         return sum(known, Decimal(0)) if len(known) == len(self.arms) else None
 
+    def wall_seconds(self, *, slots: int) -> float | None:
+        """Seconds on so many slots, at least one mean rollout; None without slots or a time of each arm."""
+        known = [(arm.seconds, arm.rollouts) for arm in self.arms if arm.seconds is not None]
+        if not slots or not known or len(known) < len(self.arms):
+            return None
+        return max(sum(seconds for seconds, _ in known) / slots, *(seconds / n for seconds, n in known), 0.0)
+
 
 _ESTIMATED = (
     *("turns", "sub_turns"),
@@ -93,7 +104,7 @@ _FEWEST = 3
 
 def estimate(plan: Plan) -> Estimate:
     """Returns the estimate of a plan, in one query and one more for each environment with a judge."""
-    history = _History()
+    history = _History(plan)
     listed = prices()
     judging = {environment.name: judging_of(environment) for environment in plan.environments}
     return Estimate(
@@ -127,6 +138,7 @@ def _of_arm(
         judge_calls=round(judging.calls * rollouts) if judging else 0,
         dollars=sum(known, Decimal(0)) * rollouts if len(known) == len(costs) else None,
         basis=f"{basis}; judge: {judging.basis}" if judging else basis,
+        seconds=None if per_rollout.seconds is None else per_rollout.seconds * rollouts,
     )
 
 
@@ -143,9 +155,13 @@ def _dollars(
 class _History:
     """Means of the stored rollouts, by arm and by environment and scaffold."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        alike = {
+            "arm__environment__in": {arm.environment.name for arm in plan.arms},
+            "arm__scaffold__in": {arm.scaffold for arm in plan.arms},
+        }
         rows = (
-            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None)
+            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None, **alike)
             .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may lack them
             .values("arm__environment", "arm__scaffold", "arm__settings_hash")
             .annotate(
@@ -156,6 +172,7 @@ class _History:
                 main_completion=Avg("main_completion_tokens"),
                 sub_prompt=Avg("sub_prompt_tokens"),
                 sub_completion=Avg("sub_completion_tokens"),
+                seconds=Avg("seconds"),
             )
         )
         self._rows: list[Mapping[str, Any]] = list(rows)
@@ -179,4 +196,8 @@ class _History:
 
 def _mean(rows: list[Mapping[str, Any]], *, n: int) -> PerRollout:
     names = ("calls", "main_prompt", "main_completion", "sub_prompt", "sub_completion", "turns_of_root")
-    return PerRollout(*(float(sum(row[name] * row["n"] for row in rows)) / n for name in names))
+    timed = [(row["seconds"], row["n"]) for row in rows if row["seconds"] is not None]
+    seconds = sum(mean * each for mean, each in timed) / sum(each for _, each in timed) if timed else None
+    means = (float(sum(row[name] * row["n"] for row in rows)) / n for name in names)
+    calls, main_prompt, main_completion, sub_prompt, sub_completion, turns = means
+    return PerRollout(calls, main_prompt, main_completion, sub_prompt, sub_completion, turns, seconds)

@@ -25,7 +25,8 @@ from ..models import Arm, Experiment, Fork, Rollout
 from ..models.texts import storable
 from .identity import free_slug
 from .launch import Images, arm_columns, create_arms, prepare_sandboxes
-from .spec import Plan, Problem, SpecError, resolve
+from .plan import Plan, resolve
+from .problems import Problem, SpecError
 
 __all__ = ["ForkRequest", "Place", "Problem", "Refused", "SpecError", "create_fork"]
 

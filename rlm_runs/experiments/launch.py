@@ -22,7 +22,8 @@ from ..execution.experiment_log import COMMAND_LINE, record_action
 from ..models import Arm, Example, Experiment, Rollout, Text
 from ..models.texts import storable
 from .identity import content_hash, example_hash, free_slug
-from .spec import Plan, PlannedArm, Problem, SpecError, resolve
+from .plan import Plan, PlannedArm, resolve
+from .problems import Problem, SpecError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -16,7 +16,8 @@ from ..engine.probe import Finding, Unreachable, check
 from ..execution.endpoints import ModelChoice
 from ..execution.probe_client import probe_client
 from .judging import has_judge
-from .spec import Plan, PlannedArm, Problem
+from .plan import Plan, PlannedArm
+from .problems import Problem
 
 SECONDS = 20.0
 """The time limit of the check in seconds, for all models together."""
@@ -24,31 +25,35 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Checked:
-    """Problems that prevent a launch, and warnings."""
+class ModelCheck:
+    """The result of the check: problems that prevent a launch, warnings, and the names of the models that are
+    `ready`."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
+    ready: Sequence[str] = ()
 
 
-def check_models(plan: Plan) -> Checked:
+def check_models(plan: Plan) -> ModelCheck:
     """Calls each model of a plan. Takes SECONDS at most."""
     uses = dict(_uses(plan))
     control = CancellationToken()
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="launch-check")
     try:
         asked = {model: pool.submit(_ask, model, tools=tools, control=control) for model, tools in uses.items()}
-        wait(asked.values(), timeout=SECONDS)
+        answered, _ = wait(asked.values(), timeout=SECONDS)
     finally:
         control.stop("abandoned")
         pool.shutdown(wait=False, cancel_futures=True)
-    problems, warnings = [], []
+    problems, warnings, ready = [], [], []
     for model, future in asked.items():
-        if not future.done():
+        if future not in answered:
             warnings.append(f"{model.name} does not answer within {SECONDS:.0f} s")
         elif message := _problem(model, future):
             problems.append(Problem(_field_of(model.name, plan), message))
-    return Checked(problems, warnings)
+        else:
+            ready.append(model.name)
+    return ModelCheck(problems, warnings, ready)
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:

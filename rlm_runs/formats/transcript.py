@@ -128,7 +128,7 @@ def code_in(call: ToolCall) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def tell(
+def root_events(
     transcript: Transcript, *, model: str, sub_model: str, tools: Sequence[Mapping[str, Any]], at: datetime
 ) -> Iterator[Event]:
     """Yields the events of the root from `at` on, except its end."""

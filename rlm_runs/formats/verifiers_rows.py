@@ -23,7 +23,7 @@ from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
 from .records import ImportedArm, ImportedExample, ImportedRollout, json_value
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
-from .transcript import Transcript, read_transcript, tell
+from .transcript import Transcript, read_transcript, root_events
 
 _SELECTION = frozenset(
     {"seed", "shuffle", "num_samples", "num_examples", "num_train_examples", "num_eval_examples", "max_examples"}
@@ -156,7 +156,7 @@ class Row:
         yield RolloutStarted(at=began, sandbox_backend="")
         if self._dialogue.turns:
             sub_model = arm.sub_model or arm.model
-            yield from tell(transcript, model=arm.model, sub_model=sub_model, tools=self._tools(), at=began)
+            yield from root_events(transcript, model=arm.model, sub_model=sub_model, tools=self._tools(), at=began)
             yield TrajectoryEnded(
                 key=0, at=ended, stop_reason=outcome.stop_reason, answer=transcript.answer, error=outcome.error
             )

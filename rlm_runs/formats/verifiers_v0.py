@@ -71,7 +71,7 @@ def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
         arguments=arguments,
         endpoint=metadata["base_url"],
         sampling=_sampling(metadata.get("sampling_args")),
-        began=_began(metadata, path),
+        began=_start_of_run(metadata, path),
     )
 
 
@@ -108,7 +108,7 @@ def _sampling(given: Any) -> dict[str, Any]:
     return {name: value for name, value in said.items() if (name, value) != ("n", 1)}
 
 
-def _began(metadata: Mapping[str, Any], path: Path) -> datetime:
+def _start_of_run(metadata: Mapping[str, Any], path: Path) -> datetime:
     """Returns the start of a run: the date of its metadata, or the file's time, minus its duration."""
     took = seconds_of_ms(metadata.get("time_ms"), name="time_ms") or 0.0
     written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)

@@ -5,6 +5,7 @@ A review never changes the automatic reward. The author's name stays when the ac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from django.conf import settings
@@ -67,11 +68,27 @@ class Comment(Authored):
         return f"comment {self.pk}"
 
 
+class RolloutTagQuerySet(models.QuerySet["RolloutTag"]):
+    """Tagging."""
+
+    def put(self, name: str, rollouts: Iterable[int], *, user: User) -> None:
+        """Gives a tag to these rollouts; those that have it keep it as it is."""
+        self.bulk_create(
+            [
+                RolloutTag(rollout_id=pk, name=escape(name), author=user, author_name=user.get_username())
+                for pk in rollouts
+            ],
+            ignore_conflicts=True,
+        )
+
+
 class RolloutTag(Authored):
     """A tag of a rollout, the same for all users."""
 
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="tags")
     name = models.CharField(max_length=60)
+
+    objects = RolloutTagQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name"]

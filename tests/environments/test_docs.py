@@ -8,7 +8,8 @@ import pytest
 
 from rlm_runs.engine.environments.custom import from_folder
 from rlm_runs.engine.environments.registry import REGISTRY
-from rlm_runs.experiments.spec import Sampling, resolve
+from rlm_runs.experiments.plan import resolve
+from rlm_runs.experiments.spec import Sampling
 
 PAGE = (Path(__file__).parents[2] / "docs/environments.md").read_text()
 

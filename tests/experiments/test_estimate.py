@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from rlm_runs.execution import queue
 from rlm_runs.experiments.estimate import estimate
 from rlm_runs.experiments.launch import launch
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 from rlm_runs.management.commands.launch import PRESETS, preset_names
 from rlm_runs.models import Experiment, Rollout
 

@@ -13,7 +13,7 @@ from rlm_runs.experiments import launch_check
 from rlm_runs.experiments.estimate import estimate
 from rlm_runs.experiments.launch import launch
 from rlm_runs.experiments.launch_check import check_models
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 from rlm_runs.models import Experiment, Rollout, Text, Trajectory, Turn
 from tests.scripted_server import Reply, ScriptedServer, completion, error_body
 

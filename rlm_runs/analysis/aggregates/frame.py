@@ -81,7 +81,7 @@ def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
     return _read("r.arm_id = ANY(%s)", sorted(set(arms)), measures=measures)
 
 
-def refreshed(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
+def refresh(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
     """Returns the frame updated with the rollouts that ended since it was read. One query.
 
     Returns None if more happened: rollouts were added, removed or restarted.

@@ -22,7 +22,7 @@ from django.db.models import Count, Max
 
 from rlm_runs.models import Arm, Experiment
 
-from .frame import Frame, example_values, load, refreshed
+from .frame import Frame, example_values, load, refresh
 from .measures import MEASURES, Measure
 from .metadata_keys import Key, metadata_keys
 from .tallies import Tally, tally
@@ -109,7 +109,7 @@ class Snapshot:
         if replace(before.state, version="") != replace(self.state, version=""):
             return None
         frame, measures = before._frame, before._measures  # the frame first, because its measures are set by then
-        found = refreshed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
+        found = refresh(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
         if found is not None:
             self._measures = measures
             known = dict(before._remembered)  # a copy, because other threads may be adding to it

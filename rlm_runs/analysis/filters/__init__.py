@@ -6,7 +6,7 @@ docs/filters.md is the user's guide.
 """
 
 from .conditions import condition
-from .hints import Completions, Option, complete, hints, own_keys
+from .hints import Completions, Option, complete, hints, known_values, own_keys
 from .keys import KEYS, KINDS, Key, key_named
 from .language import (
     FilterError,
@@ -15,6 +15,7 @@ from .language import (
     Term,
     Value,
     parse,
+    term,
     text,
 )
 from .reviews import REVIEW_KEYS
@@ -35,7 +36,9 @@ __all__ = [
     "condition",
     "hints",
     "key_named",
+    "known_values",
     "own_keys",
     "parse",
+    "term",
     "text",
 ]

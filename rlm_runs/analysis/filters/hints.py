@@ -78,6 +78,12 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
     yield f"No rollout has the {asked.key} “{value.text}”{meant}"
 
 
+def known_values(name: str, *, experiment: Experiment | None = None) -> list[str]:
+    """Returns the values of a key that rollouts have; [] for a number, or an unknown key."""
+    key = key_named(name)
+    return [] if key is None or key.is_numeric else _known(key, experiment)
+
+
 def own_keys(experiment: Experiment) -> list[str]:
     """Returns the experiment's own keys as written in queries: `metric.…`, `set.…`, `meta.…`."""
     families = ("metric", "set", "meta")

@@ -131,7 +131,7 @@ class TurnView:
     @property
     def is_troubled(self) -> bool:
         """Whether a part of the turn failed."""
-        return bool(self.row.error) or any(went_wrong(execution.row) for execution in self.executions)
+        return bool(self.row.error) or any(has_failed(execution.row) for execution in self.executions)
 
     @property
     def is_ready(self) -> bool:
@@ -186,5 +186,5 @@ class Conversation:
         return len(self.outline)
 
 
-def went_wrong(execution: Execution) -> bool:
+def has_failed(execution: Execution) -> bool:
     return bool(execution.error_type or execution.timed_out or execution.state_lost)

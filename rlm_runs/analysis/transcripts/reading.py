@@ -22,7 +22,7 @@ from .conversation import (
     OutlineEntry,
     SubCall,
     TurnView,
-    went_wrong,
+    has_failed,
 )
 from .excerpts import EMPTY, EXCERPT_CHARS, FIRST_LINE_CHARS, Excerpt, code_of, excerpt_of, excerpts
 
@@ -207,7 +207,7 @@ def outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> Out
         number=turn.index + 1,
         gist=gist,
         seconds=turn.seconds + sum(execution.seconds or 0 for execution in executions),
-        is_troubled=bool(turn.error) or any(map(went_wrong, executions)),
+        is_troubled=bool(turn.error) or any(map(has_failed, executions)),
         is_ready=any(execution.ready for execution in executions),
     )
 

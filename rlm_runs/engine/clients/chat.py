@@ -22,7 +22,7 @@ from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
 from ..events import FailedTry
 from .base import Completion, Messages, ToolSchemas, Watcher
-from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
+from .error_reading import Sent, TransientFailure, failure_inside, failure_of, is_page, no_completion
 from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
@@ -43,7 +43,9 @@ _KEPT_TRIES = 50
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Retries of a call. `tries` counts all tries; waits double from `first_wait` up to `longest_wait` seconds."""
+    """The retries of a call. `tries` counts all tries; waits double from `first_wait` up to `longest_wait`
+    seconds.
+    """
 
     tries: int = 6
     first_wait: float = 0.5
@@ -60,7 +62,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model's answers are read. `window` is the context window in tokens, None if unknown.
+    """The settings for reading a model's answers. `window` is the context window in tokens, None if unknown.
 
     `think_tags` says whether reasoning between tags is removed from the content. With `checks_prompts`, a server
     whose prompt count is far below our own count is taken to have truncated the prompt.
@@ -162,14 +164,14 @@ class ChatClient:
             try:
                 with self._through_gates(call) as report:
                     began = tried_at = self._add_wait(tries, since=began)
-                    return self._reported_try(call, report)
-            except (Passing, ModelFailure) as problem:
+                    return self._try_and_report(call, report)
+            except (TransientFailure, ModelFailure) as problem:
                 tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
                 if problem.endpoint_fault and first_fault_at is None:
                     first_fault_at = began
                 if not (problem.endpoint_fault and self._is_away(first_fault_at)):
                     self._give_up_if_final(problem, tries)
-                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                retry_after = problem.retry_after if isinstance(problem, TransientFailure) else None
                 wait = self._retry.wait_before(tries.retries, retry_after=retry_after)
                 tries.failed[-1] = replace(tries.failed[-1], waited=wait)
                 del tries.failed[:-_KEPT_TRIES]
@@ -177,7 +179,7 @@ class ChatClient:
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
-    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+    def _give_up_if_final(self, problem: TransientFailure | ModelFailure, tries: Tries) -> None:
         """Raises the call's failure if it is final or no try is left."""
         if isinstance(problem, ModelFailure):
             raise problem
@@ -190,11 +192,11 @@ class ChatClient:
         """Returns whether the endpoint fails all calls. The call then waits instead of failing."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
-    def _reported_try(self, call: _Call, report: Report) -> Completion:
+    def _try_and_report(self, call: _Call, report: Report) -> Completion:
         try:
             completion = self._try(call)
-        except (Passing, ModelFailure) as problem:
-            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+        except (TransientFailure, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, TransientFailure) else None
             report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
             raise
         report(Outcome(usage=completion.usage))
@@ -220,7 +222,7 @@ class ChatClient:
         return now
 
     def _try(self, call: _Call) -> Completion:
-        """Sends one request. Raises a final ModelFailure, Passing or CallAborted."""
+        """Sends one request. Raises a final ModelFailure, TransientFailure or CallAborted."""
         streamed = StreamedCompletion(call.watcher)
         try:
             with self._transport.post(
@@ -250,8 +252,9 @@ class ChatClient:
 def completion_of(
     raw: bytes, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
 ) -> Completion:
-    """Returns the completion in a body of HTTP 200. Raises Passing if it has none, or the failure that its error
-    means.
+    """Returns the completion in a body of HTTP 200.
+
+    Raises TransientFailure if it has none, or the failure that its error means.
     """
     text = raw.decode("utf-8", "replace")
     if not text.strip():
@@ -273,7 +276,7 @@ def completion_in(
     return parse_completion(body, think_tags=think_tags)
 
 
-def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
+def _failed_try(problem: TransientFailure | ModelFailure, *, seconds: float) -> FailedTry:
     """Returns the record of a failed try."""
     return FailedTry(
         at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
@@ -287,9 +290,9 @@ def _headers(api_key: str) -> dict[str, str]:
     return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
 
 
-def _failure_of_transport(error: TransportError, *, server: str) -> Passing:
+def _failure_of_transport(error: TransportError, *, server: str) -> TransientFailure:
     if not error.sent:
-        return Passing(f"{server} cannot be reached: {error}")
+        return TransientFailure(f"{server} cannot be reached: {error}")
     if error.timed_out:
-        return Passing("the endpoint did not answer in time", cost=None)
-    return Passing(f"the connection to the endpoint broke: {error}", cost=None)
+        return TransientFailure("the endpoint did not answer in time", cost=None)
+    return TransientFailure(f"the connection to the endpoint broke: {error}", cost=None)

@@ -33,7 +33,9 @@ _LOOK_AT_ABORT = 0.2
 
 
 class Abort:
-    """Aborts a call from another thread. Thread-safe; it never touches a socket that the call has returned."""
+    """A switch that aborts a call from another thread. Thread-safe; it never touches a socket that the call has
+    returned.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -175,7 +177,7 @@ def _addresses(host: str, port: int, *, abort: Abort, seconds: float) -> list[An
     looked_up.add_done_callback(lambda _: done.set())
     until = time.monotonic() + seconds
     while not done.wait(_LOOK_AT_ABORT):
-        _go_on(abort, until=until)
+        _check_deadline(abort, until=until)
     return looked_up.result()
 
 
@@ -206,12 +208,12 @@ def _finish_connect(sock: socket.socket, code: int, *, abort: Abort, until: floa
         if poll.poll(_LOOK_AT_ABORT * 1000):
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         else:
-            _go_on(abort, until=until)
+            _check_deadline(abort, until=until)
     if code:
         raise OSError(code, os.strerror(code))
 
 
-def _go_on(abort: Abort, *, until: float) -> None:
+def _check_deadline(abort: Abort, *, until: float) -> None:
     abort.check()
     if time.monotonic() > until:
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

@@ -44,8 +44,8 @@ _PAGE = re.compile(r"^\s*(?:<!doctype|<html|<\?xml|<head|<body)", re.IGNORECASE)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
-class Passing(Exception):
-    """A failure of one try that another try may mend.
+class TransientFailure(Exception):
+    """A failure of one try that a retry may resolve.
 
     `status` is that of the response or of its body, None without a response. `retry_after` is in seconds, as the
     server asked. `failure` is the exception that the call raises if no try is left.
@@ -107,13 +107,15 @@ class ServerWords:
 
 def failure_of(
     status: int, headers: Mapping[str, str], body: bytes | str, *, sent: Sent = Sent()
-) -> ModelFailure | Passing:
+) -> ModelFailure | TransientFailure:
     """Returns the failure that an HTTP error status and its body mean."""
     words = words_of(decoded(body) or headers.get("location", ""))
     return _failure(words, status=status, told=f"HTTP {status}", sent=sent, retry_after=_retry_after(headers))
 
 
-def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()) -> ModelFailure | Passing | None:
+def failure_inside(
+    body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()
+) -> ModelFailure | TransientFailure | None:
     """Returns the failure in a decoded body of HTTP 200; None if the body holds none.
 
     An error without a status is passing: a problem with the request would have come with one.
@@ -126,16 +128,16 @@ def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()
     told = f"HTTP {status} inside 200" if status else "the endpoint answered with an error"
     failure = _failure(words, status=status or 200, told=told, sent=sent, retry_after=_retry_after(headers))
     if status is None and type(failure) is ModelFailure:
-        return Passing(str(failure), status=200, cost=None, failure=BadCompletion)
+        return TransientFailure(str(failure), status=200, cost=None, failure=BadCompletion)
     return failure
 
 
-def no_completion(why: str, body: Any = None) -> Passing:
+def no_completion(why: str, body: Any = None) -> TransientFailure:
     """Returns the failure for a response that is not a chat completion, such as a proxy's page. It may be
     billed.
     """
     shown = "" if body is None else f": {_short(body)}"
-    return Passing(f"{why}{shown}", status=200, cost=None, failure=BadCompletion)
+    return TransientFailure(f"{why}{shown}", status=200, cost=None, failure=BadCompletion)
 
 
 def decoded(body: bytes | str) -> Any:
@@ -165,7 +167,7 @@ def words_of(body: Any) -> ServerWords:
 
 def _failure(
     words: ServerWords, *, status: int, told: str, sent: Sent, retry_after: float | None
-) -> ModelFailure | Passing:
+) -> ModelFailure | TransientFailure:
     message = f"{told}: {words.message}" if words.message else told
     if says_too_long(codes=words.codes, texts=words.texts, status=status) or _body_was_too_large(words, status):
         return _refused(PromptTooLong, message, status)
@@ -174,7 +176,7 @@ def _failure(
     if (status in _PASSING or status >= 500) and not _NO_MONEY.search(said):
         # Some servers fail on a long prompt instead of refusing it.
         last = PromptTooLong if status == 500 and sent.is_over else ModelFailure
-        return Passing(message, status=status, retry_after=retry_after, failure=last)
+        return TransientFailure(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
         counted = f"the prompt has about {sent.tokens:,} tokens, the window {sent.window:,}"
         return _refused(PromptTooLong, f"{message} ({counted})", status)

@@ -32,7 +32,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Called:
+class FencedCall:
     """A tool's name and its arguments as JSON text, which may be malformed."""
 
     name: str
@@ -57,27 +57,27 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(kind, "\n".join(body), start, closed=False)
 
 
-def call_of(block: Block, *, cell_tool: str) -> Called:
+def call_of(block: Block, *, cell_tool: str) -> FencedCall:
     """Returns the call of a block. `cell_tool` is the tool that runs cells, "" without one."""
     if block.kind == "repl":
-        return Called(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
+        return FencedCall(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
     try:
         asked = json.loads(block.body, strict=False)
     except (ValueError, RecursionError):
         asked = None
     if isinstance(asked, dict) and isinstance(asked.get("name"), str):
-        return Called(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
+        return FencedCall(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
     # The tool itself reports errors in its arguments.
     named = _NAME.search(block.body)
-    return Called(named[1] if named else "tool", block.body)
+    return FencedCall(named[1] if named else "tool", block.body)
 
 
-def written(calls: Sequence[Called], *, cell_tool: str) -> str:
+def written(calls: Sequence[FencedCall], *, cell_tool: str) -> str:
     """Returns the text of the blocks that make these calls."""
     return "\n".join(_fenced(call, cell_tool=cell_tool) for call in calls)
 
 
-def _fenced(call: Called, *, cell_tool: str) -> str:
+def _fenced(call: FencedCall, *, cell_tool: str) -> str:
     kind, body = "tool", f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments or "{}"}}}'
     if call.name == cell_tool and (code := _code_of(call.arguments)) is not None:
         kind, body = "repl", code

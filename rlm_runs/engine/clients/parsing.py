@@ -22,7 +22,8 @@ _THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", 
 def parse_completion(body: Any, *, think_tags: ThinkTags = "auto") -> Completion:
     """Returns the first choice of a response body.
 
-    Raises Passing, which names what is missing, and PromptTooLong if the window had no room for an answer.
+    Raises TransientFailure, which names what is missing, and PromptTooLong if the window had no room for an
+    answer.
     """
     if not isinstance(body, Mapping):
         raise no_completion("the endpoint's answer is no object", body)
@@ -85,30 +86,30 @@ def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
 def _reasoning(message: Mapping[str, Any]) -> str:
     """Returns the model's reasoning, from the first known field that has some."""
     for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks"):
-        if found := _said(message.get(name)):
+        if found := _text_in(message.get(name)):
             return found
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return "\n\n".join(
-        filter(None, (_said(part) for part in parts if isinstance(part, Mapping) and _is_thought(part)))
+        filter(None, (_text_in(part) for part in parts if isinstance(part, Mapping) and _is_thought(part)))
     )
 
 
-def _said(value: Any) -> str:
+def _text_in(value: Any) -> str:
     """Returns the text of a value that may be a string, a part, or a list of these."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "".join(map(_said, value))
+        return "".join(map(_text_in, value))
     if isinstance(value, Mapping):
-        return next((said for name in _TEXTS if (said := _said(value.get(name)))), "")
+        return next((said for name in _TEXTS if (said := _text_in(value.get(name)))), "")
     return ""
 
 
 def _text(content: Any) -> str:
     """Returns content as text. Servers send a string, null, a part, or a list of parts."""
     parts = content if isinstance(content, list) else [content]
-    return "".join(_said(part) for part in parts if not (isinstance(part, Mapping) and _is_thought(part)))
+    return "".join(_text_in(part) for part in parts if not (isinstance(part, Mapping) and _is_thought(part)))
 
 
 def _is_thought(part: Mapping[str, Any]) -> bool:

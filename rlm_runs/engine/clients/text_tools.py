@@ -14,7 +14,7 @@ from typing import Any
 from ..cancellation import CancellationToken
 from ..events import ToolCall
 from .base import Completion, Messages, ModelClient, ToolSchemas, Watcher
-from .fences import Called, blocks, call_of, written
+from .fences import FencedCall, blocks, call_of, written
 
 _CELLS = """To call `{name}`, write the source of the cell in a fenced block:
 
@@ -73,7 +73,7 @@ def as_text(messages: Messages, tools: ToolSchemas) -> list[dict[str, Any]]:
         if role == "tool":
             role, content = "user", f"Result {results}:\n{content}"
         elif calls := message.get("tool_calls"):
-            content = _text_of(content, [_called(call) for call in calls], cell_tool=cell_tool)
+            content = _text_of(content, [_parsed_call(call) for call in calls], cell_tool=cell_tool)
         if role == "user" and told and told[-1]["role"] == "user":
             told[-1] = {"role": "user", "content": f"{told[-1]['content']}\n\n{content}"}
         else:
@@ -102,7 +102,7 @@ def _with_calls(completion: Completion, *, cell_tool: str, turn: int) -> Complet
     )
 
 
-def _text_of(content: str, calls: Sequence[Called], *, cell_tool: str) -> str:
+def _text_of(content: str, calls: Sequence[FencedCall], *, cell_tool: str) -> str:
     """Returns a message with its calls as blocks; unchanged if it contains them already."""
     held = [call_of(block, cell_tool=cell_tool) for block in blocks(content)]
     if held[: len(calls)] == list(calls):  # a block that a token limit truncated may follow them
@@ -110,8 +110,8 @@ def _text_of(content: str, calls: Sequence[Called], *, cell_tool: str) -> str:
     return content + written(calls, cell_tool=cell_tool)
 
 
-def _called(call: Mapping[str, Any]) -> Called:
-    return Called(call["function"]["name"], call["function"]["arguments"])
+def _parsed_call(call: Mapping[str, Any]) -> FencedCall:
+    return FencedCall(call["function"]["name"], call["function"]["arguments"])
 
 
 def _cell_tool(tools: ToolSchemas) -> str:

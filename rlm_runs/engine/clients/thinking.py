@@ -37,7 +37,7 @@ def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
     while found := _block_at_start(rest):
         thought, rest = found
         thoughts.append(thought)
-    if not thoughts and (closing := _unopened(rest)):
+    if not thoughts and (closing := _unopened_tag(rest)):
         thoughts.append(rest[: closing.start()].strip())
         rest = rest[closing.end() :].lstrip()
     if tags == "on":
@@ -57,7 +57,7 @@ def _block_at_start(content: str) -> tuple[str, str] | None:
     return _HARMONY_END.sub("", thought).strip(), _FINAL.sub("", rest.lstrip()) if rest else ""
 
 
-def _unopened(content: str) -> re.Match[str] | None:
+def _unopened_tag(content: str) -> re.Match[str] | None:
     """Returns the first closing tag, if no tag opens before it and it is not quoted in code."""
     closing = _OPENED_BY_TEMPLATE.search(content)
     if closing is None:

@@ -99,7 +99,7 @@ class Transport:
         """
         while not self._places.acquire(timeout=_LOOK_AT_CONTROL):
             control.check()
-        connection = self._kept() or Connection(self._route, timeout=self._timeout)
+        connection = self._idle_connection() or Connection(self._route, timeout=self._timeout)
         abort, sent, keep = Abort(), False, False
         try:
             with control.on_abort(abort.now):
@@ -134,7 +134,7 @@ class Transport:
         while self._idle:
             self._idle.pop()[1].close()
 
-    def _kept(self) -> Connection | None:
+    def _idle_connection(self) -> Connection | None:
         """Returns the most recently used idle connection that is still open; None without one."""
         while True:
             try:

@@ -49,10 +49,10 @@ def usage_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
     places = (
         body.get("usage"),
         choice.get("usage"),  # Moonshot, in streams
-        _under(body.get("x_groq"), "usage"),
+        _member(body.get("x_groq"), "usage"),
         body.get("usageMetadata"),
         body.get("token_usage"),
-        _under(meta, "tokens"),
+        _member(meta, "tokens"),
         body if "prompt_eval_count" in body or "eval_count" in body else None,
         body.get("timings"),  # llama.cpp
     )
@@ -80,7 +80,7 @@ def read_usage(raw: Any, *, has_text: bool = True) -> Usage:
         cache_write=written if prompt else None,
         completion=None if completion == 0 and (has_text or not prompt) else completion,
         reasoning=reasoning,
-        raw={} if raw is None else _kept(raw),
+        raw={} if raw is None else _counts_only(raw),
     )
 
 
@@ -154,11 +154,11 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
-def _under(value: Any, name: str) -> Any:
+def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
 
 
-def _kept(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _counts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the usage object as received; of a whole body, only its counts."""
     return {
         name: value for name, value in raw.items() if name not in ("message", "choices", "response", "context")

@@ -18,7 +18,7 @@ from .judging import judge_prompt
 from .local_files import Row, read_rows, sample
 from .oolong_scoring import contains_answer, exact_match
 from .page_cuts import OPEN_DESCRIPTION, OPEN_SCHEMA, SEARCH_DESCRIPTION, SEARCH_SCHEMA
-from .web_tools import WebTools, check_means
+from .web_tools import WebTools, check_prerequisites
 
 PROMPT = """\
 {question}
@@ -89,7 +89,7 @@ class DeepDive(Environment[DeepDiveSettings]):
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.source == "generated":
             return self._generated(n, seed=seed)
-        check_means(instead=INSTEAD)
+        check_prerequisites(instead=INSTEAD)
         if self.settings.source == "local":
             return [_from_row(row) for row in _sample_local(self.settings.path, n=n, seed=seed)]
         rows = sample_hub(HUB_DATASET, split=HUB_SPLIT, n=n, seed=seed, instead=INSTEAD)

@@ -140,7 +140,7 @@ def _page(
     rng: random.Random, thing: Thing, things: tuple[Thing, ...], links: Mapping[tuple[int, str], int]
 ) -> Page:
     told = [
-        f"{thing.name} {'was' if thing.kind == 'person' else 'is'} {a(thing.sort)}.",
+        f"{thing.name} {'was' if thing.kind == 'person' else 'is'} {with_article(thing.sort)}.",
         f"{thing.name} {KINDS[thing.kind].year.format(year=thing.year)}.",
         f"{thing.name} {thing.detail}.",
     ]
@@ -156,6 +156,6 @@ def _page(
     return Page(url=thing.url, title=thing.name, text=text)
 
 
-def a(noun: str) -> str:
+def with_article(noun: str) -> str:
     """Returns the noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .deepdive_graph import Graph, Thing, a
+from .deepdive_graph import Graph, Thing, with_article
 from .deepdive_vocabulary import KINDS, RELATIONS, Relation
 
 ENDS = {
@@ -50,7 +50,7 @@ class Description:
         told = [self.detail] if self.detail else []
         if self.decade is not None:
             told.append(KINDS[self.kind].year.format(year=f"the {self.decade}s"))
-        noun = a(self.sort)
+        noun = with_article(self.sort)
         return f"{noun[0].upper()}{noun[1:]} {' and '.join(told)}."
 
 

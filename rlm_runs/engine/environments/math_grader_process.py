@@ -36,10 +36,10 @@ def main() -> None:
     for line in sys.stdin:
         _allow_cpu_seconds(CPU_SECONDS)
         request = json.loads(line)
-        _reply(replies, {"yes": _judged(request)})
+        _reply(replies, {"yes": _verdict(request)})
 
 
-def _judged(request: dict[str, str]) -> bool:
+def _verdict(request: dict[str, str]) -> bool:
     try:
         if "expression" in request:
             return _is_expression(request["expression"])

@@ -81,7 +81,7 @@ class WebTools:
             return f"Error: {error}."
 
 
-def check_means(*, instead: str) -> None:
+def check_prerequisites(*, instead: str) -> None:
     """Raises DataError if the key or a package is missing, so that a launch fails rather than its rollouts."""
     if not os.environ.get(KEY_VARIABLE):
         raise DataError(

@@ -75,7 +75,7 @@ class RlmSettings(ScaffoldSettings):
 
     @field_validator("system_prompt")
     @classmethod
-    def _has_our_placeholders_only(cls, given: str) -> str:
+    def _check_placeholders(cls, given: str) -> str:
         template = Template(given)
         if not template.is_valid():
             raise ValueError("has a $ that begins no placeholder; write $$ for a $")
@@ -86,5 +86,5 @@ class RlmSettings(ScaffoldSettings):
 
     @field_validator("functions")
     @classmethod
-    def _can_be_compiled(cls, given: str) -> str:
+    def _check_functions(cls, given: str) -> str:
         return check_source(given)

@@ -13,7 +13,11 @@ from .rlm_settings import RlmSettings
 class RlmTipsSettings(RlmSettings):
     """Settings of an RLM with the environment's tips appended to its prompt."""
 
-    tips: str = Field(default="", description="Which of the environment's tips; by default its first.")
+    tips: str = Field(
+        default="",
+        description="Which of the environment's tips; by default its first.",
+        json_schema_extra={"is_name": True},  # of which a form takes several, with commas between them
+    )
 
 
 class RlmTipsScaffold(RlmScaffold):

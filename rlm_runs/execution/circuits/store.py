@@ -24,7 +24,7 @@ _LONGEST_ERROR = 2_000
 
 
 @dataclass(frozen=True)
-class Seen:
+class CircuitView:
     """A circuit as a worker reads it. Times are in seconds before now."""
 
     is_open: bool
@@ -33,7 +33,7 @@ class Seen:
     probe_is_due: bool
 
 
-def look(models: Sequence[str]) -> dict[str, Seen]:
+def look(models: Sequence[str]) -> dict[str, CircuitView]:
     """Returns the known circuits of these models."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -45,7 +45,7 @@ def look(models: Sequence[str]) -> dict[str, Seen]:
             """,
             [list(models)],
         )
-        return {model: Seen(*row) for model, *row in cursor.fetchall()}
+        return {model: CircuitView(*row) for model, *row in cursor.fetchall()}
 
 
 def report(model: str, good: Sequence[bool], *, error: str, rules: CircuitSettings) -> None:

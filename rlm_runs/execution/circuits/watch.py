@@ -141,14 +141,14 @@ class Watcher:
                 watch for watch in self._watches.values() if watch.users or watch.outcomes or watch.has_probe
             ]
         for watch in active:
-            self._tell(watch)
+            self._report(watch)
         seen = store.look([watch.model for watch in active]) if active else {}
         changed = [self._note(watch, seen.get(watch.model)) for watch in active]
         if any(changed):
             self._on_change()
         return bool(active)
 
-    def _tell(self, watch: Watch) -> None:
+    def _report(self, watch: Watch) -> None:
         with self._lock:
             is_due = not all(watch.outcomes) or not watch.users or time.monotonic() - watch.told_at > _TELL_GOOD
             outcomes = watch.outcomes if is_due else []
@@ -166,7 +166,7 @@ class Watcher:
                 watch.has_probe = watch.is_probing = False
                 watch.probe_result = None
 
-    def _note(self, watch: Watch, seen: store.Seen | None) -> bool:
+    def _note(self, watch: Watch, seen: store.CircuitView | None) -> bool:
         """Notes the state of a circuit. Returns whether calls may begin that could not before."""
         now = time.monotonic()
         with self._lock:

@@ -32,7 +32,7 @@ _MOST_CALLS = 4096
 
 
 class Keeper:
-    """Holds this process's grants. Thread-safe."""
+    """The keeper of this process's grants. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -163,13 +163,13 @@ class Keeper:
             if (seconds := scope.block_for) is not None:
                 store.block(scope.name, seconds=seconds)
                 scope.block_for = None
-        limited = self._asking(active)
+        limited = self._scopes_to_refill(active)
         if others := [scope.name for scope in active if scope not in limited]:
             self._block_all(store.blocked(others))
         wait = self._exchange(limited) if limited else None
         return TICK if wait is None else min(TICK, wait)
 
-    def _asking(self, active: Sequence[Scope]) -> list[Scope]:
+    def _scopes_to_refill(self, active: Sequence[Scope]) -> list[Scope]:
         """Returns the scopes that need a grant, including all other scopes that their calls pass."""
         now = time.monotonic()
         with self._lock:
@@ -210,9 +210,9 @@ class Keeper:
             waiting = {
                 key: [call.tokens for call in islice(line.calls, _MOST_CALLS)] for key, line in self._lines.items()
             }
-        decided: dict[str, store.Granted] = {}
+        decided: dict[str, store.ScopeGrant] = {}
 
-        def decide(states: Mapping[str, store.State]) -> Mapping[str, store.Granted]:
+        def decide(states: Mapping[str, store.State]) -> Mapping[str, store.ScopeGrant]:
             nonlocal decided
             decided = self._decide(scopes, waiting, states)
             return decided
@@ -240,11 +240,11 @@ class Keeper:
         scopes: Sequence[Scope],
         waiting: Mapping[tuple[str, ...], Sequence[int]],
         states: Mapping[str, store.State],
-    ) -> dict[str, store.Granted]:
+    ) -> dict[str, store.ScopeGrant]:
         """Grants scope by scope, models first: the endpoint is not asked for calls that their model cannot
         begin.
         """
-        decided: dict[str, store.Granted] = {}
+        decided: dict[str, store.ScopeGrant] = {}
         left = dict(waiting)
         models = {key[0] for key in left}
         for scope in sorted(scopes, key=lambda scope: scope.name not in models):
@@ -256,7 +256,7 @@ class Keeper:
                 calls = []
             ask = scope.ask(calls, expected=scope.expected)
             grant = granted(scope.limits, state.pace, ask, others=state.others, now=state.now)
-            decided[scope.name] = store.Granted(grant, wanted)
+            decided[scope.name] = store.ScopeGrant(grant, wanted)
             for key in keys:
                 if key[0] == scope.name:
                     left[key] = left[key][: grant.startable]

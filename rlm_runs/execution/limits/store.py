@@ -58,7 +58,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Granted:
+class ScopeGrant:
     """A grant, and the holding that the other processes will see."""
 
     grant: Grant
@@ -76,7 +76,7 @@ def create(names: Sequence[str]) -> None:
 
 
 def exchange(
-    scopes: Sequence[Scope], *, process: str, decide: Callable[[Mapping[str, State]], Mapping[str, Granted]]
+    scopes: Sequence[Scope], *, process: str, decide: Callable[[Mapping[str, State]], Mapping[str, ScopeGrant]]
 ) -> dict[str, State]:
     """Passes the state of the scopes to `decide`, and stores its grants. Returns the state as it was before.
 

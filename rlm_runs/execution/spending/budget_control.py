@@ -91,7 +91,7 @@ def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str =
         for name, value in values.items():
             setattr(found, f"budget_{name}", value)
         found.save(update_fields=[f"budget_{name}" for name in values])
-        changes = {name: _written(value) for name, value in values.items() if value != before[name]}
+        changes = {name: _limit_text(value) for name, value in values.items() if value != before[name]}
         if changes:
             record_action(found, action="budget set", actor=actor, details=changes)
         resumes = found.paused_by_budget and found.paused_at and not reached(ledger.standing(found.pk))
@@ -102,5 +102,5 @@ def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str =
         queue.notify_workers()
 
 
-def _written(value: Any) -> str:
+def _limit_text(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -172,7 +172,7 @@ class Purse:
         found = ledger.budgets([account.experiment for account in accounts])
         for account in accounts:
             budget, is_paused = found.get(account.experiment, (Budget(), False))
-            self._note(account, budget, is_paused=is_paused)
+            self._update_budget(account, budget, is_paused=is_paused)
             if budget and (account.users or account.is_leased):
                 self._ask(account)
             with self._lock:
@@ -180,7 +180,7 @@ class Purse:
                     del self._accounts[account.experiment]
         return any(account.users for account in accounts)
 
-    def _note(self, account: Account, budget: Budget, *, is_paused: bool) -> None:
+    def _update_budget(self, account: Account, budget: Budget, *, is_paused: bool) -> None:
         """Updates an account's budget, and wakes waiting calls if the experiment is paused."""
         with self._lock:
             account.budget, account.is_paused = budget, is_paused

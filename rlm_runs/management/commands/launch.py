@@ -11,16 +11,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from rlm_runs.execution.endpoints import ModelChoice
 from rlm_runs.experiments.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.experiments.launch import launch
 from rlm_runs.experiments.launch_check import check_models
-from rlm_runs.experiments.spec import Plan, PlannedArm, Problem, SpecError, offline, resolve
-
-PRESETS = settings.BASE_DIR / "specs/presets"
+from rlm_runs.experiments.plan import Plan, PlannedArm, offline, resolve
+from rlm_runs.experiments.presets import PRESETS, preset_names
+from rlm_runs.experiments.problems import Problem, SpecError
 
 
 class Command(BaseCommand):
@@ -88,11 +87,6 @@ class Command(BaseCommand):
             f"{plan.spec.name}: {len(found.arms)} arms, {found.rollouts:,} rollouts, about {found.calls:,} model "
             f"calls{judges}, {dollars}; nothing was launched"
         )
-
-
-def preset_names() -> list[str]:
-    """Returns the names of the bundled presets."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def _preset_path(name: str) -> Path:

@@ -16,8 +16,8 @@ from rlm_runs.execution.spending import ledger
 from rlm_runs.execution.spending.amounts import Amount
 from rlm_runs.execution.spending.budget_control import pause_at_budget
 from rlm_runs.experiments.launch import launch
+from rlm_runs.experiments.problems import SpecError
 from rlm_runs.experiments.remaining import budget_standing
-from rlm_runs.experiments.spec import SpecError
 from rlm_runs.models import Circuit, ExperimentAction, ExperimentSpending, Rollout
 
 SPEC = {

@@ -7,7 +7,7 @@ import pytest
 
 from rlm_runs.engine.scaffolds import custom, registry
 from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
-from rlm_runs.experiments.spec import resolve
+from rlm_runs.experiments.plan import resolve
 from tests.engine.riddle import PlainRiddle, ended, steps
 from tests.scripted_server import completion
 

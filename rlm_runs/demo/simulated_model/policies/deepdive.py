@@ -27,25 +27,25 @@ TO_CHECK = "fits every clue"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A parsed question: its trails, and whether it asks for a name, a year or the oldest end."""
 
     trails: tuple[str, ...]
     asks: str
 
 
-def asked(question: str) -> Asked | None:
+def parse_question(question: str) -> Question | None:
     """Returns the parsed task; None for another task."""
     if "search for pages" not in question and "searching and opening pages" not in question:
         return None
     numbered = re.findall(r"^Trail \d+: (.+)$", question, re.MULTILINE)
     if numbered:
-        return Asked(tuple(numbered), "oldest" if len(numbered) > 1 else "name and year")
+        return Question(tuple(numbered), "oldest" if len(numbered) > 1 else "name and year")
     single = re.search(r"^(An? .+?\.) (What is the (?:name|title)|In which year)\b.*\?$", question, re.MULTILINE)
-    return Asked((single[1],), "year" if "year" in single[2] else "name") if single else None
+    return Question((single[1],), "year" if "year" in single[2] else "name") if single else None
 
 
-def reply(conversation: Conversation, task: Asked) -> Reply:
+def reply(conversation: Conversation, task: Question) -> Reply:
     """Returns the next step of the root model."""
     if not conversation.is_rlm:
         found = _research(conversation, task, careless=CARELESS_ALONE, slips=SLIPS_ALONE)
@@ -59,7 +59,7 @@ def reply(conversation: Conversation, task: Asked) -> Reply:
     return _with_tips(conversation, task) if conversation.has_tips else _without_tips(conversation, task)
 
 
-def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
+def reply_as_sub_llm(conversation: Conversation, task: Question) -> Reply:
     """Returns the next step of a sub-LLM, or its answer in a box."""
     careless = CARELESS_TOLD_TO_CHECK if TO_CHECK in conversation.task else CARELESS_SUB_LLM
     found = _research(conversation, task, careless=careless, slips=SLIPS)
@@ -73,7 +73,7 @@ def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
     return Reply(content=f"\\boxed{{{said}}}", reasoning=_describe_ends(found))
 
 
-def _research(conversation: Conversation, task: Asked, *, careless: float, slips: float) -> Reply | list[Found]:
+def _research(conversation: Conversation, task: Question, *, careless: float, slips: float) -> Reply | list[Found]:
     """Returns the next call of a tool; all ends, if no call is needed or allowed."""
     notes, ends = notes_of(conversation.steps), []
     for trail in task.trails:
@@ -85,7 +85,7 @@ def _research(conversation: Conversation, task: Asked, *, careless: float, slips
     return ends
 
 
-def _answer(task: Asked, ends: list[Found]) -> str:
+def _answer(task: Question, ends: list[Found]) -> str:
     known = [end for end in ends if end.name]
     if not known:
         return "unknown"
@@ -99,7 +99,7 @@ def _describe_ends(ends: list[Found]) -> str:
     return f"Where the trails end: {'; '.join(told)}."
 
 
-def _without_tips(conversation: Conversation, task: Asked) -> Reply:
+def _without_tips(conversation: Conversation, task: Question) -> Reply:
     whole = conversation.chance(WHOLE, "whole")
     if not conversation.steps:
         if whole:
@@ -125,7 +125,7 @@ def _without_tips(conversation: Conversation, task: Asked) -> Reply:
     return _write(task)
 
 
-def _with_tips(conversation: Conversation, task: Asked) -> Reply:
+def _with_tips(conversation: Conversation, task: Question) -> Reply:
     if not conversation.did("trails = "):
         return _cell(
             cells.filled(cells.DECOMPOSE, trails=_trail_literal(task)),
@@ -156,7 +156,7 @@ def _with_tips(conversation: Conversation, task: Asked) -> Reply:
     return _write(task)
 
 
-def _write(task: Asked) -> Reply:
+def _write(task: Question) -> Reply:
     return _cell(
         cells.filled(cells.WRITE, result=cells.RESULTS[task.asks]),
         "I write the answer down.",
@@ -164,7 +164,7 @@ def _write(task: Asked) -> Reply:
     )
 
 
-def _trail_literal(task: Asked) -> str:
+def _trail_literal(task: Question) -> str:
     return "[\n" + "".join(f"    {trail!r},\n" for trail in task.trails) + "]"
 
 

@@ -23,7 +23,7 @@ class Problem:
     numbers: tuple[str, ...]
 
 
-def asked(question: str) -> Problem | None:
+def parse_question(question: str) -> Problem | None:
     """Returns the parsed task; None for another task or an unknown kind of problem."""
     for kind in KINDS:
         match = re.search(kind.pattern, question)

@@ -16,7 +16,7 @@ TIRED_AFTER_TOKENS = 60_000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Needles:
     """The requested needles: the number of words or numbers, and the start of their lines."""
 
     count: int
@@ -24,16 +24,16 @@ class Wanted:
     start: str
 
 
-def wanted(question: str) -> Wanted | None:
+def parse_question(question: str) -> Needles | None:
     """Returns the requested needles; None for another task."""
     form = re.search(r"^\s*(The secret (word|number) of) … is: …", question, re.MULTILINE)
     if form is None:
         return None
     count = re.search(r"are (\d{1,6}) needles", question)
-    return Wanted(count=int(count.group(1)) if count else 1, noun=form.group(2), start=form.group(1))
+    return Needles(count=int(count.group(1)) if count else 1, noun=form.group(2), start=form.group(1))
 
 
-def reply(conversation: Conversation, task: Wanted) -> Reply:
+def reply(conversation: Conversation, task: Needles) -> Reply:
     """Returns the answer by reading, or the next cell of the search."""
     if not conversation.is_rlm:
         return _by_reading(conversation, task)
@@ -51,7 +51,7 @@ def reply(conversation: Conversation, task: Wanted) -> Reply:
     return _finish()
 
 
-def _by_reading(conversation: Conversation, task: Wanted) -> Reply:
+def _by_reading(conversation: Conversation, task: Needles) -> Reply:
     values = re.findall(rf"^{task.start} .*? is: (\w+)$", conversation.inlined, re.MULTILINE)
     missed = min(0.9, text_tokens(conversation.task) / TIRED_AFTER_TOKENS)
     seen = [v for i, v in enumerate(values) if not conversation.chance(missed, f"miss {i}")]
@@ -68,7 +68,7 @@ def _look() -> Reply:
     )
 
 
-def _search(conversation: Conversation, task: Wanted) -> Reply:
+def _search(conversation: Conversation, task: Needles) -> Reply:
     # The strict pattern reads the … of the form as one word, which it is not.
     strict = conversation.chance(0.2 if conversation.has_tips else 0.4, "strict")
     middle = r"\w+" if strict else ".+?"
@@ -85,7 +85,7 @@ def _found(shown: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _search_leniently(task: Wanted, *, failed: bool) -> Reply:
+def _search_leniently(task: Needles, *, failed: bool) -> Reply:
     code = (
         "lines = context.splitlines()\n"
         f'marked = [line for line in lines if "secret {task.noun}" in line.lower()]\nprint(marked[:3])\n'
@@ -99,7 +99,7 @@ def _search_leniently(task: Wanted, *, failed: bool) -> Reply:
     )
 
 
-def _show_lines(task: Wanted) -> Reply:
+def _show_lines(task: Needles) -> Reply:
     code = (
         f'for number, line in enumerate(lines):\n    if "secret {task.noun}" in line:\n        print(number, line)'
     )
@@ -111,7 +111,7 @@ def _show_lines(task: Wanted) -> Reply:
     )
 
 
-def _write(conversation: Conversation, task: Wanted) -> Reply:
+def _write(conversation: Conversation, task: Needles) -> Reply:
     # Copying a list and losing its end is more likely without the habit of checking the count.
     hasty = conversation.chance(0.04 if conversation.has_tips else 0.2, "hasty") and task.count > 1
     chosen = f"hits[:{task.count - 1}]" if hasty else "hits"

@@ -17,7 +17,7 @@ SKIPS = 0.1
 
 def reply(conversation: Conversation) -> Reply:
     """Returns the answer in a box, or a step of research."""
-    research = deepdive.asked(conversation.task)
+    research = deepdive.parse_question(conversation.task)
     if research is not None:
         return deepdive.reply_as_sub_llm(conversation, research)
     named = re.search(r"^Labels: (.+)$", conversation.task, re.MULTILINE)
