@@ -1,7 +1,8 @@
 """Tables of counts that many processes write at once.
 
-Each process adds to rows of its own, in the transaction that records what is counted. No two processes wait for each
-other, and what is counted is exactly what is stored. The sweep sums the rows of a finished period over processes.
+Each process adds to rows of its own, in the transaction that records what is counted. No two processes wait for
+each other, and what is counted is exactly what is stored. The sweep sums the rows of a finished period over
+processes.
 """
 
 from __future__ import annotations
