@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 SERVER_LIMIT, FRAME = 100.0, 1000 / 60
 INPUT_CHARS = 10_000_000
+_GROUPS_PER_COMMIT = 200
 _SECTIONS = (
     "",
     "timeline/",
@@ -81,8 +83,9 @@ def record(size: Size) -> Rollout:
     rollout.example.input_data_id = digest
     rollout.example.save()
     commits, recorder = GroupCommit(), Recorder(rollout)
-    for events in Trace("large", size).groups():
-        commits.record(recorder, events)
+    groups = Trace("large", size).groups()
+    while many := list(islice(groups, _GROUPS_PER_COMMIT)):
+        commits.record(recorder, [event for events in many for event in events])
     return rollout
 
 
