@@ -37,7 +37,9 @@ ARMS, EXAMPLES, PLANNED, ALPHA = 20, 1_000, 200, 0.05
 
 
 def experiment() -> tuple[Frame, list[Arm]]:
-    """Twenty arms of one environment on a thousand examples, all of the same quality: nothing is decided soon."""
+    """Returns twenty arms of one environment on a thousand examples, all equally good, so that nothing is decided
+    soon.
+    """
     draw = np.random.default_rng(1)
     arms = [
         Arm(
@@ -61,7 +63,7 @@ def experiment() -> tuple[Frame, list[Arm]]:
 
 
 def compare_once(frame: Frame) -> None:
-    """The tests and intervals for a fixed number of examples."""
+    """Computes the tests and intervals for a fixed number of examples."""
     compare_to(Table.of(frame["reward"], examples=frame["example"], arms=frame["arm"]), baseline=0)
 
 
@@ -75,20 +77,20 @@ def milliseconds(work: Callable[[], object], *, rounds: int) -> float:
 
 
 def paths(effect: float, *, trials: int) -> Floats:
-    """Differences of 0/1 rewards: [trials, planned examples]."""
+    """Returns differences of 0/1 rewards: [trials, planned examples]."""
     up, down = 0.2 + effect / 2, 0.2 - effect / 2
     draw = np.random.default_rng(2)
     return draw.choice([-1.0, 0.0, 1.0], size=(trials, PLANNED), p=[down, 0.6, up])
 
 
 def examples_needed(differences: Floats, *, level: float) -> float:
-    """The mean number of examples until the comparison is decided, PLANNED where it is not."""
+    """Returns the mean number of examples until the comparison is decided; PLANNED if it is not."""
     found = [first_finding(path, level=level) for path in differences]
     return float(np.mean([PLANNED if each is None else each[0] for each in found]))
 
 
 def hoeffding_needed(differences: Floats, *, level: float) -> float:
-    """The same with a predictable-mixture Hoeffding sequence."""
+    """Returns the same with a predictable-mixture Hoeffding sequence."""
     n = np.arange(1, PLANNED + 1)
     bets = np.minimum(np.sqrt(8 * np.log(2 / level) / (n * np.log(1 + n))), 1)
     logs = np.abs(np.cumsum(bets * differences / 2, axis=1)) - np.cumsum(bets**2) / 8 - np.log(2)

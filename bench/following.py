@@ -42,7 +42,7 @@ UPDATE rlm_runs_rollout
 def following(
     address: str, *, client: Client, connection: psycopg.Connection, changes: int
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of each request after a change, and of each after none."""
+    """Returns the milliseconds of each request after a change, and of each request without one."""
     version = _version(client.get(address.removesuffix("live/")))
     changed, unchanged = [], []
     for _ in range(changes):
@@ -59,7 +59,7 @@ def following(
 
 
 def _version(response: Any) -> str:
-    """The version in the page, which its next request sends."""
+    """Returns the version in the page, which its next request sends."""
     found = re.search(r"version=([0-9a-f]{16})", response.content.decode())
     assert found, "the page does not follow"
     return found[1]

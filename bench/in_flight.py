@@ -1,11 +1,11 @@
-"""Rollouts in flight: how many one worker process runs at once, and what each one holds while it waits.
+"""Rollouts in flight: the number that one worker process runs at once, and what each one holds while it waits.
 
     python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--json]
     python -m bench.in_flight --sandbox docker [--rollouts 600] [--slots 400] [--json]
 
-The model takes two seconds per answer. Rollouts at once are beside the number of slots; threads, memory, database
-connections and CPU time are beside the limits that the design sets, and the rate beside slots ÷ latency. With
-Docker, rollouts are RLMs, each with a container from its first cell on; 400 of them need 16 GB.
+The model takes two seconds per answer. Rollouts at once are compared with the number of slots; threads, memory,
+database connections and CPU time with the limits that the design sets; the rate with slots ÷ latency. With Docker,
+rollouts are RLMs, each with a container from its first cell on; 400 of them need 16 GB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_MB = 1.0
 MOST_CONNECTIONS = 16.0
 MOST_CPU_SECONDS = 0.05
 MOST_CONTAINER_MB = 40.0
-"""Host memory of a container with its overhead, by the worker's estimate."""
+"""Host memory of a container with its overhead in MB, by the worker's estimate."""
 _LONGEST = 300.0
 
 
@@ -49,12 +49,12 @@ class Peak:
     cpu_seconds: float = 0.0
     containers: int = 0
     host_megabytes: int = 0
-    """Growth of the machine's memory in use since the start."""
+    """Growth of the machine's used memory since the start."""
 
 
 @contextmanager
 def simulated_model(folder: Path) -> Iterator[None]:
-    """A simulated model that takes two seconds, at the address that the settings read."""
+    """Runs a simulated model that takes two seconds, at the address that the settings read."""
     port_file = folder / "port"
     command = [sys.executable, "-m", "rlm_runs.demo.simulated_model", "--port", "0", "--port-file", str(port_file)]
     model = subprocess.Popen([*command, "--latency", str(LATENCY), "--jitter", "0"], stdout=subprocess.DEVNULL)

@@ -2,8 +2,9 @@
 
     python -m bench.ingest [--rollouts 300] [--threads 64] [--turns 200] [--json]
 
-A rollout has 17 model calls and 7 cells. Its rows per second are beside plain INSERTs of the same rows, a thousand
-per statement, in the same run. The time and the space of a long rollout are beside those of its first half.
+A rollout has 17 model calls and 7 cells. Its rows per second are compared with plain INSERTs of the same rows, a
+thousand per statement, in the same run. The time and the space of a long rollout are compared with those of its
+first half.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _PROSE = "The part of the context between these two lines holds the messages of 
 
 
 def steps(name: str, *, cells: int = CELLS, sub_calls: int = SUB_CALLS) -> Iterator[list[e.Event]]:
-    """The events of a rollout, in the groups that a worker records. `name` makes the texts unique."""
+    """Yields the events of a rollout, in the groups that a worker records. `name` makes the texts unique."""
     clock = _BEGAN
     opening = [e.Message("system", _PROSE * 20), e.Message("user", f"{name}: {_PROSE * 8}")]
     yield [e.RolloutStarted(at=clock, sandbox_backend="docker")]
@@ -104,7 +105,7 @@ class Recorded:
 
 
 def record(rollouts: Sequence[Rollout], *, threads: int) -> Recorded:
-    """Records a trace for each claimed rollout, `threads` of them at a time, as a worker does."""
+    """Records a trace for each claimed rollout, `threads` of them at a time, like a worker."""
     from rlm_runs.execution.group_commit import GroupCommit
     from rlm_runs.execution.recorder import Recorder
 
@@ -122,11 +123,11 @@ def record(rollouts: Sequence[Rollout], *, threads: int) -> Recorded:
 
 
 def insert_plainly(address: str) -> Recorded:
-    """Copies the recorded rows aside, then inserts the same rows into empty tables of the same shape."""
+    """Copies the recorded rows, then inserts the same rows into empty tables of the same shape."""
     with psycopg.connect(address) as connection:
         columns, rows = {}, {}
         for table in TABLES:
-            # Generated columns cannot be given.
+            # Generated columns cannot be inserted.
             names = connection.execute(
                 "SELECT column_name FROM information_schema.columns"
                 " WHERE table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
@@ -155,7 +156,7 @@ def insert_plainly(address: str) -> Recorded:
 
 @dataclass(frozen=True)
 class Growth:
-    """Seconds and bytes of the halves of a long rollout, and seconds of its end."""
+    """Seconds and megabytes of the halves of a long rollout, and seconds of its end."""
 
     seconds: tuple[float, float]
     megabytes: tuple[float, float]
@@ -163,7 +164,7 @@ class Growth:
 
 
 def record_long(rollout: Rollout, *, turns: int) -> Growth:
-    """Records a rollout of `turns` turns and measures its time and space."""
+    """Records a rollout of `turns` turns. Returns its time and space."""
     from rlm_runs.execution.group_commit import GroupCommit
     from rlm_runs.execution.recorder import Recorder
 
@@ -190,7 +191,7 @@ def _rows() -> int:
 
 
 def _stored_bytes() -> int:
-    """Bytes of the rows, with texts compressed."""
+    """Returns the bytes of the rows, with texts compressed."""
     from django.db import connection
 
     sums = " + ".join(f"(SELECT coalesce(sum(pg_column_size(r.*)), 0) FROM {table} r)" for table in TABLES)
@@ -205,7 +206,7 @@ def _cpu() -> float:
 
 
 def launch_experiment(rollouts: int) -> None:
-    """Makes an experiment with this number of queued rollouts."""
+    """Creates an experiment with this number of queued rollouts."""
     from rlm_runs.experiments.launch import launch
 
     launch(

@@ -1,9 +1,9 @@
-"""A model server that answers at once with fixed text, so that a benchmark measures the rest.
+"""A model server that answers at once with fixed text, so that a benchmark measures everything else.
 
     python -m bench.instant_model --port-file FILE
 
 Every conversation gets the same ten cells in turn: the second calls sixteen sub-LLMs, the last submits. A
-conversation without tools is a sub-LLM, which gets a word.
+conversation without tools is a sub-LLM, which gets one word.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ Ask = Callable[[Any], object]
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The base URL of a server in a separate process, so that its CPU time is not counted."""
+    """Yields the base URL of a server in a separate process, so that its CPU time is not counted."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     process = multiprocessing.get_context("fork").Process(target=_serve, args=[listener], daemon=True)
     process.start()
@@ -78,7 +78,7 @@ def _response(content_type: str, body: bytes) -> bytes:
 
 
 def _streamed() -> bytes:
-    """The answer in pieces, as a server sends it."""
+    """Returns the answer in pieces, as a server sends it."""
     (choice,) = ANSWER["choices"]
     message = choice["message"]
     content = message["content"]
@@ -120,7 +120,7 @@ def _serve(listener: socket.socket) -> None:
 
 
 def cpu_per_call(ask: Ask, log: Callable[[Any], Any], *, turns: int, conversations: int) -> float:
-    """Milliseconds of CPU time of this process."""
+    """Returns the milliseconds of CPU time of this process per call."""
     ask(log(OPENING))  # connects
     began = time.process_time()
     for _ in range(conversations):

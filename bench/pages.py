@@ -32,7 +32,7 @@ FIFTY = "SELECT * FROM rlm_runs_rollout r WHERE {where} ORDER BY id DESC LIMIT 5
 
 @dataclass(frozen=True)
 class Page:
-    """One address to measure, the most milliseconds that it may take, and its floor in SQL."""
+    """One URL to measure, the maximum milliseconds that it may take, and its floor in SQL."""
 
     name: str
     address: str
@@ -41,7 +41,9 @@ class Page:
 
 
 def pages(connection: psycopg.Connection) -> Iterator[Page]:
-    """The pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the store."""
+    """Yields the pages that readers open most, on experiments of 750 and 6,000 rollouts and of a third of the
+    store.
+    """
     usual, large = "bench-4", "bench-2"
     figures = ("reward", "lift", "tokens", "efficiency", "seconds", "reward-tokens", "context-length")
     yield Page("home", "/", 50, "SELECT day, model, sum(cost) FROM rlm_runs_spendday GROUP BY day, model")
@@ -93,6 +95,16 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
     yield Page(
         "rollouts of large, page API", f"/api/rollouts/?q=experiment%3A{large}", 50, FIFTY.format(where=where)
     )
+    fifty = {
+        "environments": "oolong",
+        "environments.oolong.context_length_min": "500, 600, 700, 800, 900",
+        "scaffolds": "rlm",
+        "scaffolds.rlm.max_turns": ", ".join(map(str, range(11, 21))),
+        "models": "demo-model",
+        "examples": 50,
+    }
+    address = f"/launch/preview/?{urlencode(fifty)}"
+    yield Page("launch, preview of 50 arms", address, 300, SUM.format(where="a.environment = 'oolong'"))
     yield Page("models", "/models/", 50, "SELECT model, sum(calls) FROM rlm_runs_modelhour GROUP BY model")
     yield Page("rollout", f"/rollouts/{_newest(connection)}/", 50, FIFTY.format(where="true"))
     yield Page("search for a word, few hits", "/rollouts/?q=word4242", 250, FIFTY.format(where="true"))
@@ -106,7 +118,7 @@ def _newest(connection: psycopg.Connection) -> int:
 
 
 def measure(page: Page, *, client: Client, connection: psycopg.Connection, requests: int) -> tuple[Figure, int]:
-    """The page's figure, and the bytes of its response before it is compressed."""
+    """Returns the page's figure, and the size of its uncompressed response in bytes."""
     response = client.get(page.address)
     assert response.status_code == 200, f"{page.address} answered {response.status_code}"
     size = sum(map(len, response.streaming_content)) if response.streaming else len(response.content)
@@ -126,7 +138,7 @@ def percentile95(values: list[float]) -> float:
 
 
 def reader() -> Client:
-    """A test client that is logged in."""
+    """Returns a test client that is logged in."""
     from django.contrib.auth.models import User
     from django.test import Client
 

@@ -1,4 +1,4 @@
-"""The output of every benchmark: figures, each beside a reference of the same run."""
+"""The output of every benchmark: figures, each beside a reference from the same run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement, and the floor or peer beside it, in the same unit."""
+    """One measurement, and its floor or peer in the same unit."""
 
     name: str
     value: float
@@ -23,7 +23,7 @@ class Figure:
 
 
 def show(figure: Figure, *, as_json: bool, **more: float) -> None:
-    """Prints a row of the table, or one JSON object per line. `more` is part of the object only."""
+    """Prints a row of the table, or one JSON object per line. Only the object contains `more`."""
     if as_json:
         print(json.dumps({**asdict(figure), "ratio": figure.ratio, **more}), flush=True)
         return

@@ -1,4 +1,4 @@
-"""Rollouts a minute through Celery, Docker and Postgres, beside the sandbox alone.
+"""Rollouts per minute through Celery, Docker and Postgres, compared with the sandbox alone.
 
     python -m bench.rollouts [--rollouts 100] [--slots 8] [--sandbox docker] [--json]
 
@@ -37,7 +37,7 @@ _LONGEST = 600.0
 
 @dataclass(frozen=True)
 class Ran:
-    """Rollouts that ran, the seconds from the first start to the last end, and the worker's CPU time in them."""
+    """Completed rollouts, the seconds from the first start to the last end, and the worker's CPU time in them."""
 
     rollouts: int
     seconds: float
@@ -45,12 +45,12 @@ class Ran:
 
     @property
     def rate(self) -> float:
-        """Rollouts a minute."""
+        """Rollouts per minute."""
         return 60 * self.rollouts / self.seconds
 
 
 def run_in_sandboxes(backend: Backend, *, rollouts: int, slots: int) -> Ran:
-    """The same cells and batches in the sandbox alone."""
+    """Runs the same cells and batches in the sandbox alone."""
 
     def one(_: int) -> None:
         sandbox = backend.start(SandboxSpec())
@@ -74,7 +74,7 @@ def _answer(batch: Batch) -> None:
 
 
 class Worker:
-    """A worker process, warm once it has run a few rollouts."""
+    """A worker process, warm after a few rollouts."""
 
     def __init__(self, *, slots: int, log: Path) -> None:
         command = [
@@ -134,7 +134,7 @@ class Worker:
 
 
 def figures(*, rollouts: int, slots: int, sandbox: BackendName, folder: Path) -> Iterator[Figure]:
-    """Measures both, alternating."""
+    """Yields the figures of both, alternating."""
     from django.db import connection
 
     with connection.cursor() as cursor:  # left by an interrupted run

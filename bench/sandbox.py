@@ -1,8 +1,8 @@
-"""The speed of the sandbox, each figure beside a floor of the same run: a minimal REPL over the same engine.
+"""The speed of the sandbox, each figure beside a floor from the same run: a minimal REPL over the same engine.
 
     python -m bench.sandbox [--json] [--quick]
 
-No design can beat the floor: a container with a ten-line REPL, driven over its attached line. It has no time
+No design can beat the floor: a container with a ten-line REPL, driven over its attached connection. It has no time
 limit, no supervisor, no state to report, and no walls but the missing network.
 """
 
@@ -133,7 +133,9 @@ def started(backend: Backend) -> Sandbox:
 
 
 def cells(at: Setting) -> Iterator[Figure]:
-    """Ours and the floor's in turn, so that the machine's other work meets both alike."""
+    """Yields figures of our sandbox and the floor in turn, so that other load on the machine affects both
+    equally.
+    """
     ours, process, floor = started(at.cold), started(at.process), at.floor()
     code = CELL.encode()
     times: dict[str, list[float]] = {"ours": [], "process": [], "floor": []}
@@ -184,7 +186,7 @@ def starts(at: Setting) -> Iterator[Figure]:
         sandbox = at.cold.start(SPEC)
         ours.append(time.perf_counter() - begun)
         closes.append(timed(sandbox.close))
-        time.sleep(0.2)  # the removal, off the path, is not to fall into the next floor's start
+        time.sleep(0.2)  # the removal must not overlap the next floor's start
     yield Figure("cold start", median_ms(ours), "ms", "floor", median_ms(floors))
     yield Figure("close, on the rollout's path", median_ms(closes), "ms", "floor's removal", median_ms(removals))
     yield Figure("warm start", median_ms(list(warm_starts(at))), "ms", "floor, cold", median_ms(floors))
@@ -193,7 +195,7 @@ def starts(at: Setting) -> Iterator[Figure]:
 def warm_starts(at: Setting) -> Iterator[float]:
     at.warm.start(SPEC).close()
     for _ in range(at.rounds):
-        time.sleep(1.5)  # the pool keeps up
+        time.sleep(1.5)  # gives the pool time to refill
         begun = time.perf_counter()
         sandbox = at.warm.start(SPEC)
         yield time.perf_counter() - begun
@@ -201,7 +203,7 @@ def warm_starts(at: Setting) -> Iterator[float]:
 
 
 def rollouts(at: Setting) -> Iterator[Figure]:
-    """Ten cells each, a new container each, eight at a time; a minute's rate."""
+    """Yields rollouts per minute: ten cells each, a new container each, eight at a time."""
 
     def ours() -> None:
         sandbox = started(at.cold)

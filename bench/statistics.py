@@ -1,10 +1,10 @@
-"""The speed of a page's statistics, each figure beside a peer on the same data, in the same run.
+"""The speed of a page's statistics, each figure beside a peer on the same data in the same run.
 
     python -m bench.statistics [--json] [--quick]
 
-The peers are scipy.stats.bootstrap with the same number of resamples, once per arm, and plain loops over arms with
-numpy. Every figure is the median of rounds in which ours and the peer's alternate. Drawing the weights, which a
-new process does for its first page, is a figure of its own.
+The peers are scipy.stats.bootstrap with the same number of resamples, once per arm, and plain numpy loops over
+arms. Every figure is the median of alternating rounds. Drawing the weights, which a new process does for its first
+page, is a separate figure.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Page:
 
 
 def compare_page(page: Page) -> None:
-    """All that a page of comparisons asks for: means, all against the first, efficiency, the front's sureness."""
+    """Computes a page of comparisons: means, all arms against the first, efficiencies, and shares on the Pareto
+    front.
+    """
     rewards, tokens = page.table(page.rewards), page.table(page.tokens)
     mean_intervals(rewards, bounds=(0.0, 1.0))
     mean_intervals(tokens)
@@ -73,7 +75,9 @@ def compare_page(page: Page) -> None:
 
 
 def scipy_page(page: Page) -> None:
-    """The same means, differences and efficiencies by scipy.stats.bootstrap, tests by its permutation_test."""
+    """Computes the same means, differences and efficiencies by scipy.stats.bootstrap, tests by its
+    permutation_test.
+    """
     draw = np.random.default_rng(2)
 
     def efficiency(r0: Floats, t0: Floats, r1: Floats, t1: Floats, axis: int) -> Floats:
@@ -104,7 +108,7 @@ def permutation_test(differences: Floats, draw: np.random.Generator) -> None:
 
 
 def numpy_means(values: Floats) -> None:
-    """Percentiles of resampled means, arm by arm."""
+    """Computes percentiles of resampled means, arm by arm."""
     draw = np.random.default_rng(3)
     for of_arm in values:
         drawn = draw.integers(len(of_arm), size=(RESAMPLES, len(of_arm)))
@@ -112,7 +116,7 @@ def numpy_means(values: Floats) -> None:
 
 
 def numpy_flips(values: Floats, pairs: list[tuple[int, int]]) -> None:
-    """Random signs, pair by pair."""
+    """Computes random sign flips, pair by pair."""
     draw = np.random.default_rng(4)
     for first, second in pairs:
         differences = values[second] - values[first]
@@ -121,7 +125,9 @@ def numpy_flips(values: Floats, pairs: list[tuple[int, int]]) -> None:
 
 
 def pages(page: Page, *, rounds: int) -> Iterator[Figure]:
-    """The whole page, cold and warm, beside scipy's; the cold one is what the first visitor of a process waits."""
+    """Yields the whole page, cold and warm, compared with scipy's. The first visitor of a process gets a
+    cold one.
+    """
 
     def cold() -> None:
         resampling._weights.cache_clear()
@@ -152,7 +158,7 @@ def parts(page: Page, *, rounds: int) -> Iterator[Figure]:
 
 
 def many_values(*, rounds: int) -> Iterator[Figure]:
-    """A hundred thousand rollouts, four of each example, beside one pass of numpy over them."""
+    """Yields a hundred thousand rollouts, four of each example, compared with one pass of numpy over them."""
     draw = np.random.default_rng(5)
     lengths, rewards = draw.lognormal(12, 1, 100_000), draw.random(100_000)
     examples = np.arange(100_000) // 4
@@ -174,7 +180,7 @@ def many_values(*, rounds: int) -> Iterator[Figure]:
 def in_turn(
     ours: Callable[[], object], peer: Callable[[], object], *, rounds: int, peer_rounds: int
 ) -> tuple[float, float]:
-    """Medians in ms, so that the machine's other work meets both alike."""
+    """Returns medians in ms of alternating rounds, so that other load on the machine affects both equally."""
     ours()
     own, others = [], []
     for round_ in range(rounds):

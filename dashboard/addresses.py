@@ -1,4 +1,4 @@
-"""Addresses of other pages, which may have been removed."""
+"""URLs of other pages, which may have been removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 
 def address_of(view: str, *args: Any) -> str:
-    """Returns the address of a view; "" where the site has no such page."""
+    """Returns the URL of a view; "" if the site has no such page."""
     try:
         return reverse(view, args=args)
     except NoReverseMatch:

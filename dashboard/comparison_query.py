@@ -1,6 +1,6 @@
 """The URL of a comparison, and URLs that differ from it in one thing.
 
-`arm` names the arms in their order: the first is A, the baseline, the second B. Other parts are in the URL only if
+`arm` names the arms in order: the first is A, the baseline, the second is B. Other parts are in the URL only if
 they differ from their defaults. `baseline=ID` and `second=ID` move an arm to the first and second place, and
 `without=ID` removes one: short changes to a URL that names all arms.
 """
@@ -24,18 +24,18 @@ from rlm_runs.models import Arm
 MOST_ARMS = 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PRICES = ("main_tokens", "tokens", "cost", "seconds")
-"""Measures that reward can be compared with on the Pareto front."""
+"""Measures that can be plotted against reward on the Pareto front."""
 _DEFAULT_MEASURES = ("reward", "main_tokens", "sub_tokens", "cost", "seconds", "turns", "cells", "sub_calls")
 _MOST_NAMED = 200
 _LONGEST = 80
-"""Characters of an arm's title: a page has 24 of them in a dozen places each."""
+"""The maximum length of an arm's title, in characters. A page has 24 titles in a dozen places each."""
 
 EnumT = TypeVar("EnumT", bound=Enum)
 
 
 @dataclass(frozen=True)
 class ComparisonQuery:
-    """The state of the page. `every_measure` and `every_setting`: not only what one usually looks at."""
+    """The state of the page. `every_measure` and `every_setting` show more than the usual ones."""
 
     arms: tuple[int, ...] = ()
     unscored: Unscored = Unscored.EXCLUDE
@@ -87,22 +87,22 @@ class ComparisonQuery:
         return pairs + [(name, value) for name, value in chosen.items() if value != _DEFAULTS[name]]
 
     def query(self, **changes: Any) -> str:
-        """The query string, `?` and all, with some fields of this record changed; the page is 1 again."""
+        """Returns the query string, including the `?`, with some fields changed. The page is reset to 1."""
         return "?" + urlencode(replace(self, **{"page": 1, **changes}).pairs)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Those of the table, the price of the Pareto front among them."""
+        """The measures of the table, including the price of the Pareto front."""
         names = tuple(MEASURES) if self.every_measure else _DEFAULT_MEASURES
         return tuple(MEASURES[name] for name in dict.fromkeys((*names, self.price)))
 
     @property
     def swapped(self) -> tuple[int, ...]:
-        """The arms with A as B, and the other way round."""
+        """The arms with A and B swapped."""
         return (*self.arms[1::-1], *self.arms[2:])
 
     def adding(self, arms: Iterable[int]) -> tuple[int, ...]:
-        """These at the end, as far as there is room."""
+        """Returns the arms with these added at the end, as far as there is room."""
         return tuple(dict.fromkeys((*self.arms, *arms)))[:MOST_ARMS]
 
 
@@ -118,7 +118,7 @@ _DEFAULTS = {
 
 
 def _moved(arms: tuple[int, ...], arm: int, *, to: int | None) -> tuple[int, ...]:
-    """The arms with this one in another place; without it where that is None."""
+    """Returns the arms with this one moved; without it if `to` is None."""
     others = [other for other in arms if other != arm]
     return tuple(others) if to is None else (*others[:to], arm, *others[to:])
 
@@ -147,12 +147,15 @@ class NamedArm:
 
     @property
     def name(self) -> str:
-        """Letter and scaffold: as little as a figure has room for."""
+        """Letter and scaffold, the most that a figure has room for."""
         return f"{self.letter} {self.arm.scaffold_title}"
 
 
 def with_letters(arms: Sequence[Arm]) -> tuple[NamedArm, ...]:
-    """Letters and titles, for at most as many arms as there are letters. The arms come with their experiment."""
+    """Returns the arms with letters and titles, at most as many as there are letters.
+
+    The arms must have their experiment loaded.
+    """
     titles = arm_titles(arms)
     if len(set(titles)) < len(titles):
         pairs = zip(titles, arms, strict=True)
@@ -170,7 +173,7 @@ def arm_titles(arms: Sequence[Arm]) -> list[str]:
 
 
 def shortened(name: str, *, most: int) -> str:
-    """Returns at most this many characters of a name, the last a … if it is cut."""
+    """Returns at most `most` characters of a name, ending in … if it is cut."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
@@ -184,8 +187,8 @@ def _title(arm: Arm, differing: Iterable[tuple[str, str]], arms: Sequence[Arm]) 
 
 @dataclass(frozen=True)
 class ChosenArms:
-    """The choices for the arms that exist, and these arms. `missing` are ids without an arm; `dropped` counts
-    arms beyond the limit.
+    """The choices for the existing arms, and these arms. `missing` are ids without an arm; `dropped` counts arms
+    beyond the limit.
     """
 
     asked: ComparisonQuery
@@ -195,8 +198,9 @@ class ChosenArms:
 
 
 def find_arms(parts: QueryDict) -> ChosenArms:
-    """Returns the arms of a query string. One query. Raises BadRequest for invalid parts, Http404 if no named
-    arm exists.
+    """Returns the arms of a query string. One query.
+
+    Raises BadRequest for invalid parts, and Http404 if no named arm exists.
     """
     asked = ComparisonQuery.of(parts)
     by_id: Mapping[int, Arm] = (
@@ -212,7 +216,7 @@ def find_arms(parts: QueryDict) -> ChosenArms:
     ids = tuple(arm.pk for arm in kept)
     columns = {DISAGREEMENT, EXAMPLE, *map(str, ids), *(f"-{pk}" for pk in ids)}
     return ChosenArms(
-        # An arm that went away took the order by it along.
+        # Sorting by an arm ends when the arm is removed.
         asked=replace(asked, arms=ids, sort=asked.sort if asked.sort in columns else DISAGREEMENT),
         arms=with_letters(kept),
         missing=tuple(pk for pk in asked.arms if pk not in by_id),

@@ -26,7 +26,7 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Saved:
-    """Rollouts that were not run, with their expected cost and time at the mean of their arm.
+    """Rollouts that were not run, with their expected cost and time, from the mean of their arm.
 
     `cost` and `seconds` are None if the mean is unknown.
     """
@@ -73,7 +73,7 @@ class Section:
 
     @property
     def is_test(self) -> bool:
-        """Whether arms are compared with a baseline by a test."""
+        """Whether a test compares arms with a baseline."""
         return self.settings.method == "betting"
 
 
@@ -81,7 +81,7 @@ def section(snapshot: Snapshot, summary: Summary) -> Section | None:
     """Returns the section; None for an experiment without early stopping."""
     try:
         settings = EarlyStopping.of(snapshot.experiment.spec)
-    except ValidationError:  # written by another version; workers log it
+    except ValidationError:  # written by another version; workers log the error
         return None
     if settings is None:
         return None
@@ -100,7 +100,7 @@ def section(snapshot: Snapshot, summary: Summary) -> Section | None:
 
 
 def as_json(found: Section) -> dict[str, Any]:
-    """The section in plain values, arms by their ids."""
+    """Returns the section as plain values, with arms given by id."""
     return {
         "settings": found.settings.written(),
         "ended": [
@@ -185,18 +185,18 @@ def _evidence(decision: ArmDecision) -> str:
 
 
 def difference(mean: float, low: float, high: float) -> str:
-    """+0.21 [+0.05, +0.37]."""
+    """Returns a difference with its interval, such as +0.21 [+0.05, +0.37]."""
     return f"{_signed(mean)} [{_signed(low)}, {_signed(high)}]"
 
 
 def _signed(number: float) -> str:
-    """Two decimals; three if two would hide the sign."""
+    """Returns a number with two decimals; three if two would hide the sign."""
     text = f"{number:+.3f}" if 0.0005 <= abs(number) < 0.005 else f"{number:+.2f}"
     return text.replace("-", "−") if number else "0"
 
 
 def e_value(found: float, level: float) -> str:
-    """512 of 120: the evidence, and the threshold."""
+    """Returns the evidence and the threshold, such as 512 of 120."""
     return f"{_short(found)} of {_short(1 / level)}"
 
 

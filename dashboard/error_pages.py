@@ -11,13 +11,13 @@ _NOT_THERE = "There is no such page, or no such experiment or rollout"
 
 
 def not_understood(request: HttpRequest, exception: Exception, *, status: int = 400) -> HttpResponse:
-    """The reason of a BadRequest, which names the part. The words of other errors are not for readers."""
+    """Shows the reason of a BadRequest, which names the part. Messages of other errors are not for readers."""
     reason = str(exception).rstrip(".") if isinstance(exception, BadRequest) else _MALFORMED
     return _answer(request, reason, template="400.html", status=status)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """One answer, whatever it is that is not there."""
+    """Shows the same response whatever is missing."""
     return _answer(request, _NOT_THERE, template="404.html", status=404)
 
 

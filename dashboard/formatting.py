@@ -1,4 +1,4 @@
-"""Numbers and hostile text as a reader sees them: never more digits than they deserve, nothing invisible."""
+"""Formats numbers and hostile text for readers, with no more digits than are meaningful and nothing invisible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm_runs.models.texts import unescape
 
 DASH = "–"
 _LOPSIDED = 0.75
-"""Ratio of an interval's two sides below which its limits are shown instead of ±."""
+"""The ratio of an interval's two sides below which its limits are shown instead of ±."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -21,8 +21,9 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """Returns `text` with nothing hidden: control characters as pictures (␀), lone surrogates and direction
-    marks by their numbers. The result encodes as UTF-8.
+    """Returns `text` with hidden characters made visible, encodable as UTF-8.
+
+    Control characters become pictures (␀), lone surrogates and direction marks their numbers.
     """
     return _HIDDEN.sub(_picture, text.replace("\r\n", "\n"))
 
@@ -35,12 +36,12 @@ def _picture(found: re.Match[str]) -> str:
 
 
 def no_formula(text: str) -> str:
-    """`text` for a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula."""
+    """Returns `text` for a cell of a CSV file, after an apostrophe if a spreadsheet would read it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def count(number: float | None) -> str:
-    """950, 9,500, 75.5k, 1.24M."""
+    """Returns a count with three significant digits, such as 950, 9,500, 75.5k or 1.24M."""
     if number is None:
         return DASH
     if abs(number) >= 999_950:
@@ -51,26 +52,26 @@ def count(number: float | None) -> str:
 
 
 def whole(number: int) -> str:
-    """1,234,567: to the last one."""
+    """Returns a count in full, such as 1,234,567."""
     return f"{number:,}"
 
 
 def mean(number: float | None) -> str:
-    """A mean of counts: one decimal while it is small."""
+    """Returns a mean of counts, with one decimal while it is small."""
     if number is None:
         return DASH
     return f"{number:.1f}".removesuffix(".0") if abs(number) < 100 else count(number)
 
 
 def exact(number: float | None) -> str:
-    """All that is known of a number, for hovers."""
+    """Returns a number in full, for tooltips."""
     if number is None:
         return "not known"
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}"
 
 
 def significant(number: float | None) -> str:
-    """Four digits that count: 0.02, 0.0704, 12.5, 75,454."""
+    """Returns a number with four significant digits, such as 0.02, 0.0704, 12.5 or 75,454."""
     if number is None:
         return DASH
     if abs(number) >= 1000:
@@ -80,9 +81,10 @@ def significant(number: float | None) -> str:
 
 
 def alike(numbers: Sequence[float | None]) -> list[str]:
-    """Numbers of one kind to the same decimals, as many as the largest deserves: 0.043, 0.008, 0.210.
+    """Returns numbers of one kind with the same decimals, as many as suit the largest: 0.043, 0.008, 0.210.
 
-    Four digits that count, three below 1, so that limits near 0 do not pretend to be known to the millionth.
+    The largest gets four significant digits, or three below 1, so that limits near 0 do not suggest more
+    precision.
     """
     largest = max((abs(number) for number in numbers if number is not None), default=0.0)
     order = math.floor(math.log10(largest)) if largest else 0
@@ -91,7 +93,10 @@ def alike(numbers: Sequence[float | None]) -> list[str]:
 
 
 def dollars(cost: Decimal | None) -> str:
-    """Returns $0.0132 or $31.20: three significant digits below a dollar, cents above; "unpriced" for None."""
+    """Returns an amount such as $0.0132 or $31.20: three significant digits below a dollar, else cents.
+
+    None is "unpriced".
+    """
     if cost is None:
         return "unpriced"
     if cost == 0:
@@ -103,7 +108,7 @@ def dollars(cost: Decimal | None) -> str:
 
 
 def beyond(theirs: Decimal, ours: Decimal) -> str:
-    """How far one amount is from another: "equal", "+$0.0012, +4.1 %"."""
+    """Returns the difference of two amounts: "equal", or "+$0.0012, +4.1 %"."""
     if theirs == ours:
         return "equal"
     sign = "+" if theirs > ours else "−"
@@ -113,7 +118,7 @@ def beyond(theirs: Decimal, ours: Decimal) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """4 ms, 0.42 s, 4.2 s, 42 s, 2 m 14 s, 1 h 02 m."""
+    """Returns a duration, such as 4 ms, 0.42 s, 4.2 s, 42 s, 2 m 14 s or 1 h 02 m."""
     if seconds is None:
         return DASH
     if seconds < 0.0995:
@@ -129,26 +134,26 @@ def duration(seconds: float | None) -> str:
 
 
 def rate(per_second: float) -> str:
-    """4.2, 42, 4,200."""
+    """Returns a rate, such as 4.2, 42 or 4,200."""
     return f"{per_second:.1f}" if per_second < 9.95 else f"{per_second:,.0f}"
 
 
 def score(value: float | None) -> str:
-    """Returns a reward with two decimals, without decimals if it is whole."""
+    """Returns a reward with two decimals, or without decimals if it is whole."""
     if value is None:
         return DASH
     return f"{value:.0f}" if value in (0, 1) else f"{value:.2f}"
 
 
 def percent(share: float) -> str:
-    """Returns 24 %. A share that is neither 0 nor 1 is never rounded to them."""
+    """Returns a share, such as 24 %. A share that is neither 0 nor 1 is never rounded to them."""
     if 0 < share < 0.005:
         return "< 1 %"
     return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
 def signed(number: float) -> str:
-    """+0.14, −2,310, 0: two decimals while it is small, and a minus as wide as a plus."""
+    """Returns a signed number, such as +0.14, −2,310 or 0: two decimals while it is small, with a wide minus."""
     if number == 0:
         return "0"
     size = abs(number)
@@ -162,8 +167,9 @@ def signed(number: float) -> str:
 
 
 def measured(number: float, unit: str, *, is_score: bool = False) -> str:
-    """Returns a mean in its measure's unit: 0.14, 75.5k, $0.0132, 42.1. The header has the unit, except for
-    dollars.
+    """Returns a mean in its measure's unit: 0.14, 75.5k, $0.0132, 42.1.
+
+    Table headers state the unit, except for dollars.
     """
     if unit == "$":
         return dollars(Decimal(repr(number))).replace("$-", "-$")
@@ -173,9 +179,9 @@ def measured(number: float, unit: str, *, is_score: bool = False) -> str:
 
 
 def spread(interval: Interval, say: Callable[[float], str]) -> str:
-    """± 0.05, or [0.01, 0.21] where the interval is lopsided: a ± would reach where it does not, and below zero.
+    """Returns ± 0.05, or [0.01, 0.21] for a lopsided interval, which a ± would misstate.
 
-    "" where the values say nothing of spread. `say` writes a number as that of the mean is written.
+    "" if the values show no spread. `say` formats a number like the mean.
     """
     low, high, half_width = interval.low, interval.high, interval.half_width
     if low is None or high is None or half_width is None:
@@ -186,23 +192,23 @@ def spread(interval: Interval, say: Callable[[float], str]) -> str:
 
 
 def probability(p: float) -> str:
-    """p = 0.07, p < 0.001."""
+    """Returns a p-value, such as p = 0.07 or p < 0.001."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """1 call, 38 calls."""
+    """Returns a number with its noun, such as 1 call or 38 calls."""
     plural_form = many or (f"{one[:-1]}ies" if one.endswith("try") else f"{one}s")
     return f"{number:,} {one if number == 1 else plural_form}"
 
 
 def metric(value: object) -> str:
-    """A number of an environment's own, or whatever else it put there."""
+    """Returns an environment's metric, or whatever it stored in its place."""
     return f"{value:.4g}" if isinstance(value, int | float) else visible(unescape(str(value)))
 
 
 def ago(seconds: float) -> str:
-    """3 m ago, 2 h ago, 5 d ago."""
+    """Returns an age, such as 3 m ago, 2 h ago or 5 d ago."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit} ago"
@@ -210,5 +216,5 @@ def ago(seconds: float) -> str:
 
 
 def weight(text: str) -> int:
-    """Bytes of a text on a page, escaped and encoded."""
+    """Returns the bytes of a text on a page, escaped and encoded."""
     return len(escape(visible(text)).encode())

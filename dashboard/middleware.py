@@ -1,4 +1,4 @@
-"""Middleware for every request: a limit of URL length, and a Content-Security-Policy.
+"""Middleware for every request: a limit on the URL length, and a Content-Security-Policy.
 
 The policy allows our own scripts only, and nothing inline.
 """
@@ -16,7 +16,7 @@ from .error_pages import not_understood
 _DIRECTIVES = (
     "default-src 'none'",
     "script-src 'self'",
-    # plotly sets style attributes as it draws
+    # plotly sets style attributes while it draws
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self'",
@@ -30,13 +30,13 @@ EMBEDDABLE_POLICY = "; ".join([*_DIRECTIVES, "frame-ancestors *"])
 
 
 MOST_OF_QUERY = 4_000
-"""Bytes of a query string as our own links write it. A page has dozens of links with all of it; gunicorn, as
-`make demo` starts it, reads no longer line either.
+"""The maximum length of a query string, in bytes. A page repeats it in dozens of links, and gunicorn as started by
+`make demo` reads no longer request line.
 """
 
 
 def short_addresses(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Refuses query strings that pages could not pass on without outgrowing their size."""
+    """Refuses query strings that are so long that the links of a page would exceed its size limit."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         length = len(request.META.get("QUERY_STRING", ""))

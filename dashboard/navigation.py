@@ -1,4 +1,4 @@
-"""The entries of the side navigation, in order. The command palette lists the same."""
+"""The entries of the side navigation, in order. The command palette lists the same entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .addresses import address_of
 
 @dataclass(frozen=True)
 class Entry:
-    """A page of the navigation. Pages with the same `section` mark it as current; `key` follows `g`."""
+    """A page of the navigation. Pages with the same `section` mark it as current. `key` follows `g`."""
 
     view: str
     label: str
@@ -20,7 +20,7 @@ class Entry:
 
     @property
     def address(self) -> str:
-        """Its address; "" where the page has been removed."""
+        """The URL of the page; "" if the page has been removed."""
         return address_of(self.view)
 
 
@@ -36,5 +36,5 @@ ENTRIES = (
 
 
 def entries() -> Iterator[Entry]:
-    """The entries whose pages the site has."""
+    """Yields the entries whose pages the site has."""
     return (entry for entry in ENTRIES if entry.address)

@@ -1,8 +1,8 @@
-"""Keyset pages: the next page begins after the last row's value and id, so added and removed rows move nothing.
+"""Keyset pagination: a page begins after the last row's value and id, so added and removed rows shift nothing.
 
 NULL values come last in both directions: rows with a value are read in the order of the plain index (column, id),
 then rows without one in the order of ids. A page is therefore one range of an index, or the end of one and the
-beginning of the next. A cursor is `value~id`, with an empty value for NULL; a text is written behind a `=`.
+beginning of the next. A cursor is `value~id`, with an empty value for NULL; a text value follows a `=`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from django.db.models import Q, QuerySet
 
 RowT = TypeVar("RowT")
 Steps = Sequence[tuple[Any, Q]]
-"""The values of a column that has few of them, rising, each with what its rows are like."""
+"""The values of a column that has few of them, ascending, each with the condition for its rows."""
 _NO_CONDITION = Q()
 
 
 class BadCursor(ValueError):
-    """A cursor that this page never made."""
+    """A cursor that no page created."""
 
 
 def integer(text: str) -> int:
-    """An int that any column can hold, or ValueError."""
+    """Returns an int that any column can hold. Raises ValueError."""
     if len(text) > 18:
         raise ValueError(text)
     return int(text)
 
 
 def decimal(text: str) -> Decimal:
-    """A Decimal, or ValueError like every other parser."""
+    """Returns a Decimal. Raises ValueError like the other parsers."""
     try:
         number = Decimal(text)
     except InvalidOperation as error:
@@ -44,14 +44,14 @@ def decimal(text: str) -> Decimal:
 
 
 def words(text: str) -> str:
-    """A text behind its `=`, or ValueError."""
+    """Returns the text after its `=`. Raises ValueError."""
     if not text.startswith("=") or "\x00" in text:
         raise ValueError(text)
     return text[1:]
 
 
 def moment(text: str) -> datetime:
-    """A time with its zone, or ValueError."""
+    """Returns an aware datetime. Raises ValueError."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(text)
@@ -69,7 +69,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Page(Generic[RowT]):
-    """Some rows, and the cursors of the pages before and after, "" without one."""
+    """Some rows, and the cursors of the previous and next page, "" without one."""
 
     rows: tuple[RowT, ...]
     before: str
@@ -78,7 +78,7 @@ class Page(Generic[RowT]):
 
 @dataclass(frozen=True)
 class _Range:
-    """Rows that follow each other in an index: which, and in which order."""
+    """Consecutive rows of an index: their condition and their order."""
 
     condition: Q
     order: tuple[str, ...]
@@ -94,7 +94,8 @@ def keyset_page(
     size: int = 50,
     steps: Steps = (),
 ) -> Page[RowT]:
-    """Returns one page of `rows`, models or dicts, in the order of `sort`: a column's name, with `-` for falling.
+    """Returns one page of `rows`, models or dicts, in the order of `sort`: a column's name, with `-` for
+    descending.
 
     It takes one to three queries, which cost the same on every page, because nothing counts the skipped rows. With
     `steps` it takes one query per value of the column until the page is full; each reads rows in the order of ids,
@@ -129,16 +130,16 @@ def keyset_page(
 def in_order(
     rows: QuerySet[Any, RowT], *, columns: Mapping[str, Column], sort: str
 ) -> Iterator[QuerySet[Any, RowT]]:
-    """All rows in the order of their pages, as one query after the other."""
+    """Yields all rows in the order of their pages, as one query after the other."""
     column = columns[sort.removeprefix("-")]
     for part in _ranges(column, None, falling=sort.startswith("-"), backwards=False):
         yield rows.filter(part.condition).order_by(*part.order)
 
 
 def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, backwards: bool) -> Iterator[_Range]:
-    """The ranges that follow a place (or all of them), nearest first; backwards they come the other way round.
+    """Yields the ranges after a place (or all of them), nearest first; in reverse with `backwards`.
 
-    Ids rise with a rising column and fall with a falling one, among NULLs as well.
+    Ids ascend with an ascending column and descend with a descending one, also among NULLs.
     """
     way, beyond = ("-", "lt") if falling != backwards else ("", "gt")
     by_id = (f"{way}pk",)
@@ -165,7 +166,7 @@ def _ranges(column: Column, place: tuple[Any, int] | None, *, falling: bool, bac
 
 
 def _stepwise(steps: Steps, place: tuple[Any, int] | None, *, falling: bool) -> Iterator[_Range]:
-    """The page for a column with few, known values. Ids rise with a rising column."""
+    """Yields the ranges of a column with few, known values. Ids ascend with an ascending column."""
     way, beyond = ("-", "lt") if falling else ("", "gt")
     ahead = list(reversed(steps)) if falling else list(steps)
     further = _NO_CONDITION

@@ -8,16 +8,16 @@ from rlm_runs.models import SharedLink
 
 
 def share_of(request: HttpRequest) -> SharedLink | None:
-    """The link through which a page is read; None for a reader with an account."""
+    """Returns the shared link of the request; None for a reader with an account."""
     return getattr(request, "share", None)
 
 
 def sees_experiment(request: HttpRequest) -> bool:
-    """Returns whether the reader may go from a page to its experiment."""
+    """Returns whether the reader may follow links from a page to its experiment."""
     share = share_of(request)
     return share is None or share.kind == SharedLink.Kind.EXPERIMENT
 
 
 def surroundings(request: HttpRequest) -> dict[str, bool]:
-    """For templates: which ways lead away from a page. Where it says nothing, a page shows none."""
+    """Returns template variables that say which links a page may show. Without them, a page shows none."""
     return {"sees_all": share_of(request) is None, "sees_experiment": sees_experiment(request)}

@@ -1,4 +1,4 @@
-"""Pages that ask again and again whether they have changed."""
+"""Responses for pages that poll for changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 
 def if_changed(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
-    """Renders the template if the context's `version` differs from the one that the page has, else 204."""
+    """Renders the template if the context's `version` differs from that of the page; else returns 204."""
     if context["version"] == request.GET.get("version"):
         return HttpResponse(status=204)
     return render(request, template, context)

@@ -1,6 +1,6 @@
-"""The stylesheet with the colours of the scaffolds, made from the registry.
+"""The stylesheet with the colours of the scaffolds, generated from the registry.
 
-Its path is one of the static files, which pages of shared links find too.
+Its path is among the static files, which pages of shared links can load as well.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PATH = "static/scaffolds.css"
 @require_safe
 @cache_control(public=True, max_age=31_536_000, immutable=True)
 def stylesheet(request: HttpRequest) -> HttpResponse:
-    """A custom property `--<key>` and a rule for the mark of each scaffold."""
+    """Returns a stylesheet with a custom property `--<key>` and a rule for the mark of each scaffold."""
     return HttpResponse(css(), content_type="text/css; charset=utf-8")
 
 
 def address() -> str:
-    """Returns the address, with a version that changes with the content."""
+    """Returns the stylesheet's URL, with a version that changes with its content."""
     return f"/{PATH}?v={_version()}"
 
 

@@ -1,7 +1,7 @@
-"""The diff of two texts, in pieces that are the same, removed or added.
+"""The diff of two texts, as pieces that are equal, removed or added.
 
-It compares words, or lines if there are many words. The old text is exactly the pieces that are not added, the new
-one those that are not removed. The work is bounded for all texts.
+It compares words, or lines if there are many words. The old text consists of the pieces that are not added, the
+new text of those that are not removed. The work is bounded for any texts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from itertools import groupby
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _MOST = 1_200
-"""Words, or lines, of either side between what both begin and end with: matching more takes too long."""
+"""The maximum number of words, or lines, to match between the common start and end. Matching more is slow."""
 _EDGE = 160
-"""Characters of a long piece of the same that are kept on either side of what differs."""
+"""Characters kept at either end of a long equal piece."""
 
 
 class Kind(Enum):
-    """The texts that have a piece; SKIPPED replaces a long piece of both and gives its length."""
+    """The texts that contain a piece. SKIPPED replaces the middle of a long equal piece and gives its length."""
 
     SAME = "same"
     GONE = "gone"
@@ -31,14 +31,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Piece:
-    """Some characters, and in which of the texts they are."""
+    """Some characters, and the texts that contain them."""
 
     kind: Kind
     text: str
 
 
 def diff(old: str, new: str) -> tuple[Piece, ...]:
-    """Returns the pieces of both texts in order, a removed piece before the one that replaces it."""
+    """Returns the pieces of both texts in order, a removed piece before its replacement."""
     pieces = _diff(old, new)
     return tuple(
         Piece(kind, "".join(piece.text for piece in group))
@@ -68,13 +68,13 @@ def _lines(text: str) -> list[str]:
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """The number of equal tokens at the beginning."""
+    """Returns the number of equal tokens at the start."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (first, second) in pairs if first != second), min(len(one), len(other)))
 
 
 def _matched(one: Sequence[str], other: Sequence[str]) -> Iterator[Piece]:
-    """Equal and different pieces. A space between two different words does not count as equal."""
+    """Yields equal and different pieces. A space between two different words does not count as equal."""
     gone, new = "", ""
     for kind, start, end, from_, to in SequenceMatcher(None, one, other).get_opcodes():
         before, after = "".join(one[start:end]), "".join(other[from_:to])
@@ -98,7 +98,7 @@ def _piece(kind: Kind, tokens: Sequence[str]) -> Iterator[Piece]:
 
 
 def shortened(pieces: Sequence[Piece], *, in_words: Callable[[int], str]) -> Iterator[Piece]:
-    """Returns the pieces with the middle of long equal ones replaced; `in_words` formats their length."""
+    """Yields the pieces with the middle of long equal ones replaced. `in_words` formats their length."""
     for at, piece in enumerate(pieces):
         before = 0 if at == 0 else _EDGE
         after = 0 if at == len(pieces) - 1 else _EDGE

@@ -1,4 +1,4 @@
-"""The switch of a page: which rollouts without a reward count, and as what."""
+"""A page's choice for unscored rollouts: whether and how they count."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ class UnscoredForm(forms.Form):
     unscored = forms.ChoiceField(required=False, choices=[(choice.value, choice.value) for choice in Unscored])
 
     def chosen(self) -> Unscored:
-        """The switch of the page; an unknown value is the default."""
+        """Returns the chosen treatment; the default for an unknown value."""
         self.full_clean()
         return Unscored(self.cleaned_data.get("unscored") or Unscored.EXCLUDE.value)

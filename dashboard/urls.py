@@ -1,4 +1,4 @@
-"""The pages, a folder each. The order does not matter: no two pages answer to the same address."""
+"""The pages, one folder each. The order does not matter, because no two pages share a URL."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path

@@ -1,6 +1,6 @@
 """The settings, read from the environment. `docs/architecture.md` lists the variables.
 
-Each has an embedded default under `var/`, so that a laptop needs no service. A wrong value stops the start with
+Each has an embedded default under `var/`, so that a laptop needs no service. An invalid value stops the start with
 the variable's name.
 """
 
@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from rlm_runs.observability.logs import FORMATS, logging_config
 
-# Web processes and workers share few cores: one that multiplies matrices on all of them waits for the others. It
-# must be said before numpy is loaded.
+# Web processes and workers share few cores. A matrix product on all of them would wait for the other processes. It
+# must be set before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def _names(name: str, *, default: str = "") -> tuple[str, ...]:
 
 
 def _secret_key() -> str:
-    """The key of the environment, else one made at first use and kept, so that sessions survive a restart."""
+    """Returns SECRET_KEY, else a key that is created on first use and kept, so that sessions survive a restart."""
     if key := os.environ.get("SECRET_KEY"):
         return key
     path = VAR_DIR / "secret_key"
@@ -52,7 +52,7 @@ def _secret_key() -> str:
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(50))
         try:
-            os.link(fresh, path)  # atomic: of two processes starting at once, one wins and both read its key
+            os.link(fresh, path)  # atomic: if two processes start at once, one wins and both read its key
         except FileExistsError:
             pass
         finally:
@@ -61,8 +61,8 @@ def _secret_key() -> str:
 
 
 _PLANNER = "-c random_page_cost=1.1 -c jit=off"
-"""Options of each connection. Postgres assumes spinning disks and reads whole tables instead of part of an
-index; its compiler costs more than a page's queries. `options` in the address override these.
+"""Options of each connection. By default, Postgres assumes spinning disks and reads whole tables instead of part
+of an index, and its JIT compiler costs more than a page's queries. `options` in DATABASE_URL override these.
 """
 
 
@@ -73,15 +73,15 @@ _NETWORK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""Seconds, and milliseconds for the last, after which a database that does not answer counts as away."""
+"""Seconds, and milliseconds for the last, after which a database that does not respond counts as unavailable."""
 _POOL = {"timeout": 4, "reconnect_timeout": 1}
-"""Seconds. Those who wait for a connection ask again. The pool's own waits double up to minutes, and so would the
-time until the work resumes after the database was away.
+"""Seconds for which a caller waits for a connection before it asks again. The pool's own waits double up to
+minutes, and would delay work by as much after the database returns.
 """
 
 
 def _database() -> dict[str, Any]:
-    """The database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
+    """Returns the database of DATABASE_URL, else the embedded Postgres that `make demo` and `make test` start."""
     address_file = VAR_DIR / "database_url"
     embedded = address_file.read_text() if address_file.exists() else f"host={VAR_DIR}/postgres user=postgres"
     try:
@@ -156,7 +156,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.permissions.surroundings",
             ],
-            # Tags that belong to one page stand in its folder.
+            # Tags that belong to one page are in its folder.
             "libraries": {
                 file.parent.name: f"dashboard.{file.parent.name}.tags"
                 for file in BASE_DIR.glob("dashboard/*/tags.py")
@@ -186,11 +186,11 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
-STATIC_URL = "/static/"  # absolute: pages of shared links have a prefix that files have not
+STATIC_URL = "/static/"  # absolute, because pages of shared links have a prefix and static files do not
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [("plotly", Path(plotly.__file__).parent / "package_data")]
-STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where it is missing
-WHITENOISE_USE_FINDERS = True  # nothing to collect before the first page
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it is missing
+WHITENOISE_USE_FINDERS = True  # no collectstatic needed
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _flag("HTTPS_ONLY", default=False)
 SESSION_COOKIE_HTTPONLY = True
@@ -203,13 +203,13 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
-# Rollouts run in threads of the dispatcher; the pool only takes messages that wake it. Its size is the number of
-# rollouts at a time.
+# Rollouts run in threads of the dispatcher; the pool only receives messages that wake it. Its size is the number
+# of concurrent rollouts.
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = 100
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker
 if CELERY_BROKER_URL.startswith("redis"):
-    # Seconds. Without them, a broker that takes connections and answers nothing holds its callers for good.
+    # Seconds. Without them, a broker that accepts connections but never responds would block its callers forever.
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
@@ -227,26 +227,26 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "store_processed": False,
     }
 
-# Seconds. A worker that has not renewed its lease for so long is taken for dead.
+# Seconds. A worker that has not renewed its lease for this long counts as dead.
 RLM_LEASE_SECONDS = _integer("RLM_LEASE_SECONDS", default=8, least=3)
 RLM_SWEEP_SECONDS = _integer("RLM_SWEEP_SECONDS", default=2, least=1)
-# Seconds for which a worker waits for a database that is away, before it gives its rollouts up.
+# Seconds for which a worker waits for an unavailable database before it gives up its rollouts.
 RLM_DATABASE_PATIENCE = _integer("RLM_DATABASE_PATIENCE", default=900, least=1)
-# Seconds for which a rollout waits for a container engine that is away, before it fails.
+# Seconds for which a rollout waits for an unavailable container engine before it fails.
 RLM_ENGINE_PATIENCE = _integer("RLM_ENGINE_PATIENCE", default=300, least=1)
 RLM_MAX_CONTAINERS = _integer("RLM_MAX_CONTAINERS", default=400, least=1)
 RLM_MODEL_CONNECTIONS = _integer("RLM_MODEL_CONNECTIONS", default=1000, least=1)
 RLM_ENDPOINTS_FILE = Path(os.environ.get("RLM_ENDPOINTS_FILE", BASE_DIR / "endpoints.toml"))
-# Files that a spec from the launch form may name: whoever is logged in can have the server read them.
+# Files that a spec from the launch form may name. Every logged-in user can make the server read them.
 RLM_DATA_DIR = Path(os.environ.get("RLM_DATA_DIR", VAR_DIR / "data"))
 RLM_EXTRA_MODELS = _names("RLM_EXTRA_MODELS")
 RLM_SANDBOX = os.environ.get("RLM_SANDBOX", "auto")
 if RLM_SANDBOX not in ("auto", "docker", "process"):
     raise ImproperlyConfigured(f"RLM_SANDBOX must be auto, docker or process, not {RLM_SANDBOX!r}")
-# The process sandbox has no walls: models whose code may run in it all the same, by name.
+# The process sandbox has no walls. These models, by name, may run code in it nevertheless.
 RLM_PROCESS_SANDBOX_MODELS = _names("RLM_PROCESS_SANDBOX_MODELS")
 
-# Metrics of a worker process: the first port to try (0: none), its address, and the token that scrapers send.
+# Metrics of a worker process: the first port to try (0 for none), its address, and the token that scrapers send.
 RLM_METRICS_PORT = _integer("RLM_METRICS_PORT", default=0, least=0)
 RLM_METRICS_HOST = os.environ.get("RLM_METRICS_HOST", "127.0.0.1")
 RLM_METRICS_TOKEN = os.environ.get("RLM_METRICS_TOKEN", "")

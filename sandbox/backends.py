@@ -1,4 +1,4 @@
-"""Chooses a backend: Docker where an engine answers, the process backend elsewhere."""
+"""Chooses a backend: Docker if an engine answers, else the process backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ BackendName = Literal["docker", "process", "auto"]
 
 
 def open_backend(name: BackendName, settings: SandboxSettings) -> Backend:
-    """Raises SandboxError if Docker is asked for by name and no engine answers; ValueError for another name."""
+    """Returns the named backend.
+
+    Raises SandboxError if `docker` is requested and no engine answers, and ValueError for an unknown name.
+    """
     # Imported here, so that a program without an engine never loads the engine's client.
     if name == "process":
         from sandbox.process_backend import ProcessBackend
@@ -26,11 +29,13 @@ def open_backend(name: BackendName, settings: SandboxSettings) -> Backend:
         return DockerBackend(settings)
     if name != "auto":
         raise ValueError(f"no sandbox backend is called {name!r}: docker, process and auto are")
-    return _best(settings)
+    return _choose_backend(settings)
 
 
-def _best(settings: SandboxSettings) -> Backend:
-    """Docker, if an engine answers and has a base image or can get one."""
+def _choose_backend(settings: SandboxSettings) -> Backend:
+    """Returns the Docker backend if an engine answers and has or can get a base image, else the process
+    backend.
+    """
     try:
         backend = open_backend("docker", settings)
     except SandboxError as error:
@@ -46,7 +51,7 @@ def _best(settings: SandboxSettings) -> Backend:
 
 
 def docker_available() -> tuple[bool, str]:
-    """Returns whether an engine answers, and if not, the reason as a sentence."""
+    """Returns whether an engine answers, and a sentence with the reason if it does not."""
     from sandbox.docker_backend import open_client
 
     try:

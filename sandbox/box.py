@@ -1,6 +1,6 @@
-"""A box: one supervisor at the other end of a transport, whatever that is; frames in both directions.
+"""A box: one supervisor at the other end of a transport, with frames in both directions.
 
-Both backends share this. They differ in how a box is started and ended, which is their `Transport`.
+Both backends share this module. They differ in how a box starts and ends, which is their `Transport`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ ARGUMENTS = ("-s", "-c", "import sys; sys.path[0] = sys.argv[1]; from inside.sup
 """Arguments of Python, followed by the folder above `inside` and the configuration."""
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0"}
-"""Sets of strings have the same order in every sandbox: a rollout that is executed again goes the same way."""
+"""Environment variables. The fixed hash seed gives sets of strings the same order in every sandbox, so that a
+replay takes the same path.
+"""
 
 _CHUNK = 2**18
 _SEND_SECONDS = 10
@@ -31,27 +33,27 @@ _PONG = "pong"
 
 
 class Transport(Protocol):
-    """The line to a supervisor, and the handle on whatever holds it."""
+    """The connection to a supervisor, and the handle on the container or process that holds it."""
 
     name: str
 
     def fileno(self) -> int: ...
 
     def send(self, data: bytes) -> None:
-        """All of it; OSError if the line is dead or has not moved for some seconds."""
+        """Sends all data. Raises OSError if the connection is dead or has not moved for some seconds."""
 
     def receive(self) -> bytes:
-        """Returns new data of the supervisor's standard output; b"" or OSError at its end."""
+        """Returns new data of the supervisor's standard output. Returns b"" or raises OSError at its end."""
 
     def close(self, *, kill: bool) -> None:
-        """Ends the box without waiting. With `kill`, the box does not get the chance to end by itself."""
+        """Ends the box without waiting. With `kill`, the box gets no chance to end by itself."""
 
     def last_words(self) -> str:
         """Returns the supervisor's standard error, for the error message."""
 
 
 def make_impatient(line: socket.socket) -> None:
-    """A send that does not move for some seconds fails, whatever a wedged box does."""
+    """Makes a send fail if it does not move for some seconds, so that a hung box cannot block the host."""
     with contextlib.suppress(OSError):
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
 
@@ -63,7 +65,7 @@ class Box:
         self.name = transport.name
         self._transport = transport
         self._on_close = on_close
-        self._poll = select.poll()  # select.select would fail beyond 1024 open files
+        self._poll = select.poll()  # select.select fails above 1024 open files
         self._poll.register(transport.fileno(), select.POLLIN)
         self._splitter = Splitter()
         self._sending = threading.Lock()
@@ -85,17 +87,21 @@ class Box:
             raise SandboxError(f"sandbox {self.name} began with a frame of type {frame['t']!r}")
 
     def send(self, *frames: Frame) -> None:
-        """Raises OSError if the box is gone."""
+        """Sends frames. Raises OSError if the box is gone."""
         data = b"".join(map(encode, frames))
         with self._sending:
             self._transport.send(data)
 
     def wait(self, repl: int, *, timeout: float) -> Frame:
-        """The next frame of one REPL. TimeoutError, or EOFError if the box is gone or broke the wire."""
+        """Returns the next frame of one REPL. Raises TimeoutError, or EOFError if the box is gone or broke the
+        protocol.
+        """
         return self._mailboxes.wait(repl, timeout=timeout)
 
     def open_repl(self, *, timeout: float) -> int:
-        """Opens another REPL in this box: a process with its own namespace, behind the same walls."""
+        """Opens another REPL in this box, a process with its own namespace behind the same walls. Returns its
+        number.
+        """
         with self._sending:
             self._repls += 1
             number = self._repls

@@ -1,7 +1,7 @@
-"""Our containers on an engine, found by their labels for owner and deadline, and removed.
+"""Removal of our containers on an engine, which are found by their labels for owner and deadline.
 
-They normally remove themselves. The rest, after a restart of the engine or the machine, is swept; a container
-without both labels is never touched.
+Containers normally remove themselves. The sweep removes those that remain after a restart of the engine or the
+machine. A container without both labels is never touched.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sandbox.owner import Owner
 
 OWNER_LABEL = "rlm-sandbox.owner"
 DEADLINE_LABEL = "rlm-sandbox.deadline"
-"""Seconds since the epoch."""
+"""A Unix timestamp, in seconds."""
 
 EngineErrors = (docker.errors.DockerException, requests.RequestException, OSError)
 
 
 def remove(client: APIClient, container: str) -> None:
-    """Kills and removes a container; fine if it is gone or going."""
+    """Kills and removes a container. Ignores a container that is gone or being removed."""
     with contextlib.suppress(*EngineErrors):
         client.remove_container(container, force=True, v=True)
 
 
 def sweep_containers(client: APIClient, *, is_left: Callable[[str], bool] = lambda name: False) -> list[str]:
-    """Removes containers that are over. Returns their ids.
+    """Removes expired and orphaned containers. Returns their ids.
 
-    `is_left` takes the name of one of the caller's containers and says whether it is no longer held.
+    `is_left` returns whether a container of the caller, given by name, is no longer held.
     """
     removed = []
     for container in client.containers(all=True, filters={"label": [OWNER_LABEL, DEADLINE_LABEL]}):
@@ -41,7 +41,7 @@ def sweep_containers(client: APIClient, *, is_left: Callable[[str], bool] = lamb
         if any(map(is_left, names)) or _is_over(
             owner=labels.get(OWNER_LABEL, ""), deadline=labels.get(DEADLINE_LABEL, "")
         ):
-            with contextlib.suppress(docker.errors.APIError):  # it is gone or going
+            with contextlib.suppress(docker.errors.APIError):  # gone, or being removed
                 client.remove_container(container["Id"], force=True, v=True)
                 removed.append(str(container["Id"]))
     return removed

@@ -14,20 +14,22 @@ from typing import Protocol
 
 
 class SandboxError(Exception):
-    """The sandbox itself failed (could not start, died, broke the wire); never an error of the user's code."""
+    """The sandbox itself failed: it could not start, died or broke the protocol. Never an error of the user's
+    code.
+    """
 
 
 class EngineUnavailable(SandboxError):
-    """The engine cannot serve for now: it does not answer, is restarting, or has no space left.
+    """The engine is temporarily unavailable: it does not answer, is restarting, or has no space left.
 
-    What ran in its sandboxes may be gone. It is worth waiting for, and no result of the code.
+    Work in its sandboxes may be lost. Callers should wait and retry; it says nothing about the code that ran.
     """
 
 
 class ImageError(SandboxError):
     """The image of a package set could not be built. `log` holds the build's output.
 
-    The message names the package that failed if the log does.
+    The message names the failed package if the log does.
     """
 
     def __init__(self, message: str, *, log: str = "") -> None:
@@ -37,21 +39,23 @@ class ImageError(SandboxError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Walls of one sandbox. The process backend keeps `memory_mb` and the output caps only."""
+    """Limits of one sandbox. The process backend enforces only `memory_mb` and the output limits."""
 
     memory_mb: int = 1024
     pids: int = 128
     cpus: float = 1.0
     tmpfs_mb: int = 256
     output_chars: int = 1_000_000
-    """Characters of one cell's output that are kept; beyond them, the first and the last half."""
+    """The maximum number of characters kept of a cell's output. Of a longer output, the head and the tail are
+    kept.
+    """
     lifetime_seconds: float = 3600.0
-    """Seconds after which every sandbox ends, whatever happened to its owner."""
+    """Seconds after which every sandbox ends, even if its owner is gone."""
 
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """What a rollout needs of its sandbox."""
+    """The packages and limits that a rollout's sandbox needs."""
 
     packages: tuple[str, ...] = ()
     """pip requirements, as in a requirements file; importable in every cell."""
@@ -60,7 +64,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class CellError:
-    """An exception that ended a cell. `traceback` has only the user's frames."""
+    """An exception that ended a cell. `traceback` contains only the user's frames."""
 
     type: str
     message: str
@@ -69,7 +73,7 @@ class CellError:
 
 @dataclass(frozen=True)
 class Variable:
-    """One user variable after a cell: `size` is len() or a shape as text, "" where neither is known."""
+    """A user variable after a cell. `size` is its len() or shape as text, "" if it has neither."""
 
     name: str
     type: str
@@ -79,7 +83,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Answer:
-    """The `answer` dict after a cell, made safe: `content` as text, `ready` as a bool."""
+    """The `answer` dict after a cell in a safe form: `content` as text, `ready` as a bool."""
 
     content: str = ""
     ready: bool = False
@@ -89,15 +93,16 @@ class Answer:
 class CellResult:
     """The result of one cell.
 
-    `output` is stdout and stderr interleaved, whole up to `Limits.output_chars`, beyond that its head and tail;
-    `output_chars` counts all that was written. `out` is the repr of the last expression, None after a statement or
-    None. `timed_out`: the cell was interrupted at its limit. `state_lost`: the REPL was restarted (`error` has the
-    reason); only variables given by `load` remain, and `answer` is restored with ready false. Seconds are wall and
-    CPU time. `leftover_threads` and `leftover_processes` count what the cell left running.
+    `output` is stdout and stderr interleaved: whole up to `Limits.output_chars`, beyond that its head and tail.
+    `output_chars` counts all output. `out` is the repr of the last expression, None if the cell ends in a
+    statement or in None. `timed_out` says that the cell was interrupted at its limit. `state_lost` says that the
+    REPL was restarted (`error` has the reason): only variables given by `load` remain, and `answer` is restored
+    with ready false. Seconds are wall and CPU time. `leftover_threads` and `leftover_processes` count what the
+    cell left running.
 
-    `repairs` names what was mended in the source before it ran: `byte_order_mark`, `code_fence`, `indentation`.
-    `answer_rebound` is the type that the cell bound `answer` to instead of its dict, "nothing" where it deleted
-    the name, else ""; the dict is back for the next cell.
+    `repairs` names the corrections made to the source before it ran: `byte_order_mark`, `code_fence`,
+    `indentation`. `answer_rebound` is the type that the cell bound `answer` to instead of its dict, "nothing" if
+    it deleted the name, else ""; the next cell has the dict again.
     """
 
     output: str = ""
@@ -120,9 +125,8 @@ class CellResult:
 class Batch:
     """One `llm_batch(prompts)` that a running cell waits for.
 
-    `answer(i, text)` and `finish(summary)` may be called from any thread; an answer that was given before the
-    cell ran out of time is not lost to it. `cancelled` is set when the cell no longer waits. `answered` counts the
-    answers so far.
+    Any thread may call `answer(i, text)` and `finish(summary)`. A cell that times out keeps the answers given
+    before. `cancelled` is set when the cell no longer waits. `answered` counts the answers so far.
     """
 
     def __init__(
@@ -140,14 +144,14 @@ class Batch:
         self._send_finish = send_finish
 
     def answer(self, index: int, text: str) -> None:
-        """The answer to `prompts[index]`. After `cancelled` it is dropped silently."""
+        """Gives the answer to `prompts[index]`. After `cancelled` it is dropped silently."""
         if not self.cancelled.is_set():
             self._send_answer(index, text)
             with self._lock:
                 self.answered += 1
 
     def finish(self, summary: str) -> None:
-        """All answers are given: `summary` is printed in the cell, and `llm_batch` returns there."""
+        """Ends the batch after all answers: prints `summary` in the cell and lets `llm_batch` return."""
         if not self.cancelled.is_set():
             self._send_finish(summary)
 
@@ -159,10 +163,10 @@ class Sandbox(Protocol):
     """`docker` or `process`."""
 
     def load(self, variables: Mapping[str, str], *, rlm: bool = True) -> None:
-        """Sets the REPL's namespace up: text variables of any length and, for an RLM, `answer` and `llm_batch`.
+        """Sets up the REPL's namespace: text variables of any length and, for an RLM, `answer` and `llm_batch`.
 
-        Called at most once, before the first cell; done again by itself after a lost state. Without a call the
-        namespace is that of a plain Python tool: no `answer`, no `llm_batch`.
+        Called at most once, before the first cell; the sandbox repeats it after its state was lost. Without a
+        call, the namespace is that of a plain Python tool, without `answer` and `llm_batch`.
         """
 
     def execute(
@@ -173,39 +177,41 @@ class Sandbox(Protocol):
         on_batch: Callable[[Batch], None] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> CellResult:
-        """Runs one cell for at most `time_limit` seconds. Raises SandboxError if the sandbox is gone, and
-        EngineUnavailable if it went with its engine.
+        """Runs one cell for at most `time_limit` seconds.
 
-        `on_batch` is called in the calling thread for each `llm_batch` of the cell; it must return immediately and
-        leave the work to its own threads. Without it, `llm_batch` raises an error in the cell. `on_output`
-        receives the output while the cell runs.
+        Raises SandboxError if the sandbox is gone, and EngineUnavailable if its engine is gone as well. `on_batch`
+        is called in the calling thread for each `llm_batch` of the cell. It must return immediately and leave the
+        work to its own threads; without it, `llm_batch` raises an error in the cell. `on_output` receives the
+        output while the cell runs.
         """
 
     def close(self) -> None:
-        """Ends the sandbox without waiting; the removal happens in another thread. Idempotent."""
+        """Ends the sandbox without waiting; another thread removes it. Idempotent."""
 
 
 class Backend(Protocol):
-    """Starts sandboxes."""
+    """A source of sandboxes."""
 
     name: str
 
     def prepare(self, packages: tuple[str, ...]) -> str:
-        """Makes sure that sandboxes with these packages can start (builds the image). Raises ImageError.
+        """Makes sure that sandboxes with these packages can start, by building the image if required. Raises
+        ImageError.
 
-        The tag of the image; of a backend without images, its own name.
+        Returns the tag of the image, or the backend's name if it has no images.
         """
 
     def start(self, spec: SandboxSpec) -> Sandbox:
-        """A fresh sandbox, warm if the pool has one. Raises SandboxError; EngineUnavailable where it is worth
-        another try.
+        """Returns a fresh sandbox, a warm one if the pool has one.
+
+        Raises SandboxError; EngineUnavailable if a retry may succeed.
         """
 
     def is_away(self) -> bool:
         """Returns whether no sandbox can start now, because the engine does not answer."""
 
     def sizes(self) -> Mapping[str, int]:
-        """Returns the number of its sandboxes by state: `open`, and of these `warm`."""
+        """Returns the number of sandboxes by state: `open`, and `warm` as a part of these."""
 
     def close(self) -> None:
         """Ends the pool and every sandbox of this backend."""

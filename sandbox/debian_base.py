@@ -1,6 +1,6 @@
-"""A base image from Debian packages, for machines that cannot pull one: mmdebstrap's tree, imported.
+"""A base image from Debian packages, for machines that cannot pull one. It imports a tree made by mmdebstrap.
 
-Everything comes from the mirrors that the machine's own apt uses by default.
+All packages come from the default mirrors of the machine's own apt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEFAULT_SUITE = "stable"
 
 
 def suite() -> str:
-    """The release of this machine if it is a Debian, because its keys are installed."""
+    """Returns the Debian release of this machine, whose keys are installed; a default on other systems."""
     try:
         told = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     except OSError:
@@ -39,7 +39,7 @@ def tag() -> str:
 
 
 def build(client: APIClient, *, log: Path) -> str:
-    """Builds and imports the base; its tag. Raises ImageError."""
+    """Builds and imports the base image. Returns its tag. Raises ImageError."""
     program = shutil.which("mmdebstrap")
     if program is None:
         raise ImageError(

@@ -1,4 +1,4 @@
-"""Ends and removes sandboxes in a thread of its own, so that rollouts do not wait for it."""
+"""Ends and removes sandboxes in a separate thread, so that rollouts do not wait for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class Disposal:
-    """A queue of small jobs, done one after the other. The thread lives while there is something to do."""
+    """A queue of small jobs, run one after the other. Its thread lives while there are jobs."""
 
     def __init__(self, *, name: str) -> None:
         self._name = name
@@ -27,7 +27,7 @@ class Disposal:
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def finish(self) -> None:
-        """Returns when all that was given is done."""
+        """Waits until all queued jobs are done."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending == 0)
 
@@ -36,7 +36,7 @@ class Disposal:
             job = self._jobs.get()
             try:
                 job()
-            except Exception:  # whatever a removal met, the next one must still be made
+            except Exception:  # the next removal must run, whatever this one raised
                 logger.exception("%s: a job failed", self._name)
             with self._changed:
                 self._pending -= 1

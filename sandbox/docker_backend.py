@@ -1,8 +1,8 @@
-"""The Docker backend: one container for each sandbox, spoken with over its attached standard input and output.
+"""The Docker backend: one container for each sandbox, driven through its attached standard input and output.
 
-The container has no network, no capability, no mount and nothing of this program's environment. It removes
-itself when its supervisor ends, which it does as soon as this end of the line is gone: even a killed worker
-leaves nothing behind. `sandbox.sweep` is the second line.
+The container has no network, no capabilities, no mounts and none of this program's environment. It removes itself
+when its supervisor ends, which happens as soon as the host's end of the connection is gone. Even a killed worker
+leaves nothing behind; `sandbox.sweep` catches what remains.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LAST_WORDS = 4000
 
 
 class DockerTransport:
-    """The attached line of one container. The engine multiplexes its two outputs on it."""
+    """The attached connection of one container. The engine multiplexes both output streams on it."""
 
     def __init__(self, container: str, line: Any, *, remove: Callable[[], None], dispose: Disposal) -> None:
         self.name = f"container {container}"
@@ -82,7 +82,7 @@ class DockerTransport:
         return bytes(output)
 
     def _has_more(self) -> bool:
-        """A TLS socket may hold what the file descriptor no longer shows."""
+        """Returns whether a TLS socket has buffered data that the file descriptor no longer shows."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _demultiplex(self, output: bytearray) -> None:
@@ -102,7 +102,7 @@ class DockerTransport:
         del unread[:start]
 
     def close(self, *, kill: bool) -> None:
-        # Its supervisor ends when the line does; the socket itself may be in use by another thread.
+        # The supervisor ends when the connection does. Another thread may still use the socket itself.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._dispose.soon(self._remove)
@@ -117,7 +117,7 @@ class DockerTransport:
 
 
 class DockerBackend:
-    """Implements `contract.Backend`. Raises SandboxError if no engine answers."""
+    """The Docker implementation of `contract.Backend`. Raises SandboxError if no engine answers."""
 
     name = "docker"
 
@@ -170,7 +170,7 @@ class DockerBackend:
             transport = self._launch_from_image(spec, lifetime_seconds=lifetime_seconds)
         except EngineErrors as error:
             self._watch.answers()
-            kind = EngineUnavailable if _may_pass(error) else SandboxError
+            kind = EngineUnavailable if _is_transient(error) else SandboxError
             raise kind(f"the engine could not start a container: {error}") from error
         box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
         try:
@@ -191,7 +191,7 @@ class DockerBackend:
     def _launch(self, image: str, spec: SandboxSpec, *, lifetime_seconds: float) -> DockerTransport:
         config = {"lifetime_seconds": lifetime_seconds, "output_chars": spec.limits.output_chars}
         client = self._client
-        # Named before it exists, so that a container whose creation was not confirmed is found by the sweep.
+        # The name exists before the container, so that the sweep finds one whose creation was never confirmed.
         name = f"{self._prefix}{next(self._numbers)}"
         self._mine.add(name)
         try:
@@ -216,7 +216,7 @@ class DockerBackend:
         return transport
 
     def _remove(self, name: str) -> None:
-        """Removes a container. Where the engine is away, the next sweep does."""
+        """Removes a container. If the engine is unavailable, the next sweep removes it."""
         self._mine.discard(name)
         remove(self._client, name)
 
@@ -234,25 +234,27 @@ class DockerBackend:
             nano_cpus=int(limits.cpus * 1e9),
             ipc_mode="private",
             auto_remove=True,
-            log_config=LogConfig(type="none"),  # the frames are no log, and would fill the engine's disk
+            log_config=LogConfig(type="none"),  # the frames are not a log, and would fill the engine's disk
             runtime=self._settings.runtime or None,
         )
 
 
 def _environment(limits: Limits) -> dict[str, str]:
-    # Native libraries start one thread for each of the machine's cores, not of the container's.
+    # By default, native libraries start one thread per core of the machine, not of the container.
     threads = str(max(1, math.ceil(limits.cpus)))
     return {**ENVIRONMENT, "HOME": "/tmp", "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
 
 
-def _may_pass(error: Exception) -> bool:
-    """Returns whether another try may succeed: the engine did not answer, or had an internal failure."""
+def _is_transient(error: Exception) -> bool:
+    """Returns whether a retry may succeed: the engine did not answer, or had an internal error."""
     return not isinstance(error, docker.errors.APIError) or bool(error.is_server_error())
 
 
 def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
-    """The engine at DOCKER_HOST, or the local one. Raises EngineUnavailable if none answers."""
-    _knock()
+    """Returns a client of the engine at DOCKER_HOST, or of the local one. Raises EngineUnavailable if none
+    answers.
+    """
+    _check_local_engine()
     try:
         client = APIClient(version="auto", max_pool_size=_CONNECTIONS, timeout=timeout, **kwargs_from_env())
     except EngineErrors as error:
@@ -261,9 +263,10 @@ def open_client(*, timeout: int = _ENGINE_SECONDS) -> APIClient:
     return client
 
 
-def _knock() -> None:
-    """Returns why there is no local engine, as a sentence; the client library would leave an open socket
-    behind.
+def _check_local_engine() -> None:
+    """Raises EngineUnavailable if no local engine accepts a connection.
+
+    The client library would leave an open socket behind.
     """
     address: Any = parse_host(os.environ.get("DOCKER_HOST"))
     scheme, _, path = address.partition("://")

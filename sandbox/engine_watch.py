@@ -1,7 +1,7 @@
-"""Says whether the container engine answers, and whether it was away a moment ago.
+"""Tells whether the container engine answers, and whether it was unavailable a moment ago.
 
-An engine that stops takes its containers along. Whoever loses one asks here, so that the loss is the engine's and
-not the code's that ran in it.
+An engine that stops takes its containers with it. After losing a container, callers ask here whether the engine or
+the code in the container is to blame.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from sandbox.containers import EngineErrors
 logger = logging.getLogger(__name__)
 
 _LATELY_SECONDS = 15.0
-"""Losses of one restart are noticed within this time, by however many threads."""
+"""Seconds after a restart of the engine within which a lost container is attributed to it."""
 
 
 class EngineWatch:
-    """Watches one engine. `client` has a short timeout; `on_return` is called when the engine answers again."""
+    """The watch over one engine. `client` has a short timeout; `on_return` is called when the engine answers
+    again.
+    """
 
     def __init__(self, client: APIClient, *, on_return: Callable[[], None]) -> None:
         self._client = client
@@ -31,11 +33,11 @@ class EngineWatch:
 
     @property
     def is_away(self) -> bool:
-        """Whether the engine did not answer when it was last asked."""
+        """Whether the engine failed to answer the last time."""
         return self._is_away
 
     def answers(self) -> bool:
-        """Asks the engine."""
+        """Returns whether the engine answers now."""
         try:
             self._client.ping()
         except EngineErrors as error:
@@ -51,5 +53,5 @@ class EngineWatch:
         return True
 
     def was_away_lately(self) -> bool:
-        """Returns whether the engine is away now, or was seen to be within the last seconds."""
+        """Returns whether the engine is unavailable now, or was within the last seconds."""
         return not self.answers() or time.monotonic() - self._seen_away_at < _LATELY_SECONDS

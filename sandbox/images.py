@@ -31,7 +31,7 @@ BOX_DIR = "/opt/rlm-sandbox"
 USER = "65500:65500"
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-"""The engine writes what a command says on its standard error in red."""
+"""Matches the colour codes with which the engine marks standard error."""
 _INSIDE = Path(__file__).parent / "inside"
 _DOCKERFILE = f"""\
 FROM {{base}} AS packages
@@ -82,9 +82,9 @@ class Images:
         self._lock = threading.Lock()
 
     def prepare(self, packages: tuple[str, ...]) -> str:
-        """The tag of the image with these packages, built if need be. Raises ImageError."""
+        """Returns the tag of the image with these packages, building it if required. Raises ImageError."""
         packages = requirements.normalized(packages)
-        with self._lock:  # one build at a time: it is rare, and the machine's whole work while it lasts
+        with self._lock:  # one build at a time: it is rare and uses the whole machine
             if packages not in self._ready:
                 recipe = _Recipe(base=self._base(), packages=packages)
                 if not self._has(recipe.tag):
@@ -93,7 +93,7 @@ class Images:
             return self._ready[packages]
 
     def forget(self) -> None:
-        """Forgets that the image exists, because it was removed from the engine."""
+        """Forgets all prepared images, because one was removed from the engine."""
         with self._lock:
             self._ready.clear()
 
@@ -107,7 +107,9 @@ class Images:
             return None
 
     def _base(self) -> str:
-        """The id of the base image: the setting's, else one that was built here, else pulled, else built."""
+        """Returns the id of the base image: the configured one, else one built here before, else pulled, else
+        built.
+        """
         wanted = self._settings.base_image
         found = self._id(wanted) or self._id(debian_base.tag())
         if found is None:
@@ -156,14 +158,14 @@ class Images:
             log.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
         if failure or not self._has(recipe.tag):
             told = "".join(lines)
-            culprit = _culprit(told, recipe.packages)
+            culprit = _failed_packages(told, recipe.packages)
             raise ImageError(
-                f"the image for {culprit} could not be built: {_reason(told) or failure}; log: {log}", log=told
+                f"the image for {culprit} could not be built: {_error_line(told) or failure}; log: {log}", log=told
             )
 
 
 def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
-    """Gathers the build's output; its error, if any."""
+    """Collects the build's output in `lines`. Returns its error, "" if it succeeded."""
     failure = ""
     for answer in answers:
         lines.append(_COLOURS.sub("", answer.get("stream", "")))
@@ -173,14 +175,14 @@ def _read(answers: Iterable[dict[str, str]], lines: list[str]) -> str:
     return failure
 
 
-def _reason(log: str) -> str:
-    """The line of pip or of the import check that names the problem."""
+def _error_line(log: str) -> str:
+    """Returns the last error line of pip or of the import check, which names the problem."""
     told = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
     return told[-1] if told else ""
 
 
-def _culprit(log: str, packages: tuple[str, ...]) -> str:
-    """The packages that the error lines name; all, where they name none."""
+def _failed_packages(log: str, packages: tuple[str, ...]) -> str:
+    """Returns the packages that the error lines name; all of them if they name none."""
     errors = " ".join(line for line in log.splitlines() if line.startswith("ERROR: ")).lower()
     named = [
         one
@@ -195,7 +197,7 @@ def _inside_files() -> list[Path]:
 
 
 def _context(recipe: _Recipe, settings: SandboxSettings) -> io.BytesIO:
-    """The build's files as a tar archive in memory."""
+    """Returns the build's files as a tar archive in memory."""
     names = " ".join(requirements.name_of(one) for one in recipe.packages)
     check = f"python3 {BOX_DIR}/inside/import_check.py {names}" if names else "true"
     wheels = "--find-links /build/wheels" if settings.wheels else ""

@@ -1,7 +1,7 @@
 """The owner of a sandbox: this process, named so that another process can tell whether it is alive.
 
-Process ids are reused, so the name includes the boot and the start time. Ids are valid in their own namespace
-only, so the namespace is part of the host's name.
+Process ids are reused, so the name includes the boot and the start time. They are valid only in their namespace,
+so the host's name includes the namespace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Owner:
         return cls(host, boot, int(pid), started) if pid.isdigit() else None
 
     def is_dead(self) -> bool:
-        """For certain: an owner on another host, or one that cannot be looked up, counts as alive."""
+        """Returns whether the owner is certainly dead. An owner on another host, or one that cannot be looked up,
+        counts as alive.
+        """
         if self.host != _host():
             return False
         if self.boot != _boot():
@@ -62,7 +64,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process in ticks since boot; empty without such a process, or without /proc."""
+    """Returns the start time of a process, in ticks since boot; "" if there is no such process or no /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,7 +1,7 @@
-"""Warm boxes: started ahead, handed out once, never used again.
+"""Warm boxes: started in advance, handed out once, never reused.
 
-For each spec that was asked for lately, one keeper thread has `pool_size` boxes ready. A box that grew old,
-or that does not answer when it is about to be handed out, is closed and another one taken.
+For each recently requested spec, one keeper thread keeps `pool_size` boxes ready. A box that is too old, or that
+does not answer when it is about to be handed out, is closed and replaced.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Pool:
         self._closed = False
 
     def take(self, spec: SandboxSpec) -> Box:
-        """A fresh box; from the shelf if one there answers."""
+        """Returns a fresh box, a warm one if one answers."""
         self.keep_warm(spec)
         while (box := self._from_shelf(spec)) is not None:
             if box.is_alive(timeout=_ANSWER_SECONDS):
@@ -73,7 +73,7 @@ class Pool:
             self._changed.notify_all()
 
     def sizes(self) -> dict[str, int]:
-        """Returns the boxes by state: `open` are all that live, `warm` those of them that nobody has taken."""
+        """Returns the number of boxes by state: `open` counts all, `warm` those that are not handed out."""
         with self._changed:
             return {"open": len(self._open), "warm": sum(len(shelf.boxes) for shelf in self._shelves.values())}
 
@@ -121,8 +121,8 @@ class Pool:
                 if self._closed:
                     return
                 now = time.monotonic()
-                spent = self._spent(now)
-                spec = self._short_of(now)
+                spent = self._take_expired(now)
+                spec = self._spec_to_refill(now)
                 if not spent and spec is None:
                     self._changed.wait(self._next_change(now))
                     continue
@@ -131,7 +131,7 @@ class Pool:
             if spec is not None:
                 self._refill(spec)
 
-    def _spent(self, now: float) -> list[Box]:
+    def _take_expired(self, now: float) -> list[Box]:
         """Removes and returns boxes that are too old, and those of specs without demand."""
         spent: list[Box] = []
         for spec, shelf in list(self._shelves.items()):
@@ -143,7 +143,7 @@ class Pool:
                 spent.append(shelf.boxes.popleft())
         return spent
 
-    def _short_of(self, now: float) -> SandboxSpec | None:
+    def _spec_to_refill(self, now: float) -> SandboxSpec | None:
         for spec, shelf in self._shelves.items():
             if len(shelf.boxes) < self._settings.pool_size and now >= shelf.retry_at:
                 return spec
@@ -163,7 +163,7 @@ class Pool:
         box: Box | None = None
         try:
             box = self._start(spec)
-        except SandboxError as error:  # whoever needs one now starts it, and is told
+        except SandboxError as error:  # the next caller starts a box itself and gets the error
             logger.warning("no warm sandbox could be started: %s", error)
         with self._changed:
             shelf = self._shelves.get(spec)

@@ -1,8 +1,8 @@
 """The process backend: the same supervisor as a plain subprocess, for machines without a container engine.
 
-It keeps the contract (state, limits on time, memory per process and output, hostile output), and has no walls:
-code in it can read and write what this user can, use the network, and end this user's processes. It is for
-code that you would run yourself.
+It keeps the contract (state, limits on time, memory per process and output, hostile output), but has no walls: its
+code can read and write what this user can, use the network, and end this user's processes. Use it only for code
+that you would run yourself.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ProcessTransport:
         return self._line.recv(_CHUNK)
 
     def close(self, *, kill: bool) -> None:
-        # The supervisor ends when its line does; the socket itself may be in use by another thread.
+        # The supervisor ends when the connection does. Another thread may still use the socket itself.
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
         if kill:
@@ -90,7 +90,7 @@ class ProcessTransport:
 
 
 class ProcessBackend:
-    """Implements `contract.Backend`."""
+    """The process implementation of `contract.Backend`."""
 
     name = "process"
 
@@ -101,7 +101,9 @@ class ProcessBackend:
         self._sweeper = Sweeper(lambda: sweep_scratch(settings.state_dir), name="sandbox scratch sweep")
 
     def prepare(self, packages: tuple[str, ...]) -> str:
-        """There is no image: the packages have to be installed beside this program."""
+        """Checks that the packages are installed beside this program, because there is no image. Raises
+        ImageError.
+        """
         missing = [one for one in packages if not _is_installed(requirements.name_of(one))]
         if missing:
             names = " ".join(missing)
@@ -129,7 +131,7 @@ class ProcessBackend:
     def _open_box(self, spec: SandboxSpec, *, lifetime_seconds: float, on_close: Callable[[Box], None]) -> Box:
         try:
             transport = self._launch(spec, lifetime_seconds=lifetime_seconds)
-        except OSError as error:  # no space, no memory or no process is left for now
+        except OSError as error:  # no disk space, memory or process is left for now
             raise EngineUnavailable(f"the sandbox process could not be started: {error}") from error
         box = Box(transport, ends_at=time.monotonic() + lifetime_seconds, on_close=on_close)
         box.await_ready(timeout=_READY_SECONDS)

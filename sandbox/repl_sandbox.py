@@ -1,6 +1,6 @@
-"""The sandbox that the engine holds: one REPL in a box, with a replacement for a lost box or REPL.
+"""The sandbox that the engine holds: one REPL in a box. It replaces a lost box or REPL.
 
-A destroyed part is replaced before the next cell, and the result of the cell that destroyed it says so.
+A lost part is replaced before the next cell, and the result of the cell that destroyed it says so.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from sandbox.inside.wire import Frame, pieces
 from .inside import frame_checks
 
 STATE_LOST = "StateLost"
-"""`CellError.type` where the REPL was restarted."""
+"""`CellError.type` after a restart of the REPL."""
 
 _WATCHDOG_SECONDS = 1.6
-"""After a cell's limit: the supervisor has given up on the cell by then; if it has not said so, it is wedged."""
+"""Seconds after a cell's limit by which the supervisor reports its end. A silent supervisor is taken to be
+hung.
+"""
 _SETUP_SECONDS = 60.0
 _CHARS_PER_SETUP_SECOND = 200_000
 _MAX_CODE = 1_000_000
@@ -36,11 +38,11 @@ _MAX_SECONDS = 1e6
 
 
 class _BoxLost(Exception):
-    """The box ended, broke the wire or does not answer."""
+    """The box ended, broke the protocol or does not answer."""
 
 
 class ReplSandbox:
-    """Implements `contract.Sandbox` for both backends."""
+    """The implementation of `contract.Sandbox` for both backends."""
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class ReplSandbox:
             frame = self._run(code, run)
             if frame is None or frame["t"] == "done":
                 return self._result(run, frame, lost=lost)
-            lost = f"between the cells {frame['reason']}"  # stale: an earlier cell's threads, most likely
+            lost = f"between the cells {frame['reason']}"  # stale: likely caused by threads of an earlier cell
             self._lose_state()
         raise SandboxError(f"the REPL does not stay alive: {lost}")
 
@@ -114,13 +116,13 @@ class ReplSandbox:
             box.close()
 
     def beside(self) -> ReplSandbox:
-        """Another sandbox in the same box, for a sub-LLM that is an RLM itself; it ends with this one."""
+        """Returns another sandbox in the same box, for a sub-LLM that is an RLM itself. It ends with this one."""
         with self._fatal():
             self._make_ready()
         box = self._box
         assert box is not None
         repl = box.open_repl(timeout=_SETUP_SECONDS)
-        shared = [box]  # it is there once: a box that was lost is replaced for the first REPL only
+        shared = [box]  # it is available once: a lost box is replaced for the first REPL only
 
         def open_box() -> Box:
             if not shared:
@@ -139,7 +141,7 @@ class ReplSandbox:
 
     @contextmanager
     def _fatal(self) -> Iterator[None]:
-        """A box that fails outside a cell is not worth a second try."""
+        """Closes the sandbox when its box fails outside of a cell, because a retry would not help."""
         try:
             yield
         except _BoxLost as error:
@@ -147,7 +149,7 @@ class ReplSandbox:
             raise self._failure(str(error)) from error
 
     def _failure(self, message: str) -> SandboxError:
-        """The engine's, where a box was lost because the engine left."""
+        """Returns the error of a lost box: EngineUnavailable if the engine is gone, else SandboxError."""
         return EngineUnavailable(message) if self._engine_left() else SandboxError(message)
 
     def _make_ready(self) -> None:
@@ -198,7 +200,9 @@ class ReplSandbox:
     # -- one cell
 
     def _run(self, code: str, run: _Run) -> Frame | None:
-        """The cell's last frame: `done`, or `stale` where it could not begin; None if the box was lost."""
+        """Returns the cell's last frame: `done`, or `stale` if the cell could not begin; None if the box
+        was lost.
+        """
         box = self._box
         assert box is not None
         *front, last = pieces(code)
@@ -223,7 +227,7 @@ class ReplSandbox:
                 self.close()
                 raise EngineUnavailable(f"the sandbox went with its engine: {run.lost}") from error
             return None
-        except BaseException:  # a callback's error is the engine's: the cell may be running still
+        except BaseException:  # an error of a callback is ours; the cell may still be running
             self._lose_box()
             raise
         finally:
@@ -322,7 +326,7 @@ class _Run:
         self.answer_pieces.append(text)
 
     def gather(self, frame: Frame, *, send: Callable[..., None], repl: int) -> None:
-        """Prompts come in pieces; once all are there, the batch begins."""
+        """Collects the pieces of a batch's prompts. The batch begins once all have arrived."""
         number = frame["batch"]
         if self.on_batch is None or number in self._batches or len(self._prompts) > frame_checks.MAX_BATCHES:
             raise EOFError("a batch came that was not asked for")
@@ -350,7 +354,7 @@ class _Run:
         return CellResult(
             output=output,
             output_chars=len(output),
-            error=CellError(type=STATE_LOST, message=_restarted(self.lost), traceback=""),
+            error=CellError(type=STATE_LOST, message=_restart_message(self.lost), traceback=""),
             timed_out=seconds >= self.limit,
             state_lost=True,
             wall_seconds=seconds,
@@ -362,7 +366,7 @@ def _batch(prompts: list[str], *, number: int, repl: int, send: Callable[..., No
     address = {"repl": repl, "batch": number}
 
     def dispatch(*frames: Frame) -> None:
-        with suppress(OSError):  # the box is gone, and the cell with it: its own thread will see that
+        with suppress(OSError):  # the box is gone, and the cell with it; the cell's own thread notices
             send(*frames)
 
     def send_answer(index: int, text: str) -> None:
@@ -383,7 +387,7 @@ def _batch(prompts: list[str], *, number: int, repl: int, send: Callable[..., No
 def _error(run: _Run, frame: Frame, *, lost: str) -> CellError | None:
     told = frame["error"]
     if lost and told is None:
-        return CellError(type=STATE_LOST, message=_restarted(lost), traceback="")
+        return CellError(type=STATE_LOST, message=_restart_message(lost), traceback="")
     if told is None:
         return None
     message = told["message"]
@@ -391,9 +395,9 @@ def _error(run: _Run, frame: Frame, *, lost: str) -> CellError | None:
         limit = f"the cell ran past its time limit of {run.limit:g} s and was interrupted"
         message = f"{limit}; {message}" if message else limit
     if lost:
-        message = f"{message} (before it: {_restarted(lost)})"
+        message = f"{message} (before it: {_restart_message(lost)})"
     return CellError(type=told["type"], message=message, traceback=told["traceback"])
 
 
-def _restarted(reason: str) -> str:
+def _restart_message(reason: str) -> str:
     return f"{reason}; the REPL was restarted, and the variables of earlier cells are gone"

@@ -1,4 +1,4 @@
-"""pip requirements as an environment names them: checked before they get near a build."""
+"""pip requirements as an environment names them, validated before they reach a build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normalized(packages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def name_of(package: str) -> str:
-    """The distribution's name: `scipy` of `scipy>=1.10; python_version > "3.9"`."""
+    """Returns the distribution's name, such as `scipy` for `scipy>=1.10; python_version > "3.9"`."""
     match = _REQUIREMENT.fullmatch(package.strip())
     if match is None or not package.isprintable():
         raise ImageError(f"{package!r} is not a pip requirement such as 'numpy' or 'scipy>=1.10'")

@@ -1,4 +1,4 @@
-"""The settings of the sandboxes of one program, read from its environment; `docs/sandbox.md` lists them."""
+"""The settings of a program's sandboxes, read from its environment. `docs/sandbox.md` lists them."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _CA_NAMES = ("SANDBOX_CA_BUNDLE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FI
 @dataclass(frozen=True)
 class SandboxSettings:
     base_image: str = "python:3.12-slim"
-    """The base image. If it is neither present nor can be pulled, one is built from Debian packages."""
+    """The base image. If it is not present and cannot be pulled, one is built from Debian packages."""
     runtime: str = ""
-    """The engine's runtime, such as `runsc`; empty: the engine's default."""
+    """The engine's runtime, such as `runsc`; empty for the engine's default."""
     pool_size: int = 2
-    """Sandboxes kept warm for each spec in use; 0: none."""
+    """The number of sandboxes kept warm for each spec in use."""
     pool_age_seconds: float = 900.0
     pool_idle_seconds: float = 300.0
     """Seconds without demand after which a spec is no longer kept warm."""
     state_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "rlm-sandbox")
-    """Build logs, and the scratch folders of the process backend."""
+    """The folder for build logs and for the scratch folders of the process backend."""
     build_network: str = ""
-    """Network of an image's build; empty: the engine's default."""
+    """The network of an image's build; empty for the engine's default."""
     ca_bundle: Path | None = None
     """Certificates that pip trusts during a build, for a private CA."""
     wheels: Path | None = None
-    """A folder of wheels that pip may take packages from."""
+    """A folder of wheels that pip may install packages from."""
     index_url: str = ""
-    """A package index instead of pip's default; `none`: the wheel folder only."""
+    """A package index instead of pip's default; `none` restricts pip to the wheel folder."""
     proxies: Mapping[str, str] = field(default_factory=dict)
-    """`http_proxy` and the like, for a build only."""
+    """`http_proxy` and similar variables, for builds only."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> SandboxSettings:
-        """Raises ValueError, naming the variable, where a value cannot be read."""
+        """Returns the settings. Raises ValueError, which names the variable, if a value cannot be read."""
         default = cls()
 
         def text(name: str, otherwise: str) -> str:

@@ -1,6 +1,6 @@
-"""Removes what dead owners left. Nothing that belongs to anyone else is touched.
+"""Removes what dead owners left behind, and nothing that belongs to anyone else.
 
-Sandboxes normally clean up after themselves. The rest, after a crash, is found by the owner's name.
+Sandboxes normally clean up after themselves. After a crash, the owner's name identifies what is left.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sandbox.owner import Owner
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 45.0
-"""Less than the minute by which a sandbox may outlive its deadline."""
+"""Seconds between sweeps; less than the minute by which a sandbox may outlive its deadline."""
 SCRATCH_PREFIX = "scratch-"
 OWNER_FILE = ".owner"
 
 
 def sweep_scratch(folder: Path) -> list[Path]:
-    """The scratch folders of process sandboxes whose owner is dead; now removed."""
+    """Removes the scratch folders of process sandboxes whose owner is dead. Returns their paths."""
     removed = []
     for scratch in folder.glob(f"{SCRATCH_PREFIX}*"):
         with contextlib.suppress(OSError):
@@ -35,7 +35,7 @@ def sweep_scratch(folder: Path) -> list[Path]:
 
 
 class Sweeper:
-    """Sweeps from time to time, in its own thread, while its backend is open."""
+    """A thread that sweeps at intervals while its backend is open."""
 
     def __init__(self, sweep: Callable[[], object], *, name: str) -> None:
         self._sweep = sweep
@@ -45,7 +45,7 @@ class Sweeper:
         self._thread.start()
 
     def soon(self) -> None:
-        """Sweeps now instead of at the next time."""
+        """Sweeps now instead of at the next interval."""
         self._due.set()
 
     def close(self) -> None:
@@ -61,5 +61,5 @@ class Sweeper:
                 return
             try:
                 self._sweep()
-            except Exception:  # the engine may be restarting; there is a next time
+            except Exception:  # the engine may be restarting; the next sweep tries again
                 logger.warning("the sweep of old sandboxes failed", exc_info=True)

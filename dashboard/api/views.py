@@ -1,4 +1,4 @@
-"""The JSON twins of the pages on one thing: an experiment with its arms, a rollout with its trace."""
+"""The JSON counterparts of single-object pages: an experiment with its arms, a rollout with its trace."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ..tables.rollouts import ROLLOUTS, rows
 
 _MOST_TURNS = 150
 _MOST_CHARS = 16_000
-"""Characters of all texts together; each is cut to its share."""
+"""The maximum length of all texts together, in characters. Each is cut to its share."""
 _LONGEST = 2_000
-"""Characters of one string."""
+"""The maximum length of one string, in characters."""
 _MOST_OF_ERROR = 300
 
 
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
-    """An experiment, how far it is, and its arms with their numbers."""
+    """Returns an experiment, its progress, and its arms with their numbers."""
     found = get_object_or_404(Experiment, slug=slug)
     snapshot = aggregates.snapshot(found)
     progress = aggregates.snapshot_progress(snapshot)
@@ -65,7 +65,7 @@ def experiment(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _budget(found: Experiment) -> dict[str, Any] | None:
-    """Each budget with what is spent, what remains and what the rest will take; None for an import."""
+    """Returns each budget with its spent, remaining and expected amounts; None for an import."""
     if found.sources:
         return None
     standing = budget_standing(found)
@@ -81,7 +81,7 @@ def _budget(found: Experiment) -> dict[str, Any] | None:
 
 
 def _circuits(found: Experiment) -> list[dict[str, Any]]:
-    """The models that fail, with the arms that wait for them."""
+    """Returns the failing models, with the arms that wait for them."""
     circuits = store.open_circuits()
     waiting = store.waiting_arms(found, circuits)
     return [
@@ -99,7 +99,8 @@ def _circuits(found: Experiment) -> list[dict[str, Any]]:
 
 @require_safe
 def rollout(request: HttpRequest, pk: int) -> HttpResponse:
-    """A rollout's row, its metrics, and the tree of its last attempt: texts are cut, and say how long they are.
+    """Returns a rollout's row, its metrics, and the tree of its last attempt. Truncated texts state their full
+    length.
 
     The tree is flat: a sub-LLM's trajectory names the execution that called it as its `parent`.
     """
@@ -121,7 +122,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _tree(rollout: Rollout) -> dict[str, Any]:
-    """The first turns of the attempt, in the order of the conversations, in four queries."""
+    """Returns the first turns of the attempt, in the order of the conversations, in four queries."""
     turns = list(
         Turn.objects.filter(trajectory__rollout=rollout, trajectory__attempt=rollout.attempt)
         .defer("usage")
@@ -155,7 +156,7 @@ def _texts(
         digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
     for execution in executions:
         digests += [execution.arguments_id, execution.shown_id, execution.answer_id]
-    known = [digest for digest in digests if digest]  # with each time that it is shown
+    known = [digest for digest in digests if digest]  # repeated as often as it is shown
     return transcripts.excerpts(known, chars=min(_LONGEST, _MOST_CHARS // max(len(known), 1)))
 
 
@@ -223,7 +224,7 @@ def _fields(found: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's types, with bounded strings."""
+    """Returns the value in JSON types, with bounded strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,7 @@
-"""The behaviour of the arms as figures: small ones of how the REPL was used, one of where time went.
+"""The behaviour of the arms as figures: small ones of the REPL's use, and one of the time.
 
-Data for plotly, panel by panel, as the page's script takes them from every figure. Pure: no store, no request.
+Plotly data, panel by panel, in the form that the page's script expects of every figure. Pure functions without
+store or request.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from .tables import Number, Row, Table
 
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": "."}
 _SMALL = 200
-"""Height of a small figure, in pixels."""
+"""The height of a small figure, in pixels."""
 _BAR = 0.14
-"""The widest a bar may be, of a small figure's width."""
+"""The maximum width of a bar, as a share of a small figure's width."""
 _LONGEST = 26
-"""Characters of a name in a figure."""
+"""The maximum length of a name in a figure, in characters."""
 
 
 def use_figure(table: Table) -> dict[str, Any]:
-    """Returns a panel for each use that an arm has: a bar per arm with its interval, grouped by competitors."""
+    """Returns a panel for each use that an arm has, with a bar and interval per arm, grouped by competing arms."""
     series = _series(table)
     panels = [
         {"title": column.title, "form": "bars", **_bars(table, place, series)}
@@ -52,7 +53,7 @@ def use_figure(table: Table) -> dict[str, Any]:
 
 
 def legend(table: Table) -> tuple[LegendEntry, ...]:
-    """Returns the colours and patterns of the arms, in their order."""
+    """Returns the colours and patterns of the arms, in order."""
     return tuple(
         LegendEntry(
             each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)
@@ -62,7 +63,7 @@ def legend(table: Table) -> tuple[LegendEntry, ...]:
 
 
 def _series(table: Table) -> list[Series]:
-    """The series of each row of the table."""
+    """Returns the series of each row of the table."""
     seen: Counter[str] = Counter()
     known: dict[tuple[str, str], Series] = {}
     for row in table.rows:
@@ -74,7 +75,7 @@ def _series(table: Table) -> list[Series]:
 
 
 def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
-    """Data and layout of one panel."""
+    """Returns the data and layout of one panel."""
     pairs = [(row, own) for row, own in zip(table.rows, series, strict=True) if row.numbers[place] is not None]
     groups = list(dict.fromkeys(row.arm.group for row, _ in pairs))
     data = []
@@ -98,7 +99,7 @@ def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
         "tickvals": list(range(len(groups))),
         "ticktext": ["<br>".join(map(_cut, group.split(" · "))) for group in groups],
     }
-    # Few bars stay slim instead of filling the figure.
+    # Few bars stay narrow instead of filling the figure.
     gap = max(0.3, 1 - _BAR * len(groups) * len(data))
     layout = frame(x=x, y=y, height=_SMALL) | {"barmode": "group", "bargap": gap, "bargroupgap": 0.08}
     return {"data": data, "layout": layout}
@@ -126,7 +127,7 @@ def _heights(rows: Sequence[Row], place: int) -> dict[str, Any]:
 
 
 def time_figure(table: Table) -> dict[str, Any]:
-    """Returns mean seconds per rollout: a bar per arm, a piece per part."""
+    """Returns mean seconds per rollout: a bar per arm, a segment per part."""
     rows = list(reversed(table.rows))  # plotly puts the first one at the bottom
     parts = table.columns[:-1]
     data = []
@@ -168,7 +169,7 @@ def time_figure(table: Table) -> dict[str, Any]:
 
 
 def _customdata(rows: Sequence[Row], numbers: Sequence[Number], *, part: str = "") -> list[list[str]]:
-    """The filter of the rollouts behind each piece, "" without one, and its hover text: arm, part and number."""
+    """Returns the filter of the rollouts behind each segment, "" without one, and its tooltip."""
     heads = [f"<b>{_cut(row.arm.series)}</b> on {_cut(row.arm.group)}{part and f': {part}'}" for row in rows]
     return [
         [number.query or "", f"{head}<br>{plain(number.title)}"]
@@ -182,5 +183,5 @@ def _cut(name: str) -> str:
 
 
 def _short(number: float) -> float:
-    """As much of a number as a plot can show; the hover and the table have the rest."""
+    """Returns a number with the precision that a plot can show. The tooltip and the table have the rest."""
     return float(f"{number:.6g}")

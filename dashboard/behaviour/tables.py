@@ -1,6 +1,6 @@
-"""The behaviour of the arms as tables: every number with its words and the filter that finds its rollouts.
+"""The behaviour of the arms as tables: every number with its text and the filter for its rollouts.
 
-The page, its CSV and its JSON twin show these same tables. Pure: no store, no request.
+The page, its CSV and its JSON counterpart show these tables. Pure functions without store or request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ENDED = "status:completed,failed"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `about` ends a sentence that explains it."""
+    """A column of a table. `about` ends a sentence that explains the column."""
 
     name: str
     title: str
@@ -32,8 +32,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an arm. For a share, `count` is the number of rollouts that have it. `query` finds them in
-    the filter language, None if no filter does. `text` and `more` are displayed; `title` has the exact facts.
+    """One number of an arm. For a share, `count` is the number of rollouts that have it. `query` is the filter for
+    them, None if there is none. `text` and `more` are displayed; `title` has the exact facts.
     """
 
     interval: Interval
@@ -51,8 +51,8 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm over `n` rollouts, which `query` finds, None if no filter does. It has a number for each column,
-    None if unknown.
+    """One arm over `n` rollouts. `query` is the filter for them, None if there is none. The row has a number for
+    each column, None if unknown.
     """
 
     arm: ArmBehaviour
@@ -71,7 +71,7 @@ class Table:
 
 
 def tables(behaviour: Behaviour) -> tuple[Table, ...]:
-    """All tables of the page, in its order."""
+    """Returns all tables of the page, in its order."""
     return (uses(behaviour), modes(behaviour), stops(behaviour), times(behaviour))
 
 
@@ -118,7 +118,7 @@ def _limits(found: Interval, *, share: bool) -> str:
 
 
 def modes(behaviour: Behaviour) -> Table:
-    """Returns the failure modes of arms with their rollouts. A rollout may have several."""
+    """Returns the failure modes of the arms with their numbers of rollouts. A rollout may have several."""
     columns = tuple(
         Column(mode.name, mode.title, mode.explanation, is_share=True) for mode in FAILURE_MODES.values()
     )
@@ -127,7 +127,7 @@ def modes(behaviour: Behaviour) -> Table:
 
 
 def stops(behaviour: Behaviour) -> Table:
-    """Why rollouts stopped: each ended with one reason."""
+    """Returns the stop reasons of the rollouts. Each ended rollout has one."""
     columns = tuple(Column(name, name or NO_REASON, is_share=True) for name in behaviour.stop_reasons)
     rows = tuple(_ended(arm, columns, arm.stops, "stop") for arm in behaviour.arms)
     return Table(name="stop reasons", columns=columns, rows=rows)
@@ -139,7 +139,7 @@ def _ended(arm: ArmBehaviour, columns: Sequence[Column], counts: Mapping[str, in
 
 
 def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) -> Number | None:
-    """The number of an arm's ended rollouts with this property; None if none has ended."""
+    """Returns the number of an arm's ended rollouts with this property; None if none has ended."""
     if not arm.ended:
         return None
     count = counts.get(name, 0)
@@ -155,7 +155,7 @@ def _counted(arm: ArmBehaviour, counts: Mapping[str, int], name: str, key: str) 
 
 
 def times(behaviour: Behaviour) -> Table:
-    """Returns mean seconds per rollout by part; the last column is the whole."""
+    """Returns mean seconds per rollout by part; the last column is the total."""
     columns = (
         *(Column(part.name, part.title, part.about) for part in PARTS),
         Column("total", "all", "per rollout"),
@@ -194,7 +194,7 @@ def _of(arm: ArmBehaviour, *terms: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value as the filter language takes it."""
+    """Returns a value in the form of the filter language."""
     if re.fullmatch(r"[\w.-]+", value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -205,11 +205,11 @@ FIELDS = (
     *("table", "arm", "environment", "scaffold", "model", "settings", "column", "value", "low", "high", "n"),
     *("count", "rollouts"),
 )
-"""Fields of `records`: what each number is, and the query that finds its rollouts."""
+"""The fields of `records`, including the query for the rollouts of each number."""
 
 
 def records(found: Sequence[Table]) -> Iterator[dict[str, Any]]:
-    """Every number of the tables, one record each, as CSV and JSON have it: shares from 0 to 1, seconds."""
+    """Yields every number of the tables as a record for CSV and JSON: shares from 0 to 1, times in seconds."""
     for table in found:
         for row in table.rows:
             arm = row.arm.arm

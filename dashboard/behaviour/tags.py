@@ -15,8 +15,9 @@ register = template.Library()
 
 @register.simple_tag
 def behaviour_cells(row: BehaviourRow, rollouts: str) -> SafeString:
-    """The numbers of an arm on the behaviour page, each a link into the list of `rollouts`. Written here, since a
-    page has hundreds.
+    """Returns the numbers of an arm on the behaviour page, each a link into the list of `rollouts`.
+
+    Not a template, because a page has hundreds of them.
     """
     return format_html_join("", "<td class=num>{}</td>", ((_behaviour(each, rollouts),) for each in row.numbers))
 

@@ -54,7 +54,7 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
-    """Every number of the page, a line each."""
+    """Returns every number of the page as CSV, one per line."""
     _, found = _found(request, slug)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-behaviour.csv"'
@@ -67,7 +67,7 @@ def behaviour_csv(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """Returns the same as JSON, some arms at a time: `next` is the start of the others."""
+    """Returns the same as JSON, some arms at a time. `next` is the position of the next part."""
     experiment, found = _found(request, slug)
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])

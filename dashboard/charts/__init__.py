@@ -1,5 +1,5 @@
-"""Charts: the figures that exist (`specs`), the URL's choices (`query`), the numbers (`build`, `numbers`), and
-what is made of them: data for plotly (`plots`, `style`), rows (`rows`) and sentences (`captions`).
+"""Charts: the existing figures (`specs`), the URL's choices (`query`), the numbers (`build`, `numbers`), and their
+forms: data for plotly (`plots`, `style`), rows (`rows`) and sentences (`captions`).
 """
 
 from .build import chart

@@ -1,4 +1,4 @@
-"""The axes of a panel: groups by name, numbers by size, and how far the values reach."""
+"""The axes of a panel: groups by name, numbers by size, and the range of values."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .numbers import Chart, Panel
 from .style import plain
 
 _LOW = 0.5
-"""Rewards that stay below this have an axis of their own; others one from 0 to 1, so that figures compare."""
+"""Rewards below this get their own axis range; others get 0 to 1, so that figures are comparable."""
 _DECADES = 300
-"""A logarithmic axis that is shorter than this has room for 2 and 5 between the powers of ten."""
+"""A logarithmic axis shorter than this has room for 2 and 5 between the powers of ten."""
 
 
 def categories(chart: Chart, panel: Panel) -> dict[str, Any]:
-    """Returns the axis of groups. The range is explicit, so that groups keep their places without bars."""
+    """Returns the axis of groups. The range is explicit, so that groups without bars keep their places."""
     present = {point.group for point in panel.points}
     groups = [value.label for value in chart.groups if value.label in present]
     counts: dict[str, set[int]] = {group: set() for group in groups}
@@ -27,7 +27,7 @@ def categories(chart: Chart, panel: Panel) -> dict[str, Any]:
         "categoryarray": [plain(group) for group in groups],
         "range": [-0.5, len(groups) - 0.5],
         "tickmode": "array",
-        # By name, not by number: plotly would take the place 1 for the category "1".
+        # By name, not by number: plotly would read the category "1" as place 1.
         "tickvals": [plain(group) for group in groups],
         "ticktext": [f"{plain(group).replace(' · ', '<br>')}<br>{_n(counts[group])}" for group in groups],
         "title": {"text": "" if chart.by.startswith("environment") else plain(chart.by)},
@@ -49,7 +49,7 @@ def number_axis(panel: Panel) -> dict[str, Any]:
 
 
 def value_axis(panel: Panel) -> dict[str, Any]:
-    """Returns the axis of values: from 0 where values start there, from 0 to 1 for rewards."""
+    """Returns the axis of values: from 0 if values start there, from 0 to 1 for rewards."""
     limits = [
         limit
         for point in panel.points

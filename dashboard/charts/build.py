@@ -36,7 +36,7 @@ from . import query as asking
 from .links import query_of
 from .numbers import Chart, Curve, Effect, Panel, Point
 from .query import FigureQuery
-from .slices import Sliced, of_facet, sliced_by
+from .slices import Sliced, of_facet, slice_rollouts
 from .specs import (
     EFFICIENCY,
     LIFT,
@@ -49,17 +49,17 @@ from .specs import (
 
 MOST_DOTS = 1_200
 _WIDE = 30
-"""Ratio of the ends of a numeric axis from which it opens logarithmic."""
+"""The ratio of a numeric axis's ends above which it is logarithmic by default."""
 
 
 def chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
-    """The figure, computed once for as long as the experiment does not change."""
+    """Returns the figure, computed once for as long as the experiment does not change."""
     return snapshot.remembered(("chart", asked), lambda: _chart(snapshot, asked))
 
 
 def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
     notes: list[str] = []
-    sliced = sliced_by(snapshot, asked, notes)
+    sliced = slice_rollouts(snapshot, asked, notes)
     facets = [replace(sliced, pieces=of_facet(sliced, facet)) for facet in range(len(sliced.facets.values))]
     panels = [_panel(own, part, at) for at, own in enumerate(facets) for part in asked.parts]
     known = dimensions(snapshot)
@@ -79,7 +79,7 @@ def _chart(snapshot: Snapshot, asked: FigureQuery) -> Chart:
 
 
 def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
-    """A warning where the figure has arms that early stopping ended."""
+    """Yields a warning if the figure has arms that early stopping ended."""
     shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
     ended = decisions(snapshot)
     if words := ended_early_words(arm for arm in snapshot.arms if arm.pk in shown and arm.pk in ended):
@@ -87,13 +87,15 @@ def _ended_early(snapshot: Snapshot, sliced: Sliced) -> Iterator[str]:
 
 
 def _uncertain(snapshot: Snapshot, sliced: Sliced) -> list[str]:
-    """A warning where prompts of the figure's rollouts were cut by the server, or their tokens are estimates."""
+    """Returns warnings if the server truncated prompts of the figure's rollouts, or if their tokens are
+    estimates.
+    """
     shown = {arm for cell in sliced.pieces.cells for arm in cell.arms}
     return uncertain_words(found for arm, found in uncertain_tokens(snapshot).items() if arm in shown)
 
 
 def _panel(sliced: Sliced, part: Part, facet: int) -> Panel:
-    """One part of the figure for one value of the facet."""
+    """Returns one part of the figure for one value of the facet."""
     makers = {LIFT: _lift, STACK: _stack, EFFICIENCY: _efficiency, TRADEOFF: _tradeoff, MEAN: _mean}
     panel = makers[part.kind](sliced, part)
     words = [sliced.facets.values[facet].label] if len(sliced.facets.values) > 1 else []
@@ -108,7 +110,7 @@ def _measure(part: Part) -> Measure:
 
 
 def _axis(shown: Measure) -> str:
-    """The title with its unit, where it does not say that itself."""
+    """Returns the title with its unit, unless the title states it."""
     return shown.title if shown.unit in shown.title else shown.axis
 
 
@@ -174,7 +176,7 @@ def _efficiency(sliced: Sliced, part: Part) -> Panel:
 
 
 def _no_efficiency(rewards: Sequence[Mean], tokens: Sequence[Mean], *, at: int, base: int | None) -> str:
-    """Why a cell has no efficiency; empty if the cell itself says it."""
+    """Returns why a cell has no efficiency; "" if the cell itself says it."""
     if base is None:
         return "there is no LLM to compare with"
     if rewards[at].interval is None or rewards[base].interval is None:
@@ -216,7 +218,7 @@ def _tradeoff(sliced: Sliced, part: Part) -> Panel:
 
 
 def _along(sliced: Sliced, panel: Panel, shown: Measure) -> Panel:
-    """The same means at their places along a numeric axis; single values and rolling means beside them."""
+    """Returns the same means at their places along a numeric axis, with single values and rolling means."""
     dimension = sliced.groups.dimension
     at = numbers(sliced.snapshot, dimension, frame=sliced.pieces.frame)
     cell_of = sliced.pieces.frame["cell"]
@@ -276,10 +278,10 @@ def _is_log(asked: FigureQuery, values: Sequence[float]) -> bool:
 
 
 def _baselines(sliced: Sliced) -> list[int | None]:
-    """The number of the baseline's cell at the same place, for each cell.
+    """Returns for each cell the number of its baseline's cell at the same place.
 
-    A setting of the scaffold may have no baseline at most of its values; the panel's only baseline then serves
-    all.
+    A setting of the scaffold may have no baseline at most of its values. In this case, the panel's only baseline
+    serves all.
     """
     scaffolds = {arm.pk: arm.scaffold for arm in sliced.snapshot.arms}
     cells = sliced.pieces.cells
@@ -321,9 +323,7 @@ def _why(cell: Cell, unknown: int) -> str:
 
 
 def _effects(sliced: Sliced) -> Iterator[Effect]:
-    """The effect of each position of the unscored switch on the first measure, for cells where it changes
-    something.
-    """
+    """Yields the effect of each treatment of unscored rollouts on the first measure, for cells that it changes."""
     part = sliced.asked.parts[0]
     shown = _measure(part) if part.kind in (MEAN, STACK) else MEASURES["reward"]
     codes = [sliced.facets.codes, sliced.groups.codes, sliced.series.codes]
@@ -340,6 +340,6 @@ def _effects(sliced: Sliced) -> Iterator[Effect]:
 
 
 def _all_baselines(scaffolds: Iterable[str]) -> bool:
-    """Whether there are scaffolds, and all of them are ones that others are compared with."""
+    """Returns whether there are scaffolds, and all of them are baselines."""
     keys = set(scaffolds)
     return bool(keys) and all(map(registry.is_baseline, keys))

@@ -1,4 +1,4 @@
-"""The captions of figures: what they count and what they leave out."""
+"""The captions of figures: what they count and what they omit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHOWN = {
 
 
 def caption(chart: Chart) -> str:
-    """Returns what is displayed, what is left out, and the figure's notes."""
+    """Returns what is displayed, what is omitted, and the figure's notes."""
     forms = list(dict.fromkeys(panel.form for panel in chart.panels))
     words = [_SHOWN[form].format(window=_windows(chart)) for form in forms if form in _SHOWN][:2]
     if not chart.points and chart.groups:
@@ -66,13 +66,13 @@ def caption(chart: Chart) -> str:
 
 
 def _windows(chart: Chart) -> str:
-    """The number of examples of a rolling mean: 10, or 5 to 10 if the curves differ."""
+    """Returns the number of examples of a rolling mean: 10, or 5 to 10 if the curves differ."""
     found = sorted({curve.window for panel in chart.panels for curve in panel.curves})
     return " to ".join(f"{each:,}" for each in dict.fromkeys((found[0], found[-1]))) if found else "so many"
 
 
 def unscored_words(left_out: LeftOut) -> str:
-    """27 too long and 2 failed; empty of none."""
+    """Returns counts such as "27 too long and 2 failed"; "" without any."""
     return _listed(list(zip(_unscored(left_out), ("too long", "unjudged", "failed"), strict=True)))
 
 
@@ -89,7 +89,7 @@ def _listed(counts: Sequence[tuple[int, str]]) -> str:
 
 
 def effects(chart: Chart) -> Iterator[str]:
-    """Yields the effects of the other positions of the switch on the means that they change most."""
+    """Yields the effects of the other treatments of unscored rollouts on the means that they change most."""
     for way in Unscored:
         changes = [
             _Change(f"the mean {each.measure} of {each.label}", each.means[chart.unscored], each.means[way])
@@ -103,7 +103,7 @@ def effects(chart: Chart) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Change:
-    """One mean as it is now, and as it would be then."""
+    """One mean under the current treatment, and under another."""
 
     label: str
     now: tuple[float, int] | None
@@ -115,14 +115,14 @@ class _Change:
 
     @property
     def is_seen(self) -> bool:
-        return self.now != self.then and _said(self.now) != _said(self.then)
+        return self.now != self.then and _mean_text(self.now) != _mean_text(self.then)
 
     @property
     def words(self) -> str:
-        return f"{self.label} would be {_said(self.then)} instead of {_said(self.now)}"
+        return f"{self.label} would be {_mean_text(self.then)} instead of {_mean_text(self.now)}"
 
 
-def _said(found: tuple[float, int] | None) -> str:
+def _mean_text(found: tuple[float, int] | None) -> str:
     if found is None:
         return "unknown"
     value, n = found

@@ -19,14 +19,14 @@ from .numbers import Chart
 from .plots import plotted
 
 _COMPARED = 12
-"""Arms that the link to the comparison takes along: as many as one can look at side by side."""
+"""The maximum number of arms in the link to the comparison, as many as fit side by side."""
 
 
 def without_version(request: HttpRequest) -> None:
-    """Takes the version of a live request out of the query string that the page's links are made of."""
+    """Removes the version of a live request from the query string that the page's links repeat."""
     query = request.GET.copy()
     query.pop("version", None)
-    request.GET = query  # type: ignore[assignment]  # a mutable one reads the same
+    request.GET = query  # type: ignore[assignment]  # a mutable QueryDict reads the same
 
 
 def figure_context(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def figure_context(snapshot: Snapshot, chart: Chart) -> dict[str, Any]:
 
 
 def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[str, Any]:
-    """Links to all figures that the experiment has, with the switch as it is."""
+    """Returns links to all figures of the experiment, with the current treatment of unscored rollouts."""
     plain, by_setting = specs.entries(dimensions(snapshot))
     kept = {} if unscored is Unscored.EXCLUDE else {"unscored": unscored.value}
 

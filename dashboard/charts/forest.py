@@ -1,6 +1,6 @@
 """A forest plot whose rows are those of a table: one small SVG per row, on one scale.
 
-Shapes have attributes and classes only, no inline styles, which the content security policy refuses.
+Shapes have attributes and classes only. The Content-Security-Policy refuses inline styles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BAR = 100
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean difference with its interval; `is_clear` where its corrected p is below 0.05."""
+    """A mean difference with its interval. `is_clear` says that its corrected p-value is below 0.05."""
 
     mean: float
     low: float
@@ -33,7 +33,7 @@ class Estimate:
 
     @classmethod
     def of(cls, paired: Paired | None, *, p: float | None) -> Estimate | None:
-        """The estimate of a comparison, its mean alone where there is no interval; None without one."""
+        """Returns the estimate of a comparison, only its mean without an interval; None without a comparison."""
         if paired is None:
             return None
         found = paired.difference
@@ -49,18 +49,18 @@ class Scale:
 
     @classmethod
     def of(cls, estimates: Iterable[Estimate | None]) -> Scale:
-        """The smallest reach that shows every interval."""
+        """Returns the smallest reach that shows every interval."""
         ends = [abs(end) for each in estimates if each for end in (each.low, each.high) if math.isfinite(end)]
         most = max(ends, default=1.0)
         return cls(next((step for step in _STEPS if step >= most - 1e-9), math.ceil(most)))
 
     def x(self, difference: float) -> float:
-        """The place of a difference, within the drawing."""
+        """Returns the horizontal place of a difference within the drawing."""
         share = (difference + self.reach) / (2 * self.reach)
         return round(_MARGIN + (WIDTH - 2 * _MARGIN) * min(max(share, 0.0), 1.0), 1)
 
     def axis(self) -> SafeString:
-        """The ends and the middle of the axis, for the head of the column."""
+        """Returns the ends and the middle of the axis, for the head of the column."""
         end = f"{self.reach:g}"
         return format_html(
             '<svg class="forest" viewBox="0 0 {w} 16" width="{w}" height="16" aria-hidden="true">'
@@ -74,7 +74,7 @@ class Scale:
         )
 
     def drawn(self, estimate: Estimate | None) -> SafeString:
-        """The interval of one row and its mean; filled where it is clear."""
+        """Returns the interval and the mean of one row. The mean is filled if the difference is clear."""
         if estimate is None:
             return SafeString("")
         return format_html(
@@ -94,7 +94,7 @@ class Scale:
 
 
 def outcomes_bar(paired: Paired | None) -> SafeString:
-    """Wins, ties and losses of a comparison as one bar."""
+    """Returns wins, ties and losses of a comparison as one bar."""
     if paired is None or not paired.n:
         return SafeString("")
     better, equal = (_BAR * part / paired.n for part in (paired.better, paired.equal))

@@ -23,7 +23,7 @@ class LegendEntry:
 
 
 def legend(chart: Chart) -> tuple[LegendEntry, ...]:
-    """Returns the legend of colours and patterns; patterns are also described in words."""
+    """Returns the legend of colours and patterns. Patterns are also described in words."""
     return tuple(
         LegendEntry(
             each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)

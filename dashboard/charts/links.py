@@ -15,7 +15,7 @@ from .slices import Sliced
 
 
 def query_of(sliced: Sliced, cell: Cell) -> str | None:
-    """The filter that finds the rollouts of a cell that count."""
+    """Returns the filter for the counted rollouts of a cell."""
     groupings = (sliced.facets, sliced.groups, sliced.series)
     terms = [grouping.values[place].term for grouping, place in zip(groupings, cell.place, strict=True)]
     narrowing = [] if not sliced.asked.where else _where_terms(sliced)
@@ -51,7 +51,9 @@ def _where_terms(sliced: Sliced) -> list[str | None]:
 
 
 def _examples_term(sliced: Sliced, cell: Cell) -> str | None:
-    """The term for the cell's examples that all arms finished, if it has others; None if no filter does it."""
+    """Returns the filter for the cell's examples that all arms finished, if it has others; None if there
+    is none.
+    """
     left = cell.left_out
     scored = cell.total - left.unscored - left.cancelled - left.unfinished
     if sliced.asked.unscored is not Unscored.COMMON or scored == cell.counted:

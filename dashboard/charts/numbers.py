@@ -1,4 +1,4 @@
-"""A figure in numbers: its panels, each with its points. What plots, tables, CSV and JSON are all made from."""
+"""A figure in numbers: its panels, each with its points. Plots, tables, CSV and JSON are all made from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlm_runs.analysis.statistics import Interval, Paired
 
 @dataclass(frozen=True)
 class Series:
-    """The bars or marks of one colour and mark. `scaffold` is empty if the series is no scaffold's; `number`
+    """The bars or marks of one colour and mark. `scaffold` is "" if the series is not a scaffold's; `number`
     counts the series of the same colour, from 0.
     """
 
@@ -29,8 +29,8 @@ class Point:
     """One bar or mark, and one row of the table. `group`, `series` and `facet` are text.
 
     `value` is None if it is unknown, for the reason in `why`. `x` is its place on a numeric axis. `unknown` of the
-    `counted` rollouts lack the number and are left out. `query` finds the rollouts behind it, None if no filter
-    does.
+    `counted` rollouts lack the number and are omitted. `query` is the filter for the rollouts behind it, None if
+    there is none.
     """
 
     facet: str
@@ -54,8 +54,8 @@ class Point:
 class Curve:
     """Many values of one series along a numeric axis: single ones, or rolling means with their band.
 
-    [values] each; `low` and `high` are empty for single ones, `examples` (numbers from 1) and `rollouts` (ids) for
-    rolling means, which are over `window` examples each.
+    All arrays are [values]. `low` and `high` are empty for single values; `examples` (numbers from 1) and
+    `rollouts` (ids) are empty for rolling means, which are over `window` examples each.
     """
 
     series: Series
@@ -85,7 +85,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of the unscored switch on one mean: for each position, the mean and its number of rollouts;
+    """The effect of the treatment of unscored rollouts on one mean: for each, the mean and its number of rollouts;
     None without rollouts.
     """
 

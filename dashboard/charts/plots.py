@@ -1,6 +1,6 @@
 """A figure as data for plotly, panel by panel. Pure functions without store or request.
 
-Each point carries the filter of its rollouts and its hover text. The page's script makes a link of the filter, and
+Each point carries the filter of its rollouts and its tooltip. The page's script turns the filter into a link, and
 plotly displays the text.
 """
 
@@ -31,28 +31,30 @@ from .style import (
 
 MOST_POINTS = 480
 MOST_PANELS = 36
-"""Twelve of each of three measures: more are no figure that one can take in."""
+"""The maximum number of panels, twelve of each of three measures. More cannot be read."""
 _HEAVIEST = 125_000
-"""Bytes of all panels together."""
+"""The maximum size of all panels together, in bytes."""
 _BAR = 0.07
-"""The widest a bar may be, of the figure's width."""
+"""The maximum width of a bar, as a share of the figure's width."""
 _ALONE, _AMONG = 320, 260
 _APART = 0.03
-"""Distance between marks of different series that would hide each other."""
+"""The distance between marks of different series that would hide each other."""
 _BESIDE, _BESIDE_ALL = 0.012, 0.06
-"""Distance between whiskers of neighbouring series, and the most for all together, as shares of the axis."""
+"""The distance between whiskers of neighbouring series, and the maximum for all together, as shares of the
+axis.
+"""
 _CROWDED = 16
-"""Marks from which on their whiskers are drawn faintly."""
+"""The number of marks from which their whiskers are drawn faintly."""
 Plot = tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]
-"""Traces, the axis along, and the axis up."""
+"""Traces, the horizontal axis and the vertical axis."""
 
 _HOVER = "%{customdata[1]}<extra></extra>"
 
 
 @dataclass(frozen=True)
 class Plotted:
-    """The panels that a page can carry, `title`, `form`, `data` and `layout` each; `left_away` counts the points
-    of the others.
+    """The panels that fit into a page, each with `title`, `form`, `data` and `layout`. `left_away` counts the
+    points of the others.
     """
 
     panels: list[dict[str, Any]]
@@ -60,7 +62,9 @@ class Plotted:
 
 
 def plotted(chart: Chart) -> Plotted:
-    """As many panels, whole ones, as a page can carry; of the first, as many points."""
+    """Returns as many whole panels as fit into a page; of a first panel that is too large, as many points
+    as fit.
+    """
     height = _ALONE if len(chart.panels) == 1 else _AMONG
     panels: list[dict[str, Any]] = []
     weight = shown = 0
@@ -79,7 +83,7 @@ def plotted(chart: Chart) -> Plotted:
 
 
 def _weight(panel: dict[str, Any]) -> int:
-    """Bytes of a panel in a page, where each angle and ampersand is six."""
+    """Returns the bytes of a panel in a page, where each angle bracket and ampersand takes six."""
     text = json.dumps(panel)
     return len(text) + 5 * sum(map(text.count, "<>&"))
 
@@ -94,12 +98,12 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         "tradeoff": _tradeoff,
     }
     data, x, y = makers[panel.form](chart, panel)
-    nothing = _nothing(panel)
+    nothing = _empty_reason(panel)
     if nothing:
         y = {**y, "range": [0, 1], "showticklabels": False}
     layout = frame(x=x, y={"title": {"text": panel.y}, **y}, height=height)
     if nothing:
-        layout["annotations"] = [_words_instead(nothing)]
+        layout["annotations"] = [_message_plot(nothing)]
     if panel.base:
         layout["shapes"] = [_line_across(panel.base)]
     if panel.form in ("bars", "stack"):
@@ -107,15 +111,15 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         groups = len({point.group for point in panel.points})
         layout |= {
             "barmode": "group",
-            # Few bars stay slim instead of filling the page.
+            # Few bars stay narrow instead of filling the page.
             "bargap": max(0.28, 1 - _BAR * groups * max(series, 1)),
             "bargroupgap": 0.08,
         }
     return {"title": plain(panel.title), "form": panel.form, "data": data, "layout": layout}
 
 
-def _nothing(panel: Panel) -> str:
-    """The reason for an empty panel as a sentence; "" for others."""
+def _empty_reason(panel: Panel) -> str:
+    """Returns the reason for an empty panel as a sentence; "" for others."""
     if not panel.points or panel.curves or any(point.value for point in panel.points):
         return ""
     if panel.y.endswith("$") and all(point.counted for point in panel.points):
@@ -124,7 +128,7 @@ def _nothing(panel: Panel) -> str:
     return max(reasons, key=reasons.count, default="nothing is known")
 
 
-def _words_instead(text: str) -> dict[str, Any]:
+def _message_plot(text: str) -> dict[str, Any]:
     return {
         "text": text,
         "showarrow": False,
@@ -161,7 +165,7 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "y": [_rounded(mean - panel.base) for mean in means],
                 "base": panel.base,
                 "error_y": _error(known),
-                # The outline makes a bar of no height visible in its colour.
+                # The outline keeps the colour of a bar without height visible.
                 "marker": {
                     "color": colour(series),
                     "pattern": filled(series),
@@ -175,13 +179,13 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
 
 
 def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
-    """The points of each series, in the order of the legend."""
+    """Returns the points of each series, in the order of the legend."""
     found = _by_series(panel)
     return {series: found[series] for series in chart.series if series in found}
 
 
 def _stacked(chart: Chart, panel: Panel) -> Plot:
-    """A bar per series and group in four shades: main or sub, prompt or completion."""
+    """Returns a bar per series and group in four shades: main or sub, prompt or completion."""
     data = []
     parts = list(dict.fromkeys(point.measure for point in panel.points))
     for series, points in _ordered(chart, panel).items():
@@ -214,7 +218,7 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
 
 
 def _line(chart: Chart, panel: Panel) -> Plot:
-    """Means joined by lines, each series a little beside its place, so that whiskers do not hide each other."""
+    """Returns means joined by lines. Each series is slightly offset, so that whiskers do not hide each other."""
     data: list[dict[str, Any]] = []
     by_series = _ordered(chart, panel)
     for at, (series, points) in enumerate(by_series.items()):
@@ -226,7 +230,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
                 "mode": "lines+markers",
                 "name": plain(series.name),
                 "x": [
-                    _beside(point.x.mean, panel, steps=steps, series=len(by_series)) for point in known if point.x
+                    _offset(point.x.mean, panel, steps=steps, series=len(by_series)) for point in known if point.x
                 ],
                 "y": [_rounded(point.value.mean) for point in known if point.value],
                 "error_y": _error(known, ink=colour(series)),
@@ -239,8 +243,8 @@ def _line(chart: Chart, panel: Panel) -> Plot:
     return data, number_axis(panel), value_axis(panel)
 
 
-def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
-    """`x`, moved by some steps; on a logarithmic axis by a factor."""
+def _offset(x: float, panel: Panel, *, steps: float, series: int) -> float:
+    """Returns `x` moved by some steps; on a logarithmic axis, multiplied by a factor."""
     places = [point.x.mean for point in panel.points if point.x]
     low, high = min(places), max(places)
     share = steps * min(_BESIDE, _BESIDE_ALL / series)
@@ -248,7 +252,7 @@ def _beside(x: float, panel: Panel, *, steps: float, series: int) -> float:
 
 
 def _curves(chart: Chart, panel: Panel) -> Plot:
-    """Rolling means with their bands, which end where no spread is known."""
+    """Returns rolling means with their bands, which end where no spread is known."""
     data: list[dict[str, Any]] = []
     for curve in panel.curves:
         name = plain(curve.series.name)
@@ -275,9 +279,9 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
 
 
 def _dots(chart: Chart, panel: Panel) -> Plot:
-    """Single rollouts, each with the filter that finds it and the number of its example.
+    """Returns single rollouts, each with the filter for it and the number of its example.
 
-    Where all values are 0 or 1, each series stands a little apart from the others.
+    If all values are 0 or 1, the series are slightly offset.
     """
     whole = [set(curve.y.tolist()) <= {0.0, 1.0} for curve in panel.curves]
     apart = _APART if all(whole) else 0.0
@@ -312,7 +316,7 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
 
 
 def _tradeoff(chart: Chart, panel: Panel) -> Plot:
-    """A mark per arm with intervals both ways: colour says the series, shape the group."""
+    """Returns a mark per arm with intervals in both directions. Colour shows the series, shape the group."""
     places = {value.label: at for at, value in enumerate(chart.groups)}
     several = len(chart.groups) > 1
     whiskers = faint if len(panel.points) > _CROWDED else colour
@@ -344,7 +348,7 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
 
 
 def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = False) -> dict[str, Any]:
-    """Whiskers. One without an upper limit leaves the plot."""
+    """Returns whiskers. One without an upper limit extends beyond the plot."""
     found = [point.x if along_x else point.value for point in points]
     far = 100 * max((abs(each.mean) for each in found if each), default=0.0)
 
@@ -369,7 +373,9 @@ def _custom(point: Point) -> list[str]:
 
 
 def hover(point: Point) -> str:
-    """Exact values, a line each. The page's script makes the first one bold: tags are heavy in a page."""
+    """Returns the tooltip: exact values, one per line. The page's script makes the first line bold to save
+    tags.
+    """
     lines = [" on ".join(filter(None, (plain(point.series.name), plain(point.group))))]
     if point.value:
         interval = point.value
@@ -400,5 +406,5 @@ def left_out_words(point: Point) -> list[str]:
 
 
 def _rounded(number: float) -> float:
-    """Six digits are more than a screen can show."""
+    """Returns a number with six digits, more than a screen can show."""
     return float(f"{number:.6g}")

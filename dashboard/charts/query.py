@@ -30,7 +30,7 @@ _MOST_FILTERS = 20
 @dataclass(frozen=True)
 class FigureQuery:
     """A figure's choices in full. `by`, `series` and `facet` name dimensions; `facet` may be "rest" (everything
-    else that distinguishes arms) or "none" (arms are pooled), `series` "none". `where` narrows to values of
+    else that distinguishes arms) or "none" (arms are pooled), `series` may be "none". `where` filters by values of
     dimensions.
     """
 
@@ -53,7 +53,7 @@ class FigureQuery:
 
 
 def opening_query(spec: Spec, snapshot: Snapshot) -> FigureQuery | None:
-    """Returns the figure as it opens; None if the experiment lacks its dimension."""
+    """Returns the figure's default choices; None if the experiment lacks its dimension."""
     known = dimensions(snapshot)
     by = spec.opens_by(known) if "*" not in spec.by else _first_found(known)
     facet = next((name for name in spec.facet if name in known or name in ("rest", "none")), None)
@@ -67,7 +67,7 @@ def _first_found(known: dict[str, Dimension]) -> str:
 
 
 class FigureForm(forms.Form):
-    """The controls of a figure. Missing values are those with which the figure opens."""
+    """The controls of a figure. Missing values take the figure's defaults."""
 
     FORMS = FORMS
     SCALES = SCALES
@@ -99,7 +99,7 @@ class FigureForm(forms.Form):
         chosen.choices = choices
 
     def asked(self) -> FigureQuery:
-        """Returns the choices, with opening values for invalid ones; `errors` describes these."""
+        """Returns the choices, with defaults for invalid ones. `errors` describes these."""
         self.full_clean()
         given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None, [])}
         found = replace(
@@ -126,7 +126,7 @@ class FigureForm(forms.Form):
         found = []
         for text in self._list("where"):
             name, _, value = text.partition(":")
-            # `set.x` holds a dot and no colon, so the first colon ends the name
+            # `set.x` has a dot and no colon, so the first colon ends the name
             if name in self.known and value:
                 found.append((name, value))
             else:
@@ -139,7 +139,9 @@ class FigureForm(forms.Form):
 
 
 def _with_measures(parts: tuple[Part, ...], names: Sequence[str]) -> tuple[Part, ...]:
-    """The same kinds of other measures. A breakdown and a ratio have no other: they become means."""
+    """Returns parts of the same kind for other measures. Breakdowns and ratios have no other measure and become
+    means.
+    """
     kinds = {part.kind for part in parts}
     kind = next((each for each in (LIFT, TRADEOFF) if kinds == {each}), MEAN)
     return tuple(Part(kind, name) for name in names)

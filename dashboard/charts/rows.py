@@ -43,10 +43,10 @@ COLUMNS = (
 
 
 def rows(chart: Chart) -> Iterator[dict[str, Any]]:
-    """Yields all points, a row each, by `COLUMNS`; None for missing values.
+    """Yields all points, one row each, by `COLUMNS`; None for missing values.
 
-    `mean` is the figure's number: for a lift the mean difference on the examples that both have, with its test;
-    for an efficiency the ratio on them. `plain` is then the difference or ratio of the means over all counted
+    `mean` is the figure's number: for a lift, the mean difference on common examples with its test; for an
+    efficiency, the ratio on them. In these cases, `plain` is the difference or ratio of the means over all counted
     rollouts.
     """
     return (_row(point) for point in chart.points)
@@ -83,7 +83,7 @@ def _row(point: Point) -> dict[str, Any]:
 
 
 def as_csv(chart: Chart) -> str:
-    """Returns all rows with a header, to the last digit. Unknown values are empty."""
+    """Returns all rows with a header, in full precision. Unknown values are empty."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -93,7 +93,7 @@ def as_csv(chart: Chart) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Names are not ours: none of them may be taken for a formula by a spreadsheet."""
+    """Returns a value that no spreadsheet reads as a formula, because names are hostile."""
     if isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace").decode().replace("\x00", "␀")
         return no_formula(text)

@@ -27,7 +27,7 @@ from .query import FigureQuery
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """The rollouts that a figure is about, cut by facet, group and series."""
+    """The rollouts of a figure, cut by facet, group and series."""
 
     snapshot: Snapshot
     asked: FigureQuery
@@ -48,14 +48,14 @@ class Sliced:
         return self.look[cell.place[2]]
 
 
-def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
+def slice_rollouts(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Sliced:
     known = dimensions(snapshot)
     needed = list(asked.measures)
     if "stop" in (asked.by, asked.series, asked.facet, *(name for name, _ in asked.where)):
         needed.append(stop_reason(snapshot))
     by, series, facet = _dimensions(snapshot, asked)
-    frame = _narrowed(snapshot, asked, snapshot.frame(needed))
-    frame = _that_vary(snapshot, asked, frame, by=by, facet=facet, notes=notes)
+    frame = _filtered(snapshot, asked, snapshot.frame(needed))
+    frame = _varying_panels(snapshot, asked, frame, by=by, facet=facet, notes=notes)
     by_codes = grouped(snapshot, by, frame=frame, bins=asked.bins)
     series_codes, facet_codes = (grouped(snapshot, each, frame=frame, bins=3) for each in (series, facet))
     if "set." not in asked.by and known[asked.by].numeric and asked.form == "bars" and _is_binned(by_codes):
@@ -65,7 +65,7 @@ def sliced_by(snapshot: Snapshot, asked: FigureQuery, notes: list[str]) -> Slice
     pooled = max((len(cell.arms) for cell in pieces.cells), default=1)
     if pooled > 1:
         notes.append(f"Up to {pooled} arms are put together in one point.")
-    look = _look(snapshot, series, series_codes, pieces)
+    look = _series_looks(snapshot, series, series_codes, pieces)
     return Sliced(snapshot, asked, frame, facet_codes, by_codes, series_codes, pieces, look)
 
 
@@ -73,8 +73,8 @@ def _is_binned(found: Grouping) -> bool:
     return any(value.low is not None for value in found.values)
 
 
-def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
-    """The rollouts of the arms and values that are asked for."""
+def _filtered(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
+    """Returns the rollouts of the requested arms and values."""
     if asked.arms:
         frame = frame.where(np.isin(frame["arm"], asked.arms))
     known = dimensions(snapshot)
@@ -86,10 +86,10 @@ def _narrowed(snapshot: Snapshot, asked: FigureQuery, frame: Frame) -> Frame:
     return frame
 
 
-def _that_vary(
+def _varying_panels(
     snapshot: Snapshot, asked: FigureQuery, frame: Frame, *, by: Dimension, facet: Dimension, notes: list[str]
 ) -> Frame:
-    """The panels in which the figure's setting varies, if there are any; the others say nothing about it."""
+    """Returns the panels in which the figure's setting varies, if any. The other panels say nothing about it."""
     if not asked.by.startswith(("set.", METADATA)):
         return frame
     panels, values = grouped(snapshot, facet, frame=frame, bins=3), grouped(snapshot, by, frame=frame, bins=2)
@@ -105,7 +105,7 @@ def _that_vary(
 
 
 def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dimension, Dimension]:
-    """The dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
+    """Returns the dimensions of axis, colour and panel. No dimension repeats what the axis covers."""
     known = dimensions(snapshot)
     by = known[asked.by]
     everything = Dimension("none", "", Level.ARM, by_arm={arm.pk: "" for arm in snapshot.arms})
@@ -125,8 +125,10 @@ def _dimensions(snapshot: Snapshot, asked: FigureQuery) -> tuple[Dimension, Dime
     return by, series, known[asked.facet]
 
 
-def _look(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
-    """The look of each series: a scaffold's colour if series are scaffolds, else the next of the palette."""
+def _series_looks(snapshot: Snapshot, dimension: Dimension, found: Grouping, pieces: Cut) -> tuple[Series, ...]:
+    """Returns the look of each series: a scaffold's colour if series are scaffolds, else the next palette
+    colour.
+    """
     scaffolds = {arm.pk: arm.scaffold for arm in snapshot.arms}
     by_scaffold = "scaffold" in dimension.parts
     look: list[Series] = []

@@ -1,4 +1,4 @@
-"""The figures that exist, with their contents and opening choices. The dimensions are found in the data."""
+"""The existing figures, with their contents and default choices. The dimensions are found in the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN_PARTS = ("main_prompt_tokens", "main_completion_tokens", "sub_prompt_token
 
 @dataclass(frozen=True)
 class Part:
-    """A panel of a figure, or one per facet: the kind of number (`kind`) and its measure."""
+    """One panel of a figure per facet: the kind of number (`kind`) and its measure."""
 
     kind: str
     measure: str = "reward"
@@ -22,8 +22,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Spec:
-    """One figure. `by` are the dimensions that it may open with, the first that the experiment has; of none of
-    them there is no such figure. `form` "trend" is for numbers along an axis.
+    """One figure. It opens by the first dimension of `by` that the experiment has; without one, the experiment
+    lacks the figure. `form` "trend" is for numbers along an axis.
     """
 
     name: str
@@ -35,9 +35,7 @@ class Spec:
     form: str = "bars"
 
     def opens_by(self, dimensions: Mapping[str, Dimension]) -> str | None:
-        """Returns the dimension with which it opens, among those of an experiment; None if the figure does not
-        apply.
-        """
+        """Returns the dimension by which the figure opens, among the given ones; None if it does not apply."""
         return next((name for name in self.by if name in dimensions), None)
 
 
@@ -133,7 +131,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure that an experiment has, as a link; `by` names a dimension that it does not open with."""
+    """A link to a figure of an experiment. `by` names a dimension that differs from the default."""
 
     spec: Spec
     label: str

@@ -1,8 +1,8 @@
 """Colours, marks and frames of figures.
 
-Colours are written as CSS custom properties (`var(--…)`); the page's script puts in what the theme makes of
-them, so that a figure follows light and dark without being made again. Colour is never alone: bars of one colour
-differ by pattern, marks by shape, lines by dash.
+Colours are CSS custom properties (`var(--…)`). The page's script resolves them by the theme, so that a figure
+follows light and dark without being rebuilt. Colour is never the only distinction: bars of one colour differ by
+pattern, marks by shape, lines by dash.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SYMBOL_MARKS = ("●", "■", "▲", "◆", "✚", "✖", "★", "▼", "⬟", "
 
 
 def scaffold_colour(key: str) -> str:
-    """The colour of a scaffold."""
+    """Returns the colour of a scaffold."""
     return f"var(--{registry.style_name(key)})"
 
 
@@ -46,7 +46,7 @@ def colour(series: Series) -> str:
 
 
 def faint(series: Series) -> str:
-    """Its colour, for what lies behind."""
+    """Returns the faint form of the series' colour, for elements in the background."""
     return colour(series).replace("var(", "faint(")
 
 
@@ -57,7 +57,9 @@ def pattern(series: Series) -> str:
 
 
 def filled(series: Series) -> dict[str, Any]:
-    """Its pattern in the colour of the page over its own, so that a bar stays one of its scaffold."""
+    """Returns the pattern of a series, drawn in the page colour over the series' own, so that a bar keeps its
+    colour.
+    """
     return {"shape": pattern(series), "fillmode": "overlay", "fgcolor": "var(--paper)", "solidity": 0.3}
 
 
@@ -67,7 +69,7 @@ def dash(series: Series) -> str:
 
 
 def symbol(series: Series) -> str:
-    """The mark of a scaffold, open from its second series on; of others one after the other."""
+    """Returns a scaffold's mark, open from its second series on; for other series, the next mark."""
     if not series.scaffold:
         return SYMBOLS[series.number % len(SYMBOLS)]
     own = registry.mark(series.scaffold).symbol
@@ -75,14 +77,14 @@ def symbol(series: Series) -> str:
 
 
 def series_mark(series: Series) -> str:
-    """Its mark as a character: a scaffold's own, of others one after the other."""
+    """Returns the mark as a character: a scaffold's own, else the next mark."""
     if series.scaffold:
         return registry.mark(series.scaffold).glyph
     return SYMBOL_MARKS[series.number % len(SYMBOL_MARKS)]
 
 
 def plain(name: str) -> str:
-    """A name without what plotly would take for markup; names are not ours."""
+    """Returns a name without characters that plotly would read as markup, because names are hostile."""
     return visible(name).replace("<", "‹").replace(">", "›").replace("&", "+")
 
 
@@ -102,7 +104,7 @@ SURFACE: dict[str, Any] = {
 
 
 def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any]:
-    """The layout that all figures share."""
+    """Returns the layout that all figures share."""
     axis = {
         "gridcolor": "var(--line)",
         "zerolinecolor": "var(--line-strong)",
@@ -120,5 +122,5 @@ def frame(*, x: dict[str, Any], y: dict[str, Any], height: int) -> dict[str, Any
 
 
 def titled(axis: dict[str, Any]) -> dict[str, Any]:
-    """Titles of the size of all other words."""
+    """Returns an axis whose title has the same size as other text."""
     return {**axis, "title": {"standoff": 8, **axis.get("title", {}), "font": {"size": 12}}}

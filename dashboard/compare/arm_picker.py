@@ -1,4 +1,4 @@
-"""Finding arms to compare: those of any experiment, by what they are, under the experiments they belong to."""
+"""Finds arms to compare: those of any experiment, by their properties, grouped by experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANY = ("", "any")
 
 
 class PickerForm(forms.Form):
-    """A search for arms. Its fields are in the URL behind `find-`."""
+    """A search for arms. Its fields have the prefix `find-` in the URL."""
 
     environment = forms.ChoiceField(required=False)
     scaffold = forms.ChoiceField(
@@ -37,7 +37,7 @@ class PickerForm(forms.Form):
             field.choices = [ANY, *((value, value) for value in sorted(set(values)))]
 
     def narrow(self, arms: QuerySet[Arm]) -> QuerySet[Arm]:
-        """The arms that are like that; none where the form is not understood."""
+        """Returns the matching arms; none for an invalid form."""
         if not self.is_valid():
             return arms.none()
         exact = {name: self.cleaned_data[name] for name in ("environment", "scaffold", "model")}
@@ -66,7 +66,7 @@ class ExperimentArms:
 
 
 def found(form: PickerForm, *, without: Sequence[int]) -> tuple[ExperimentArms, ...]:
-    """Arms that are not in the comparison yet, those of the newest experiments first. Two queries."""
+    """Returns arms that are not in the comparison yet, those of the newest experiments first. Two queries."""
     arms = (
         form.narrow(Arm.objects.exclude(pk__in=without).filter(experiment__in=Experiment.objects.listed()))
         .select_related("experiment")

@@ -1,4 +1,4 @@
-"""A comparison as its page, its JSON and its CSV have it: read once, in two queries."""
+"""The data of a comparison, for its page, JSON and CSV, read once in two queries."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ..comparison_query import ComparisonQuery, NamedArm
 from ..formatting import no_formula, visible
 
 _ROWS = 50
-"""Most and fewest examples on one page of the matrix, and the rollouts that bound them."""
+"""The maximum and minimum number of examples on a page of the matrix, and the rollouts that bound it."""
 _FEWEST = 10
 _ROLLOUTS = 500
 
 
 @dataclass(frozen=True, eq=False)
 class ComparisonData:
-    """Everything computed from the rollouts of the chosen arms, all of which exist.
+    """Everything that is computed from the rollouts of the chosen arms, all of which exist.
 
-    `otherwise` are the rewards with unscored rollouts counted the other way: as zero, or excluded.
+    `otherwise` holds the rewards with unscored rollouts treated the other way: as zero, or excluded.
     """
 
     asked: ComparisonQuery
@@ -43,7 +43,7 @@ class ComparisonData:
 
     @classmethod
     def of(cls, asked: ComparisonQuery, arms: tuple[NamedArm, ...]) -> ComparisonData:
-        """One query."""
+        """Returns the data of a comparison. One query."""
         frame = load(asked.arms, measures=asked.measures)
         is_zero = asked.unscored is Unscored.ZERO
         return cls(
@@ -73,12 +73,12 @@ class ComparisonData:
 
     @property
     def page_size(self) -> int:
-        """Examples on a page of the matrix."""
+        """The number of examples on a page of the matrix."""
         repetitions = int(self.matrix.frame["repetition"].max(initial=0)) + 1
         return max(_FEWEST, min(_ROWS, _ROLLOUTS // (len(self.arms) * repetitions)))
 
     def page(self) -> tuple[list[Row], int]:
-        """The rows of the page asked for, and how many there are on all pages."""
+        """Returns the rows of the requested page, and the number of rows on all pages."""
         order = self.matrix.ordered(sort=self.asked.sort, show=self.asked.show)
         first = (self.asked.page - 1) * self.page_size
         return self.matrix.rows(order[first : first + self.page_size].tolist()), len(order)
@@ -90,9 +90,9 @@ def _only(frame: Frame, *measures: str) -> Frame:
 
 
 def as_json(found: ComparisonData) -> dict[str, Any]:
-    """The comparison in plain values, with the page of the matrix that was asked for.
+    """Returns the comparison as plain values, with the requested page of the matrix.
 
-    Lists are in the order of `arms`; a setting that all have the same has one `value`. A rollout of the matrix is
+    Lists are in the order of `arms`; a setting that all arms share has one `value`. A rollout of the matrix is
     [id, repetition from 1, reward, outcome].
     """
     rows, total = found.page()
@@ -138,7 +138,9 @@ def _arm(found: ComparisonData, at: int) -> dict[str, Any]:
 
 
 def _measure(row: MeasureRow) -> dict[str, Any]:
-    """Lists with an entry per arm: keys said once for each of 24 arms and 30 measures would be most of it all."""
+    """Returns lists with an entry per arm. Repeating the keys for 24 arms and 30 measures would be most of the
+    response.
+    """
     return {
         "name": row.measure.name,
         "unit": row.measure.unit,
@@ -174,7 +176,7 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def measures_csv(found: ComparisonData) -> Iterator[str]:
-    """The table of measures, a line per measure and arm."""
+    """Yields the table of measures, a line per measure and arm."""
     yield _line(
         *("measure", "unit", "letter", "arm_id", "experiment", "arm", "n", "unknown", "mean", "low", "high"),
         *("common_examples", "better", "worse", "difference", "difference_low", "difference_high"),
@@ -200,7 +202,7 @@ def _pair_values(pair: Paired, adjusted: float | None) -> list[Any]:
 
 
 def matrix_csv(found: ComparisonData) -> Iterator[str]:
-    """All examples that the filter leaves, in the order of the page, a line per rollout."""
+    """Yields all examples that pass the filter, in the order of the page, a line per rollout."""
     yield _line(
         *("example_id", "example_number", "disagreement", "letter", "arm_id", "experiment", "arm"),
         *("mean_counted", "repetition", "rollout_id", "outcome", "reward"),
@@ -224,5 +226,5 @@ def _line(*values: Any) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name with nothing hidden in it, which no spreadsheet takes for a formula."""
+    """Returns a name with nothing hidden that no spreadsheet reads as a formula."""
     return no_formula(visible(unescape(name)))

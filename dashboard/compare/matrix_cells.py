@@ -1,6 +1,6 @@
-"""The cells of the example × arm matrix as HTML: a number on the ramp, or a word for why there is none.
+"""The cells of the example × arm matrix as HTML: a number on the colour ramp, or a word for its absence.
 
-Written here and not in a template since a page has a thousand of them. Only numbers and our own words go in.
+Not a template, because a page has a thousand of them. They contain only numbers and our own words.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ _WORDS = {
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
 _MOST_LINKS = 600
-"""Cells and repetitions that a page links one by one; beyond, repeated ones are a click away in a list."""
+"""The number of cells and repetitions up to which a page links repetitions one by one; beyond it, a cell links to
+a list.
+"""
 
 
 @dataclass(frozen=True)
 class CellWriter:
-    """Writes the cells of one page. `arms` are ids, in the order of a row's cells."""
+    """A writer of the cells of one page. `arms` are ids, in the order of a row's cells."""
 
     arms: tuple[int, ...]
     rollouts: str
@@ -41,7 +43,9 @@ class CellWriter:
 
     @classmethod
     def of(cls, rows: list[Row], arms: tuple[int, ...], *, has_lists: bool = True) -> CellWriter:
-        """For these rows; the addresses are made once. Without lists, a cell leads to its first rollout."""
+        """Returns a writer for these rows, with the URLs built once. Without lists, a cell links to its first
+        rollout.
+        """
         links = sum(1 + len(cell.repetitions) for row in rows for cell in row.cells)
         return cls(
             arms=arms,
@@ -51,7 +55,7 @@ class CellWriter:
         )
 
     def cells(self, row: Row) -> SafeString:
-        """All cells of a row."""
+        """Returns all cells of a row."""
         return format_html_join(
             "", "{}", ((self._cell(arm, cell),) for arm, cell in zip(self.arms, row.cells, strict=True))
         )
@@ -73,7 +77,9 @@ class CellWriter:
         return format_html("{} {}", _reward(cell.mean, address), word)
 
     def _several(self, arm: int, cell: Cell) -> SafeString:
-        """The mean with its count, the number of unscored repetitions, and each repetition if there is room."""
+        """Returns the mean with its count, the number of unscored repetitions, and each repetition if there is
+        room.
+        """
         given = [each.reward for each in cell.repetitions if each.reward is not None]
         query = urlencode({"q": f"arm:{arm} example:{cell.number}"})
         address = f"{self.rollouts}?{query}" if self.rollouts else f"{self.base}{cell.repetitions[0].rollout}/"

@@ -1,6 +1,6 @@
-"""The cells of the table of measures as HTML: the mean with its interval, and under it the difference to A.
+"""The cells of the table of measures as HTML: the mean with its interval, and below it the difference from A.
 
-Written here and not in a template since a page has hundreds of them. Only numbers and our own words go in.
+Not a template, because a page has hundreds of them. They contain only numbers and our own words.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from ..formatting import measured, probability, spread
 
 _CLEAR = 0.05
 _MOST_EXACT = 160
-"""Cells that have their exact values on hover; with more the page gets too heavy, and the CSV has them."""
+"""The number of cells up to which they have tooltips with exact values. More make the page too large; the CSV has
+them.
+"""
 _NOTHING = mark_safe('<span class="unscored">not known</span>')
 
 
 @dataclass(frozen=True)
 class MeasureCells:
-    """Writes the cells of one table. With `is_brief` there are no exact values on hover, because there are too
-    many cells.
+    """A writer of the cells of one table. With `is_brief`, cells have no tooltips with exact values, because there
+    are too many.
     """
 
     is_brief: bool
 
     @classmethod
     def of(cls, found: SideBySide) -> MeasureCells:
-        """For these rows and arms."""
+        """Returns a writer for these rows and arms."""
         return cls(is_brief=len(found.rows) * len(found.arms) > _MOST_EXACT)
 
     def cells(self, row: MeasureRow) -> SafeString:
-        """All cells of a row."""
+        """Returns all cells of a row."""
         arms = zip(row.means, row.unknown, row.against, row.adjusted, strict=True)
         return format_html_join(
             "",
@@ -82,12 +84,12 @@ class MeasureCells:
 
 
 def in_unit(measure: Measure) -> str:
-    """Returns a measure's title with its unit, unless the title has it."""
+    """Returns a measure's title with its unit, unless the title states it."""
     return measure.title if measure.unit == "tokens" else measure.axis
 
 
 def in_words(number: float, measure: Measure) -> str:
-    """A mean of this measure."""
+    """Returns a mean of this measure as text."""
     return measured(number, measure.unit, is_score=measure.name == "reward").replace("-", "−")
 
 

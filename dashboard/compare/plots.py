@@ -1,8 +1,8 @@
 """The figures of a comparison as data for plotly: rewards, differences and the Pareto front, a mark per arm.
 
-Pure functions without store or request. An arm has its scaffold's colour and mark and its own letter, so that arms
-are not told apart by colour alone. Colours are custom properties. The page's script draws the panels like those of
-all figures.
+Pure functions without store or request. An arm has its scaffold's colour and mark and its own letter, so colour is
+never the only distinction. Colours are custom properties. The page's script draws the panels like those of all
+figures.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .measure_cells import in_unit
 
 _CLEAR = 0.05
 _ROW = 28
-"""Pixels for each arm of a figure that has a line per arm."""
+"""The height of each arm in a figure with a line per arm, in pixels."""
 
 
 def rewards(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
-    """Mean rewards with their 95 % intervals, a line per arm."""
+    """Returns mean rewards with their 95 % intervals, a line per arm."""
     shown = [(arm, mean) for arm, mean in zip(arms, found.reward.means, strict=True) if mean is not None]
     marks = [_Mark(arm=arm, x=mean, y=None, words=_mean_words(arm, mean), is_full=True) for arm, mean in shown]
     layout = _by_arm(arms, title="mean reward", around=[mean for _, mean in shown])
@@ -36,7 +36,9 @@ def rewards(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
 
 
 def differences(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
-    """Mean paired differences to A with their 95 % intervals; a full mark is clear of 0 after correction."""
+    """Returns mean paired differences from A with their 95 % intervals. A filled mark is clear of 0 after
+    correction.
+    """
     marks = []
     for arm, pair, adjusted in zip(arms, found.reward.against, found.reward.adjusted, strict=True):
         if pair is None or adjusted is None:
@@ -59,7 +61,9 @@ def differences(found: SideBySide, arms: Sequence[NamedArm]) -> Plot:
 
 
 def front(found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedArm], *, price: str) -> Plot:
-    """Reward against a price, both with intervals; arms on the Pareto front are full marks joined by a line."""
+    """Returns reward against a price, both with intervals. Arms on the Pareto front are filled marks joined by a
+    line.
+    """
     row = next(row for row in found.rows if row.measure.name == price)
     marks = []
     for arm, reward, cost, place in zip(arms, found.reward.means, row.means, places, strict=True):
@@ -82,7 +86,7 @@ def front(found: SideBySide, places: Sequence[FrontPlace], arms: Sequence[NamedA
 
 
 Plot = dict[str, Any]
-"""The input of the page's script: a title, a legend, a panel, a caption; clicks lead to `rollouts`."""
+"""The input of the page's script: a title, a legend, a panel, a caption. Clicks lead to `rollouts`."""
 
 
 def _plot(
@@ -121,7 +125,7 @@ def _front_line(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Mark:
-    """One arm in a figure: at a mean across, and at another one up, or on the line of its name."""
+    """One arm in a figure: at a horizontal mean, and at a vertical one or on the line of its name."""
 
     arm: NamedArm
     x: Interval
@@ -140,7 +144,7 @@ class _Mark:
 
 
 def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
-    """All marks as one trace, so that 24 arms weigh little."""
+    """Returns all marks as one trace, so that 24 arms take little space."""
     up = [mark.y for mark in marks if mark.y is not None]
     colours = [mark.colour for mark in marks]
     trace = {
@@ -160,7 +164,7 @@ def _trace(marks: Sequence[_Mark]) -> dict[str, Any]:
     }
     if up:
         letters = [mark.arm.letter for mark in marks]
-        # To either side in turn, so that of two marks that lie close both have their letter.
+        # On alternate sides, so that two marks close to each other both have their letter.
         sides = [("top right", "bottom left")[at % 2] for at in range(len(marks))]
         trace |= {"error_y": _spread(up), "text": letters, "textposition": sides}
     return trace
@@ -189,7 +193,7 @@ def _limits(interval: Interval) -> str:
 
 
 def _by_arm(arms: Sequence[NamedArm], *, title: str, around: Sequence[Interval]) -> dict[str, Any]:
-    """A line per arm, A on top; the axis holds all intervals, and 0."""
+    """Returns a line per arm with A on top. The axis includes all intervals and 0."""
     names = [plain(arm.name) for arm in arms]
     axis = titled({"title": {"text": title}, "range": _range(around), **_LINES})
     lines = {

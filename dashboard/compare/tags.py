@@ -19,23 +19,23 @@ register = template.Library()
 
 @register.simple_tag
 def matrix_cells(writer: CellWriter, row: Row) -> SafeString:
-    """The cells of a row of the example × arm matrix."""
+    """Returns the cells of a row of the example × arm matrix."""
     return writer.cells(row)
 
 
 @register.simple_tag
 def measure_cells(writer: MeasureCells, row: MeasureRow) -> SafeString:
-    """The cells of a row of the table of measures."""
+    """Returns the cells of a row of the table of measures."""
     return writer.cells(row)
 
 
 @register.filter
 def in_unit(measure: Measure) -> str:
-    """A measure's title with its unit."""
+    """Returns a measure's title with its unit."""
     return measured_in_unit(measure)
 
 
 @register.simple_tag
 def measured(number: float, measure: Measure) -> str:
-    """A mean of a measure, in its unit."""
+    """Returns a mean of a measure, in its unit."""
     return measured_in_words(number, measure)

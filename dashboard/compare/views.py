@@ -1,4 +1,4 @@
-"""Any arms of any experiments side by side: the page, its JSON, its CSV, and the prompts in which they differ."""
+"""Any arms of any experiments side by side: the page, its JSON, its CSV, and the differences of their prompts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     """Shows which of these arms is better, on which examples, and how their settings differ."""
     found = find_arms(request.GET)
     is_picking = len(found.arms) < 2 or any(key == "pick" or key.startswith("find-") for key in request.GET)
-    # A reader of a shared link sees these arms only, even if some of them are gone.
+    # A reader of a shared link sees only these arms, even if some of them are gone.
     picker = arm_picker.PickerForm(request.GET) if is_picking and share_of(request) is None else None
     context: dict[str, Any] = {
         "section": "compare",
@@ -68,25 +68,25 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def compare_json(request: HttpRequest) -> HttpResponse:
-    """The same numbers as JSON, with the page of the matrix that was asked for."""
+    """Returns the same numbers as JSON, with the requested page of the matrix."""
     return JsonResponse(comparison.as_json(_compared(request)))
 
 
 @require_safe
 def matrix_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """The matrix as CSV, a line per rollout."""
+    """Returns the matrix as CSV, a line per rollout."""
     return _csv(request, comparison.matrix_csv, name="matrix")
 
 
 @require_safe
 def measures_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """The table of measures as CSV, a line per measure and arm."""
+    """Returns the table of measures as CSV, a line per measure and arm."""
     return _csv(request, comparison.measures_csv, name="measures")
 
 
 @require_safe
 def prompts(request: HttpRequest) -> HttpResponse:
-    """In what the stored prompts of A and B differ. A fragment for htmx, a page for everybody else."""
+    """Shows the differences of the stored prompts of A and B, as a fragment for htmx, otherwise as a page."""
     found = find_arms(request.GET)
     if len(found.arms) < 2:
         raise Http404("prompts are compared of two arms")
@@ -121,7 +121,7 @@ def _csv(
 
 
 def _context(found: ComparisonData, *, has_lists: bool) -> dict[str, Any]:
-    """Without lists of rollouts, figures and cells lead to none."""
+    """Returns the template context. Without lists of rollouts, figures and cells have no links to them."""
     asked, numbers = found.asked, found.numbers
     (rows, total), size = found.page(), found.page_size
     settings = found.settings
@@ -188,7 +188,7 @@ class _MatrixRow:
 
 @dataclass(frozen=True)
 class _Head:
-    """A column of the matrix that sorts it."""
+    """A column of the matrix by which it can be sorted."""
 
     label: str
     title: str
@@ -215,7 +215,7 @@ def _heads(found: ComparisonData) -> list[_Head]:
 
 
 def _figures(found: ComparisonData, *, rollouts: str) -> dict[str, plots.Plot]:
-    """The figures by name; differences only if there are any. Marks lead to `rollouts`."""
+    """Returns the figures by name; differences only if there are any. Marks lead to `rollouts`."""
     drawn = {
         "rewards": plots.rewards(found.numbers, found.arms),
         "front": plots.front(found.numbers, found.places, found.arms, price=found.asked.price),
@@ -231,7 +231,7 @@ def _by_group(rows: tuple[SettingRow, ...], *, every: bool) -> list[tuple[str, l
 
 
 def _front(found: ComparisonData) -> list[dict[str, Any]]:
-    """The table of the front: arm, reward and price with intervals, and how often it is on it."""
+    """Returns the table of the front: arm, reward and price with intervals, and the share of resamples on it."""
     price = next(row for row in found.numbers.rows if row.measure.name == found.asked.price)
     arms = zip(found.arms, found.numbers.reward.means, price.means, price.unknown, found.places, strict=True)
     return [
@@ -248,7 +248,7 @@ def _front(found: ComparisonData) -> list[dict[str, Any]]:
 
 
 def _groups(picker: arm_picker.PickerForm, asked: ComparisonQuery) -> list[dict[str, Any]]:
-    """The arms that the picker found, with the URLs that add one arm or a group."""
+    """Returns the arms that the picker found, with the URLs that add one arm or a group."""
     room = MOST_ARMS - len(asked.arms)
     return [
         {
@@ -273,13 +273,13 @@ def _groups(picker: arm_picker.PickerForm, asked: ComparisonQuery) -> list[dict[
 
 
 def _adding(asked: ComparisonQuery, ids: tuple[int, ...] | list[int], *, room: int) -> str:
-    """The URL with these arms added; "" if there is no room for all of them."""
+    """Returns the URL with these arms added; "" if there is no room for all of them."""
     fresh = [pk for pk in ids if pk not in asked.arms]
     return asked.query(arms=asked.adding(fresh)) if 0 < len(fresh) <= room else ""
 
 
 def _roles(first: OpeningPrompt, second: OpeningPrompt) -> list[dict[str, Any]]:
-    """The messages of each role in both prompts, with their diff."""
+    """Returns the messages of each role in both prompts, with their diff."""
     found = []
     for role in dict.fromkeys([*first.by_role, *second.by_role]):
         one, other = first.by_role.get(role, EMPTY), second.by_role.get(role, EMPTY)

@@ -1,4 +1,4 @@
-"""The sentences of a comparison. They claim no more than its tests allow."""
+"""The sentences of a comparison. They claim no more than the tests allow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _OUTCOMES = {
 class Sentence:
     """An arm against the baseline: `relation` stands between their names, `evidence` after them.
 
-    `otherwise` says what the other way of counting comes to; "" where both have a reward wherever they ended.
+    `otherwise` is the result of the other treatment of unscored rollouts; "" if both arms have a reward for every
+    ended rollout.
     """
 
     arm: NamedArm
@@ -43,7 +44,8 @@ def sentences(
 ) -> tuple[Sentence, ...]:
     """Returns one sentence per arm after the first.
 
-    `other` counts unscored rollouts the other way; `in_common` are the numbers of examples shared with the first.
+    `other` treats unscored rollouts the other way. `in_common` are the numbers of examples shared with the first
+    arm.
     """
     row = found.reward
     compared = sum(pair is not None for pair in row.against)
@@ -106,7 +108,7 @@ def _evidence(paired: Paired | None, adjusted: float | None, *, compared: int) -
     if compared > 1 and adjusted is not None:
         yield f"{probability(adjusted)} after Holm’s correction for {compared} comparisons"
     if paired.effect is not None:
-        # Of what may be chance, "large" would say more than is known.
+        # "large" would overstate a difference that may be due to chance
         size = f", {paired.effect.size}" if paired.p < _CLEAR else ""
         yield f"{paired.effect.name} {signed(paired.effect.value)}{size}"
     if paired.more_examples and paired.p >= _CLEAR:
@@ -139,7 +141,7 @@ def ended_early(arms: Sequence[NamedArm]) -> str:
 
 
 def how_counted(unscored: Unscored) -> str:
-    """Returns a sentence on how unscored rollouts count."""
+    """Returns a phrase for the treatment of unscored rollouts."""
     return {
         Unscored.EXCLUDE: "left out",
         Unscored.ZERO: "counted as zero",

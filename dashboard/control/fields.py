@@ -13,14 +13,17 @@ from rlm_runs.execution import retry
 from rlm_runs.execution.endpoints import model_choices
 from rlm_runs.experiments.actions import Action
 from rlm_runs.models import Experiment
+from rlm_runs.models.texts import unescape
 
+CLEARABLE = ("description", "tags", "owner")
+"""Texts that an empty input clears."""
 LISTS = ("outcomes", "models", "scaffolds")
 """Options that take several values."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One value to choose."""
+    """One value to choose from."""
 
     value: str
     label: str
@@ -29,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Field:
-    """One input. `kind` is `boxes`, `select`, `number` or `text`."""
+    """One input. `kind` is `boxes`, `select`, `number`, `rollouts` or `text`."""
 
     name: str
     label: str
@@ -40,17 +43,19 @@ class Field:
 
 
 def given_options(action: Action, data: QueryDict) -> dict[str, object]:
-    """The options of a request, without empty inputs."""
+    """Returns the options of a request, without empty inputs."""
     found: dict[str, object] = {}
     for name in action.options.model_fields:
         values = [value for value in data.getlist(name) if value.strip()]
         if values:
             found[name] = values if name in LISTS else values[-1].strip()
+        elif name in CLEARABLE and name in data:
+            found[name] = ""
     return found
 
 
 def fields_of(action: Action, experiment: Experiment, data: QueryDict) -> list[Field]:
-    """The inputs of an action's form, with the values of the request."""
+    """Returns the inputs of an action's form, with the values of the request."""
     return [_field(action, name, experiment, data) for name in action.options.model_fields if name in _LABELS]
 
 
@@ -67,6 +72,9 @@ _LABELS = {
     "dollars": "Dollars in all",
     "tokens": "Tokens in all",
     "hours": "Hours of running",
+    "description": "Description",
+    "tags": "Tags",
+    "owner": "Owner",
 }
 
 
@@ -82,16 +90,23 @@ def _field(action: Action, name: str, experiment: Experiment, data: QueryDict) -
     if choices:
         options = tuple(Choice(key, label, key == value) for key, label in choices.items())
         return Field(name, _LABELS[name], told, "select", value, options)
-    return Field(name, _LABELS[name], told, "text" if name == "rollouts" else "number", value)
+    kind = "rollouts" if name == "rollouts" else "text" if name in CLEARABLE else "number"
+    return Field(name, _LABELS[name], told, kind, value)
 
 
 def _standing(name: str, experiment: Experiment) -> str:
-    """The experiment's current value, for inputs that start with it."""
+    """Returns the experiment's current value, for inputs that start with it."""
     if name == "value":
         return str(experiment.priority)
     if name in ("dollars", "tokens", "hours"):
         limit = getattr(experiment, f"budget_{name}")
         return "none" if limit is None else f"{Decimal(str(limit)).normalize():f}"
+    if name == "tags":
+        return ", ".join(map(unescape, experiment.tags.values_list("name", flat=True)))
+    if name == "owner":
+        return experiment.created_by.get_username() if experiment.created_by else ""
+    if name == "description":
+        return unescape(experiment.description)
     return str(experiment.spec.get(name, "")) if name in ("examples", "repetitions") else ""
 
 

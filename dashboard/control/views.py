@@ -1,4 +1,4 @@
-"""Control of an experiment: previews its actions and takes them, by page and by API."""
+"""Control of an experiment: previews and performs its actions, by page and by API."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ..addresses import address_of
 from .fields import fields_of, given_options
 
 _LISTED = 10
-"""Log entries of the control page."""
+"""The number of log entries on the control page."""
 _MOST_BYTES = 100_000
-"""Largest request body."""
+"""The maximum size of a request body, in bytes."""
 
 
 @require_safe
@@ -49,7 +49,7 @@ def control_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def action_page(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """Shows an action's options and its effect in numbers; a POST takes the action."""
+    """Shows an action's options and its effect in numbers. A POST performs the action."""
     found = get_object_or_404(Experiment, slug=slug)
     action = ACTIONS.get(name)
     if action is None:
@@ -99,7 +99,7 @@ def _form(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def control_api(request: HttpRequest, slug: str) -> HttpResponse:
-    """GET lists the actions with the JSON schemas of their options. POST takes one.
+    """Lists the actions with the JSON schemas of their options (GET), or performs one (POST).
 
     The body is {"action": name, "confirm": true, …options}. Without `confirm`, an action that costs money or
     removes data answers 409 with its numbers, and does nothing.

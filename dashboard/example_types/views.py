@@ -1,4 +1,4 @@
-"""Results by type of example: a pooled mean can hide that an arm wins on one type and loses on another."""
+"""Results by type of example. A pooled mean can hide that an arm wins on one type and loses on another."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def types_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def types_csv(request: HttpRequest, slug: str) -> HttpResponse:
-    """Every number of the table, a line per row."""
+    """Returns every number of the table as CSV, a line per row."""
     _, found = _found(request, slug)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{slug}-types.csv"'
@@ -60,7 +60,7 @@ def types_csv(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def types_json(request: HttpRequest, slug: str) -> JsonResponse:
-    """Returns the same as JSON, with the keys that there are."""
+    """Returns the same as JSON, with the available keys."""
     experiment, found = _found(request, slug)
     return JsonResponse(
         {
@@ -123,7 +123,7 @@ def _records(found: ByType | None) -> Iterator[dict[str, Any]]:
 
 
 def _shown(row: TypeRow, scale: Scale) -> dict[str, Any]:
-    """A row of the template; `filter` finds its rollouts, "" if no filter does."""
+    """Returns a row for the template. `filter` finds its rollouts, "" if there is none."""
     pair, term = row.paired, row.value.term
     return {
         "row": row,

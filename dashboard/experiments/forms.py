@@ -1,4 +1,4 @@
-"""Forms that validate query strings and narrow QuerySets."""
+"""Forms that validate query strings and filter QuerySets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from django import forms
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from rlm_runs.analysis.aggregates import ArmSummary
-from rlm_runs.models import Experiment, Rollout
+from rlm_runs.models import Experiment, ExperimentTag, Rollout
 
 from ..unscored import UnscoredForm
 
 ANY = ("", "any")
+_MOST = 200
+"""Tags and owners that are offered."""
 
 
 class ExperimentFilters(forms.Form):
@@ -25,14 +28,32 @@ class ExperimentFilters(forms.Form):
     )
 
     q = forms.CharField(required=False, max_length=200)
+    tag = forms.CharField(required=False, max_length=60)
+    owner = forms.CharField(required=False, max_length=150)
     status = forms.ChoiceField(required=False, choices=STATES)
 
+    @staticmethod
+    def choices() -> dict[str, list[str]]:
+        """Returns the tags and the owners that there are."""
+        tags = ExperimentTag.objects.order_by("name").values_list("name", flat=True).distinct()
+        owners = User.objects.filter(experiment__isnull=False).order_by("username").distinct()
+        return {"tags": list(tags[:_MOST]), "owners": list(owners.values_list("username", flat=True)[:_MOST])}
+
+    @property
+    def has_any(self) -> bool:
+        """Whether any filter is set."""
+        return any(self.cleaned_data.values())
+
     def narrow(self, experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
-        """The experiments that the filters leave."""
+        """Returns the experiments that match the filters."""
         if q := self.cleaned_data["q"]:
             experiments = experiments.filter(
                 Q(name__icontains=q) | Q(slug__icontains=q) | Q(description__icontains=q)
             )
+        if tag := self.cleaned_data["tag"]:
+            experiments = experiments.filter(pk__in=ExperimentTag.objects.filter(name=tag).values("experiment"))
+        if owner := self.cleaned_data["owner"]:
+            experiments = experiments.filter(created_by__username=owner)
         if self.cleaned_data["status"] == "archived":
             return experiments.filter(archived_at__isnull=False)
         experiments = experiments.filter(archived_at=None)
@@ -52,7 +73,7 @@ def _sort_choices(*columns: str) -> list[tuple[str, str]]:
 
 
 class ExperimentView(UnscoredForm):
-    """Choices of the experiment page."""
+    """The choices of the experiment page."""
 
     SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
         "n": lambda arm: arm.scored,
@@ -70,12 +91,12 @@ class ExperimentView(UnscoredForm):
     sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
 
     def sorted_by(self) -> str:
-        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
+        """Returns the column by which the arms are sorted, with a `-` if descending; "" for their own order."""
         self.full_clean()
         return str(self.cleaned_data.get("sort") or "")
 
     def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-        """The arms as they are asked for; those without a value last."""
+        """Returns the arms in the chosen order. Arms without a value come last."""
         sort = self.sorted_by()
         if not sort:
             return list(arms)

@@ -1,4 +1,4 @@
-"""The table of experiments: each with how far it is, its best arm and its cost, summed up for a page at a time."""
+"""The table of experiments: the progress, the best arm and the cost of each, computed for one page at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from django.core.cache import cache
 from django.db.models import Count, Max
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 from rlm_runs.analysis import aggregates
@@ -40,7 +41,9 @@ def rows_of(experiments: Sequence[Experiment]) -> list[Row]:
 
 
 def _states(experiments: Sequence[Experiment]) -> dict[int, str]:
-    """Experiment → what changes with every beginning and end of a rollout, from an index alone."""
+    """Returns a map of experiment → a hash that changes with every start and end of a rollout, read from
+    an index.
+    """
     parts: dict[int, list[object]] = {found.pk: [found.revision] for found in experiments}
     rollouts = Rollout.objects.filter(experiment__in=experiments).order_by("experiment", "status")
     counts = rollouts.values_list("experiment", "status").annotate(n=Count("*"), last=Max("finished_at"))
@@ -52,9 +55,13 @@ def _states(experiments: Sequence[Experiment]) -> dict[int, str]:
 def _name(row: Row) -> SafeString:
     experiment = row["experiment"]
     marks = notices(simulated=bool(experiment.simulated_arms), no_walls=bool(row["progress"].process_sandbox))
-    return format_html(
-        '<a href="{}">{}</a> {}', experiment.get_absolute_url(), cells.text(experiment.name, most=36), marks
+    tags = format_html_join(
+        " ",
+        '<a class="chip" href="?{}">{}</a>',
+        ((urlencode({"tag": tag.name}), cells.text(tag.name, most=24)) for tag in experiment.tags.all()),
     )
+    name = cells.text(experiment.name, most=36)
+    return format_html('<a href="{}">{}</a> {}{}', experiment.get_absolute_url(), name, tags, marks)
 
 
 def _rollouts(row: Row) -> SafeString:
@@ -114,7 +121,7 @@ def _cost(row: Row) -> SafeString:
 
 
 def _cost_value(row: Row) -> object:
-    """Dollars; None where nothing has a price."""
+    """Returns the cost in dollars; None if nothing has a price."""
     progress = row["progress"]
     return None if progress.unpriced and not progress.cost else progress.cost
 
@@ -125,8 +132,13 @@ def _launched(row: Row) -> str | SafeString:
     return format_html('{} <span class="sub">{}</span>', when, who.get_username()) if who else when
 
 
+def _owner(row: Row) -> str | None:
+    owner = row["experiment"].created_by
+    return owner.get_username() if owner else None
+
+
 def _counted(key: str, *, help: str) -> Column:
-    """A count of the progress, of that name."""
+    """Returns the column of the progress count with this name."""
     return Column(
         key,
         key,
@@ -191,6 +203,27 @@ EXPERIMENTS = Table(
                 unit="$",
                 help="of all attempts, as far as it has a price; judging is told apart",
                 is_number=True,
+            ),
+            Column(
+                "tags",
+                "tags",
+                lambda row: ", ".join(cells.plain(tag.name) for tag in row["experiment"].tags.all()),
+                lambda row: cells.text(", ".join(tag.name for tag in row["experiment"].tags.all())),
+                help="tags",
+            ),
+            Column(
+                "owner",
+                "owner",
+                lambda row: _owner(row),
+                lambda row: _owner(row) or "–",
+                help="who launched it, or took it over",
+            ),
+            Column(
+                "description",
+                "description",
+                lambda row: cells.plain(row["experiment"].description),
+                lambda row: cells.text(row["experiment"].description, most=60),
+                help="its question",
             ),
             Column(
                 "launched",

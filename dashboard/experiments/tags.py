@@ -19,7 +19,7 @@ register = template.Library()
 
 @register.filter
 def of_budget(value: Decimal, name: str) -> str:
-    """An amount of a budget: $12.30, 1.24M, 3.5 h."""
+    """Returns an amount of a budget, such as $12.30, 1.24M or 3.5 h."""
     if name == "dollars":
         return formatting.dollars(value)
     return formatting.count(float(value)) if name == "tokens" else f"{value:.2f} h"
@@ -27,19 +27,19 @@ def of_budget(value: Decimal, name: str) -> str:
 
 @register.simple_tag
 def forest(scale: Scale, estimate: Estimate | None) -> SafeString:
-    """The interval of one verdict on the axis of all."""
+    """Returns the interval of one verdict on the common axis."""
     return scale.drawn(estimate)
 
 
 @register.filter
 def outcomes(paired: Paired | None) -> SafeString:
-    """Wins, ties and losses as one bar."""
+    """Returns wins, ties and losses as one bar."""
     return outcomes_bar(paired)
 
 
 @register.simple_tag(takes_context=True)
 def arm_header(context: template.Context, column: str, label: str) -> SafeString:
-    """The head of a column of the arms: falling first, and the other way from then on."""
+    """Returns the header of a column of the arms. It links to the descending order first, then to the reverse."""
     sort = str(context["sort"])
     falling = sort == f"-{column}"
     address = f"{context['address']}{query(context, sort=column if falling else f'-{column}')}"

@@ -18,16 +18,16 @@ from ..formatting import plural, probability
 _CLEAR = 0.05
 _NAMED = 4
 _SEEN = 0.02
-"""A difference that moves by less than this has not moved."""
+"""A difference that changes by less than this counts as unchanged."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One arm against its baseline: `relation` stands between their names, `evidence` after them.
 
-    `otherwise` says what the comparison would be with the switch the other way, `price` what the arm took more.
-    `is_apart` where no example has a reward in both, whatever the switch says. `estimate` is the difference as the
-    forest plot draws it, and `difference`, `p` and `prices` are its numbers as the table has them.
+    `otherwise` is the result under the other treatment of unscored rollouts, `price` has the arm's price ratios.
+    `is_apart` says that no example has a reward in both under either treatment. `estimate` is the difference for
+    the forest plot; `difference`, `p` and `prices` are its numbers for the table.
     """
 
     arm: ArmSummary
@@ -60,7 +60,7 @@ class GroupVerdicts:
 
 
 def verdicts(summary: Summary) -> tuple[GroupVerdicts, ...]:
-    """All comparisons of an experiment, by environment."""
+    """Returns all comparisons of an experiment, by environment."""
     order = {arm.pk: position for position, arm in enumerate(summary.arms)}
     comparisons = sorted(summary.comparisons, key=lambda found: (found.group, order[found.arm.pk]))
     groups = [
@@ -78,7 +78,7 @@ def _of_group(group: str, verdicts: Sequence[Verdict], summary: Summary) -> Grou
 
 
 def headline(summary: Summary) -> str:
-    """Returns a sentence on how many comparisons are beyond chance; empty without comparisons."""
+    """Returns a sentence on how many comparisons are significant; "" without comparisons."""
     if all(arm.reward is None for arm in summary.arms):
         has_rewards = any(arm.scored for arm in summary.arms)
         return f"{_no_pair(summary, summary.arms).capitalize()}." if has_rewards else _no_reward(summary)
@@ -104,7 +104,7 @@ def headline(summary: Summary) -> str:
 
 
 def _named(clear: Sequence[Comparison]) -> Iterator[str]:
-    """The first arms that are ahead or behind, with their environments."""
+    """Yields the first arms that are ahead or behind, with their environments."""
     for word, is_ahead in (("Ahead", True), ("Behind", False)):
         found = [each for each in clear if _is_ahead(each) == is_ahead]
         if found:
@@ -114,7 +114,7 @@ def _named(clear: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _no_reward(summary: Summary) -> str:
-    """Why there is nothing to compare yet, or ever."""
+    """Returns why there is nothing to compare."""
     kinds = {"too_long": "too long", "unjudged": "unjudged", "failed": "failed", "cancelled": "cancelled"}
     counts = {name: sum(getattr(arm.left_out, name) for arm in summary.arms) for name in (*kinds, "unfinished")}
     told = [f"{counts[name]:,} {word}" for name, word in kinds.items() if counts[name]]
@@ -139,14 +139,14 @@ def _verdict(comparison: Comparison, summary: Summary) -> Verdict:
         price=_price(comparison),
         paired=comparison.paired,
         estimate=_estimate(comparison),
-        difference=_told_difference(comparison),
+        difference=_difference_text(comparison),
         p="" if comparison.p is None else probability(comparison.p).removeprefix("p = ").removeprefix("p "),
         prices=tuple(_times(comparison.prices[name]) if name in comparison.prices else "" for name, _ in _PRICES),
     )
 
 
 def _estimate(comparison: Comparison) -> Estimate | None:
-    """The difference to draw; of an arm that ended early, that of its confidence sequence."""
+    """Returns the difference to draw; for an arm that ended early, that of its confidence sequence."""
     decision = comparison.decision
     if decision is None:
         return Estimate.of(comparison.paired, p=comparison.p)
@@ -155,7 +155,7 @@ def _estimate(comparison: Comparison) -> Estimate | None:
     return Estimate(decision.estimate, decision.low, decision.high, is_clear=_is_clear(comparison))
 
 
-def _told_difference(comparison: Comparison) -> str:
+def _difference_text(comparison: Comparison) -> str:
     estimate = _estimate(comparison)
     if estimate is None:
         return ""
@@ -187,7 +187,7 @@ def _is_clear(comparison: Comparison) -> bool:
 
 
 def _is_ahead(comparison: Comparison) -> bool:
-    """The direction of the difference; that on which the test decided if the arm ended early."""
+    """Returns whether the arm is ahead, by the test's difference if the arm ended early."""
     decision, paired = comparison.decision, comparison.paired
     if decision is not None and decision.estimate is not None and decision.low is not None:
         return decision.estimate > 0
@@ -195,7 +195,7 @@ def _is_ahead(comparison: Comparison) -> bool:
 
 
 def _no_pair(summary: Summary, arms: Iterable[ArmSummary]) -> str:
-    """Why arms cannot be compared. With common examples only, any arm may have removed theirs."""
+    """Returns why arms cannot be compared. With common examples only, any arm may have removed theirs."""
     is_common = summary.unscored is Unscored.COMMON
     lack = "there is no example that all arms finished" if is_common else "no example has a reward in both"
     is_open = any(arm.left_out.unfinished for arm in (summary.arms if is_common else arms))
@@ -221,7 +221,7 @@ def _evidence(comparison: Comparison, summary: Summary, *, made: int) -> Iterato
 
 
 def _sequential_evidence(comparison: Comparison, decision: ArmDecision, *, made: int) -> Iterator[str]:
-    """Evidence for an arm that ended early. Statistics for a fixed number of examples do not hold for it."""
+    """Yields the evidence for an arm that ended early, for which statistics of a fixed sample size do not hold."""
     yield "ended early, so no p for a fixed number of examples holds"
     if decision.estimate is None or decision.low is None or decision.high is None or decision.e_value is None:
         return
@@ -232,7 +232,7 @@ def _sequential_evidence(comparison: Comparison, decision: ArmDecision, *, made:
 
 
 def _difference(paired: Paired) -> str:
-    """+0.12 [0.00, +0.23]."""
+    """Returns a difference with its interval, such as +0.12 [0.00, +0.23]."""
     found = paired.difference
     if found.low is None or found.high is None:
         return _signed(found.mean)
@@ -245,7 +245,7 @@ def _signed(number: float) -> str:
 
 
 def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
-    """The result with unscored rollouts counted the other way, if the two disagree."""
+    """Returns the result under the other treatment of unscored rollouts, if the two disagree."""
     found, paired = comparison.otherwise, comparison.paired
     if found is None or (paired is not None and not _disagree(paired, found)):
         return ""
@@ -263,7 +263,7 @@ def _otherwise(comparison: Comparison, unscored: Unscored) -> str:
 
 
 def _disagree(one: Paired, other: Paired) -> bool:
-    """Whether two ways of counting disagree by more than rounding."""
+    """Returns whether two treatments disagree by more than rounding."""
     moves = abs(one.mean_difference - other.mean_difference) >= _SEEN
     return moves or (one.p < _CLEAR) != (other.p < _CLEAR)
 
@@ -272,7 +272,7 @@ _PRICES = (("tokens", "tokens"), ("cost", "dollars"), ("seconds", "time"))
 
 
 def _price(comparison: Comparison) -> str:
-    """The arm's prices as multiples of the baseline's on the same examples."""
+    """Returns the arm's prices as multiples of the baseline's on the same examples."""
     told = [f"{_times(comparison.prices[name])} the {word}" for name, word in _PRICES if name in comparison.prices]
     return f"at {', '.join(told)}" if told else ""
 

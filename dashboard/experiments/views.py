@@ -1,4 +1,4 @@
-"""Experiments: the list, one experiment, its live part, and cancelling it."""
+"""Experiments: the list, one experiment, its live updates, and its cancellation."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .forms import ExperimentFilters, ExperimentView
 from .table import EXPERIMENTS, rows_of
 from .waits import OpenCircuit
 
-_KEPT = ("q", "status", "sort")
+_KEPT = ("q", "status", "tag", "owner", "sort")
 _PAGE = 25
 _MOST_OF_API = 100
 
 
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """All experiments, newest first."""
+    """Shows all experiments, newest first."""
     filters = ExperimentFilters(request.GET)
     wanted = parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=_PAGE)
@@ -50,6 +50,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         "rows": rows_of(page.rows),
         "csv": f"{reverse('experiments-csv')}?{query}",
         "json": f"{reverse('api-experiments')}?{query}",
+        **filters.choices(),
         "is_empty": not page.rows and not Experiment.objects.exists(),
     }
     return render(request, "dashboard/experiments/list.html", context)
@@ -57,7 +58,7 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-    """Streams all experiments, summed up in batches."""
+    """Streams all experiments as CSV, computed in batches."""
     filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     if problem := _problem(filters, wanted):
         return exports.problem_response(problem)
@@ -68,7 +69,7 @@ def experiments_csv(request: HttpRequest) -> HttpResponse | StreamingHttpRespons
 
 @require_safe
 def experiments_json(request: HttpRequest) -> HttpResponse:
-    """A page of them, with the addresses of the next one and the one before."""
+    """Returns a page of experiments as JSON, with the URLs of the next and the previous page."""
     filters, wanted = ExperimentFilters(request.GET), parse_query(request.GET, EXPERIMENTS)
     page = _page(filters, wanted, size=whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API))
     if problem := _problem(filters, wanted):
@@ -77,9 +78,9 @@ def experiments_json(request: HttpRequest) -> HttpResponse:
 
 
 def _found(filters: ExperimentFilters) -> QuerySet[Experiment]:
-    return filters.narrow(Experiment.objects.select_related("created_by").defer("spec", "sources")).annotate(
-        simulated_arms=Count("arms", filter=Q(arms__simulated=True))
-    )
+    return filters.narrow(
+        Experiment.objects.select_related("created_by").prefetch_related("tags").defer("spec", "sources")
+    ).annotate(simulated_arms=Count("arms", filter=Q(arms__simulated=True)))
 
 
 def _page(filters: ExperimentFilters, wanted: TableQuery, *, size: int) -> Page[Experiment]:
@@ -97,7 +98,7 @@ def _page(filters: ExperimentFilters, wanted: TableQuery, *, size: int) -> Page[
 
 
 def _problem(filters: ExperimentFilters, wanted: TableQuery) -> Problem | None:
-    """The first problem of the request, which the page shows in the form."""
+    """Returns the first problem of the request, which the page shows in the form; None without one."""
     if wanted.problem and filters.is_valid():
         filters.add_error(None, wanted.problem.message)
     if filters.is_valid():
@@ -127,7 +128,7 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_cancel(request: HttpRequest, slug: str) -> HttpResponse:
-    """Cancels the rollouts that have not ended."""
+    """Cancels the unfinished rollouts."""
     found = get_object_or_404(Experiment, slug=slug)
     control.cancel(found, actor=request.user.get_username())
     return redirect(found)
@@ -143,7 +144,7 @@ def experiment_pause(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ends a pause."""
+    """Resumes the experiment."""
     found = get_object_or_404(Experiment, slug=slug)
     control.resume(found, actor=request.user.get_username())
     return redirect(found)
@@ -181,7 +182,7 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
 
 
 def _version(snapshot: Snapshot, circuits: Sequence[OpenCircuit]) -> str:
-    """Changes with anything that the page shows."""
+    """Returns a version that changes with anything that the page shows."""
     return f"{snapshot.version}-{waits.version_of(snapshot.experiment, circuits)}"
 
 

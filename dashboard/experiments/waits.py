@@ -1,4 +1,4 @@
-"""What an experiment waits for besides workers: budgets that it reached, and models with an open circuit."""
+"""The reasons why an experiment waits besides workers: reached budgets, and models with an open circuit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm_runs.models import Arm, Circuit, Experiment
 
 @dataclass(frozen=True)
 class OpenCircuit:
-    """A model that fails, with the arms that wait for it."""
+    """A failing model, with the arms that wait for it."""
 
     circuit: Circuit
     arms: Sequence[Arm]
@@ -21,7 +21,9 @@ class OpenCircuit:
 
 @dataclass(frozen=True)
 class Waits:
-    """What an experiment waits for. `budget` is None where it has none; `reason` says which one it reached."""
+    """The things that an experiment waits for. `budget` is None without one; `reason` says which budget it
+    reached.
+    """
 
     budget: BudgetStanding | None
     circuits: Sequence[OpenCircuit]
@@ -29,7 +31,7 @@ class Waits:
 
 
 def waits_of(experiment: Experiment) -> Waits:
-    """What an experiment waits for now."""
+    """Returns what an experiment waits for now."""
     has_budget = (experiment.budget_dollars, experiment.budget_tokens, experiment.budget_hours) != (None,) * 3
     return Waits(
         budget=budget_standing(experiment) if has_budget else None,
@@ -39,13 +41,13 @@ def waits_of(experiment: Experiment) -> Waits:
 
 
 def _reason(experiment: Experiment) -> str:
-    """The budget that it reached, as its log says."""
+    """Returns the budget that the experiment reached, from its log; "" if the log does not say."""
     last = experiment.actions.filter(action="budget reached").first()
     return str(last.details.get("budget", "")) if last else ""
 
 
 def open_circuits(experiment: Experiment) -> list[OpenCircuit]:
-    """The models that its unfinished rollouts wait for."""
+    """Returns the failing models that the experiment's unfinished rollouts wait for."""
     circuits = store.open_circuits()
     if not circuits or not experiment.rollouts().unfinished().exists():
         return []
@@ -54,7 +56,7 @@ def open_circuits(experiment: Experiment) -> list[OpenCircuit]:
 
 
 def version_of(experiment: Experiment, circuits: Sequence[OpenCircuit]) -> str:
-    """Changes when the experiment starts or stops waiting for a budget or a model."""
+    """Returns a version that changes when the experiment starts or stops waiting for a budget or a model."""
     said = [
         experiment.paused_at,
         experiment.paused_by_budget,

@@ -25,14 +25,14 @@ from ..permissions import sees_experiment
 from ..query_params import whole_number
 
 _ROWS = 100
-"""Rows of the table under a figure; its CSV has all."""
+"""The maximum number of rows in the table under a figure. Its CSV has all."""
 _JSON_ROWS = 400
 _NARROWING = 60
 
 
 @dataclass(frozen=True)
 class Control:
-    """One choice of a figure's sentence: `before` is the word before it."""
+    """One choice in a figure's sentence. `before` is the word before it."""
 
     name: str
     before: str
@@ -42,7 +42,7 @@ class Control:
 
 @require_safe
 def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """Shows one figure with its numbers and what they count."""
+    """Shows one figure with its numbers and their counts."""
     return render(request, "dashboard/figures/page.html", _context(request, *_found(request, slug, name)))
 
 
@@ -58,7 +58,7 @@ def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
 @require_safe
 def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """All numbers of the figure, a line per point."""
+    """Returns all numbers of the figure as CSV, a line per point."""
     snapshot, _, form = _found(request, slug, name)
     asked = form.asked()
     if form.errors:
@@ -70,8 +70,9 @@ def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
 @require_safe
 def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """Returns the same as JSON: the choices in full, and up to 400 rows from `start` on. `left_off` is the
-    number of further rows, and `next` their URL.
+    """Returns the same as JSON: the choices in full, and up to 400 rows from `start` on.
+
+    `left_off` is the number of further rows, and `next` is their URL.
     """
     snapshot, spec, form = _found(request, slug, name)
     asked = form.asked()
@@ -157,7 +158,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
 
 
 def _titles(snapshot: Snapshot) -> list[str]:
-    """The title of each arm in the choice of arms."""
+    """Returns the title of each arm in the choice of arms."""
     return snapshot.remembered("titles", lambda: arm_titles(snapshot.arms))
 
 
@@ -170,7 +171,7 @@ def _errors(form: FigureForm) -> list[str]:
 
 
 def _as_query(asked: FigureQuery) -> dict[str, Any]:
-    """The whole state of a figure, so that its address says the same when defaults change."""
+    """Returns the whole state of a figure, so that its URL keeps its meaning when defaults change."""
     return {
         "measure": [part.measure for part in asked.parts] if _is_plain(asked) else [],
         "by": asked.by,
@@ -186,7 +187,7 @@ def _as_query(asked: FigureQuery) -> dict[str, Any]:
 
 
 def _is_plain(asked: FigureQuery) -> bool:
-    """Whether its measures can be chosen, unlike those of a breakdown or ratio."""
+    """Returns whether the measures can be chosen, unlike those of a breakdown or ratio."""
     return {part.kind for part in asked.parts} in ({"mean"}, {"lift"}, {"tradeoff"})
 
 
@@ -218,7 +219,7 @@ def _first_where(asked: FigureQuery) -> str:
 
 
 def _narrowing(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Values of dimensions to which a figure can be narrowed."""
+    """Returns values of dimensions by which a figure can be filtered."""
     return snapshot.remembered("narrowing", lambda: _values(snapshot)[:_NARROWING])
 
 

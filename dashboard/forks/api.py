@@ -1,4 +1,4 @@
-"""Forks by API: the tree, a new fork, and letting one go on."""
+"""Forks by API: the tree, a new fork, and the release of a waiting one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..query_params import rollout_or_404
 from .tree import Branch, tree_of
 
 _MOST_BYTES = 4_000_000
-"""Largest request body."""
+"""The maximum size of a request body, in bytes."""
 
 
 class _Answer(BaseModel):
@@ -47,7 +47,7 @@ class _Body(BaseModel):
     hold: Fork.Hold = Fork.Hold.DIFFERENT
 
     def asked(self) -> ForkRequest:
-        """The fork that the body asks for."""
+        """Returns the fork that the body requests."""
         given = self.model_dump(exclude={"answers", "hold"})
         answers = {Place(each.execution, each.batch, each.position): each.answer for each in self.answers}
         return ForkRequest(**given, answers=answers, hold=self.hold.value)
@@ -55,10 +55,10 @@ class _Body(BaseModel):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def forks(request: HttpRequest, pk: int) -> JsonResponse:
-    """GET tells the tree of forks that a rollout is in. POST forks it, and answers with the new rollout."""
+    """Returns the tree of forks around a rollout (GET), or forks it and returns the new rollout (POST)."""
     found = rollout_or_404(pk)
     if request.method != "POST":
-        return JsonResponse({"rollout": pk, "tree": [_told(branch) for branch in tree_of(found)]})
+        return JsonResponse({"rollout": pk, "tree": [_branch_json(branch) for branch in tree_of(found)]})
     try:
         if len(request.body) > _MOST_BYTES:
             raise Refused(f"the body may have {_MOST_BYTES:,} bytes")
@@ -76,7 +76,7 @@ def forks(request: HttpRequest, pk: int) -> JsonResponse:
 
 @require_POST
 def go_on(request: HttpRequest, pk: int) -> JsonResponse:
-    """Lets a fork go on that waits."""
+    """Lets a waiting fork continue."""
     found = get_object_or_404(Fork, rollout=pk, rollout__experiment__deleted_at=None)
     try:
         running.go_on(found)
@@ -85,7 +85,7 @@ def go_on(request: HttpRequest, pk: int) -> JsonResponse:
     return JsonResponse({"rollout": pk, "status": "queued"})
 
 
-def _told(branch: Branch) -> dict[str, Any]:
+def _branch_json(branch: Branch) -> dict[str, Any]:
     row, fork = branch.rollout, branch.fork
     told = {"rollout": row.pk, "status": row.status, "stop_reason": row.stop_reason, "reward": row.reward}
     if fork is None:

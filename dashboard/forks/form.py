@@ -1,4 +1,4 @@
-"""The form of a fork: the turn's texts, the settings and the models, and what of them was edited."""
+"""The form of a fork: the turn's texts, the settings and the models, and which of them were edited."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from rlm_runs.models import Arm, Execution, Fork, Rollout, Text, Trajectory, Tur
 from rlm_runs.models.texts import unescape
 
 _CALLS = 40
-"""Sub-calls whose answers can be edited on the page; the command and the API edit any."""
+"""The maximum number of sub-calls whose answers the page can edit. The command and the API edit any."""
 _CHARS = 40_000
-"""Characters of a text that can be edited on the page."""
+"""The maximum length of a text that the page can edit, in characters."""
 _ALL_CHARS = 160_000
-"""Characters of all such texts together."""
+"""The maximum length of all such texts together, in characters."""
 
 
 @dataclass(frozen=True)
 class EditedText:
-    """A text area. Texts that a browser would change, or that are too large, are not editable here."""
+    """A text area. Texts that a browser would change, or that are too large, cannot be edited here."""
 
     name: str
     label: str
@@ -38,12 +38,12 @@ class EditedText:
 
     @property
     def rows(self) -> int:
-        """Lines of the text area."""
+        """The number of lines of the text area."""
         return min(24, max(3, self.value.count("\n") + len(self.value) // 100 + 1))
 
     @property
     def changed(self) -> str | None:
-        """The edited text; None if it is as before."""
+        """The edited text; None if it is unchanged."""
         return None if self.value == self.original else self.value
 
 
@@ -59,7 +59,7 @@ class EditedSetting:
 
 @dataclass(frozen=True)
 class ForkForm:
-    """A fork as the form has it."""
+    """The content of a fork's form."""
 
     turn: int
     attempt: int
@@ -76,7 +76,7 @@ class ForkForm:
 
     @property
     def request(self) -> ForkRequest:
-        """What the form asks for."""
+        """The fork that the form requests."""
         edited = {place: text.changed for place, text in self.calls}
         return ForkRequest(
             turn=self.turn,
@@ -93,7 +93,7 @@ class ForkForm:
 
 
 def form_of(rollout: Rollout, data: QueryDict, *, turn: int, attempt: int) -> ForkForm:
-    """The form of a turn, with what `data` gives. Raises Http404 without such a turn."""
+    """Returns the form of a turn, with the values in `data`. Raises Http404 without such a turn."""
     root = transcripts.root_of(rollout, attempt=attempt)
     row = Turn.objects.filter(trajectory=root, index=turn - 1, error="").first() if root else None
     if row is None:
@@ -123,13 +123,13 @@ def form_of(rollout: Rollout, data: QueryDict, *, turn: int, attempt: int) -> Fo
 
 
 class _Room:
-    """The characters that the page has left for texts."""
+    """The number of characters that the page has left for texts."""
 
     def __init__(self) -> None:
         self._chars = _ALL_CHARS
 
     def text(self, name: str, label: str, original: str, data: QueryDict) -> EditedText | None:
-        """A text area; None for a text that a form would not return as it is."""
+        """Returns a text area; None for a text that a form would not return unchanged."""
         if len(original) > min(_CHARS, self._chars) or not _survives(original):
             return None
         self._chars -= len(original)
@@ -137,14 +137,14 @@ class _Room:
 
 
 def _survives(text: str) -> bool:
-    """Whether a form returns the text as it is."""
+    """Returns whether a form returns the text unchanged."""
     return "\r" not in text and not any(
         character == "\0" or "\ud800" <= character <= "\udfff" for character in text
     )
 
 
 def _code_of(turn: Turn) -> str | None:
-    """The source of the turn's first cell."""
+    """Returns the source of the turn's first cell."""
     cell = Execution.objects.filter(turn=turn, kind=Execution.Kind.CELL).order_by("position").first()
     if cell is None:
         return None
@@ -156,7 +156,7 @@ def _code_of(turn: Turn) -> str | None:
 
 
 def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place, EditedText], ...], int]:
-    """The text areas of the sub-calls' answers, and the number of sub-calls without one."""
+    """Returns the text areas of the sub-calls' answers, and the number of sub-calls without one."""
     rows = Trajectory.objects.filter(parent__turn=turn, kind=Trajectory.Kind.SUB, finished_at__isnull=False)
     total = rows.count()
     shown = list(rows.select_related("parent").order_by("parent__position", "batch", "position")[:_CALLS])
@@ -173,9 +173,9 @@ def _calls(turn: Turn, left: _Room, data: QueryDict) -> tuple[tuple[tuple[Place,
 
 
 def _scaffold_settings(arm: Arm) -> Mapping[str, Any]:
-    """All settings of the arm's scaffold, defaults too."""
+    """Returns all settings of the arm's scaffold, including defaults."""
     found: Mapping[str, Any] = arm.scaffold_settings
-    with suppress(KeyError, ValidationError):  # a scaffold that is gone, or takes other settings by now
+    with suppress(KeyError, ValidationError):  # the scaffold is gone, or its settings have changed
         found = SCAFFOLDS[arm.scaffold].settings_type(**found).model_dump(mode="json")
     return found
 

@@ -16,13 +16,13 @@ register = template.Library()
 
 @register.simple_tag
 def fork_tree(rollout: Rollout) -> tuple[Branch, ...]:
-    """The tree of forks that a rollout is in."""
+    """Returns the tree of forks around a rollout."""
     return tree_of(rollout)
 
 
 @register.filter
 def fork_in(tree: Iterable[Branch], rollout: Rollout) -> Fork | None:
-    """What makes a rollout of a tree a fork; None if it is none."""
+    """Returns the fork of a rollout in a tree; None if the rollout is not a fork."""
     return next((branch.fork for branch in tree if branch.rollout.pk == rollout.pk), None)
 
 

@@ -1,4 +1,4 @@
-"""The tree of forks around a rollout: its first origin, that one's forks, and theirs."""
+"""The tree of forks around a rollout: the first origin, its forks, and theirs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Branch:
 
 
 def tree_of(rollout: Rollout) -> tuple[Branch, ...]:
-    """Returns the tree that a rollout is in, parents before their forks; empty without forks. One query, of a fork
-    three.
+    """Returns the tree of a rollout, parents before their forks; empty without forks.
+
+    One query, three for a fork.
     """
     forks = list(
         Fork.objects.filter(

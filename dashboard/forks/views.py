@@ -1,4 +1,4 @@
-"""The page on which a turn is forked, and the button that lets a fork go on."""
+"""The page that forks a turn, and the button that lets a waiting fork continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .form import ForkForm, form_of
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def fork(request: HttpRequest, pk: int) -> HttpResponse:
-    """Shows what can be edited in a turn; a POST creates the fork."""
+    """Shows the editable parts of a turn. A POST creates the fork."""
     found = rollout_or_404(pk)
     turn = whole_number(request, "turn", default=1)
     attempt = whole_number(request, "attempt", default=max(found.attempt, 1))
@@ -36,9 +36,9 @@ def fork(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def go_on(request: HttpRequest, pk: int) -> HttpResponse:
-    """Lets a fork go on that waits, whatever differs."""
+    """Lets a waiting fork continue, whatever its differences."""
     found = get_object_or_404(Fork, rollout=pk, rollout__experiment__deleted_at=None)
-    with suppress(Refused):  # somebody else was faster; the rollout's page shows what it does
+    with suppress(Refused):  # another reader was faster; the rollout's page shows its state
         forks.go_on(found)
     return redirect("rollout", pk)
 

@@ -1,4 +1,4 @@
-"""The health of workers and of the models that were called in the last day, from their own small tables."""
+"""The health of workers, and of the models called in the last day, from their own small tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from rlm_runs.models import Circuit, ModelHour, Rollout, WorkerProcess
 SHOWN = 8
 _DAY = timedelta(days=1)
 _FAILING = 0.1
-"""Share of failed calls from which on a model is shown as failing."""
+"""The share of failed calls from which a model is shown as failing."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The worker processes of one machine. `slots` is how many rollouts they may run at once, 0 if unknown."""
+    """The worker processes of one machine. `slots` is the number of rollouts that they can run at once, 0 if
+    unknown.
+    """
 
     name: str
     processes: int
@@ -37,18 +39,18 @@ class Workers:
 
     @property
     def processes(self) -> int:
-        """Live processes."""
+        """The number of live processes."""
         return sum(host.processes for host in self.hosts)
 
     @property
     def slots(self) -> int:
-        """Number of rollouts that the workers can run at once."""
+        """The number of rollouts that the workers can run at once."""
         return sum(host.slots for host in self.hosts)
 
 
 @dataclass(frozen=True)
 class ModelHealth:
-    """One model in the last day. `circuit` is set while it fails all calls."""
+    """One model in the last day. `circuit` is set while the model fails all calls."""
 
     name: str
     calls: int
@@ -66,7 +68,7 @@ class ModelHealth:
 
     @property
     def is_failing(self) -> bool:
-        """Whether its circuit is open, or too many calls fail."""
+        """Whether the circuit is open, or too many calls fail."""
         return self.circuit is not None or (self.error_rate or 0.0) >= _FAILING
 
 
@@ -81,17 +83,17 @@ class Health:
 
     @property
     def failing(self) -> Sequence[ModelHealth]:
-        """Models that need a look."""
+        """The failing models."""
         return [model for model in self.models if model.is_failing]
 
     @property
     def open_circuits(self) -> int:
-        """Models whose arms wait."""
+        """The number of models whose arms wait."""
         return sum(model.circuit is not None for model in self.models)
 
 
 def health(now: datetime) -> Health:
-    """How everything is now. Five small queries."""
+    """Returns the current health. Five small queries."""
     return Health(
         workers=_workers(now),
         models=_models(now),
@@ -117,7 +119,7 @@ def _workers(now: datetime) -> Workers:
 
 
 def _models(now: datetime) -> tuple[ModelHealth, ...]:
-    """Open circuits first, then those with failed calls, then by calls."""
+    """Returns the models: open circuits first, then those with failed calls, then by calls."""
     circuits = {circuit.model: circuit for circuit in Circuit.objects.filter(opened_at__isnull=False)}
     hour = now.replace(minute=0, second=0, microsecond=0) - _DAY
     rows = (

@@ -1,6 +1,6 @@
-"""The experiments that ended last, each with its headline: the best arm, and what the comparisons say.
+"""The experiments that ended last, each with its headline: the best arm and the results of the comparisons.
 
-A headline reads the rollouts of its experiment once and is kept; an index says whether any of them changed.
+A headline reads the rollouts of its experiment once and is cached. An index tells whether any of them changed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Difference:
-    """The comparison with the smallest p: an arm against its baseline, on the examples of both."""
+    """The comparison with the smallest p-value: an arm against its baseline, on their common examples."""
 
     scaffold: str
     name: str
@@ -52,7 +52,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Headline:
-    """What an experiment found. `best` is None without rewards, `strongest` without comparisons.
+    """The findings of an experiment. `best` is None without rewards, `strongest` without comparisons.
 
     `ahead`, `behind` and `undecided` count the comparisons with the baseline, after correction.
     """
@@ -91,13 +91,13 @@ def results() -> Sequence[Result]:
 
 
 def _key(experiment: Experiment, ends: Sequence[datetime | None]) -> str:
-    """Changes with every end of a rollout, and with changes of ended ones."""
+    """Returns a cache key that changes with every end of a rollout, and with changes to ended rollouts."""
     said = repr((experiment.pk, experiment.revision, experiment.cancelled_at, ends))
     return f"home-headline-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
 def _last_end(status: str) -> Subquery:
-    """The last end of an experiment's rollouts with this status: one look into an index."""
+    """Returns the last end of an experiment's rollouts with this status, read from an index."""
     ended = Rollout.objects.filter(experiment=OuterRef("pk"), status=status, finished_at__isnull=False)
     return Subquery(ended.order_by("-finished_at").values("finished_at")[:1])
 
@@ -133,7 +133,7 @@ def _best(arms: Sequence[ArmSummary]) -> Best | None:
 
 
 def _difference(comparison: Comparison) -> Difference | None:
-    """The difference on which the test decided: of an arm that ended early, that of its confidence sequence."""
+    """Returns the difference that the test used; for an arm that ended early, that of its confidence sequence."""
     decision, p = comparison.decision, comparison.p
     if p is None:
         return None

@@ -1,6 +1,6 @@
-"""The experiments that run: how far they are, how fast, what they cost so far.
+"""The running experiments: their progress, speed and cost so far.
 
-Counts come from indexes of rollouts, of these experiments only; the cost comes from the spend by day.
+Counts come from indexes of rollouts, for these experiments only. The cost comes from the spend by day.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ _TOO_LONG = "prompt_too_long"
 
 @dataclass(frozen=True)
 class Running:
-    """An experiment with rollouts to go. `progress` has its counts and its cost so far."""
+    """An experiment with unfinished rollouts. `progress` has its counts and its cost so far."""
 
     experiment: Experiment
     progress: Progress
 
     @property
     def state(self) -> str:
-        """Why it moves or does not: running, paused, or waiting for a worker."""
+        """Its state: running, paused, or queued while it waits for a worker."""
         if self.experiment.paused_at:
             return "paused"
         return "running" if self.progress.running else "queued"
 
 
 def unfinished() -> Exists:
-    """Whether an experiment has rollouts that have not ended: one look into an index."""
+    """Returns the condition for experiments with unfinished rollouts, read from an index."""
     return Exists(Rollout.objects.unfinished().filter(experiment=OuterRef("pk")))
 
 
 def listed() -> ExperimentQuerySet:
-    """The experiments of lists, without what only their own page shows."""
+    """Returns the experiments of lists, without columns that only their own page shows."""
     return Experiment.objects.listed().defer("spec", "sources")
 
 
 def running(now: datetime) -> tuple[Sequence[Running], int]:
-    """The newest running experiments, and how many more there are."""
+    """Returns the newest running experiments, and the number of further ones."""
     under_way = listed().filter(unfinished(), cancelled_at=None).order_by("-priority", "-created_at", "-pk")
     found = list(under_way[: SHOWN + 1])
     more = under_way.count() - SHOWN if len(found) > SHOWN else 0
@@ -117,6 +117,6 @@ def _recent(experiments: Sequence[Experiment], now: datetime) -> Mapping[int, in
 
 
 def _spent(experiments: Sequence[Experiment]) -> Mapping[int, tuple[Decimal, int]]:
-    """Experiment → dollars, judging included, and calls without a price."""
+    """Returns a map of experiment → dollars, including judging, and the number of calls without a price."""
     rows = SpendDay.objects.filter(experiment__in=experiments).order_by().values_list("experiment")
     return {pk: (cost, unpriced) for pk, cost, unpriced in rows.annotate(Sum("cost"), Sum("unpriced"))}

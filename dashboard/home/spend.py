@@ -1,4 +1,4 @@
-"""Spend of the last thirty days by model and by experiment, from the spend by day."""
+"""The spend of the last thirty days by model and by experiment, from the spend by day."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rlm_runs.models import Experiment, SpendDay
 
 DAYS = 30
 SERIES = 5
-"""Series with a colour of their own; the rest share one."""
+"""The number of series with their own colour. The others share one."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """What one model or experiment cost, day by day from the first to today. `address` is "" without a page."""
+    """The cost of one model or experiment by day, from the first day to today. `address` is "" without a page."""
 
     name: str
     address: str
@@ -27,13 +27,13 @@ class Series:
 
     @property
     def total(self) -> Decimal:
-        """All days together."""
+        """The sum over all days."""
         return sum(self.days, Decimal(0))
 
 
 @dataclass(frozen=True)
 class Spend:
-    """Dollars of priced calls by day, in two ways. `unpriced` counts the calls without a price."""
+    """Dollars of priced calls by day, by model and by experiment. `unpriced` counts the calls without a price."""
 
     days: tuple[date, ...]
     by_model: tuple[Series, ...]
@@ -49,22 +49,22 @@ class Spend:
 
     @property
     def today(self) -> Decimal:
-        """Since midnight UTC."""
+        """The spend since midnight UTC."""
         return self.by_day[-1]
 
     @property
     def week(self) -> Decimal:
-        """Today and the six days before."""
+        """The spend of today and the six days before."""
         return sum(self.by_day[-7:], Decimal(0))
 
     @property
     def total(self) -> Decimal:
-        """All days."""
+        """The spend of all days."""
         return sum(self.by_day, Decimal(0))
 
 
 def spend(today: date) -> Spend:
-    """The spend until today, UTC. Two queries, and one for the names of the experiments."""
+    """Returns the spend until today (UTC). Two queries, and one for the names of the experiments."""
     days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
     rows = SpendDay.objects.filter(day__gte=days[0], day__lte=today).order_by()
     by_model, by_experiment = (_summed(rows, column, days) for column in ("model", "experiment"))
@@ -86,13 +86,13 @@ def _summed(rows: object, column: str, days: Sequence[date]) -> Mapping[object, 
 
 
 def _experiments(found: Mapping[object, list[Decimal]]) -> Mapping[object, tuple[str, str]]:
-    """Experiment → its name and address; deleted ones have neither."""
+    """Returns a map of experiment → its name and URL. Deleted experiments have neither."""
     rows = Experiment.objects.filter(pk__in=list(found)).only("pk", "name", "slug")
     return {each.pk: (each.name, each.get_absolute_url()) for each in rows}
 
 
 def _series(names: Mapping[object, tuple[str, str]], costs: Mapping[object, list[Decimal]]) -> tuple[Series, ...]:
-    """The costliest first, then the sum of the others, deleted experiments among them."""
+    """Returns the most expensive series, then the sum of the others, including deleted experiments."""
     order = sorted((key for key in costs if key in names), key=lambda key: sum(costs[key]), reverse=True)
     kept = order[:SERIES] if len(order) > SERIES + 1 else order
     series = [Series(*names[key], days=tuple(costs[key])) for key in kept]

@@ -24,7 +24,9 @@ _LEFT, _TOP, _BOTTOM = 44, 8, 20
 
 @register.simple_tag
 def spend_bars(series: Sequence[Series], days: Sequence[date], label: str) -> SafeString:
-    """Dollars by day as stacked bars, one colour per series; each part has its numbers on hover."""
+    """Returns dollars by day as stacked bars, one colour per series. Each segment has a tooltip with its
+    numbers.
+    """
     most = max((float(sum(parts)) for parts in zip(*(each.days for each in series), strict=True)), default=0.0)
     top = _rounded_up(most)
     plot = _HEIGHT - _TOP - _BOTTOM
@@ -53,7 +55,7 @@ def spend_bars(series: Sequence[Series], days: Sequence[date], label: str) -> Sa
 
 
 def _rounded_up(most: float) -> float:
-    """The end of the axis: 1, 2 or 5 times a power of ten."""
+    """Returns the end of the axis: 1, 2 or 5 times a power of ten."""
     if most <= 0:
         return 1.0
     unit: float = 10 ** math.floor(math.log10(most))
@@ -73,7 +75,7 @@ def _lines(top: float, plot: int) -> SafeString:
 
 
 def _dates(days: Sequence[date], step: float) -> SafeString:
-    """The first day, the middle and today."""
+    """Returns the first day, the middle and today."""
     places = ((0, "start", "{:%d %b}"), (len(days) // 2, "middle", "{:%d %b}"), (len(days) - 1, "end", "today"))
     return format_html_join(
         "",
@@ -87,13 +89,13 @@ def _dates(days: Sequence[date], step: float) -> SafeString:
 
 @register.simple_tag
 def drawn(scale: Scale, estimate: Estimate) -> SafeString:
-    """A difference with its interval, on the axis of all."""
+    """Returns a difference with its interval, on the common axis."""
     return scale.drawn(estimate)
 
 
 @register.filter
 def difference(estimate: Estimate) -> SafeString:
-    """+0.12 [0.00, +0.23]."""
+    """Returns a difference with its interval, such as +0.12 [0.00, +0.23]."""
     low, high = formatting.signed(estimate.low), formatting.signed(estimate.high)
     if estimate.low == estimate.high:
         return mark_safe(formatting.signed(estimate.mean))
@@ -102,11 +104,11 @@ def difference(estimate: Estimate) -> SafeString:
 
 @register.filter
 def probability(p: float) -> str:
-    """p = 0.07, p < 0.001."""
+    """Returns a p-value, such as p = 0.07 or p < 0.001."""
     return formatting.probability(p)
 
 
 @register.filter
 def share(value: float | None) -> str:
-    """24 %, or a dash without a value."""
+    """Returns a share, such as 24 %; a dash without a value."""
     return formatting.DASH if value is None else formatting.percent(value)

@@ -1,4 +1,4 @@
-"""The start page, its fragment for updates, and the same as JSON."""
+"""Home, its fragment for updates, and the same as JSON."""
 
 from django.urls import path
 

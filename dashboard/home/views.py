@@ -24,12 +24,12 @@ from .running import Running, running
 from .spend import Series, spend
 
 _LIST = frozenset({"q", "status", "sort", "after", "before", "columns"})
-"""Parameters of the list of experiments, which was at this address."""
+"""Parameters of the list of experiments, which was formerly at this URL."""
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The start page; a former address of the list of experiments leads to it."""
+    """Shows Home. A former URL of the list of experiments redirects there."""
     if _LIST & request.GET.keys():
         return redirect(f"{reverse('experiments')}?{request.GET.urlencode()}")
     return render(request, "dashboard/home/page.html", _context(request) | {"section": "home"})
@@ -38,14 +38,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def home_live(request: HttpRequest) -> HttpResponse:
-    """The page's content if it differs from `version`, else 204."""
+    """Returns the page's content if it differs from `version`, else 204."""
     return if_changed(request, "dashboard/home/live.html", _context(request))
 
 
 @never_cache
 @require_safe
 def home_json(request: HttpRequest) -> JsonResponse:
-    """The same numbers: costs are strings of dollars, times ISO 8601."""
+    """Returns the same numbers as JSON. Costs are strings of dollars, times are ISO 8601."""
     now = timezone.now()
     found, more = running(now)
     spent, state = spend(now.date()), health(now)

@@ -1,6 +1,6 @@
-"""Icons of Lucide (lucide-static 1.62.0, ISC), vendored as they come in `lucide/`, drawn inline.
+"""Icons of Lucide (lucide-static 1.62.0, ISC), vendored unchanged in `lucide/` and drawn inline.
 
-To add one, copy its file from the npm package `lucide-static` of that version.
+To add one, copy its file from the npm package `lucide-static` of this version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SHAPES = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)
 
 @cache
 def icon(name: str) -> SafeString:
-    """The icon in the text's size and colour, hidden from screen readers: its control has a name of its own.
+    """Returns the icon in the text's size and colour, hidden from screen readers because its control has a name.
 
     Raises FileNotFoundError for a name without a file.
     """

@@ -1,56 +1,125 @@
-"""A stored spec as the launch form's data: the inverse of `form.spec_of`.
+"""A spec as the launch form's data: the inverse of `form.spec_of`.
 
 The form has one list of values per setting, and makes all their combinations. A spec whose entries are not all
-combinations of their values has no equivalent form; `says_the_same` detects this.
+combinations of their values has no equivalent form; `form_of` gives None, and the page shows it as TOML.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.http import QueryDict
 
-from rlm_runs.experiments.launch import SpecError
-from rlm_runs.experiments.plan import resolve
+from rlm_runs.experiments.plan import PlannedArm, resolve
+from rlm_runs.experiments.problems import SpecError
 
-_SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+from .form import SIMPLE, spec_of
 
-
-def data_of(spec: Mapping[str, Any]) -> QueryDict:
-    """The form's data for a spec, as close as the form can represent it."""
-    data = QueryDict(mutable=True)
-    for name in _SIMPLE:
-        if spec.get(name) not in (None, ""):
-            data[name] = str(spec[name])
-    for kind in ("environments", "scaffolds"):
-        _add_entries(data, kind, spec.get(kind, ()))
-    _add_models(data, spec)
-    return data
+_TABLES = ("sampling", "early_stopping", "budget")
+_LISTS = ("environments", "scaffolds", "models")
+_DEFAULTS: dict[str, Any] = {"seed": 0, "repetitions": 1}
 
 
-def says_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two specs make the same arms of the same examples."""
+def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
+    """Returns the form's data for a spec; None if it cannot say the same. The spec may be wrong in any way."""
+    if not _is_readable(spec):
+        return None
+    data = _data_of(spec)
+    said = spec_of(data)
+    return data if _normal(said) == _normal(spec) or _make_the_same(said, spec) else None
+
+
+def _is_readable(spec: Mapping[str, Any]) -> bool:
+    """Returns whether its lists and tables are where they belong."""
+    entries = [entry for kind in _LISTS for entry in _as_list(spec.get(kind, ()))]
+    return (
+        all(isinstance(spec.get(kind, ()), list | tuple) for kind in _LISTS)
+        and all(isinstance(spec.get(table, {}), Mapping) for table in _TABLES)
+        and all(isinstance(_table(entry).get("name"), str) for entry in entries)
+    )
+
+
+def _as_list(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, list | tuple) else ()
+
+
+def _table(entry: Any) -> Mapping[str, Any]:
+    if isinstance(entry, str):
+        return {"name": entry}
+    return entry if isinstance(entry, Mapping) else {}
+
+
+def _normal(spec: Mapping[str, Any]) -> str:
+    """Returns a text that is the same for specs that say the same."""
+    rest = {key: value for key, value in spec.items() if key not in (*_LISTS, "sampling")}
+    kept = {key: value for key, value in {**_DEFAULTS, **rest}.items() if value not in (None, "", {})}
+    sampling = spec.get("sampling", {})
+    lists = {
+        kind: sorted(
+            json.dumps(_plain({**(sampling if kind == "models" else {}), **_table(entry)}), sort_keys=True)
+            for entry in _as_list(spec.get(kind, ()))
+        )
+        for kind in _LISTS
+    }
+    if "early_stopping" in rest:
+        kept["early_stopping"] = rest["early_stopping"]
+    return json.dumps(_plain({**kept, **lists}), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """Returns the value with `none` for None, and whole numbers for floats that are whole."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None:
+        return "none"
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _make_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether two specs make the same arms of the same examples, under the same rules."""
     try:
         first, second = resolve(one), resolve(other)
     except SpecError:
-        return True  # the form reports the problem when it is submitted
-    same = ("examples", "seed", "repetitions", "early_stopping")
+        return False
+    same = ("examples", "seed", "repetitions", "early_stopping", "budget")
     if any(getattr(first.spec, name) != getattr(second.spec, name) for name in same):
         return False
-    return {repr(arm) for arm in map(_arm, first.arms)} == {repr(arm) for arm in map(_arm, second.arms)}
+    return {repr(_arm(arm)) for arm in first.arms} == {repr(_arm(arm)) for arm in second.arms}
 
 
-def _arm(planned: Any) -> tuple[Any, ...]:
+def _arm(planned: PlannedArm) -> tuple[Any, ...]:
     models = (planned.model.name, planned.sub_model.name, planned.judge_model.name)
     settings = (planned.environment.settings, planned.scaffold_settings)
     return planned.environment.name, planned.scaffold, *models, *settings, sorted(planned.sampling.given.items())
 
 
+def _data_of(spec: Mapping[str, Any]) -> QueryDict:
+    data = QueryDict(mutable=True)
+    for name in SIMPLE:
+        if spec.get(name) not in (None, ""):
+            data[name] = str(spec[name])
+    for kind in ("environments", "scaffolds"):
+        _add_entries(data, kind, spec.get(kind, ()))
+    _add_models(data, spec)
+    if "early_stopping" in spec:
+        data["early_stopping"] = "on"
+    for table in ("early_stopping", "budget"):
+        for key, value in spec.get(table, {}).items():
+            if value is not None:
+                data[f"{table}.{key}"] = _written(value)
+    return data
+
+
 def _add_entries(data: QueryDict, kind: str, entries: Iterable[Any]) -> None:
     values: dict[str, dict[str, list[str]]] = {}
     for entry in entries:
-        table = {"name": entry} if isinstance(entry, str) else entry
+        table = _table(entry)
         of_entry = values.setdefault(str(table["name"]), {})
         for key, value in table.items():
             if key != "name" and (text := _written(value)) not in of_entry.setdefault(key, []):
@@ -66,7 +135,7 @@ def _add_models(data: QueryDict, spec: Mapping[str, Any]) -> None:
         key: [_written(value)] for key, value in spec.get("sampling", {}).items() if value is not None
     }
     for entry in spec.get("models", ()):
-        table = {"name": entry} if isinstance(entry, str) else entry
+        table = _table(entry)
         if table["name"] not in data.getlist("models"):
             data.appendlist("models", table["name"])
         for key, value in table.items():

@@ -2,7 +2,7 @@
 
 Every setting of an environment or scaffold, and every sampling parameter, is an input made from its pydantic
 field. Several values separated by commas make one entry each, so an ablation is written in place of a default.
-`launch` checks the spec, and its problems return to their inputs.
+`launch` validates the spec, and its problems return to their inputs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any
@@ -23,29 +23,35 @@ from rlm_runs.analysis.early_stopping import EarlyStopping
 from rlm_runs.engine.environments.registry import REGISTRY
 from rlm_runs.engine.scaffolds.registry import REGISTRY as SCAFFOLDS
 from rlm_runs.execution.endpoints import ModelChoice, model_choices
-from rlm_runs.experiments.launch import Problem
+from rlm_runs.experiments.problems import Problem
 from rlm_runs.experiments.spec import Budget, Sampling
+from rlm_runs.experiments.wording import accepted
+
+from .toml_file import as_toml
 
 _DEFAULTS = {"examples": "10", "seed": "0", "repetitions": "1"}
-_SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
+SIMPLE = ("name", "description", "examples", "seed", "repetitions", "sub_model", "judge_model")
 _STOPPING = EarlyStopping.model_fields
 _SAMPLING = {key: field for key, field in Sampling.model_fields.items() if key != "extra_body"}
 _INDEXED = re.compile(r"(environments|scaffolds|models)\[(\d+)\](?:\.(\w+))?")
 
 
 _LONG = 10_000
-"""Characters from which on a text may be so long that it gets more than one line to be written in."""
+"""The number of characters from which a text gets an input of several lines."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One input: a setting of an environment or a scaffold, or a parameter of sampling."""
+    """One input: a setting of an environment or a scaffold, or a sampling parameter.
+
+    `accepted` says which values it takes, "" where it is any text.
+    """
 
     input_name: str
     name: str
     description: str
     default: str
-    choices: tuple[str, ...]
+    accepted: str
     value: str
     problems: tuple[str, ...]
     is_long: bool = False
@@ -53,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choice:
-    """One box that may be ticked, with its settings."""
+    """One check box, with its settings."""
 
     kind: str
     name: str
@@ -65,13 +71,13 @@ class Choice:
 
     @property
     def is_open(self) -> bool:
-        """Whether its settings are shown open."""
+        """Whether its settings are expanded."""
         return any(setting.value or setting.problems for setting in self.settings)
 
 
 @dataclass(frozen=True)
 class EndpointChoices:
-    """The models of one endpoint; `missing` says what must be set before they can be used."""
+    """The models of one endpoint. `missing` says what must be set before they can be used."""
 
     title: str
     simulated: bool
@@ -81,7 +87,7 @@ class EndpointChoices:
 
 @dataclass(frozen=True)
 class LaunchPage:
-    """All that the template shows."""
+    """Everything that the template shows."""
 
     values: Mapping[str, str]
     environments: tuple[Choice, ...]
@@ -101,18 +107,18 @@ class LaunchPage:
 
     @property
     def more_is_open(self) -> bool:
-        """Whether the rarely used inputs are shown open."""
+        """Whether the rarely used inputs are expanded."""
         return bool(self.values["sub_model"] or self.values["judge_model"]) or any(
             setting.value or setting.problems for setting in self.sampling
         )
 
 
 def page(data: QueryDict, problems: Sequence[Problem] = ()) -> LaunchPage:
-    """Returns the form with the given values and each problem at its input; problems without an input are under
-    "".
+    """Returns the form with the given values, and each problem at its input; problems without an input
+    under "".
     """
-    placed = _placed(data, problems)
-    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in _SIMPLE}
+    placed = placed_problems(data, problems)
+    values = {name: data.get(name, _DEFAULTS.get(name, "")) for name in SIMPLE}
     return LaunchPage(
         values=values,
         environments=tuple(
@@ -174,7 +180,7 @@ def _setting(
         name=name,
         description=field.description or "",
         default=_written(field.default) if field.default != {} else "none",
-        choices=tuple(_choices(field.annotation)),
+        accepted=_in_form_words(accepted(field)),
         value=data.get(input_name, ""),
         problems=placed.get(input_name, ()),
         is_long=any(getattr(bound, "max_length", 0) >= _LONG for bound in field.metadata),
@@ -223,7 +229,7 @@ def _model(choice: ModelChoice, data: QueryDict, placed: Mapping[str, tuple[str,
 
 
 def starting_data() -> QueryDict:
-    """Returns the opening values: the demo's scaffolds, and the first model that can be reached."""
+    """Returns the default values: the demo's scaffolds, and the first available model."""
     data = QueryDict(mutable=True)
     data.update(_DEFAULTS)
     data.setlist("scaffolds", list(SCAFFOLDS))
@@ -233,10 +239,10 @@ def starting_data() -> QueryDict:
 
 
 def spec_of(data: QueryDict) -> dict[str, Any]:
-    """The spec that the form says. Nothing is judged here."""
+    """Returns the spec of the form, without validating it."""
     spec: dict[str, Any] = {
         name: _number_or_text(text) if name in _DEFAULTS else text
-        for name in _SIMPLE
+        for name in SIMPLE
         if (text := str(data.get(name, "")).strip())
     }
     sampling = {key: values[0] for key, values in _sampling_values(data).items() if len(values) == 1}
@@ -263,7 +269,7 @@ def spec_of(data: QueryDict) -> dict[str, Any]:
 
 
 def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, Any]]]:
-    """The chosen names with their entries of the spec: one for each combination of the values given."""
+    """Yields the chosen names with their entries of the spec, one for each combination of the given values."""
     for name in data.getlist(kind):
         given = _given(kind, name, data)
         for combination in product(*given.values()):
@@ -272,7 +278,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
-    """The given values of one chosen name: setting → its values."""
+    """Returns a map of setting → its values, for one chosen name."""
     if kind == "models":  # a parameter of sampling that has one value is the experiment's
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
@@ -288,7 +294,7 @@ def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
-    """The parameters of sampling that are given, each with its values."""
+    """Returns the given sampling parameters with their values."""
     parts = {
         key: [part.strip() for part in str(data.get(f"sampling.{key}", "")).split(",") if part.strip()]
         for key in _SAMPLING
@@ -297,11 +303,11 @@ def _sampling_values(data: QueryDict) -> dict[str, list[Any]]:
 
 
 def _values(field: FieldInfo, text: str) -> Iterator[Any]:
-    """The values of an input in its field's type. Only plain text may contain a comma."""
+    """Yields the values of an input in its field's type. Only plain text may contain a comma."""
     if _is_text(field.annotation):
-        yield text
+        yield from filter(None, map(str.strip, text.split(","))) if _is_name(field) else [text]
         return
-    if typing.get_origin(field.annotation) is dict:  # a list of names, all of them one value
+    if typing.get_origin(field.annotation) is dict:  # a list of names is one value
         yield [name.strip() for name in text.split(",") if name.strip()]
         return
     for part in filter(None, map(str.strip, text.split(","))):
@@ -310,7 +316,7 @@ def _values(field: FieldInfo, text: str) -> Iterator[Any]:
 
 
 def _number_or_text(text: str) -> Any:
-    """`500` → 500, `true` → True, anything else as it stands."""
+    """Returns a number or bool (`500` → 500, `true` → True), and any other text as it is."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -322,16 +328,14 @@ def _is_text(annotation: Any) -> bool:
     return annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
 
 
+def _is_name(field: FieldInfo) -> bool:
+    """Returns whether a text is a name, of which several may be given."""
+    extra = field.json_schema_extra
+    return isinstance(extra, Mapping) and bool(extra.get("is_name"))
+
+
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _choices(annotation: Any) -> Iterable[str]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return map(_written, typing.get_args(annotation))
-    if annotation is bool:
-        return ("yes", "no")
-    return ()
 
 
 def _written(value: Any) -> str:
@@ -340,18 +344,23 @@ def _written(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _placed(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
-    """Input → its problems. `environments[1].path` goes to the input of the entry that was the second."""
+def _in_form_words(text: str) -> str:
+    """Returns a message with the form's words for true and false."""
+    return text.replace("true or false", "yes or no")
+
+
+def placed_problems(data: QueryDict, problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+    """Returns a map of input → its problems. `environments[1].path` belongs to the input of the second entry."""
     placed: dict[str, list[str]] = {}
     for problem in problems:
-        placed.setdefault(_place(data, problem.field), []).append(problem.message)
+        placed.setdefault(_place(data, problem.field), []).append(_in_form_words(problem.message))
     return {place: tuple(dict.fromkeys(messages)) for place, messages in placed.items()}
 
 
 def _place(data: QueryDict, field: str) -> str:
     found = _INDEXED.fullmatch(field)
     if found is None:
-        known = (*_SIMPLE, "models", "scaffolds", "environments", *_tables())
+        known = (*SIMPLE, "models", "scaffolds", "environments", *_tables())
         return field if field in known else ""
     kind, index, setting = found[1], int(found[2]), found[3]
     names = [name for name, _ in _entries(kind, data)]
@@ -363,33 +372,8 @@ def _place(data: QueryDict, field: str) -> str:
 
 
 def _tables() -> Iterator[str]:
-    """The inputs of the spec's tables."""
+    """Yields the inputs of the spec's tables."""
     yield from (f"sampling.{key}" for key in _SAMPLING)
     yield "early_stopping"
     yield from (f"early_stopping.{key}" for key in _STOPPING)
     yield from (f"budget.{key}" for key in Budget.model_fields)
-
-
-def as_toml(spec: Mapping[str, Any]) -> str:
-    """A spec as `manage.py launch` reads it."""
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in spec.items())
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if value is None:
-        return '"none"'  # TOML has no null
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        long = any(isinstance(item, Mapping) for item in value)
-        parts = [_toml(item) for item in value]
-        return "[\n  " + ",\n  ".join(parts) + ",\n]" if long else f"[{', '.join(parts)}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -24,7 +24,7 @@ _NOTHING: Page[ExperimentAction] = Page(rows=(), before="", after="")
 
 @require_safe
 def log_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """The actions on an experiment."""
+    """Shows the actions on an experiment."""
     found = get_object_or_404(Experiment.objects.defer("spec", "sources"), slug=slug)
     try:
         page, problem = _page(request, found, size=_PAGE), ""
@@ -36,7 +36,7 @@ def log_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def log_json(request: HttpRequest, slug: str) -> HttpResponse:
-    """One page of actions, with the addresses of the next and the previous page."""
+    """Returns one page of actions as JSON, with the URLs of the next and the previous page."""
     found = get_object_or_404(Experiment.objects.defer("spec", "sources"), slug=slug)
     size = whole_number(request, "limit", default=_PAGE, most=_MOST_OF_API)
     try:

@@ -1,4 +1,4 @@
-"""Whether the web server is alive, whether it can serve, and the metrics of the store."""
+"""The liveness and readiness of the web server, and the metrics of the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlm_runs.observability.store_metrics import REGISTRY
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 if the process answers and the database does, else 503."""
+    """Returns 200 if the process and the database respond, else 503."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -32,7 +32,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 if requests can be served: migrations applied, database writable. 503 with the reasons otherwise."""
+    """Returns 200 if requests can be served (migrations applied, database writable), else 503 with the reasons."""
     found = readiness()
     body = {"ready": found.is_ready, "checks": found.checks}
     return JsonResponse(body, status=200 if found.is_ready else 503)
@@ -42,7 +42,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The store's metrics in the format that the client accepts. 403 without the token, 503 without a database."""
+    """Returns the store's metrics in a format that the client accepts; 403 without the token, 503 without a
+    database.
+    """
     allowed = may_read_metrics(
         authorization=request.headers.get("Authorization", ""),
         peer=request.META.get("REMOTE_ADDR", ""),

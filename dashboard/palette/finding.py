@@ -1,7 +1,7 @@
-"""What the palette finds: pages and actions, experiments, arms, figures, and rollouts by number.
+"""The search of the palette: pages and actions, experiments, arms, figures, and rollouts by number.
 
-Each word must be in an entry. The queries read small tables by index or a few thousand short rows; none reads a
-rollout but by its number.
+Each word must occur in an entry. The queries read small tables by index or a few thousand short rows; none reads a
+rollout except by its number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"#?(\d{1,18})")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the palette: an address to go to, or an action of the page itself. `hint` stands beside it."""
+    """A line of the palette: a URL to open, or an action of the page itself. `hint` is shown beside it."""
 
     label: str
     icon: str
@@ -52,12 +52,14 @@ class Group:
 
 
 def find(typed: str, *, at: str) -> list[Group]:
-    """The groups with entries. Without words: where one is, the newest experiments, pages and actions."""
+    """Returns the groups with entries. Without words: the current experiment, the newest ones, pages and
+    actions.
+    """
     words = typed.casefold().split()
     here = _experiment_at(at)
     groups = (
         Group("Rollout", list(_rollout(typed))),
-        Group("Here", list(_fitting(_here(here, at), words))),
+        Group("Here", list(_fitting(_current_experiment(here, at), words))),
         Group("Experiments", list(_experiments(words))),
         Group("Figures", list(_figures(words, here))),
         Group("Arms", list(_arms(words))),
@@ -77,7 +79,9 @@ def _fits(text: str, words: Sequence[str]) -> bool:
 
 
 def _experiment_at(path: str) -> Experiment | None:
-    """The experiment of the page where the palette was opened, also through one of its rollouts."""
+    """Returns the experiment of the page on which the palette was opened, or that of its rollout; None without
+    one.
+    """
     try:
         parts = resolve(path).kwargs
     except Resolver404:
@@ -96,7 +100,7 @@ def _rollout_number(path: str) -> int | None:
 
 
 def _rollout(typed: str) -> Iterator[Entry]:
-    """The rollout of that number."""
+    """Yields the rollout with this number."""
     number = _NUMBER.fullmatch(typed.strip().casefold().removeprefix("rollout").strip())
     if number is None:
         return
@@ -110,8 +114,8 @@ def _rollout(typed: str) -> Iterator[Entry]:
         yield Entry(f"Rollout {rollout.pk}", "route", rollout.get_absolute_url(), hint=hint)
 
 
-def _here(experiment: Experiment | None, path: str) -> Iterator[Entry]:
-    """The sections and actions of the experiment where one is, and those of its rollout."""
+def _current_experiment(experiment: Experiment | None, path: str) -> Iterator[Entry]:
+    """Yields the sections and actions of the current experiment, and those of its current rollout."""
     if experiment is None:
         return
     slug, name = experiment.slug, cells.plain(experiment.name)
@@ -135,8 +139,8 @@ def _here(experiment: Experiment | None, path: str) -> Iterator[Entry]:
 
 
 def _experiments(words: Sequence[str]) -> Iterator[Entry]:
-    """Experiments whose name or address has each word; those that begin with the first one before the others."""
-    found = Experiment.objects.listed().only("pk", "slug", "name", "created_at").filter(_have(words))
+    """Yields experiments whose name or slug has each word. Those that start with the first word come first."""
+    found = Experiment.objects.listed().only("pk", "slug", "name", "created_at").filter(_with_words(words))
     if words:
         begins = When(Q(name__istartswith=words[0]) | Q(slug__istartswith=words[0]), then=Value(0))
         rank = Case(begins, default=Value(1), output_field=IntegerField())
@@ -150,16 +154,16 @@ def _experiments(words: Sequence[str]) -> Iterator[Entry]:
 
 
 def _ago_of(moment: datetime) -> str:
-    """The time passed."""
+    """Returns the time since a moment."""
     return ago((timezone.now() - moment).total_seconds())
 
 
-def _have(words: Sequence[str]) -> Q:
+def _with_words(words: Sequence[str]) -> Q:
     return reduce(and_, (Q(name__icontains=word) | Q(slug__icontains=word) for word in words), Q())
 
 
 def _figures(words: Sequence[str], here: Experiment | None) -> Iterator[Entry]:
-    """Figures by their name, of the experiment where one is or of those that have the other words."""
+    """Yields figures by name, of the current experiment or of those that match the other words."""
     if not words or not address_of("figure", "x", "reward"):
         return
     for spec in FIGURES.values():
@@ -175,11 +179,13 @@ def _with_figures(words: Sequence[str], here: Experiment | None) -> Iterable[Exp
     if here is not None and _fits(f"{here.name} {here.slug}", words):
         return [here]
     newest = Experiment.objects.listed().only("pk", "slug", "name").order_by("-created_at", "-pk")
-    return newest.filter(_have(words))[: 1 if not words else 3]
+    return newest.filter(_with_words(words))[: 1 if not words else 3]
 
 
 def _arms(words: Sequence[str]) -> Iterator[Entry]:
-    """Arms whose environment, scaffold, model or experiment have each word; the newest experiments first."""
+    """Yields arms whose environment, scaffold, model or experiment have each word, the newest experiments
+    first.
+    """
     address = address_of("rollouts")
     if not words or not address:
         return

@@ -1,4 +1,4 @@
-"""What the command palette finds."""
+"""The search of the command palette."""
 
 from django.urls import path
 

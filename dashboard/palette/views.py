@@ -1,4 +1,4 @@
-"""The list of the command palette, for what was typed and where it was opened."""
+"""The list of the command palette, for the typed text and the page on which it was opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 200
 
 @require_safe
 def palette(request: HttpRequest) -> HttpResponse:
-    """The groups of entries that fit `q`, best first. `at` is the path of the page where one is."""
+    """Shows the groups of entries that match `q`, best first. `at` is the path of the current page."""
     groups = find(request.GET.get("q", "")[:_LONGEST], at=request.GET.get("at", ""))
     context = {"groups": groups, "count": sum(len(group.entries) for group in groups)}
     return render(request, "dashboard/palette/list.html", context)

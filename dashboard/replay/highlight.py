@@ -1,7 +1,7 @@
 """Python source as pieces with a class, for the cells of a trace.
 
-The standard library's tokenizer names the pieces; where it gives up (models write anything), the rest is plain.
-The pieces put together are always the source, to the character.
+The standard library's tokenizer classifies the pieces. Where it fails, because models write anything, the rest is
+plain. The pieces joined are always exactly the source.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tokenize
 from collections.abc import Iterator
 
 Piece = tuple[str, str]
-"""A class (empty for plain) and the characters."""
+"""A class ("" for plain) and the characters."""
 
 _BY_TYPE = {
     tokenize.COMMENT: "c",
@@ -26,7 +26,7 @@ _BUILTINS = frozenset(
 
 
 def pieces(source: str) -> Iterator[Piece]:
-    """The source in pieces."""
+    """Yields the source in pieces."""
     lines = source.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -49,7 +49,7 @@ def _offset(starts: list[int], place: tuple[int, int]) -> int:
 
 
 def _named(source: str) -> Iterator[tuple[str, tuple[tuple[int, int], tuple[int, int]]]]:
-    """Class and place of each token, up to where the tokenizer gives up."""
+    """Yields the class and place of each token, up to where the tokenizer fails."""
     if any(separator in source for separator in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\r"):
         return  # the tokenizer and str.splitlines disagree on what a line is
     try:

@@ -1,4 +1,4 @@
-"""The history of a rollout: its earlier attempts, and scorings that were replaced."""
+"""The history of a rollout: its earlier attempts, and outcomes that a rescoring replaced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class AttemptHistory:
 
     @classmethod
     def of(cls, rollout: Rollout) -> AttemptHistory:
-        """Reads the attempts. One query, and none for a first attempt that is under way or counts."""
+        """Reads the attempts. One query, none for a first attempt that runs or counts."""
         waits = rollout.status == Rollout.Status.QUEUED
         attempts = rollout.attempts.all() if rollout.attempt > (0 if waits else 1) else ()
         return cls(rollout, {attempt.number: attempt for attempt in attempts})
 
     @property
     def last(self) -> int:
-        """The number of the last attempt; of the next one, where a retry waits for a worker."""
+        """The number of the last attempt; of the next one, if a retry waits for a worker."""
         return self.rollout.attempt + (self.rollout.attempt in self.ended)
 
     @property
@@ -33,17 +33,17 @@ class AttemptHistory:
         return range(1, self.last + 1)
 
     def shown(self, number: int) -> Rollout:
-        """The rollout with the outcome of an attempt; unchanged if the attempt has none."""
+        """Returns the rollout with the outcome of an attempt; unchanged if the attempt has none."""
         attempt = self.ended.get(number)
         return attempt.shown(self.rollout) if attempt else self.rollout
 
     def was_cut_off(self, number: int) -> bool:
-        """Whether an earlier attempt was cut off before it ended."""
+        """Returns whether an earlier attempt was cut off before it ended."""
         return number < self.last and number not in self.ended
 
 
 def rescorings_of(rollout: Rollout, *, attempt: int) -> Sequence[Rescoring]:
-    """How the answer of an attempt was scored again, the last first. Two queries at most."""
+    """Returns the rescorings of an attempt's answer, the latest first. At most two queries."""
     if rollout.status not in Rollout.FINISHED:
         return ()
     found = rollout.rescorings.filter(attempt=attempt).select_related("action").prefetch_related("judges")

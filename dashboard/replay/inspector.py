@@ -1,4 +1,4 @@
-"""The inspector beside a transcript: the state after a turn; and the search in a rollout's texts."""
+"""The inspector beside a transcript, which shows the state after a turn, and the search in a rollout's texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_WORDS = 200
 
 @require_safe
 def inspector(request: HttpRequest, pk: int, at: int) -> HttpResponse:
-    """A fragment: `answer`, the variables, the context window, tokens and cost after a turn."""
+    """Shows `answer`, the variables, the context window, tokens and cost after a turn, as a fragment."""
     rollout = rollout_or_404(pk)
     attempt = whole_number(request, "attempt", default=max(rollout.attempt, 1))
     root = transcripts.root_of(rollout, attempt=attempt)
@@ -39,7 +39,7 @@ def inspector(request: HttpRequest, pk: int, at: int) -> HttpResponse:
 
 @require_safe
 def search(request: HttpRequest, pk: int) -> HttpResponse:
-    """The places of words in a rollout. A fragment for htmx, a page for everybody else."""
+    """Shows the places of words in a rollout, as a fragment for htmx, otherwise as a page."""
     rollout = rollout_or_404(pk)
     attempt = whole_number(request, "attempt", default=max(rollout.attempt, 1))
     words = request.GET.get("words", "")[:_MOST_WORDS]

@@ -31,7 +31,7 @@ class Neighbours:
 
 
 def neighbours(rollout: Rollout) -> Neighbours:
-    """Three queries, of a few rows each."""
+    """Returns the rollouts around one. Three queries of a few rows each."""
     place = (rollout.example_position, rollout.repetition)
     arm = Rollout.objects.filter(arm=rollout.arm_id).only("pk", "example_position", "repetition")
     position, repetition = place

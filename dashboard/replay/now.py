@@ -17,15 +17,15 @@ from rlm_runs.models.texts import unescape
 from ..query_params import rollout_or_404
 
 _SHOWN = 4_000
-"""Characters of each text, from its end."""
+"""The number of characters shown of each text, from its end."""
 _CODE = re.compile(r'(?:^|\})\s*\{\s*"code"\s*:\s*"')
 _STRING = re.compile(r'(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*', re.DOTALL)
-"""A JSON string up to its end, or to an escape that has not arrived whole."""
+"""Matches a JSON string up to its end, or to an escape that has not fully arrived."""
 
 
 @require_safe
 def rollout_now(request: HttpRequest, pk: int) -> HttpResponse:
-    """The panel after the last turn. When a turn or a cell ends, the page reloads its other parts at once."""
+    """Shows the panel after the last turn. When a turn or a cell ends, the page reloads its other parts."""
     found = rollout_or_404(pk)
     state = LiveView.objects.watch(found)
     step = step_of(state)
@@ -43,7 +43,7 @@ def rollout_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def step_of(state: Mapping[str, Any]) -> str:
-    """An identifier of the current turn and cell. It changes when one of them ends."""
+    """Returns an identifier of the current turn and cell. It changes when one of them ends."""
     turn, cell = state.get("turn"), state.get("cell")
     return f"{turn['kind']}-{turn['index']}" if turn else f"cell-{cell['key']}" if cell else ""
 
@@ -73,7 +73,7 @@ def _text(state: Mapping[str, Any], name: str) -> str:
 
 
 def code_so_far(arguments: str) -> str:
-    """The source in the arguments of a call that has not ended; other arguments as they are."""
+    """Returns the source in the arguments of an unfinished call; other arguments as they are."""
     begins = [found.end() for found in _CODE.finditer(arguments)]
     if not begins:
         return arguments

@@ -68,7 +68,7 @@ def _page(request: HttpRequest, attempt: _Attempt, view: str, context: Mapping[s
 
 @require_safe
 def timeline(request: HttpRequest, pk: int) -> HttpResponse:
-    """Lanes of time: the root's model calls, its executions, and the sub-calls as they overlap."""
+    """Shows lanes of time: the root's model calls, its executions, and overlapping sub-calls."""
     attempt = _Attempt.of(request, pk)
     tree = attempt.tree()
     context: dict[str, Any] = {"tree": tree}
@@ -84,7 +84,7 @@ def timeline(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def flame(request: HttpRequest, pk: int) -> HttpResponse:
-    """The tree of spans, each as wide as its seconds, tokens or dollars."""
+    """Shows the tree of spans, each as wide as its seconds, tokens or dollars."""
     attempt = _Attempt.of(request, pk)
     tree = attempt.tree()
     context: dict[str, Any] = {"tree": tree}
@@ -106,7 +106,7 @@ def _largest(found: Sequence[Span], measure: Any) -> list[Span]:
 
 @require_safe
 def context_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """What filled the root's context window at each of its turns, and the limit."""
+    """Shows what filled the root's context window at each of its turns, and the limit."""
     attempt = _Attempt.of(request, pk)
     root = attempt.root
     turns = context_window.read(root) if root else ()
@@ -127,7 +127,7 @@ def context_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def answer(request: HttpRequest, pk: int) -> HttpResponse:
-    """The history of `answer` as diffs, with the moment when it became ready."""
+    """Shows the history of `answer` as diffs, with the moment when it became ready."""
     attempt = _Attempt.of(request, pk)
     root = attempt.root
     edits = answers.read(root) if root else ()
@@ -137,7 +137,7 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def variables_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """The variables of the root's REPL after a cell, and the cells that wrote each."""
+    """Shows the variables of the root's REPL after a cell, and the cells that wrote each."""
     attempt = _Attempt.of(request, pk)
     root = attempt.root
     history = variables.read(root) if root else None
@@ -163,7 +163,7 @@ def variables_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def input_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """Which ranges of the input data were printed or went to sub-LLMs, and which were never read."""
+    """Shows the ranges of the input data that were printed, went to sub-LLMs, or were never read."""
     attempt = _Attempt.of(request, pk)
     found = coverage.read(attempt.rollout, attempt=attempt.number)
     as_strip = request.GET.get("as") == "strip"
@@ -204,7 +204,7 @@ def input_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _bars(ranges: Sequence[tuple[int, int]], chars: int) -> list[tuple[float, float]]:
-    """(from, width) of the ranges in a drawing that is 1,000 wide; what would be one pixel is joined."""
+    """Returns the ranges as (start, width) in a drawing 1,000 wide. Ranges less than a pixel apart are joined."""
     found: list[tuple[float, float]] = []
     for begin, end in ranges:
         left, right = 1000 * begin / chars, 1000 * end / chars
@@ -217,7 +217,7 @@ def _bars(ranges: Sequence[tuple[int, int]], chars: int) -> list[tuple[float, fl
 
 @require_safe
 def diagnosis_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """Candidate moments at which the rollout went wrong."""
+    """Shows candidate moments at which the rollout went wrong."""
     attempt = _Attempt.of(request, pk)
     rollout = attempt.rollout
     is_right = rollout.reward is not None and rollout.reward >= 1
@@ -227,7 +227,7 @@ def diagnosis_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def spans_json(request: HttpRequest, pk: int) -> HttpResponse:
-    """The spans of an attempt as JSON: compact for the page, or for speedscope or Perfetto (`as=`)."""
+    """Returns the spans of an attempt as JSON: compact for the page, or for speedscope or Perfetto (`as=`)."""
     attempt = _Attempt.of(request, pk)
     tree = attempt.tree()
     if tree is None:
@@ -247,7 +247,7 @@ COLUMNS = ("key", "parent", "kind", "label", "start_ms", "ms", "own_ms", "turn",
 
 
 def _compact(tree: SpanTree) -> dict[str, Any]:
-    """Rows instead of objects: names of fields would be most of the response."""
+    """Returns rows instead of objects, because field names would be most of the response."""
     own = spans.own_seconds(tree)
     return {
         "began": tree.began.isoformat(),

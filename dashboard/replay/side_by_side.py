@@ -1,6 +1,6 @@
-"""Two rollouts side by side: what they came to, their answers, and their conversations, a column each.
+"""Two rollouts side by side: their outcomes, their answers, and their conversations, one column each.
 
-The address has the matrix along from which one came, so that the next example is the next one there.
+The URL carries the matrix from which the page was opened, so that the next example is the next one there.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from .wording import agreement
 
 _TURNS = 20
 _WEIGHT = 50_000
-"""Bytes of text in each column; a page has two, and their answers."""
+"""The number of bytes of text in each column. A page has two, and their answers."""
 _OUTCOME_CHARS = 3_000
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two columns. `prefix` goes before its ids, `from_name` is its turn's name in the address."""
+    """One of the two columns. `prefix` precedes its ids, `from_name` is its turn's name in the URL."""
 
     letter: str
     arm: NamedArm
@@ -71,7 +71,7 @@ class _Side:
 
 @require_safe
 def pair(request: HttpRequest) -> HttpResponse:
-    """The rollouts `a` and `b` next to each other."""
+    """Shows the rollouts `a` and `b` side by side."""
     rollouts = _pair(request)
     walk = _Walk.of(request, rollouts)
     words = transcripts.excerpts(_digests(rollouts), chars=_OUTCOME_CHARS)
@@ -101,7 +101,7 @@ def pair(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def pair_json(request: HttpRequest) -> JsonResponse:
-    """The same as JSON, without the conversations: `trace` of each is where those are."""
+    """Returns the same as JSON, without the conversations, whose URL is each rollout's `trace`."""
     rollouts = _pair(request)
     walk = _Walk.of(request, rollouts, view="compare-rollouts-json")
     words = transcripts.excerpts(_digests(rollouts), chars=_OUTCOME_CHARS)
@@ -150,8 +150,8 @@ def _rollout(request: HttpRequest, name: str) -> Rollout:
 
 @dataclass(frozen=True)
 class _Walk:
-    """The walk along the matrix from example to example. `order` are the examples that both arms have, `view`
-    is the view of its URLs.
+    """The walk along the matrix from example to example. `order` are the examples that both arms have; `view` is
+    the view of its URLs.
     """
 
     asked: ComparisonQuery
@@ -162,7 +162,7 @@ class _Walk:
 
     @classmethod
     def of(cls, request: HttpRequest, rollouts: Sequence[Rollout], *, view: str = "compare-rollouts") -> _Walk:
-        """The arms of the address, or those of the two rollouts. Two queries."""
+        """Returns the arms in the URL, or those of the two rollouts. Two queries."""
         found = find_arms(request.GET)
         own = {rollout.arm_id: rollout.arm for rollout in rollouts}
         by_id = {arm.arm.pk: arm.arm for arm in found.arms} | own
@@ -175,12 +175,12 @@ class _Walk:
         return cls(asked=asked, arms=arms, matrix=matrix, order=order, view=view)
 
     def place(self, rollouts: Sequence[Rollout]) -> int:
-        """Returns the number of the present example among those, from 1; 0 if it is not among them."""
+        """Returns the number of the current example in the order, from 1; 0 if it is not in it."""
         first, second = (rollout.example_id for rollout in rollouts)
         return self.order.index(first) + 1 if first == second and first in self.order else 0
 
     def beside(self, rollouts: Sequence[Rollout], *, way: int) -> str:
-        """The address of the same arms on the next example, or the one before; "" at the end."""
+        """Returns the URL of the same arms on the next or the previous example; "" at the end."""
         at = self.place(rollouts) - 1 + way if self.place(rollouts) else (0 if way > 0 else -1)
         if not 0 <= at < len(self.order):
             return ""
@@ -188,7 +188,7 @@ class _Walk:
         return self.address(*(_same_repetition(cells[each.arm_id], each.repetition) for each in rollouts))
 
     def cells(self, example: int) -> dict[int, Cell]:
-        """Arm → its cell of an example."""
+        """Returns a map of arm → its cell of an example."""
         return dict(zip(self.asked.arms, self.matrix.rows([example])[0].cells, strict=True))
 
     def address(self, a: int, b: int) -> str:
@@ -198,7 +198,7 @@ class _Walk:
 
 
 def _same_repetition(cell: Cell, repetition: int) -> int:
-    """The rollout of that repetition, else of the first one."""
+    """Returns the rollout of this repetition, else the first one."""
     by_number = {each.number - 1: each.rollout for each in cell.repetitions}
     return by_number.get(repetition, cell.repetitions[0].rollout)
 
@@ -231,14 +231,14 @@ def _side(
 
 
 def _to_gold(answer: Excerpt, gold: Excerpt) -> tuple[Piece, ...]:
-    """The diff from the gold answer; empty if they share no word, or all of them."""
+    """Returns the diff from the gold answer; empty if they share no word, or all of them."""
     pieces = diff(gold.text, answer.text)
     has_common = any(piece.kind is Kind.SAME and piece.text.strip() for piece in pieces)
     return pieces if has_common and len(pieces) > 1 else ()
 
 
 def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> Iterator[tuple[str, str, bool]]:
-    """The rollouts that this column can show: every one of the example, its URL, and whether it is shown."""
+    """Yields the rollouts that this column can show: each of the example, its URL, and whether it is shown."""
     for pk, cell in walk.cells(rollout.example_id).items():
         for each in cell.repetitions:
             if each.rollout == other.pk:
@@ -250,7 +250,7 @@ def _others(letter: str, rollout: Rollout, *, walk: _Walk, other: Rollout) -> It
 
 @dataclass(frozen=True)
 class _Fact:
-    """One line of the head-to-head: both values, short and exact, and which one is less."""
+    """One line of the head-to-head: both values, short and exact, and which one is smaller."""
 
     title: str
     values: tuple[str, str]
@@ -282,7 +282,7 @@ def _facts(first: Rollout, second: Rollout) -> Iterator[_Fact]:
 
 
 def _known(rollout: Rollout, name: str) -> Any:
-    """A sum, where the rollout ran to an end."""
+    """Returns a sum of a rollout that ran to its end; None for others."""
     return getattr(rollout, name) if rollout.finished_at and rollout.started_at else None
 
 

@@ -10,7 +10,9 @@ from rlm_runs.analysis.replay.spans import Span, SpanTree, own_seconds
 
 
 def speedscope(tree: SpanTree, *, name: str) -> dict[str, Any]:
-    """A flame graph for https://www.speedscope.app: one sample per span, its stack weighed by its own seconds."""
+    """Returns a flame graph for https://www.speedscope.app: one sample per span, whose stack is weighted by its
+    own seconds.
+    """
     frames: dict[str, int] = {}
     stacks: list[list[int]] = []
     samples: list[list[int]] = []
@@ -46,7 +48,7 @@ def _frame(span: Span) -> str:
 
 
 def perfetto(tree: SpanTree, *, name: str) -> dict[str, Any]:
-    """A timeline for https://ui.perfetto.dev: complete events in microseconds, a thread per lane."""
+    """Returns a timeline for https://ui.perfetto.dev: complete events in microseconds, a thread per lane."""
     placed = lanes(tree.spans)
     names = list(dict.fromkeys(placed.values()))
     return {
@@ -88,7 +90,7 @@ _LANES = {"model": "root model", "cell": "cells", "tool": "tools", "judge": "jud
 
 
 def lanes(found: Sequence[Span]) -> dict[int, str]:
-    """Returns index → lane of the spans that a timeline shows. Sub-calls that overlap get lanes of their own."""
+    """Returns a map of index → lane for the spans of a timeline. Overlapping sub-calls get separate lanes."""
     placed: dict[int, str] = {}
     free: list[int] = []
     busy: list[tuple[float, int]] = []
@@ -111,7 +113,7 @@ def lanes(found: Sequence[Span]) -> dict[int, str]:
 
 
 def _is_of_root(found: Sequence[Span], span: Span) -> bool:
-    """Whether no sub-call is above the span."""
+    """Returns whether no sub-call is above the span."""
     parent = span.parent
     while parent is not None:
         if found[parent].kind == "sub_call":
@@ -121,4 +123,4 @@ def _is_of_root(found: Sequence[Span], span: Span) -> bool:
 
 
 FORMS: Mapping[str, Callable[..., dict[str, Any]]] = {"speedscope": speedscope, "perfetto": perfetto}
-"""Forms that `as` names in the address."""
+"""Formats that `as` names in the URL."""

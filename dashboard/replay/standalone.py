@@ -1,7 +1,7 @@
-"""A rollout in one HTML file that replays without a network: text, styles and script inside, and nothing loaded.
+"""A rollout as one HTML file that replays without a network. Texts, styles and script are inline.
 
-Sub-calls lie in `<template>` elements, which a browser parses but does not lay out. The file's own policy allows
-its one script and its one style sheet by their hashes, and no request at all.
+Sub-calls are in `<template>` elements, which a browser parses but does not lay out. The file's own policy allows
+its one script and its one style sheet by their hashes, and no requests at all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TEMPLATES = "dashboard/replay/standalone"
 
 @require_safe
 def standalone(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The file of one attempt, as a download."""
+    """Returns the file of one attempt as a download."""
     rollout = rollout_or_404(pk)
     last = AttemptHistory.of(rollout).last
     attempt = whole_number(request, "attempt", default=max(last, 1), most=max(last, 1))
@@ -48,14 +48,17 @@ def standalone(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 
 def file_name(rollout: Rollout, *, attempt: int) -> str:
-    """Returns the name of the file; attempts before the last one have their number in it."""
+    """Returns the name of the file, with the attempt's number if it is not the last."""
     return f"rollout-{rollout.pk}{f'-attempt-{attempt}' if attempt < rollout.attempt else ''}.html"
 
 
 def document(
     rollout: Rollout, *, attempt: int, bounds: Bounds = DEFAULT_BOUNDS, names_experiment: bool = True
 ) -> Iterator[str]:
-    """Yields the file in parts, a sub-call at a time. Readers of a link to a rollout do not see its experiment."""
+    """Yields the file in parts, one sub-call at a time.
+
+    With `names_experiment` false, for readers of a link to a rollout, it does not name the experiment.
+    """
     example = rollout.example
     shown = AttemptHistory.of(rollout).shown(attempt)
     beside = [shown.answer_id, example.answer_id, example.prompt_id, example.input_data_id]
@@ -93,7 +96,7 @@ def _variables(root: Any) -> dict[int, variables.CellVariables]:
 
 
 def _policy() -> str:
-    """The policy of the file, as its `meta` element and as the header of the download."""
+    """Returns the policy of the file, as its `meta` element and as the header of the download."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -122,7 +125,7 @@ def _script() -> SafeString:
 
 
 def _inline(content: str, *, end: str) -> SafeString:
-    """Our own file as the content of an element. Raises ValueError if it would end the element."""
+    """Returns our own file as the content of an element. Raises ValueError if it would end the element."""
     if end in content.lower() or "<!--" in content:
         raise ValueError(f"{end} must not stand in a file that goes into a page")
     return mark_safe(content)

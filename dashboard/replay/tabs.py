@@ -10,6 +10,6 @@ SECTIONS = (
     ("rollout-input", "Input"),
     ("rollout-diagnosis", "Diagnosis"),
 )
-"""Names of the views, with the titles of their tabs."""
+"""The names of the views, with the titles of their tabs."""
 
 TURNS_OF_PAGE = 30

@@ -23,15 +23,15 @@ register = template.Library()
 
 
 _MARKUP = 10
-"""Characters that a mark adds, per piece: half of the pieces are plain."""
+"""The number of characters that a mark adds, averaged over all pieces, of which half are plain."""
 
 
 @register.filter
 def python(source: str) -> SafeString:
-    """Source with its tokens marked. Every character of it is escaped."""
+    """Returns source with its tokens marked. Every character of it is escaped."""
     pieces = list(highlight.pieces(source))
     if len(pieces) * _MARKUP > 2 * len(source) + 2_000:
-        pieces = [("", source)]  # Marks on every second character do not help, and would blow up the page.
+        pieces = [("", source)]  # Marks on every second character do not help, and would make the page too large.
     return format_html_join("", "{}", ((_piece(kind, formatting.visible(text)),) for kind, text in pieces))
 
 
@@ -41,9 +41,10 @@ def _piece(kind: str, text: str) -> str | SafeString:
 
 @register.simple_tag(takes_context=True)
 def turns_from(context: template.Context, number: int) -> str:
-    """The URL of this conversation from a turn on. On a page with two conversations, each has its own parameter.
+    """Returns the URL of this conversation from a turn on.
 
-    A conversation that is one of several may have come as a fragment, so the URL names its page.
+    On a page with two conversations, each has its own parameter. A conversation that is one of several may be a
+    fragment, so the URL names its page.
     """
     changes = {context.get("from_name") or "from": number, "version": "", "turns": ""}
     path = context["request"].path if context.get("prefix") else ""
@@ -52,38 +53,38 @@ def turns_from(context: template.Context, number: int) -> str:
 
 @register.filter
 def failure_modes(rollout: Rollout) -> list[FailureMode]:
-    """The failure modes of a rollout, each with its title and explanation."""
+    """Returns the failure modes of a rollout, each with its title and explanation."""
     return [FAILURE_MODES[name] for name in rollout.failure_modes if name in FAILURE_MODES]
 
 
 @register.filter
 def repairs(stored: str) -> str:
-    """The names of a cell's repairs, as text."""
+    """Returns the names of a cell's repairs, as text."""
     return ", ".join(name.replace("_", " ") for name in stored.split(","))
 
 
 @register.simple_tag
 def replay_sections() -> Sequence[tuple[str, str]]:
-    """Names of the replay's views, with the titles of their tabs."""
+    """Returns the names of the replay's views, with the titles of their tabs."""
     return SECTIONS
 
 
 @register.simple_tag
 def moment(span: Span, attempt: int) -> str:
-    """The end of the address of a span's moment in the transcript."""
+    """Returns the end of the URL of a span's moment in the transcript."""
     return turn_moment(span.turn, attempt) if span.turn else f"?attempt={attempt}"
 
 
 @register.simple_tag
 def turn_moment(number: int, attempt: int) -> str:
-    """The end of the address of a turn in the transcript, which opens at a page of turns."""
+    """Returns the end of the URL of a turn in the transcript, which opens at a page of turns."""
     first = (number - 1) // TURNS_OF_PAGE * TURNS_OF_PAGE + 1
     return format_html("?attempt={}&from={}#turn-{}", attempt, first, number)
 
 
 @register.simple_tag
 def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> SafeString:
-    """The parts of a prompt as rectangles of a drawing that is 1,000 wide."""
+    """Returns the parts of a prompt as rectangles of a drawing 1,000 wide."""
     places = list(accumulate((10 * part["width"] for part in parts), initial=0.0))
     bars = format_html_join(
         "",
@@ -103,5 +104,5 @@ def window_bar(parts: Sequence[Mapping[str, Any]], limit_at: float | None) -> Sa
 
 @register.filter
 def part(found: Mapping[Any, Any], key: Any) -> Any:
-    """The value under a key, None without one."""
+    """Returns the value under a key; None without one."""
     return found.get(key)

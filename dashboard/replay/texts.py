@@ -1,4 +1,4 @@
-"""The texts of a rollout in full, piece by piece, and the prompts of its turns."""
+"""The full texts of a rollout, in pieces, and the prompts of its turns."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..query_params import rollout_or_404, whole_number
 from .wording import prompt_in_words
 
 _PIECE = 150_000
-"""Bytes of one text in one response."""
+"""The maximum size of a text in one response, in bytes."""
 
 
 @require_safe
 def prompt(request: HttpRequest, pk: int, turn: int) -> HttpResponse:
-    """The exact messages that a turn's model call was sent, derived."""
+    """Shows the exact messages that a turn's model call was sent, derived from the trace."""
     row = get_object_or_404(Turn.objects.select_related("trajectory"), pk=turn, trajectory__rollout=pk)
     messages = transcripts.prompt_of(row)
     as_json = request.GET.get("as") == "json"
@@ -72,7 +72,7 @@ _TITLES = {
 
 @require_safe
 def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> HttpResponse:
-    """One text of a rollout, in full."""
+    """Shows one text of a rollout in full."""
     digest = _digest(pk, owner, key, part)
     body = get_object_or_404(Text, pk=digest).text
     if owner == "execution" and part == "arguments":
@@ -83,7 +83,10 @@ def text(request: HttpRequest, pk: int, owner: str, key: int, part: str) -> Http
 
 
 def _digest(pk: int, owner: str, key: int, part: str) -> str:
-    """The digest of a part, where it belongs to this rollout. An opening message's part is its number."""
+    """Returns the digest of a part of this rollout. Raises Http404.
+
+    The part of an opening message is its number.
+    """
     if owner == "example":
         example = rollout_or_404(pk).example
         found = {"prompt": example.prompt_id, "answer": example.answer_id, "input": example.input_data_id}.get(
@@ -106,7 +109,7 @@ def _digest(pk: int, owner: str, key: int, part: str) -> str:
 def _text_page(
     request: HttpRequest, body: str, *, title: str, rollout: Rollout, more: Mapping[str, Any] | None = None
 ) -> HttpResponse:
-    """A piece of a text, small enough for one response, and where the next begins."""
+    """Shows a piece of a text that fits into one response, with the start of the next piece."""
     start = whole_number(request, "from", default=0, least=0)
     piece = body[start : start + _PIECE]
     while (size := weight(piece)) > _PIECE:

@@ -1,4 +1,4 @@
-"""One rollout: its page, what changed on it, and its sub-LLM calls."""
+"""One rollout: its page, the page's live updates, and its sub-LLM calls."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .neighbours import neighbours
 from .wording import agreement
 
 _ROWS = 100
-"""Sub-LLM calls that a page carries in all; batches that do not fit any more are a click away."""
+"""The maximum number of sub-LLM calls on a page. Batches that do not fit are loaded on demand."""
 _ROWS_OF_BATCH = 200
-"""Sub-LLM calls in one response about a batch."""
+"""The maximum number of sub-LLM calls in one response about a batch."""
 _OUTCOME_CHARS = 3_000
 
 
 @require_safe
 def rollout(request: HttpRequest, pk: int) -> HttpResponse:
-    """The whole trace of one rollout, as a tree."""
+    """Shows the whole trace of one rollout as a tree."""
     found = rollout_or_404(pk)
     history = AttemptHistory.of(found)
     attempt = whole_number(request, "attempt", default=history.last, most=max(history.last, 1))
     shown = history.shown(attempt)
     root = transcripts.root_of(found, attempt=attempt)
-    version = _version(found, root)  # read first: later events are fetched by the next request, not missed
+    version = _version(found, root)  # read first, so that the next request fetches later events
     conversation = _conversation(request, root)
     excerpts = transcripts.excerpts(_outcome_digests(shown), chars=_OUTCOME_CHARS)
     is_fork = found.arm.experiment.forks_of_id is not None  # its tree takes the place of neighbours
@@ -60,7 +60,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
-    """Returns the changes of a rollout's page since `version`: its last known turn and later ones; 204 without
+    """Returns the changes of a rollout's page since `version`, from its last known turn on; 204 without
     changes.
     """
     found = rollout_or_404(pk)
@@ -90,7 +90,7 @@ def rollout_live(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
-    """One sub-LLM call: a conversation like the root's. A fragment for htmx, a page for everybody else."""
+    """Shows one sub-LLM call, a conversation like the root's, as a fragment for htmx, otherwise as a page."""
     row = get_object_or_404(
         Trajectory.objects.select_related(
             "parent__turn__trajectory", "rollout__arm__experiment", "rollout__example"
@@ -109,7 +109,7 @@ def call(request: HttpRequest, pk: int, trajectory: int) -> HttpResponse:
 
 @require_safe
 def batch(request: HttpRequest, pk: int, execution: int, number: int) -> HttpResponse:
-    """The rows of one batch from `first` on."""
+    """Shows the rows of one batch from `first` on."""
     row = get_object_or_404(Execution, pk=execution, turn__trajectory__rollout=pk)
     calls = transcripts.batch_of(row, number)
     first = whole_number(request, "first", default=0, least=0)
@@ -147,7 +147,7 @@ def _trace_context(rollout: Rollout, conversation: Conversation | None) -> dict[
 
 
 def _open_batches(conversation: Conversation | None) -> set[str]:
-    """The keys of the batches whose calls the page carries: the first ones, as far as they fit."""
+    """Returns the keys of the batches whose calls are on the page: the first ones, as far as they fit."""
     left = _ROWS
     found = set()
     turns = conversation.turns if conversation else ()

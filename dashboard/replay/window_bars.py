@@ -12,7 +12,7 @@ from rlm_runs.execution.endpoints import find_model
 
 @dataclass(frozen=True)
 class WindowBars:
-    """The scale of a conversation's bars. `window` is the model's, in tokens, None if it is unknown."""
+    """The scale of a conversation's bars. `window` is the model's context window in tokens, None if unknown."""
 
     window: int | None
     largest: int
@@ -20,7 +20,7 @@ class WindowBars:
 
     @classmethod
     def of(cls, turns: Sequence[WindowTurn], *, model: str) -> WindowBars:
-        """The largest prompt fills a bar, or the window where a prompt comes near it."""
+        """Returns the scale. A full bar is the largest prompt, or the window if a prompt comes near it."""
         served = find_model(model)
         window = served.window if served else None
         largest = max((turn.prompt_tokens or 0 for turn in turns), default=0)
@@ -28,13 +28,13 @@ class WindowBars:
 
     @property
     def limit_at(self) -> float | None:
-        """The place of the limit, in percent of the bar."""
+        """The place of the limit, in percent of the bar; None if it is outside."""
         if self.window and self.scale and self.window <= self.scale:
             return 100 * self.window / self.scale
         return None
 
     def parts(self, turn: WindowTurn) -> list[dict[str, Any]]:
-        """The parts of a prompt, their `width` in percent of the bar."""
+        """Returns the parts of a prompt, with their `width` in percent of the bar."""
         if not turn.tokens or not self.scale:
             return []
         return [
@@ -43,5 +43,5 @@ class WindowBars:
         ]
 
     def filled(self, turn: WindowTurn) -> float | None:
-        """Percent of the window that a prompt fills."""
+        """Returns the percentage of the window that a prompt fills; None if the window is unknown."""
         return 100 * (turn.prompt_tokens or 0) / self.window if self.window else None

@@ -9,9 +9,7 @@ from rlm_runs.analysis.transcripts import Excerpt, code_of
 
 
 def agreement(given: Excerpt, gold: Excerpt) -> str:
-    """Returns how the answer compares with the gold answer, to the character; "" if a part of either is cut
-    off.
-    """
+    """Returns how the answer compares with the gold answer; "" if a part of either is truncated."""
     if given.text == gold.text and not given.is_cut and not gold.is_cut:
         return "the same as the gold answer"
     pairs = enumerate(zip(given.text, gold.text, strict=False), start=1)
@@ -22,7 +20,7 @@ def agreement(given: Excerpt, gold: Excerpt) -> str:
 
 
 def prompt_in_words(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The messages of a prompt one after the other, each under its number and role."""
+    """Returns the messages of a prompt one after the other, each under its number and role."""
     return "\n\n".join(
         f"━━━ {number} · {message['role']} ━━━\n" + "\n".join(_message_parts(message))
         for number, message in enumerate(messages, start=1)

@@ -25,7 +25,9 @@ _MOST = 200
 
 @require_safe
 def reviews_json(request: HttpRequest) -> HttpResponse:
-    """The reviews of rollouts that have any, by number. `after` is the last number of the page before."""
+    """Returns the reviews of rollouts that have any, by number. `after` is the last number of the previous
+    page.
+    """
     wanted = parse_query(request.GET, ROLLOUTS)
     if wanted.problem:
         return exports.problem_response(wanted.problem)
@@ -50,7 +52,7 @@ def reviews_json(request: HttpRequest) -> HttpResponse:
 
 
 def reviews_of(rollouts: Sequence[int]) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Rollout → its comments, tags and scores. Three queries."""
+    """Returns a map of rollout → its comments, tags and scores. Three queries."""
     found: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(
         lambda: {"comments": [], "tags": [], "manual_scores": []}
     )

@@ -1,4 +1,4 @@
-"""What a person writes about a rollout, checked: a comment with its moment, a tag, a score."""
+"""Validation of reviews: a comment with its moment, a tag, a score."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class ScoreForm(forms.Form):
 
 
 class TagForm(forms.Form):
-    """The name of a tag: no comma, because filters part names by commas."""
+    """The name of a tag. It has no comma, because filters separate names by commas."""
 
     name = forms.RegexField(r"^[^,\"*]+$", max_length=60, error_messages={"invalid": "no comma, quote or star"})
 
 
 class CommentForm(forms.Form):
-    """A comment. `call` is a trajectory, empty for the root; `turn` and `cell` are the moment, `cell` an
-    execution's id; `start` and `end` the range of `quote` in the text of `part`.
+    """A comment. `call` is a trajectory, empty for the root; `turn` and `cell` are the moment, `cell` as an
+    execution's id; `start` and `end` are the range of `quote` in the text of `part`.
     """
 
     body = forms.CharField(max_length=MOST_CHARS)
@@ -47,7 +47,7 @@ class CommentForm(forms.Form):
         self.execution: Execution | None = None
 
     def clean(self) -> dict[str, Any]:
-        """Finds the moment in the rollout, and refuses one that is not there."""
+        """Finds the moment in the rollout. Refuses one that does not exist."""
         given = super().clean() or {}
         if self.errors:
             return given

@@ -26,7 +26,7 @@ _MOMENT = ("attempt", "call", "turn", "cell", "part", "start", "end", "quote")
 
 @dataclass(frozen=True)
 class PlacedComment:
-    """A comment and the address of its moment."""
+    """A comment, with the URL and the name of its moment."""
 
     comment: Comment
     address: str
@@ -35,7 +35,9 @@ class PlacedComment:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def notes(request: HttpRequest, pk: int) -> HttpResponse:
-    """The notes of a rollout; a POST writes or removes one. `part=list` is the list alone, for the replay."""
+    """Shows the notes of a rollout. A POST writes or removes one. `part=list` returns only the list, for the
+    replay.
+    """
     rollout = rollout_or_404(pk)
     if request.method == "POST":
         return _written(request, rollout)
@@ -65,13 +67,13 @@ def _page(
 
 
 def mean_of(scores: list[ManualScore]) -> float | None:
-    """The mean of the reviewers' last scores; None without one."""
+    """Returns the mean of the reviewers' latest scores; None without any."""
     current = [score.score for score in scores if score.is_current]
     return sum(current) / len(current) if current else None
 
 
 def placed(rollout: Rollout) -> list[PlacedComment]:
-    """The comments of a rollout, each with its moment. One query."""
+    """Returns the comments of a rollout, each with its moment. One query."""
     rows = rollout.comments.select_related("trajectory", "execution")
     return [_placed(rollout, comment) for comment in rows]
 

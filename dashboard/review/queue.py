@@ -31,12 +31,12 @@ _BOUNDS = Bounds(longest=8_000, total=100_000)
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def review(request: HttpRequest) -> HttpResponse:
-    """The next rollout of `q`. A POST scores one and goes on; `blind=0` shows the arm and the reward at once."""
+    """Shows the next rollout of `q`. A POST scores one and continues; `blind=0` shows the arm and the reward."""
     assert isinstance(request.user, User)
     if request.method == "POST":
         return _scored(request, request.user)
     wanted = parse_query(request.GET, ROLLOUTS)
-    context: dict[str, Any] = {"asked": wanted, "is_blind": _is_blind(request.GET), "complete": _complete()}
+    context: dict[str, Any] = {"asked": wanted, "is_blind": _is_blind(request.GET), "complete": _completions_url()}
     if wanted.problem is None:
         try:
             context |= _next(request, wanted, request.user)
@@ -45,7 +45,7 @@ def review(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/review/queue.html", context)
 
 
-def _complete() -> str:
+def _completions_url() -> str:
     return reverse("filter-completions")
 
 
@@ -54,7 +54,7 @@ def _is_blind(given: QueryDict) -> bool:
 
 
 def waiting(wanted: TableQuery, user: User) -> RolloutQuerySet:
-    """The ended rollouts of a filter that the user has not scored."""
+    """Returns the ended rollouts of a filter that the user has not scored."""
     done = ManualScore.objects.current().filter(author=user).order_by().values("rollout")
     ended = Rollout.objects.listed().filter(status__in=["completed", "failed"])
     return ended.filter(wanted.condition).exclude(pk__in=done)
@@ -65,7 +65,7 @@ def _next(request: HttpRequest, wanted: TableQuery, user: User) -> dict[str, Any
     left = waiting(wanted, user)
     with search.bounded() if wanted.query.searches else nullcontext():
         count = left.order_by()[: _COUNTED + 1].count()
-        # In the order of the list, the place of a rollout would tell its arm.
+        # The order of the list would reveal a rollout's arm.
         order = MD5(Cast(F("pk"), CharField())) if _is_blind(request.GET) else F("pk")
         pk = left.exclude(pk__in=skipped).order_by(order, "pk").values_list("pk", flat=True).first()
     context = {"left": count, "counted": _COUNTED, "last": _last(request, user)}
@@ -79,7 +79,10 @@ def _next(request: HttpRequest, wanted: TableQuery, user: User) -> dict[str, Any
 
 
 def _shown(rollout: Rollout) -> dict[str, Any]:
-    """What is judged: the question, the answers and the transcript, without the opening, which names the arm."""
+    """Returns what is judged: the question, the answers and the transcript.
+
+    The transcript has no opening, because that names the arm.
+    """
     example = rollout.example
     beside = [rollout.answer_id, example.answer_id, example.prompt_id]
     trace = transcripts.read_whole(
@@ -97,7 +100,7 @@ def _shown(rollout: Rollout) -> dict[str, Any]:
 
 
 def _last(request: HttpRequest, user: User) -> ManualScore | None:
-    """The score that was given just now, with its rollout, whose arm and reward are shown from then on."""
+    """Returns the score just given, with its rollout, whose arm and reward are now shown; None without one."""
     given = request.GET.get("done", "")
     if not given.isascii() or not given.isdecimal() or len(given) > 18:
         return None

@@ -1,4 +1,4 @@
-"""Addresses of rollout lists kept from before the filter language: each filter becomes the term that says it."""
+"""URLs of rollout lists that predate the filter language. Each filter is converted to its term."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def current_query(given: QueryDict) -> str | None:
     for old in (*_NAMES, "status", *_LIMITS):
         for value in parts.pop(old, []):
             if value.strip():
-                terms.append(_said(old, value.strip()))
+                terms.append(_term_of(old, value.strip()))
     sort = parts.get("sort", "")
     if sort.removeprefix("-") in _SORTS:
         parts["sort"] = sort.replace(sort.removeprefix("-"), _SORTS[sort.removeprefix("-")])
@@ -46,7 +46,7 @@ def current_query(given: QueryDict) -> str | None:
     return None if parts == given else urlencode({name: value for name, value in parts.items() if value})
 
 
-def _said(old: str, value: str) -> str:
+def _term_of(old: str, value: str) -> str:
     if old == "status" and value in _STATES:
         return _STATES[value]
     if old in _LIMITS:

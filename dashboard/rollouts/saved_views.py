@@ -1,4 +1,4 @@
-"""Completions of filters, and views of tables saved under a name."""
+"""Completions of filters, and saved views of tables."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _KEPT = ("q", "status", "sort", "columns")
 
 @require_safe
 def completions(request: HttpRequest) -> HttpResponse:
-    """Returns completions as JSON. `q` is the query so far, `at` the cursor in it."""
+    """Returns completions as JSON. `q` is the query so far, `at` is the cursor position in it."""
     q = request.GET.get("q", "")[:MOST_CHARS]
     at = whole_number(request, "at", default=len(q), least=0)
-    slug = escape(request.GET.get("experiment", ""))  # no column can be asked for a NUL
+    slug = escape(request.GET.get("experiment", ""))  # no column can be compared with a NUL
     experiment = get_object_or_404(Experiment.objects.only("pk"), slug=slug) if slug else None
     return JsonResponse(asdict(filters.complete(q, min(at, len(q)), experiment=experiment)))
 
 
 @require_POST
 def save_view(request: HttpRequest) -> HttpResponse:
-    """Keeps what a table shows under a name; the same name again replaces it."""
+    """Saves the state of a table under a name. The same name replaces the earlier view."""
     table, name = request.POST.get("table", ""), request.POST.get("name", "").strip()
     if table not in _TABLES or not name or len(name) > 80 or "\x00" in name:
         raise BadRequest("a view needs a name of at most 80 characters, and a table")
@@ -54,7 +54,7 @@ def delete_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _back(request: HttpRequest, query: str) -> HttpResponse:
-    """To the list that one came from."""
+    """Redirects to the list from which the request came."""
     path = request.POST.get("back", "")
     if not url_has_allowed_host_and_scheme(path, allowed_hosts=None) or not path.startswith("/") or "?" in path:
         raise BadRequest("back must be a path of this site")

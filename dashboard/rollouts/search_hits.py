@@ -43,7 +43,7 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Found:
-    """One place. `pieces` are the text around it: each with whether it is one of the words."""
+    """One place. `pieces` are the text around it, each with a flag for the searched words."""
 
     where: str
     address: str
@@ -51,7 +51,7 @@ class Found:
 
 
 def places(phrases: Iterable[Matches], rollouts: Sequence[int]) -> dict[int, list[Found]]:
-    """Rollout → the first places in it of each phrase. Two queries a phrase."""
+    """Returns a map of rollout → the first places of each phrase in it. Two queries per phrase."""
     found: dict[int, list[Found]] = defaultdict(list)
     for phrase in phrases:
         for hit in search.hits(phrase, rollouts):
@@ -74,7 +74,7 @@ def _where(hit: Hit) -> str:
 
 
 def _address(hit: Hit) -> str:
-    """The place in the replay; of a text that it cuts, the text."""
+    """Returns the URL of the place in the replay; of the full text, if the replay truncates it."""
     if hit.source in _TEXTS:
         owner, part = _TEXTS[hit.source]
         return reverse("text", args=[hit.rollout, owner, hit.rollout, part])
@@ -87,7 +87,7 @@ def _address(hit: Hit) -> str:
 
 
 def _pieces(hit: Hit) -> Iterator[tuple[str, bool]]:
-    """The snippet on one line, cut where the words begin and end."""
+    """Yields the snippet on one line, split at the edges of the words."""
     said = hit.snippet
     if hit.source == "execution_arguments":
         said = _ESCAPES.sub(lambda found: " " if found[1] in "nrt" else found[1], said)

@@ -1,4 +1,4 @@
-"""Lists of rollouts, of everything and of one experiment: the page, all of it as CSV, a page of it as JSON."""
+"""Lists of rollouts, of all experiments or of one: the page, the whole list as CSV, a page of it as JSON."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import filters, search
+from rlm_runs.analysis.filters import Query
 from rlm_runs.models import Experiment, Rollout, SavedView
 from rlm_runs.models.experiments import RolloutQuerySet
 
 from ..pagination import BadCursor, Page, in_order
+from ..permissions import share_of
 from ..query_params import whole_number
 from ..tables import exports
 from ..tables.columns import Table
 from ..tables.query import TOO_SLOW, Problem, TableQuery, parse_query
 from ..tables.rollouts import ROLLOUTS, of_one_experiment, page_of, rows
-from . import former_filters, search_hits
+from . import chips, former_filters, search_hits
+from .column_sets import sets
 
 SIZE = 50
 COUNTED = 10_000
-"""A list says how long it is up to here; counting further would cost more than the list."""
+"""A list counts its rows up to this number. Counting further would cost more than the list."""
 _COUNTED_COMMON = 200
-"""The same where each rollout is asked for a word that stands almost everywhere."""
+"""The same limit if each rollout is searched for a word that occurs almost everywhere."""
 _MOST_OF_API = 200
 _OWN_KEYS = 24
 _NO_ROWS: Page[dict[str, Any]] = Page(rows=(), before="", after="")
@@ -43,7 +46,7 @@ class _Scope:
 
     @property
     def rollouts(self) -> RolloutQuerySet:
-        """All that a list may show."""
+        """All rollouts that the list may show."""
         return self.experiment.rollouts() if self.experiment else Rollout.objects.listed()
 
 
@@ -56,7 +59,7 @@ def _scope(slug: str) -> _Scope:
 
 @require_safe
 def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Rollouts of one experiment, or of all."""
+    """Shows rollouts of one experiment, or of all."""
     if (kept := former_filters.current_query(request.GET)) is not None:
         return redirect(f"{request.path}?{kept}")
     scope = _scope(slug)
@@ -74,6 +77,9 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
         "counted": result.counted,
         **_words(result),
         "hints": [] if result.page.rows else filters.hints(wanted.query, experiment=scope.experiment),
+        "chips": chips.chips(wanted.query) if wanted.problem is None else (),
+        "examples": chips.EXAMPLES,
+        "has_pane": "pane" in request.GET,
         "keys": filters.KEYS.values(),
         "families": filters.KINDS.values(),
         **_choices(request, scope, wanted),
@@ -82,8 +88,21 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 
 @require_safe
+def filter_menus(request: HttpRequest) -> HttpResponse:
+    """Returns the menus of values that write the filter, for the list of an experiment or of all."""
+    scope = _scope(request.GET.get("experiment", ""))
+    slug = [scope.experiment.slug] if scope.experiment else []
+    context = {
+        "menus": chips.menus(chips.readable(Query(request.GET.get("q", ""))), experiment=scope.experiment),
+        "path": reverse("experiment-rollouts" if slug else "rollouts", args=slug),
+        "kept": {name: request.GET[name] for name in ("sort", "columns", "pane") if request.GET.get(name)},
+    }
+    return render(request, "dashboard/rollouts/_filter_menus.html", context)
+
+
+@require_safe
 def rollouts_csv(request: HttpRequest, slug: str = "") -> HttpResponse | StreamingHttpResponse:
-    """All of them, as a stream."""
+    """Streams the whole list as CSV."""
     scope = _scope(slug)
     wanted = parse_query(request.GET, scope.table)
     if wanted.problem:
@@ -97,7 +116,7 @@ def rollouts_csv(request: HttpRequest, slug: str = "") -> HttpResponse | Streami
 
 @require_safe
 def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """A page of them, with the addresses of the next one and the one before."""
+    """Returns a page of the list as JSON, with the URLs of the next and the previous page."""
     scope = _scope(slug)
     size = whole_number(request, "limit", default=SIZE, most=_MOST_OF_API)
     wanted = parse_query(request.GET, scope.table)
@@ -113,7 +132,7 @@ def rollouts_json(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 @dataclass(frozen=True)
 class _Result:
-    """A page of rows and how many there are, up to one more than is counted."""
+    """A page of rows and the number of rows, up to one more than the limit."""
 
     asked: TableQuery
     page: Page[dict[str, Any]] = _NO_ROWS
@@ -121,7 +140,7 @@ class _Result:
 
     @property
     def counted(self) -> int:
-        """Whether the count is exact."""
+        """The number up to which rows are counted."""
         return _COUNTED_COMMON if self.asked.common else COUNTED
 
 
@@ -141,7 +160,7 @@ def _result(scope: _Scope, wanted: TableQuery, *, size: int) -> _Result:
 
 
 def _words(result: _Result) -> dict[str, Any]:
-    """The search hits in the rollouts of the page."""
+    """Returns the search hits in the rollouts of the page."""
     wanted = result.asked
     phrases = [wanted.matches[phrase] for phrase in wanted.query.words] if result.page.rows else []
     try:
@@ -152,7 +171,7 @@ def _words(result: _Result) -> dict[str, Any]:
 
 
 def _choices(request: HttpRequest, scope: _Scope, wanted: TableQuery) -> dict[str, Any]:
-    """The choices of the page: columns, saved views, and other formats."""
+    """Returns the choices of the page: columns, saved views, and other formats."""
     slug = [scope.experiment.slug] if scope.experiment else []
     prefix = "experiment-" if slug else ""
     query = f"?{wanted.kept}" if wanted.kept else ""
@@ -160,6 +179,7 @@ def _choices(request: HttpRequest, scope: _Scope, wanted: TableQuery) -> dict[st
     own = [key for key in filters.own_keys(scope.experiment) if "," not in key] if scope.experiment else []
     return {
         "columns": [(column, column.key in shown) for column in _offered(scope.table, own[:_OWN_KEYS], wanted)],
+        "column_sets": sets(with_experiment=not slug, with_reviews=not share_of(request)),
         "csv": reverse(f"{prefix}rollouts-csv", args=slug) + query,
         "json": reverse(f"api-{prefix}rollouts", args=slug) + query,
         "complete": reverse("filter-completions") + (f"?experiment={slug[0]}" if slug else ""),

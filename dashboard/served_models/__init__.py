@@ -1,1 +1,1 @@
-"""The Models page: which models can be called, at what price, and how they have answered."""
+"""The Models page: the available models, their prices, and the record of their calls."""

@@ -1,6 +1,6 @@
-"""The data of the Models page: the endpoints file, and the counts of calls by the hour.
+"""The data of the Models page: the endpoints file, and the counts of calls by hour.
 
-Two queries, whatever the size of the store: neither reads a call.
+Two queries for any size of the store; neither reads a call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 @dataclass(frozen=True)
 class Period:
-    """The calls of a period. `tokens_per_second` is that of calls with completion tokens; None without one."""
+    """The calls of a period. `tokens_per_second` covers calls with completion tokens; None without any."""
 
     calls: int = 0
     errors: int = 0
@@ -33,13 +33,13 @@ class Period:
 
     @property
     def error_rate(self) -> float | None:
-        """The share of calls that ended in an error, after all tries; None without calls."""
+        """The share of calls that ended in an error after all tries; None without calls."""
         return self.errors / self.calls if self.calls else None
 
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of a model. `spend` is of priced calls; `provider_cost` what the provider reported."""
+    """The calls of a model. `spend` sums priced calls; `provider_cost` is what the provider reported."""
 
     last_at: datetime | None = None
     day: Period = Period()
@@ -51,13 +51,13 @@ class Calls:
 
     @property
     def speed(self) -> float | None:
-        """Tokens per second of the last day, else of the last week."""
+        """Tokens per second of the last day, else of the last week; None without any."""
         return self.day.tokens_per_second or self.week.tokens_per_second
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model that can be called. `window` is the endpoints file's, else the probe's or the price list's."""
+    """An available model. `window` comes from the endpoints file, else from a probe or the price list."""
 
     choice: ModelChoice
     price: KnownPrice | None
@@ -74,7 +74,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class EndpointRows:
-    """An endpoint with its models. `provider` is the one whose prices they have, "" without one."""
+    """An endpoint with its models. `provider` is the one whose prices apply, "" without one."""
 
     endpoint: Endpoint
     provider: str
@@ -83,7 +83,7 @@ class EndpointRows:
 
 @dataclass(frozen=True)
 class Overview:
-    """All models at one moment. `former` were called, and are no longer in the endpoints file."""
+    """All models at one moment. `former` were called and are no longer in the endpoints file."""
 
     at: datetime
     endpoints: tuple[EndpointRows, ...]
@@ -91,12 +91,12 @@ class Overview:
 
     @property
     def has_endpoints(self) -> bool:
-        """Whether there is an endpoint beside the simulated one."""
+        """Whether there is an endpoint besides the simulated one."""
         return any(not rows.endpoint.simulated for rows in self.endpoints)
 
 
 def overview() -> Overview:
-    """Returns the models as they are now. Raises ImproperlyConfigured for a wrong endpoints file."""
+    """Returns the current models. Raises ImproperlyConfigured for an invalid endpoints file."""
     now = timezone.now()
     calls, probes = _calls(now), _probes()
     choices = model_choices()
@@ -134,7 +134,7 @@ def _row(
 
 
 def _calls(now: datetime) -> dict[str, Calls]:
-    """Calls by model. Periods begin with a whole hour."""
+    """Returns the calls by model. Periods begin at a full hour."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     day, week = Q(hour__gte=hour - DAY), Q(hour__gte=hour - WEEK)
     nothing = Value(0)
@@ -172,6 +172,6 @@ def _period(row: Mapping[str, Any], name: str) -> Period:
 
 
 def _probes() -> dict[str, ModelProbe]:
-    """The newest probe of each model."""
+    """Returns the newest probe of each model."""
     newest = ModelProbe.objects.order_by("model", "-pk").distinct("model")
     return {probe.model: probe for probe in newest}

@@ -28,12 +28,12 @@ _MARKS = {"yes": "fine", "no": "failed", "partly": "warn"}
 
 
 def rollouts_query(model: str) -> str:
-    """The query string of the list of a model's rollouts."""
+    """Returns the query string of the list of a model's rollouts."""
     return urlencode({"q": filters.text([term("model", model)])})
 
 
 def errors_query(model: str) -> str:
-    """The query string of the list of its rollouts that ended in an error of the model."""
+    """Returns the query string of the list of the model's rollouts that ended in an error of the model."""
     return urlencode({"q": filters.text([term("model", model), term("stop", "model_error", "bad_completion")])})
 
 
@@ -43,7 +43,7 @@ register.filter("errors_query", errors_query)
 
 @register.filter
 def limits(rate: Rate) -> SafeString | str:
-    """The limits in one line: `20 at once · 600 requests/min`."""
+    """Returns the limits in one line: `20 at once · 600 requests/min`."""
     told = (
         (rate.concurrency, "at once"),
         (rate.requests_per_minute, "requests/min"),
@@ -55,7 +55,7 @@ def limits(rate: Rate) -> SafeString | str:
 
 @register.filter
 def per_million(rate: Decimal | None) -> str:
-    """A price without its unit: 0.25, 10, 0.003625."""
+    """Returns a rate without its unit: 0.25, 10, 0.003625."""
     if rate is None:
         return formatting.DASH
     return f"{rate:.2f}" if rate == round(rate, 2) else f"{rate.normalize():f}"
@@ -63,7 +63,7 @@ def per_million(rate: Decimal | None) -> str:
 
 @register.filter
 def more_rates(known: KnownPrice) -> str:
-    """The rates without a column, as text; "" without any."""
+    """Returns the rates without a column, as text; "" without any."""
     price = known.price
     told = [
         f"cache write {per_million(price.cache_write)}" if price.cache_write is not None else "",
@@ -79,7 +79,7 @@ def more_rates(known: KnownPrice) -> str:
 
 @register.simple_tag
 def error_rate(period: Period) -> str:
-    """The share of calls that failed: 1.2 %."""
+    """Returns the share of failed calls, such as 1.2 %."""
     rate = period.error_rate
     if rate is None:
         return formatting.DASH
@@ -88,13 +88,13 @@ def error_rate(period: Period) -> str:
 
 @register.filter
 def speed(calls: Calls) -> str:
-    """Tokens per second."""
+    """Returns the tokens per second; a dash without any."""
     return formatting.DASH if calls.speed is None else f"{calls.speed:.0f}"
 
 
 @register.simple_tag
 def probe_state(probe: ModelProbe) -> str:
-    """What a probe without findings is doing; "" for one that ended."""
+    """Returns the state of an unfinished probe; "" for a finished one."""
     if probe.finished_at is not None:
         return ""
     if timezone.now() - (probe.started_at or probe.requested_at) > _LOST_AFTER:
@@ -104,13 +104,13 @@ def probe_state(probe: ModelProbe) -> str:
 
 @register.filter
 def mark(verdict: str) -> str:
-    """The class of a finding's chip."""
+    """Returns the CSS class of a finding's chip."""
     return _MARKS.get(verdict, "")
 
 
 @register.simple_tag
 def spend(calls: Calls) -> SafeString | str:
-    """Dollars of priced calls, and how many have no price."""
+    """Returns the dollars of priced calls, and the number of calls without a price."""
     if not calls.calls:
         return formatting.DASH
     if calls.unpriced >= calls.calls:

@@ -1,4 +1,4 @@
-"""The models: page, fragment, JSON, and the button that asks for a probe."""
+"""The models: page, fragment, JSON, and the request for a probe."""
 
 from django.urls import path
 

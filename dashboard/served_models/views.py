@@ -32,13 +32,13 @@ def models(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def models_live(request: HttpRequest) -> HttpResponse:
-    """The page's tables if they differ from `version`, else 204."""
+    """Returns the page's tables if they differ from `version`, else 204."""
     return if_changed(request, "dashboard/served_models/live.html", _context(request))
 
 
 @require_POST
 def probe(request: HttpRequest) -> HttpResponse:
-    """Asks workers for a probe of a model, unless one is under way."""
+    """Requests a probe of a model, unless one is under way."""
     user = request.user
     assert isinstance(user, User)
     choice = find_model(request.POST.get("model", ""))
@@ -51,7 +51,7 @@ def probe(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def models_json(request: HttpRequest) -> JsonResponse:
-    """The same as data: dollars are decimal strings, per million tokens where they are prices."""
+    """Returns the same as JSON. Dollars are decimal strings; prices are per million tokens."""
     found = overview()
     return JsonResponse(
         {

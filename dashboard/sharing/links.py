@@ -13,7 +13,7 @@ IN_WORDS = {
     SharedLink.Kind.FIGURE: "this figure with its numbers",
     SharedLink.Kind.ROLLOUT: "this rollout with its texts",
 }
-"""What the reader of a link sees, by kind."""
+"""A description of what the reader of a link sees, by kind."""
 _LONGEST_PATH = 400
 _LONGEST_QUERY = 4_000
 
@@ -23,7 +23,9 @@ class NotShareable(ValueError):
 
 
 def link_to(path: str, query: str) -> SharedLink:
-    """A link to the page of this path (without a prefix) and query string, not saved yet. Raises NotShareable."""
+    """Returns an unsaved link to the page at this path (without a prefix) and query string. Raises
+    NotShareable.
+    """
     if len(path) > _LONGEST_PATH or len(query) > _LONGEST_QUERY:
         raise NotShareable("The address of this page is too long to be shared.")
     try:

@@ -1,8 +1,8 @@
-"""Routing of requests with a shared link to the same views as any other.
+"""Routes requests with a shared link to the same views as any other.
 
-The guard runs first: it answers requests that the link does not cover, and only covered ones get a `request.share`
-and pass the login. The script prefix becomes the link's, so that every URL on the page stays inside it. Readers of
-a link are anonymous, logged in or not: the request's cookies are ignored.
+The guard runs first. It answers requests outside of the link's scope; only requests within it get a
+`request.share` and pass the login. The script prefix becomes the link's, so that every URL on the page stays
+inside it. Readers of a link are anonymous even if they are logged in: the request's cookies are ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REFUSED = (400, 403, 404, 405, 414)
 
 
 class LoginOrLinkRequired(LoginRequiredMiddleware):
-    """Requires a login or a link, except for views that are marked as open."""
+    """Middleware that requires a login or a link, except for views that are marked as open."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
@@ -43,7 +43,7 @@ class LoginOrLinkRequired(LoginRequiredMiddleware):
 
 
 def shared_links(get_response: Handler) -> Handler:
-    """Answers `/s/<token>/…`; leaves everything else as it is."""
+    """Answers `/s/<token>/…` and passes everything else on."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         request.share = None  # type: ignore[attr-defined]
@@ -52,21 +52,21 @@ def shared_links(get_response: Handler) -> Handler:
             return get_response(request)
         link = SharedLink.objects.opened_by(address["token"])
         if link is None:
-            return _unlisted(_nothing(request, None))
+            return _keep_private(_not_shared(request, None))
         outside = get_script_prefix()
         set_script_prefix(f"{outside}s/{address['token']}/")
         try:
-            return _unlisted(_through(link, address["rest"] or "/", request, get_response))
+            return _keep_private(_shared_response(link, address["rest"] or "/", request, get_response))
         finally:
             set_script_prefix(outside)
 
     return answer
 
 
-def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
-    """The page of `path`, where the link shows it."""
+def _shared_response(link: SharedLink, path: str, request: HttpRequest, get_response: Handler) -> HttpResponseBase:
+    """Returns the page at `path` if the link's scope includes it."""
     if request.method not in ("GET", "HEAD"):
-        return _nothing(request, link)
+        return _not_shared(request, link)
     if path == "/":
         return HttpResponseRedirect(home(link))
     try:
@@ -75,33 +75,33 @@ def _through(link: SharedLink, path: str, request: HttpRequest, get_response: Ha
     except (Resolver404, TooManyFieldsSent):
         is_shown = False
     if not is_shown:
-        return _nothing(request, link)
+        return _not_shared(request, link)
     request.path_info = path
     request.COOKIES = {}
     request.META.pop("HTTP_AUTHORIZATION", None)
     request.share = link  # type: ignore[attr-defined]
     response = get_response(request)
     if response.status_code in _REFUSED:
-        return _nothing(request, link)
+        return _not_shared(request, link)
     if may_be_framed(link, match, request.GET):
         response.headers["Content-Security-Policy"] = EMBEDDABLE_POLICY
     return response
 
 
 def home(link: SharedLink) -> str:
-    """Returns the URL of the shared page, below the present prefix."""
+    """Returns the URL of the shared page, under the current prefix."""
     return get_script_prefix().rstrip("/") + link.path + (f"?{link.query}" if link.query else "")
 
 
-def _nothing(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
-    """One response for everything that a link does not show, and one for everything that is no link."""
-    request.share = link  # type: ignore[attr-defined]  # no view comes after this
+def _not_shared(request: HttpRequest, link: SharedLink | None) -> HttpResponse:
+    """Returns one response for everything outside of a link's scope, and one for everything that is not a link."""
+    request.share = link  # type: ignore[attr-defined]  # no view runs after this
     context = {"home": home(link) if link else ""}
     return render(request, "dashboard/sharing/nothing_shared.html", context, status=404)
 
 
-def _unlisted(response: HttpResponseBase) -> HttpResponseBase:
-    """The token is in the address: it goes to no other site, into no index and into no shared cache."""
+def _keep_private(response: HttpResponseBase) -> HttpResponseBase:
+    """Keeps the URL, which contains the token, out of other sites, search indexes and shared caches."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     if response.headers.get("Content-Security-Policy") == EMBEDDABLE_POLICY:

@@ -1,7 +1,7 @@
 """The scope of shared links: a list of views for each kind, each with a rule about its objects, and nothing else.
 
 Views are listed by name. A view that is not listed is closed, so a new page is closed until it is listed. Rules
-check the URL only: hiding a part of a page protects nothing.
+check only the URL; hiding a part of a page protects nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from rlm_runs.models.review import REVIEW_COLUMNS
 from ..charts import FIGURES, FigureForm, opening_query
 
 Rule = Callable[[SharedLink, Mapping[str, Any], QueryDict], bool]
-"""A rule that decides whether a link shows a view, from the link, the parts of the path and the query string."""
+"""A function that returns whether a link shows a view, given the link, the parts of the path and the query
+string.
+"""
 
 
 def shows(link: SharedLink, match: ResolverMatch, query: QueryDict) -> bool:
@@ -41,7 +43,7 @@ def _of_the_experiment(link: SharedLink, parts: Mapping[str, Any], query: QueryD
 
 
 def _asks_for_reviews(query: QueryDict) -> bool:
-    """Whether a list would be filtered, sorted or shown by what people wrote, which links do not show."""
+    """Returns whether a list would be filtered, sorted or shown by reviews, which links do not show."""
     shown = {part.strip().removeprefix("-") for name in ("columns", "sort") for part in _parts(query, name)}
     if shown & REVIEW_COLUMNS:
         return True
@@ -50,7 +52,7 @@ def _asks_for_reviews(query: QueryDict) -> bool:
             term.key.lower() in filters.REVIEW_KEYS for q in query.getlist("q") for term in filters.parse(q).terms
         )
     except filters.FilterError:
-        return False  # the list says what is wrong with it
+        return False  # the list reports the error
 
 
 def _parts(query: QueryDict, name: str) -> list[str]:
@@ -66,9 +68,9 @@ def _the_rollout(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -
 
 
 def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether it is the shared figure in its shared state, however the URL writes it.
+    """Returns whether this is the shared figure in its shared state, however the URL writes it.
 
-    The reader may choose how unscored rollouts count.
+    Readers may choose the treatment of unscored rollouts.
     """
     shared = resolve(link.path).kwargs
     if link.experiment is None or parts != shared or shared["name"] not in FIGURES:
@@ -85,7 +87,7 @@ def _the_figure(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) ->
 
 
 def _the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Exactly the arms that were shared, whichever of them comes first, and no choice of others."""
+    """Returns whether exactly the shared arms are shown, in any order and without the picker."""
     is_picking = any(name == "pick" or name.startswith("find-") for name in query)
     return not is_picking and sorted(query.getlist("arm")) == sorted(map(str, link.arms))
 
@@ -95,19 +97,19 @@ def _rollout_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: Quer
 
 
 def _both_of_the_arms(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether both rollouts, and all arms, are among the shared ones."""
+    """Returns whether both rollouts, and all arms, are among the shared ones."""
     if not set(query.getlist("arm")) <= set(map(str, link.arms)):
         return False
     return _are_of_the_arms(link, [*query.getlist("a"), *query.getlist("b")])
 
 
 def _completing(link: SharedLink, parts: Mapping[str, Any], query: QueryDict) -> bool:
-    """Whether completions are for the experiment's own rollouts."""
+    """Returns whether completions are for the experiment's own rollouts."""
     return link.experiment is not None and query.getlist("experiment") == [link.experiment.slug]
 
 
 def _are_of_the_arms(link: SharedLink, given: list[str]) -> bool:
-    """Whether these are ids of rollouts, at least one, all of shared arms."""
+    """Returns whether these are ids of rollouts, at least one, all of shared arms."""
     if not all(text.isascii() and text.isdecimal() and len(text) < 19 for text in given):
         return False
     rollouts = set(map(int, given))

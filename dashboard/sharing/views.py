@@ -1,4 +1,4 @@
-"""Sharing a page by a link, the links that one made, and revoking one."""
+"""Sharing a page by a link, the list of a user's links, and the revocation of one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ShareForm(forms.Form):
 
 @dataclass(frozen=True)
 class ListedLink:
-    """A link with its content: `arms` are those of a comparison that still exist."""
+    """A link with its content. `arms` are those of a comparison that still exist."""
 
     link: SharedLink
     address: str
@@ -47,7 +47,7 @@ class ListedLink:
 
 @require_POST
 def share(request: HttpRequest) -> HttpResponse:
-    """Makes a link to a page, or gives the one again that the same person made to it before."""
+    """Creates a link to a page, or returns the one that the same user created for it before."""
     form = ShareForm(request.POST)
     if not form.is_valid():
         raise BadRequest("A path and a query string are needed")
@@ -70,7 +70,7 @@ def share(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def shared_links(request: HttpRequest) -> HttpResponse:
-    """The links that one made, newest first; all of them for staff."""
+    """Shows the user's links, newest first; all links for staff."""
     links = SharedLink.objects.manageable_by(request.user)
     page, problem = Page[SharedLink](rows=(), before="", after=""), ""
     try:

@@ -1,5 +1,5 @@
-"""Tables that say once what their columns are; page, CSV and API all read that.
+"""Tables whose columns are declared once, for page, CSV and API.
 
-`columns`: what a column is, and a table; `cells`: how values show; `rollouts` and `experiments`: the two tables;
-`asked`: what an address asks of one; `exports`: rows as CSV and JSON; `earlier`: addresses kept from before.
+`columns` declares columns and tables; `cells` formats values; `rollouts` is the table of rollouts; `query` parses
+the URL's choices; `exports` writes rows as CSV and JSON; `reviews` adds columns of reviews.
 """

@@ -1,4 +1,4 @@
-"""The display of a row's values."""
+"""Formats the values of a row for display."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NOT_YET = mark_safe('<span class="soft">–</span>')
 NOT_KNOWN = mark_safe('<span class="unscored">not known</span>')
 NOT_STREAMED = mark_safe('<span class="soft" title="Not streamed">–</span>')
 _LONGEST = 300
-"""Characters of one text in a table."""
+"""The maximum length of one text in a table, in characters."""
 
 
 def text(value: str, *, most: int = 32) -> str | SafeString:
-    """A column that is escaped as texts are; the whole of a long one on hover."""
+    """Returns an escaped column as text. A long text is truncated and has a tooltip."""
     whole = plain(value)
     if len(whole) <= most:
         return whole or "–"
@@ -35,23 +35,23 @@ def text(value: str, *, most: int = 32) -> str | SafeString:
 
 
 def plain(value: str) -> str:
-    """The same for CSV and JSON: nothing hidden in it, and not without an end."""
+    """Returns the same for CSV and JSON: with nothing hidden, and with bounded length."""
     whole = formatting.visible(unescape(value))
     return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
 
 
 def whole(value: int | None) -> str | SafeString:
-    """A count."""
+    """Returns a count."""
     return NOT_KNOWN if value is None else f"{value:,}"
 
 
 def tokens(value: int | None) -> str | SafeString:
-    """A count of tokens, exact on hover."""
+    """Returns a count of tokens, with the exact number as a tooltip."""
     return NOT_KNOWN if value is None else exactly(value, "tokens")
 
 
 def estimated(shown: str | SafeString, *, calls: int) -> str | SafeString:
-    """A cell whose number rests on our own count of the tokens of some calls."""
+    """Returns a cell whose number rests on our own token count of some calls."""
     if not calls:
         return shown
     told = f"Estimated: the server reported no tokens for {formatting.plural(calls, 'call')}"
@@ -59,34 +59,34 @@ def estimated(shown: str | SafeString, *, calls: int) -> str | SafeString:
 
 
 def reported_dollars(value: Any) -> str | SafeString:
-    """An amount that a provider may report."""
+    """Returns an amount that a provider may report."""
     return formatting.DASH if value is None else formatting.dollars(value)
 
 
 def dollars(value: Any) -> str | SafeString:
-    """Dollars, or "unpriced"."""
+    """Returns an amount of dollars, or "unpriced"."""
     return mark_safe('<span class="unscored">unpriced</span>') if value is None else formatting.dollars(value)
 
 
 def duration(value: float | None) -> str | SafeString:
-    """Seconds, exact on hover."""
+    """Returns a duration, with the exact seconds as a tooltip."""
     if value is None:
         return NOT_KNOWN
     return format_html('<span title="{} s">{}</span>', f"{value:.3f}", formatting.duration(value))
 
 
 def first_token(value: float | None) -> str | SafeString:
-    """Seconds to the first token."""
+    """Returns the time to the first token."""
     return NOT_STREAMED if value is None else duration(value)
 
 
 def rate(value: float | None) -> str | SafeString:
-    """Tokens per second."""
+    """Returns tokens per second."""
     return NOT_STREAMED if value is None else formatting.rate(value)
 
 
 def moment(value: datetime | None) -> str | SafeString:
-    """The time passed, with the time itself on hover."""
+    """Returns the time passed, with the exact time as a tooltip."""
     if value is None:
         return NOT_YET
     ago = formatting.ago((timezone.now() - value).total_seconds())
@@ -96,7 +96,7 @@ def moment(value: datetime | None) -> str | SafeString:
 
 
 def anything(value: Any) -> str | SafeString:
-    """A value that an environment or an experiment defined."""
+    """Returns a value that an environment or an experiment defined."""
     if value is None:
         return mark_safe('<span class="soft">none</span>')
     if isinstance(value, bool):
@@ -105,29 +105,29 @@ def anything(value: Any) -> str | SafeString:
 
 
 def as_text(value: Any) -> str:
-    """The same as text."""
+    """Returns such a value as text."""
     return value if isinstance(value, str) else str(value)
 
 
 def rollout(pk: int) -> SafeString:
-    """A link to a rollout, which is a thing."""
+    """Returns a link to a rollout."""
     return format_html('<a href="{}">{}</a>', reverse("rollout", args=[pk]), pk)
 
 
 def experiment(slug: str, name: str) -> SafeString:
-    """A link to an experiment."""
+    """Returns a link to an experiment."""
     return format_html('<a href="{}">{}</a>', reverse("experiment", args=[slug]), text(name))
 
 
 def example(slug: str, position: int, repetition: int) -> SafeString:
-    """A link to what all arms made of an example."""
+    """Returns a link to the rollouts of all arms on an example."""
     address = f"{reverse('experiment-rollouts', args=[slug])}?q=example:{position + 1}"
     repeated = format_html('<span class="soft"> r{}</span>', repetition + 1) if repetition else ""
     return format_html('<a href="{}" title="This example in all arms">#{}</a>{}', address, position + 1, repeated)
 
 
 def stop(reason: str, error: str, *, is_refused: bool) -> str | SafeString:
-    """A stop reason, with the beginning of the error where it says more."""
+    """Returns a stop reason, with the start of the error if that adds information."""
     if not error or is_refused:
         return text(reason)
     whole = plain(error)

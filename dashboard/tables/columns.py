@@ -1,4 +1,4 @@
-"""Columns of tables: one declaration says how a column is read, shown, exported and sorted."""
+"""Columns of tables. One declaration says how a column is read, shown, exported and sorted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Row = Mapping[str, Any]
 class Column:
     """One column of a table, under `key` in URLs, CSV and JSON.
 
-    `value` is its value in CSV and JSON, None if unknown; `show` its display, escaped unless it is safe. `needs`
-    are the fields that both read, `annotations` the computed ones among them. `order` is None if a table cannot be
-    sorted by it.
+    `value` returns its value for CSV and JSON, None if unknown; `show` returns its display, escaped unless it is
+    safe. `needs` are the fields that both read, `annotations` the computed ones among them. `order` is None if a
+    table cannot be sorted by it.
     """
 
     key: str
@@ -38,8 +38,8 @@ class Column:
 class Table:
     """The columns of a table, the ones shown by default, and the default order.
 
-    With `has_filters` its `q` is in the filter language; else it is text for the table's view. `own` makes a
-    column from an unlisted key such as `metric.char_accuracy`, None if it is not one.
+    With `has_filters`, its `q` is in the filter language; otherwise the table's view interprets it. `own` creates
+    a column from an unlisted key such as `metric.char_accuracy`, or returns None.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Table:
     own: Callable[[str], Column | None] = lambda key: None
 
     def column(self, key: str) -> Column | None:
-        """The column of that key."""
+        """Returns the column with this key; None if there is none."""
         return self.columns.get(key) or self.own(key)
 
 
 def orders(columns: Sequence[Column]) -> dict[str, Order]:
-    """Returns the orders of rows with these columns."""
+    """Returns the orders that these columns offer."""
     return {column.key: column.order for column in columns if column.order is not None}

@@ -1,7 +1,7 @@
-"""All rows of a table as CSV, one page of them as JSON.
+"""Exports all rows of a table as CSV, and one page of them as JSON.
 
-CSV is a stream: rows come from a cursor in the database and go out as they come, however many there are. A text
-that a spreadsheet would take for a formula is written behind an apostrophe.
+CSV is streamed from a database cursor, for any number of rows. A text that a spreadsheet would read as a formula
+is written after an apostrophe.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .columns import Column, Row
 from .query import Problem
 
 CHUNK = 2_000
-"""Rows in memory at a time."""
+"""The number of rows in memory at a time."""
 
 
 class _Line:
-    """A file that a csv writer writes a line into, to take it out again."""
+    """A file to which a csv writer writes, and which returns each line."""
 
     def write(self, line: str) -> str:
-        """The line."""
+        """Returns the line."""
         return line
 
 
 def csv_response(columns: Sequence[Column], rows: Iterable[Row], *, name: str) -> StreamingHttpResponse:
-    """A download with a line per row. The rows are asked for as the response is read."""
+    """Returns a download with a line per row. Rows are read while the response is sent."""
     response = StreamingHttpResponse(_lines(columns, rows), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
@@ -59,18 +59,18 @@ RowT = TypeVar("RowT")
 
 
 def streamed(parts: Iterable[QuerySet[Any, RowT]]) -> Iterator[RowT]:
-    """The rows of one query after the other, through a cursor of the database, as of one moment."""
+    """Yields the rows of the queries one after the other, through a database cursor, as of one moment."""
     with transaction.atomic():
         yield from chain.from_iterable(part.iterator(chunk_size=CHUNK) for part in parts)
 
 
 def json_row(columns: Sequence[Column], row: Row) -> dict[str, Any]:
-    """A row as the API says it."""
+    """Returns a row for the API."""
     return {column.key: json_value(column.value(row)) for column in columns}
 
 
 def json_value(value: Any) -> Any:
-    """Returns a value in JSON's types."""
+    """Returns a value in JSON types."""
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, datetime) else value
@@ -91,7 +91,7 @@ def batched(rows: Iterable[RowT], size: int) -> Iterator[list[RowT]]:
 def json_page(
     request: HttpRequest, columns: Sequence[Column], page: Page[Any], rows: Iterable[Row], **more: Any
 ) -> HttpResponse:
-    """A page of rows, with the addresses of the next one and the one before."""
+    """Returns a page of rows as JSON, with the URLs of the next and the previous page."""
 
     def address(name: str, cursor: str) -> str | None:
         parts = request.GET.copy()
@@ -112,5 +112,5 @@ def json_page(
 
 
 def problem_response(problem: Problem) -> HttpResponse:
-    """400, and why."""
+    """Returns 400 with the reason."""
     return JsonResponse(problem.as_json(), status=400)

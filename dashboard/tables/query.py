@@ -1,4 +1,4 @@
-"""The URL's choices of a table: `q`, `sort`, `columns` and the place of the page. The URL is the state."""
+"""The URL's choices of a table: `q`, `sort`, `columns` and the position of the page. The URL is the state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_CURSOR = 400
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of a request, with valid alternatives. `start` and `end` are a place in `parameter`."""
+    """A problem of a request, with valid alternatives. `start` and `end` are a range in `parameter`."""
 
     message: str
     parameter: str = "q"
@@ -34,7 +34,7 @@ class Problem:
     suggestion: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As the API says it."""
+        """Returns the problem for the API."""
         said: dict[str, Any] = {"error": self.message, "parameter": self.parameter, "allowed": self.allowed}
         if self.parameter == "q":
             said["position"] = [self.start, self.end]
@@ -61,24 +61,24 @@ class TableQuery:
 
     @property
     def sorting(self) -> Column:
-        """The column that sorts."""
+        """The column by which the table is sorted."""
         column = self.table.column(self.sort.removeprefix("-"))
         assert column is not None
         return column
 
     @property
     def needed(self) -> tuple[Column, ...]:
-        """The columns, and that which sorts."""
+        """The shown columns, and the one by which the table is sorted."""
         return (*self.columns, self.sorting)
 
     @property
     def orders(self) -> Mapping[str, Order]:
-        """The orders that the table offers with its present columns."""
+        """The orders that the table offers with its current columns."""
         return orders(self.needed)
 
     @property
     def kept(self) -> str:
-        """The query string that shows the same again, from its first page on."""
+        """The query string that reproduces the table from its first page on."""
         keys = ",".join(column.key for column in self.columns)
         parts = {
             "q": self.q,
@@ -89,7 +89,7 @@ class TableQuery:
 
     @property
     def common(self) -> tuple[str, ...]:
-        """The searched phrases that are almost everywhere."""
+        """The searched phrases that occur almost everywhere."""
         return tuple(said for said, found in self.matches.items() if found.is_common)
 
     @property
@@ -99,7 +99,7 @@ class TableQuery:
 
 
 def parse_query(given: QueryDict, table: Table) -> TableQuery:
-    """Returns the choices of a query string. Its first mistake is the `problem`."""
+    """Returns the choices of a query string. The first error is its `problem`."""
     problems: list[Problem] = []
     columns = _columns(given, table, problems)
     sort = _sort(given, table, problems)
@@ -121,7 +121,7 @@ def parse_query(given: QueryDict, table: Table) -> TableQuery:
 
 
 def _condition(q: str, problems: list[Problem], matches: dict[str, Matches]) -> tuple[Query, Q]:
-    """The query and its condition; `matches` is filled with the matches of its phrases."""
+    """Returns the query and its condition. Adds the matches of its phrases to `matches`."""
     query = Query(q)
 
     def find(said: str) -> Matches:

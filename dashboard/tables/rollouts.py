@@ -29,7 +29,7 @@ from .reviews import REVIEWS
 _ALWAYS = ("pk", "arm_id", "status", "stop_reason", "started_at", "finished_at", "reported")
 _TOO_LONG = "prompt_too_long"
 _FEW_VALUES = 12
-"""Most values of a column by which a list is read stepwise; each may cost a query."""
+"""The maximum number of values of a column by which a list is read stepwise; each may cost a query."""
 
 
 def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, dict[str, Any]]:
@@ -38,10 +38,10 @@ def rows(rollouts: RolloutQuerySet, columns: Sequence[Column]) -> QuerySet[Any, 
 
 
 def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page[dict[str, Any]]:
-    """A page of rows. Raises BadCursor.
+    """Returns a page of rows. Raises BadCursor.
 
-    Which rows those are is asked first, of the column that sorts alone: where no index has its order, so much less
-    is sorted.
+    The ids of the page are read first, with only the sorting column, which keeps the sort small if no index has
+    its order.
     """
     narrow = _needed(rollouts, [wanted.sorting], ("pk",))
     found = keyset_page(
@@ -59,7 +59,7 @@ def page_of(rollouts: RolloutQuerySet, wanted: TableQuery, *, size: int) -> Page
 
 
 def _steps(column: Column) -> Steps:
-    """The values of a column of arms if they are few. In a filtered list, each might scan all rollouts."""
+    """Returns the values of a column of arms if they are few. In a filtered list, each might scan all rollouts."""
     field = column.order.field if column.order else ""
     if not field.startswith("arm__"):
         return ()
@@ -94,7 +94,7 @@ def _number(
     parse: Callable[[str], Any] = integer,
     **more: Any,
 ) -> Column:
-    """A number of an ended rollout. `show` formats it, None if unknown."""
+    """Returns the column of a number of ended rollouts. `show` formats it, None if unknown."""
     return Column(
         key,
         header,
@@ -118,7 +118,7 @@ def _tokens(key: str, header: str, field: str, *, help: str, expression: Any = N
 
 
 def _metered(key: str, header: str, field: str, show: cells.Show, **more: Any) -> Column:
-    """A number that rests on token counts, marked where some of them are estimates."""
+    """Returns the column of a number that rests on token counts, marked if some of them are estimates."""
     column = _number(key, header, field, show, **more)
     return replace(
         column,
@@ -350,8 +350,8 @@ _COLUMNS: Sequence[Column] = (
 )
 
 
-def _own(key: str) -> Column | None:
-    """A column for a key of the experiment's own: `meta.…`, `set.…`, `metric.…`. It sorts by its numbers."""
+def _experiment_column(key: str) -> Column | None:
+    """Returns the column of an experiment's own key (`meta.…`, `set.…`, `metric.…`). It sorts by numbers."""
     asked = key_named(key)
     if asked is None or not asked.family:
         return None
@@ -362,8 +362,8 @@ def _own(key: str) -> Column | None:
     return Column(
         key,
         formatting.visible(asked.name),
-        lambda row: _own_value(row, alias),
-        lambda row: cells.anything(_own_value(row, alias)),
+        lambda row: _experiment_value(row, alias),
+        lambda row: cells.anything(_experiment_value(row, alias)),
         needs=(alias, f"{alias}_number"),
         annotations={alias: _first(texts), f"{alias}_number": _first(numbers)},
         help=f"{asked.family} of that name",
@@ -376,8 +376,8 @@ def _first(expressions: Sequence[Any]) -> Any:
     return Coalesce(*expressions) if len(expressions) > 1 else expressions[0]
 
 
-def _own_value(row: Row, alias: str) -> Any:
-    """The value of the key: a number if it is one, else text, also for true and false."""
+def _experiment_value(row: Row, alias: str) -> Any:
+    """Returns the value of the key: a number if it is one, else text, also for true and false."""
     text, number = row[alias], row[f"{alias}_number"]
     if number is None or text in ("true", "false"):
         return text if text is None else cells.plain(text)
@@ -392,11 +392,11 @@ ROLLOUTS = Table(
         *("cost", "seconds", "stop", "model", "experiment"),
     ),
     sort="-id",
-    own=_own,
+    own=_experiment_column,
 )
 
 
 def of_one_experiment(table: Table) -> Table:
-    """The same in one experiment, which needs no name there, in the order in which it runs."""
+    """Returns the same table for one experiment, without its name and in the order in which it runs."""
     shown = tuple(key for key in table.shown if key != "experiment")
     return replace(table, shown=shown, sort="example")

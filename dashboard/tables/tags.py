@@ -1,4 +1,4 @@
-"""Template tags of tables: their heads, their rows, and what a search found in a row."""
+"""Template tags of tables: their headers, their rows, and the search hits in a row."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .columns import Column
 register = template.Library()
 
 _ALL_HEADS = 60_000
-"""Characters that the addresses in the heads of one table may have together."""
+"""The maximum number of characters of all URLs in the headers of one table."""
 
 
 @register.simple_tag(takes_context=True)
 def table_header(context: template.Context, column: Column, columns: Mapping[str, Any]) -> SafeString:
-    """The head of a column; where it sorts, falling first, and the other way from then on.
+    """Returns the header of a column. A sortable one links to the descending order first, then to the reverse.
 
-    Where the address is so long that all heads together have no room on the page, they are no links.
+    If the URLs of all headers together are too long for the page, they are not links.
     """
     kind = mark_safe(' class="num"') if column.is_number else ""
     sort = str(context["sort"])
@@ -44,7 +44,7 @@ def table_header(context: template.Context, column: Column, columns: Mapping[str
 
 @register.simple_tag
 def table_cells(columns: Sequence[Column], row: Mapping[str, Any]) -> SafeString:
-    """The cells of a row. A list has a thousand cells, so there is one call per row."""
+    """Returns the cells of a row. A list has a thousand cells, so there is one call per row."""
     return mark_safe("".join(map(_cell, columns, repeat(row))))
 
 
@@ -57,5 +57,5 @@ def _cell(column: Column, row: Mapping[str, Any]) -> str:
 
 @register.filter
 def places_of(found: Mapping[int, Any], row: Mapping[str, Any]) -> Any:
-    """The search hits in a row's rollout."""
+    """Returns the search hits in a row's rollout."""
     return found.get(row["pk"], ()) if found else ()

@@ -56,13 +56,13 @@ _LONGEST_SERIES = 60
 @register.filter
 @stringfilter
 def visible(text: str) -> str:
-    """A text as it was, with nothing hidden in it."""
+    """Returns a text with nothing hidden."""
     return formatting.visible(text)
 
 
 @register.filter
 def detail(value: Any) -> str:
-    """A detail of a log entry: a text, a number, or a dash where it is not known."""
+    """Returns a detail of a log entry: a text, a number, or a dash if unknown."""
     if value is None:
         return formatting.DASH
     if isinstance(value, int) and not isinstance(value, bool):
@@ -72,7 +72,7 @@ def detail(value: Any) -> str:
 
 @register.filter
 def amount(value: Any, name: str) -> str:
-    """A number of an action's preview; `name` is its unit."""
+    """Returns a number of an action's preview. `name` gives its unit."""
     if value is None:
         return "unknown"
     if isinstance(value, Decimal):
@@ -83,25 +83,25 @@ def amount(value: Any, name: str) -> str:
 @register.filter
 @stringfilter
 def stored(text: str) -> str:
-    """A column that is escaped as texts are, with nothing hidden in it."""
+    """Returns an escaped column as text, with nothing hidden."""
     return formatting.visible(unescape(text))
 
 
 @register.filter
 def exactly(number: float | None, unit: str = "") -> SafeString:
-    """A short number with the whole of it on hover."""
+    """Returns a short number with the exact number as a tooltip."""
     return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.count(number))
 
 
 @register.filter
 def mean_exactly(number: float | None, unit: str = "") -> SafeString:
-    """A short mean with more of it on hover."""
+    """Returns a short mean with a more precise one as a tooltip."""
     return format_html('<span title="{} {}">{}</span>', formatting.exact(number), unit, formatting.mean(number))
 
 
 @register.simple_tag
 def scaffold(key: str, name: str = "") -> SafeString:
-    """A scaffold's mark in its colour, with its name."""
+    """Returns a scaffold's mark in its colour, with its name."""
     label = formatting.visible(name or registry.title(key))
     return format_html(
         '<span class="scaffold scaffold-{}"><span class="mark" aria-hidden="true">{}</span> {}</span>',
@@ -111,13 +111,13 @@ def scaffold(key: str, name: str = "") -> SafeString:
 
 @register.simple_tag
 def scaffold_styles() -> str:
-    """The address of the stylesheet of the scaffolds, which changes with its content."""
+    """Returns the URL of the scaffolds' stylesheet, which changes with its content."""
     return scaffold_stylesheet.address()
 
 
 @register.simple_tag
 def series(look: Series) -> SafeString:
-    """A series of a figure, with its mark and name."""
+    """Returns a series of a figure, with its mark and name."""
     name = formatting.visible(look.name)
     name = name if len(name) <= _LONGEST_SERIES else f"{name[: _LONGEST_SERIES - 1]}…"
     if look.scaffold:
@@ -130,23 +130,23 @@ def series(look: Series) -> SafeString:
 
 @register.simple_tag
 def status(rollout: Rollout) -> SafeString:
-    """A rollout's state in a word; a refused prompt is its own."""
+    """Returns a rollout's state as a word. A refused prompt has its own."""
     return status_mark(rollout.status, is_too_long=rollout.too_long)
 
 
 def status_mark(state: str, *, is_too_long: bool) -> SafeString:
-    """The same of a row."""
+    """Returns the state of a row."""
     return _TOO_LONG if is_too_long else format_html('<span class="status {}">{}</span>', state, state)
 
 
 def notices(*, simulated: bool, no_walls: bool) -> SafeString:
-    """Short warnings beside numbers: a simulated model, a sandbox without walls."""
+    """Returns short warnings beside numbers: a simulated model, a sandbox without walls."""
     return format_html("{}{}", _SIMULATED if simulated else "", _NO_WALLS if no_walls else "")
 
 
 @register.simple_tag
 def reward(value: float | None) -> SafeString:
-    """A reward on its single-hue ramp, or "unscored"."""
+    """Returns a reward on its single-hue ramp, or "unscored"."""
     if value is None:
         return _UNSCORED
     step = max(0, min(10, round(value * 10)))
@@ -157,7 +157,7 @@ def reward(value: float | None) -> SafeString:
 
 @register.simple_tag
 def interval(found: Any) -> SafeString:
-    """0.14 ± 0.05, or 0.04 [0.01, 0.21] of a lopsided one; its bounds and its method on hover."""
+    """Returns 0.14 ± 0.05, or 0.04 [0.01, 0.21] for a lopsided interval, with limits and method as a tooltip."""
     if found is None:
         return _NONE_SCORED
     spread = formatting.spread(found, "{:.2f}".format)
@@ -172,7 +172,7 @@ def interval(found: Any) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
-    """The present query string with some parts changed; a part set to "" goes away. Starts with `?`."""
+    """Returns the current query string with some parts changed; "" removes a part. Starts with `?`."""
     parts = context["request"].GET.copy()
     for name, value in changes.items():
         if value in ("", None):
@@ -184,13 +184,13 @@ def query(context: template.Context, **changes: Any) -> str:
 
 @register.simple_tag
 def filter_query(*parts: Any) -> str:
-    """The query string of a list of rollouts with a filter, given in parts."""
+    """Returns the query string of a list of rollouts with a filter, given in parts."""
     return urlencode({"q": "".join(map(str, parts))})
 
 
 @register.simple_tag
 def pieces(found: Iterable[Piece]) -> SafeString:
-    """A diff with removed and added parts in their elements, and every character escaped."""
+    """Returns a diff with removed and added parts as elements, and every character escaped."""
     return format_html_join("", "{}", ((_diff_piece(piece),) for piece in found))
 
 
@@ -204,35 +204,35 @@ def _diff_piece(piece: Piece) -> str | SafeString:
 
 @register.filter
 def plural(number: int, word: str) -> str:
-    """1 call, 38 calls."""
+    """Returns a number with its noun, such as 1 call or 38 calls."""
     return formatting.plural(number, word)
 
 
 @register.filter
 def palette(number: int) -> int:
-    """The colour of the palette that a series has, from 1."""
+    """Returns the number of a series' palette colour, from 1."""
     return number % 6 + 1
 
 
 @register.filter
 def ago(moment: datetime) -> str:
-    """The time passed, in one unit."""
+    """Returns the time since a moment, in one unit."""
     return formatting.ago((timezone.now() - moment).total_seconds())
 
 
 @register.filter
 def grouped(number: int) -> str:
-    """31,400."""
+    """Returns a number with separators, such as 31,400."""
     return f"{number:,}"
 
 
 @register.filter
 def at_most(number: int, limit: int) -> int:
-    """The smaller of two."""
+    """Returns the smaller of two numbers."""
     return min(number, limit)
 
 
 @register.filter
 def in_process_sandbox(rollout: Rollout) -> bool:
-    """Whether its code ran without walls."""
+    """Returns whether the rollout's code ran without walls."""
     return rollout.sandbox_backend == "process"

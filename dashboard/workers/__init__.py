@@ -1,1 +1,1 @@
-"""The Workers page: which processes run rollouts, and which rollouts they run."""
+"""The Workers page: the processes that run rollouts, and their rollouts."""

@@ -1,6 +1,6 @@
 """The data of the Workers page: each worker process with its state and its rollouts.
 
-Three queries, whatever the size of the store: running rollouts are read through the partial index of running rows.
+Three queries for any size of the store: running rollouts are read through the partial index of running rows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django.utils import timezone
 from rlm_runs.models import Rollout, WorkerProcess
 
 ROLLOUTS_PER_WORKER = 25
-"""Running rollouts that the page lists of one worker, oldest first."""
+"""The maximum number of running rollouts listed per worker, oldest first."""
 DEAD_WORKERS = 50
-"""Dead processes that the page lists, last seen first."""
+"""The maximum number of dead processes listed, last seen first."""
 
 
 class State(StrEnum):
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class RunningRollout:
-    """A rollout under way. `started_at` is None until its first event is recorded."""
+    """A running rollout. `started_at` is None until its first event is recorded."""
 
     pk: int
     attempt: int
@@ -50,7 +50,7 @@ class RunningRollout:
     experiment_name: str
 
     def age(self, now: datetime) -> float | None:
-        """Returns the seconds since its start, or None before its first event."""
+        """Returns the seconds since the rollout's start; None before its first event."""
         return None if self.started_at is None else (now - self.started_at).total_seconds()
 
 
@@ -58,7 +58,7 @@ class RunningRollout:
 class Worker:
     """A worker process with the rollouts that it runs, oldest first.
 
-    `rollouts` holds at most ROLLOUTS_PER_WORKER of `rollout_count`. `process` is None where `state` is UNKNOWN.
+    `rollouts` holds at most ROLLOUTS_PER_WORKER of `rollout_count`. `process` is None if `state` is UNKNOWN.
     """
 
     name: str
@@ -74,13 +74,13 @@ class Worker:
 
     @property
     def unlisted(self) -> int:
-        """Returns how many of its rollouts `rollouts` leaves out."""
+        """The number of its rollouts that are not in `rollouts`."""
         return self.rollout_count - len(self.rollouts)
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All workers at one moment: those alive in the order of host and pid, then the others, last seen first."""
+    """All workers at one moment: live ones in the order of host and pid, then the others, last seen first."""
 
     at: datetime
     workers: tuple[Worker, ...]
@@ -92,12 +92,12 @@ class Overview:
 
     @property
     def running(self) -> int:
-        """Returns the number of rollouts under way, those of lost workers included."""
+        """The number of running rollouts, including those of lost workers."""
         return sum(worker.rollout_count for worker in self.workers)
 
 
 def overview() -> Overview:
-    """Returns the workers as they are now."""
+    """Returns the current workers."""
     counts = _counts()
     rollouts = _rollouts() if counts else {}
     processes = {process.name: (State.ALIVE, process) for process in WorkerProcess.objects.alive()}

@@ -23,19 +23,19 @@ _STATES = {
     State.UNKNOWN: ("failed", "unknown", "Rollouts name this process, but it has sent no heartbeat."),
 }
 _SHORT_VERSION = 10
-"""Digits of a commit that the table shows."""
+"""The number of digits of a commit in the table."""
 
 
 @register.simple_tag
 def worker_state(worker: Worker) -> SafeString:
-    """The state of a worker, explained on hover."""
+    """Returns the state of a worker, with an explanation as a tooltip."""
     kind, label, title = _STATES[worker.state]
     return format_html('<span class="status {}" title="{}">{}</span>', kind, title, label)
 
 
 @register.simple_tag
 def version_of(worker: Worker, ours: str) -> SafeString | str:
-    """The version of the code that a worker runs, marked where it differs from that of the web server."""
+    """Returns the version of a worker's code, marked if it differs from that of the web server."""
     version = str(worker.process.versions.get("rlm_runs", "")) if worker.process else ""
     if not version:
         return formatting.DASH
@@ -48,16 +48,17 @@ def version_of(worker: Worker, ours: str) -> SafeString | str:
 
 @register.filter
 def limits(capacity: Mapping[str, Any]) -> SafeString | str:
-    """The limits of a worker in one line: `concurrency 100 · containers 40`."""
+    """Returns the limits of a worker in one line: `concurrency 100 · containers 40`."""
     pairs = ((cells.plain(str(key)).replace("_", " "), cells.plain(str(value))) for key, value in capacity.items())
     return format_html_join(" · ", '<span class="nowrap">{} {}</span>', pairs) or formatting.DASH
 
 
 @register.simple_tag
 def rollout_age(rollout: RunningRollout, now: datetime) -> SafeString | str:
-    """The running time of a rollout, with its start on hover.
+    """Returns the running time of a rollout, with its start as a tooltip.
 
-    Times are cut to 10 seconds, and from a minute on to minutes, so that most updates leave the table as it is.
+    Times are truncated to 10 seconds, and to minutes from one minute on, so that most updates do not change the
+    table.
     """
     age = rollout.age(now)
     if age is None or rollout.started_at is None:

@@ -31,14 +31,14 @@ def workers(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def workers_live(request: HttpRequest) -> HttpResponse:
-    """The page's tables if they differ from `version`, else 204."""
+    """Returns the page's tables if they differ from `version`, else 204."""
     return if_changed(request, "dashboard/workers/live.html", _context(request))
 
 
 @never_cache
 @require_safe
 def workers_json(request: HttpRequest) -> JsonResponse:
-    """The same numbers: times are ISO 8601, ages seconds."""
+    """Returns the same numbers as JSON. Times are ISO 8601, ages are in seconds."""
     found = overview()
     return JsonResponse(
         {

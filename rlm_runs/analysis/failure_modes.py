@@ -1,8 +1,8 @@
-"""Failure modes: rules over a trace that say how a rollout went wrong. Each is a filter and a row of Behaviour.
+"""Failure modes: rules over a trace that name how a rollout went wrong. Each is a filter and a row of Behaviour.
 
 A rollout has any number of modes. A mode applies only where it is meaningful: a rollout that was cancelled, or
-failed for a reason outside the model, did not "never submit". Facts that a file does not hold do not count against
-the rollout.
+failed for a reason outside the model, did not "never submit". Facts that a file lacks do not count against the
+rollout.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from itertools import groupby
 
 _IN_A_ROW = 3
-"""Cells from which on the same error, or a cut output, is a loop."""
+"""The number of consecutive cells with the same error, or with truncated output, that makes a loop."""
 LIMITS = frozenset(
     {"budget_tokens", "budget_dollars", "budget_sub_calls", "deadline", "max_turns", "window_exceeded"}
 )
-"""Stop reasons that say that a limit ended the rollout."""
+"""Stop reasons that mean that a limit ended the rollout."""
 
 
 @dataclass(frozen=True)
 class FailureMode:
-    """A mode as pages show it: `explanation` is one sentence."""
+    """A mode as pages show it. `explanation` is one sentence."""
 
     name: str
     title: str
@@ -67,8 +67,8 @@ FAILURE_MODES = {
 class Facts:
     """The input of the rules. `errors` and `cuts` have an entry per cell of the root, in order.
 
-    `submitted` is whether an answer was submitted, `sub_calls` the number of sub-LLM calls; both are None if
-    unknown. `may_call` is whether it could call sub-LLMs.
+    `submitted` says whether an answer was submitted, `sub_calls` is the number of sub-LLM calls; both are None if
+    unknown. `may_call` says whether the rollout could call sub-LLMs.
     """
 
     is_rlm: bool
@@ -83,7 +83,7 @@ class Facts:
 
 
 def failure_modes(facts: Facts) -> list[str]:
-    """The names of the modes of a rollout, in the order of FAILURE_MODES."""
+    """Returns the names of the modes of a rollout, in the order of FAILURE_MODES."""
     found = set(_modes(facts))
     return [name for name in FAILURE_MODES if name in found]
 
@@ -108,5 +108,5 @@ def _modes(facts: Facts) -> Iterator[str]:
 
 
 def _longest_run(marks: Sequence[str]) -> int:
-    """The length of the longest run of equal marks; an empty one is none."""
+    """Returns the length of the longest run of equal marks, ignoring empty ones."""
     return max((len(list(run)) for mark, run in groupby(marks) if mark), default=0)

@@ -1,13 +1,13 @@
 """Full-text search over prompts, code, outputs, completions, answers, and the errors of rollouts.
 
 Words are looked up in an index over the first `CHARS` characters of each text (migration 0003). Every character
-that is no letter or digit separates words, in texts and in queries, so that `llm_batch` and `re.findall` are found
-as a whole and by their parts. The words of a phrase must be adjacent, which is checked in the text itself, because
-the index forgets places beyond the 16,383rd word. Texts lead back to rollouts through every column with a digest.
-System prompts are left out: they are the same in every rollout.
+that is not a letter or digit separates words, in texts and in queries, so that `llm_batch` and `re.findall` are
+found as a whole and by their parts. The words of a phrase must be adjacent. This is checked in the text itself,
+because the index forgets positions beyond the 16,383rd word. Texts lead back to rollouts through every column with
+a digest. System prompts are excluded, because they are the same in every rollout.
 
 A phrase in few texts is looked up in the index, and the texts lead to rollouts. A phrase in more than `MOST_TEXTS`
-texts or `MOST_ROLLOUTS` rollouts is almost everywhere: rollouts are then checked one by one in the order of the
+texts or `MOST_ROLLOUTS` rollouts occurs almost everywhere, so rollouts are checked one by one in the order of the
 list.
 """
 
@@ -29,15 +29,15 @@ from psycopg.errors import QueryCanceled
 from ..models.texts import unescape
 
 CHARS = 100_000
-"""Characters of each text that are searched, few enough for any text to fit an index entry."""
+"""Characters searched per text, few enough for any text to fit an index entry."""
 MOST_TEXTS = 5_000
-"""Texts from which rollouts are looked up; a phrase in more texts is common."""
+"""The maximum number of texts from which rollouts are looked up; a phrase in more texts is common."""
 MOST_ROLLOUTS = 100_000
-"""The same of rollouts: one text may be the prompt of many."""
+"""The maximum number of rollouts of an uncommon phrase. One text may be the prompt of many."""
 MOST_WORDS = 8
-"""Phrases in one query."""
+"""The maximum number of phrases in one query."""
 MOST_HITS = 200
-"""Places looked at for one page of a list."""
+"""Places examined for one page of a list."""
 SECONDS = 5
 _LONGEST_WORD = 200
 _BEFORE, _SNIPPET = 80, 260
@@ -62,19 +62,19 @@ VECTOR_SQL = (
     rf", '\n', ' '), '\r', ' '), '\t', ' ')"
     f", {_literal(_PUNCTUATION)}, '{' ' * len(_PUNCTUATION)}'))"
 )
-"""The words of a text as the index has them. Colours of terminals are no words, nor is the n of an escaped line
-end: code is stored as JSON.
+"""The words of a text as indexed. Terminal colours are not words, and neither is the n of an escaped line end,
+because code is stored as JSON.
 """
 OPENING_SQL = """jsonb_path_query_array(opening, '$[*] ? (@.role != "system").text')"""
 ERROR_SQL = VECTOR_SQL.replace("body", "error")
 
 
 class TooSlow(RuntimeError):
-    """A search that was broken off."""
+    """A search was cancelled because it took too long."""
 
 
 class NotSearchable(ValueError):
-    """Words that no text can have; the message says why."""
+    """No text can contain these words. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -86,25 +86,25 @@ class Phrase:
 
     @property
     def tsquery(self) -> str:
-        """For to_tsquery. Words are letters and digits, so nothing in them means anything there."""
+        """The phrase for to_tsquery. Words are letters and digits, so they contain no operators."""
         return " & ".join(f"'{word}'" for word in self.words) + ":*" * self.is_open
 
     @property
     def place_sql(self) -> str:
-        """A regular expression of Postgres for a place where it stands."""
+        """A Postgres regular expression for a place where the phrase occurs."""
         end = "" if self.is_open else "(?:$|[^[:alnum:]])"
         return rf"(?:^|\\[nrt]|[^[:alnum:]]){_GAP_SQL.join(self.words)}{end}"
 
     @property
     def marks(self) -> str:
-        """A regular expression of Python for the words themselves."""
+        """A Python regular expression for the words themselves."""
         end = r"[^\W_]*" if self.is_open else r"(?![^\W_])"
         return rf"(?:(?<![^\W_])|(?<=\\[nrt])){_GAP.join(map(re.escape, self.words))}{end}"
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Breaks off each query that takes longer than `SECONDS`. Raises TooSlow."""
+    """Cancels each query in the block that takes longer than `SECONDS`. Raises TooSlow."""
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -117,7 +117,7 @@ def bounded() -> Iterator[None]:
 
 
 def phrase(said: str) -> Phrase:
-    """Returns the phrase to search. Raises NotSearchable."""
+    """Returns the phrase to search for. Raises NotSearchable."""
     words = tuple(_WORD.findall(said))
     if not words:
         raise NotSearchable("letters or digits are searched for; this has none")
@@ -143,7 +143,7 @@ class Matches:
         """Returns the condition on matching rollouts."""
         if self.rollouts is not None:
             return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", [self.rollouts]))
-        return Q(_StandsIn(self.phrase))
+        return Q(_ContainsPhrase(self.phrase))
 
 
 def find(said: str) -> Matches:
@@ -161,17 +161,20 @@ def find(said: str) -> Matches:
 
 
 def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]]:
-    """The rollouts that have one of these texts, or the phrase in their error: one more than `MOST_ROLLOUTS`."""
+    """Returns SQL for the rollouts with one of these texts, or with the phrase in their error.
+
+    It selects one more than `MOST_ROLLOUTS`.
+    """
     in_error, of_error = _matches(sought, vector=ERROR_SQL, body="error")
     ways = "\nUNION ".join(f"SELECT rollout FROM ({source.among}) AS {source.name}" for source in _SOURCES)
     error = f"SELECT id FROM rlm_runs_rollout WHERE error <> '' AND {in_error}"
-    # Materialized: planned for all of it, and read as far as the limit.
+    # Materialized: planned for all rows, and read only up to the limit.
     statement = f"WITH found AS MATERIALIZED ({ways}\nUNION {error}) TABLE found LIMIT {MOST_ROLLOUTS + 1}"
     return statement, [*[list(texts)] * _ARRAYS, *of_error]
 
 
-class _StandsIn(Expression):
-    """Whether a phrase is in a text or the error of a rollout, checked per rollout."""
+class _ContainsPhrase(Expression):
+    """A condition that a phrase occurs in a text or the error of a rollout, checked per rollout."""
 
     conditional = True
     output_field = BooleanField()
@@ -182,7 +185,7 @@ class _StandsIn(Expression):
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[str, ...]]:
         outer = 'rlm_runs_rollout"."id'
-        # Not EXISTS: the planner may turn that into a table of all rollouts, which a page of a list never needs.
+        # Not EXISTS, which the planner may turn into a table of all rollouts that a page of a list never needs.
         ways = " OR ".join(
             f"""(SELECT true FROM ({source.any}) AS {source.name} JOIN rlm_runs_text x USING (sha256)
                 WHERE {source.name}.rollout = "{outer}" AND left(x.body, {CHARS}) ~* %s LIMIT 1) IS NOT NULL"""
@@ -193,7 +196,7 @@ class _StandsIn(Expression):
 
 
 def _matches(sought: Phrase, *, vector: str = VECTOR_SQL, body: str = "body") -> tuple[str, list[str]]:
-    """The condition on a text, with its parameters."""
+    """Returns the condition on a text, with its parameters."""
     where = f"{vector.replace('%', '%%')} @@ to_tsquery('simple', %s)"
     if len(sought.words) == 1:
         return where, [sought.tsquery]
@@ -202,8 +205,8 @@ def _matches(sought: Phrase, *, vector: str = VECTOR_SQL, body: str = "body") ->
 
 @dataclass(frozen=True)
 class _Source:
-    """One way from texts to rollouts: `sql` selects rollout, attempt, trajectory, kind, turn, execution and sha256
-    of all rows for which `{among}` holds.
+    """One path from texts to rollouts. `sql` selects rollout, attempt, trajectory, kind, turn, execution and
+    sha256 of all rows for which `{among}` holds.
     """
 
     name: str
@@ -275,7 +278,7 @@ _SOURCES = (
     ),
 )
 _ARRAYS = len(_SOURCES) + 1
-"""Times that the digests are a parameter: once a source, and once more to look openings up."""
+"""The number of times that the digests are a parameter: once per source, and once more for openings."""
 _OPENING_AMONG = (
     f"{OPENING_SQL} ?| ARRAY(SELECT encode(t, 'hex') FROM unnest(%s::bytea[]) AS t)"
     " AND decode(digest.hex, 'hex') = ANY (%s)"
@@ -284,8 +287,8 @@ _OPENING_AMONG = (
 
 @dataclass(frozen=True)
 class Hit:
-    """A place where a phrase stands. `source` names the kind of place, as `_SOURCES` and "error" do; `turn` is its
-    number from 1, `cell` that of the cell in its conversation. `snippet` is some text around the place as it was.
+    """An occurrence of a phrase. `source` names the kind of place, as `_SOURCES` and "error" do; `turn` counts
+    from 1, `cell` is the number of the cell in its conversation. `snippet` is unescaped text around the place.
     """
 
     rollout: int
@@ -302,7 +305,9 @@ class Hit:
 
 
 def hits(matches: Matches, rollouts: Sequence[int], *, of_each: int = 2) -> list[Hit]:
-    """Returns the first places of a phrase in each of these rollouts, up to `MOST_HITS` rollouts. Two queries."""
+    """Returns the first occurrences of a phrase in each of these rollouts, up to `MOST_HITS` rollouts. Two
+    queries.
+    """
     rows = list(_places(matches, rollouts))
     found = []
     snippets = _snippets(matches.phrase, {row["sha256"] for row in rows if row["sha256"] is not None})
@@ -315,7 +320,7 @@ def hits(matches: Matches, rollouts: Sequence[int], *, of_each: int = 2) -> list
 
 
 def _first_of_each(rows: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
-    """The first rows of each rollout, each text once, and a cell's output once."""
+    """Yields the first rows of each rollout, with each text once, and a cell's output once."""
     counts: dict[int, int] = {}
     seen = set()
     for row in rows:
@@ -330,7 +335,7 @@ def _first_of_each(rows: Sequence[dict[str, Any]], limit: int) -> Iterator[dict[
 
 
 def _places(matches: Matches, rollouts: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The places in these rollouts; of a common phrase, a few of each rollout."""
+    """Yields the occurrences in these rollouts; for a common phrase, a few per rollout."""
     sources = "\nUNION ALL ".join(
         f"SELECT '{source.name}' AS source, {number} AS rank, {source.name}.*"
         f" FROM ({source.any if matches.is_common else source.among}) AS {source.name} WHERE rollout = asked.id"
@@ -366,7 +371,7 @@ def _places(matches: Matches, rollouts: Sequence[int]) -> Iterator[dict[str, Any
 
 
 def _snippets(sought: Phrase, texts: set[Any]) -> dict[bytes, str]:
-    """Text → a piece of it from somewhat before the first place on."""
+    """Returns a map of text → an excerpt that starts shortly before the first occurrence."""
     if not texts:
         return {}
     with connection.cursor() as cursor:

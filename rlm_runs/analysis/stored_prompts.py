@@ -1,6 +1,6 @@
 """Stored prompts of arms: the opening messages of one root trajectory per arm, on a common example.
 
-They are not rebuilt from code, which may have changed: the trajectory holds what the model got.
+They are not rebuilt from code, which may have changed: the trajectory holds what the model received.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..models import Trajectory
 from .transcripts import EMPTY, Excerpt, excerpts
 
 _CHARS = 12_000
-"""Characters of each prompt; prompts with input data are far longer."""
+"""Characters kept of each prompt; prompts with input data are far longer."""
 _BETWEEN = "\n\n"
 
 
@@ -30,9 +30,9 @@ class OpeningPrompt:
 
 
 def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
-    """Returns arm id → its opening on the example that most of these arms have a trajectory for.
+    """Returns a map of arm id → its opening on the example that most of these arms have a trajectory for.
 
-    An arm without it gets another example's; an arm without trajectories is missing. Three queries.
+    An arm without that example uses another one; an arm without trajectories is missing. Three queries.
     """
     roots = Trajectory.objects.filter(
         kind=Trajectory.Kind.ROOT, rollout__arm__in=arms, attempt=F("rollout__attempt")
@@ -59,7 +59,7 @@ def opening_prompts(arms: Sequence[int]) -> dict[int, OpeningPrompt]:
 
 
 def _by_role(opening: Iterable[Mapping[str, str]], texts: Mapping[str, Excerpt]) -> dict[str, Excerpt]:
-    """The messages of each role, one after the other."""
+    """Returns the messages of each role, one after the other."""
     parts: dict[str, list[Excerpt]] = defaultdict(list)
     for message in opening:
         parts[message["role"]].append(texts.get(message["text"], EMPTY))

@@ -1,7 +1,7 @@
 """Stored traces, read back as the engine's events: the inverse of the recorder.
 
-Each trajectory and execution gets a key, as the engine gives them; the trace says which row a key belongs to, so
-that an attempt can be continued in the same rows.
+Each trajectory and execution gets a key like the engine's. The trace maps keys to rows, so that an attempt can be
+resumed in the same rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..models.texts import unescape, unstorable
 
 @dataclass(frozen=True)
 class StoredTrace:
-    """An attempt as events, parents before their children, and the ids of its rows by the events' keys."""
+    """An attempt as events, parents before their children, with the ids of its rows by the events' keys."""
 
     events: Sequence[events.Event] = ()
     trajectories: Mapping[int, int] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class StoredTrace:
 
 
 def stored_trace(rollout: Rollout, *, attempt: int) -> StoredTrace:
-    """Reads an attempt of a rollout, with all its texts. Four queries."""
+    """Returns an attempt of a rollout with all its texts. Four queries."""
     trajectories = list(rollout.trajectories.filter(attempt=attempt, rescoring=None).order_by("depth", "pk"))
     turns = list(Turn.objects.filter(trajectory__in=trajectories).order_by("trajectory", "index"))
     executions = list(Execution.objects.filter(turn__in=turns).order_by("turn", "position"))
@@ -35,7 +35,7 @@ def stored_trace(rollout: Rollout, *, attempt: int) -> StoredTrace:
 
 
 class _Reading:
-    """The rows of an attempt on their way to events."""
+    """A conversion of an attempt's rows to events."""
 
     def __init__(
         self, trajectories: Sequence[Trajectory], turns: Sequence[Turn], executions: Sequence[Execution]
@@ -120,7 +120,7 @@ class _Reading:
         )
 
     def _tool_calls(self, row: Turn) -> list[events.ToolCall]:
-        """The calls of a turn. Turns from before calls were stored have those that began."""
+        """Returns the calls of a turn. For turns that predate stored calls, these are the calls that began."""
         if row.tool_calls is not None:
             return [
                 events.ToolCall(unescape(call["id"]), unescape(call["name"]), self._texts[call["arguments"]])

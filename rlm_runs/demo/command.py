@@ -46,11 +46,11 @@ class DemoError(Exception):
 
 
 def main() -> None:
-    """Runs the demo until Ctrl-C. Exit code 2 where something is missing."""
+    """Runs the demo until Ctrl-C. Exits with code 2 if something is missing."""
     arguments = _arguments()
     LOG_DIR.mkdir(parents=True, exist_ok=True)
-    # SIGTERM and a closed terminal count as Ctrl-C. A shell ignores SIGINT for background processes,
-    # so the handlers are set here.
+    # SIGTERM and a closed terminal count as Ctrl-C. A shell ignores SIGINT for background processes, so the
+    # handlers are set here.
     for one in _STOPPING:
         signal.signal(one, _interrupt)
     try:
@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Two demos over the same data would fight for it."""
+    """Refuses a second demo over the same data."""
     with (VAR_DIR / "demo.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,7 +136,7 @@ def _start_demo_model(stack: ExitStack) -> None:
 
 
 def _set_up_django() -> None:
-    """After the addresses are known, since the settings read them."""
+    """Sets up Django. Called after the addresses are known, because the settings read them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlm_runs.settings")
     import django
     from django.core.management import call_command
@@ -146,12 +146,12 @@ def _set_up_django() -> None:
 
 
 def _choose_sandbox() -> None:
-    """Decides once, so that the worker and the web server agree, and says which it is."""
+    """Chooses the sandbox once, so that the worker and the web server agree, and reports the choice."""
     from sandbox.backends import docker_available
 
     from ..execution import sandboxes
 
-    logging.getLogger("sandbox").setLevel(logging.WARNING)  # what it tells is told here in other words
+    logging.getLogger("sandbox").setLevel(logging.WARNING)  # the demo reports it in other words
     answers, reason = docker_available()
     if answers:
         console.print("sandbox     Docker, making its image where it is not there yet …")
@@ -165,7 +165,7 @@ def _choose_sandbox() -> None:
 
 
 def _ensure_login() -> str:
-    """The password of the demo's user, made at random at the first start."""
+    """Returns the password of the demo's user, which is random and created at the first start."""
     from django.contrib.auth.models import User
 
     user, created = User.objects.get_or_create(username=LOGIN, defaults={"is_staff": True, "is_superuser": True})
@@ -200,7 +200,7 @@ def _web_command(port: int) -> list[str]:
 
 
 def _experiment(model: str) -> Experiment:
-    """The demo experiment of this model: the one that is there, or a new one."""
+    """Returns the demo experiment of this model: the existing one, or a new one."""
     from ..experiments.launch import SpecError, launch
     from ..models import Experiment
 
@@ -218,7 +218,7 @@ def _experiment(model: str) -> Experiment:
 
 
 def _follow(experiment: Experiment, children: list[_Child]) -> None:
-    """Shows the rollouts' progress; restarts what dies. Ends by Ctrl-C only."""
+    """Shows the rollouts' progress and restarts processes that die. Ends only by Ctrl-C."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -260,7 +260,7 @@ def _progress_of(experiment: Experiment) -> tuple[int, str]:
 
 
 class _Child:
-    """A process of the demo, its output in a log file; stopped with the demo."""
+    """A process of the demo. Its output goes to a log file, and it stops with the demo."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
@@ -300,13 +300,13 @@ class _Child:
             self._start()
 
     def _end_orphans(self) -> None:
-        """Ends what the process left in its session: a killed worker leaves its sandboxes."""
+        """Ends the processes left in its session, because a killed worker leaves its sandboxes."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _start(self) -> None:
-        # The session keeps Ctrl-C in the terminal from the child; the demo stops its children in order.
+        # The separate session shields the child from Ctrl-C in the terminal. The demo stops its children in order.
         self._process = subprocess.Popen(
             self._command, cwd=BASE_DIR, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -343,5 +343,5 @@ def _free_port(first: int) -> int:
 
 
 def _shown(path: Path) -> str:
-    """A path for display: relative if it is inside the checkout."""
+    """Returns a path for display: relative if it is inside the checkout."""
     return str(path.relative_to(BASE_DIR)) if path.is_relative_to(BASE_DIR) else str(path)

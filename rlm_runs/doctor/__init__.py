@@ -1,1 +1,1 @@
-"""The checks of `manage.py doctor`: a module per part of an installation. Each finding says what to do."""
+"""The checks of `manage.py doctor`, one module per part of an installation. Each finding says what to do."""

@@ -1,4 +1,4 @@
-"""Checks of Postgres: reachable, recent, migrated, writable, with room for every process, and in time."""
+"""Checks of Postgres: reachable, recent, migrated, writable, with enough connections, and with the right time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ OLDEST_VERSION = 14
 """The oldest major version that Django 5.2 supports."""
 CONNECT_SECONDS = 5
 SKEW_SECONDS = 2.0
-"""A difference of the clocks from which times on pages look wrong. Leases use the database's clock."""
+"""The clock difference in seconds from which times on pages look wrong. Leases use the database's clock."""
 
 
 def reachable() -> bool:
-    """Whether a new connection can be opened within CONNECT_SECONDS, without the pool and its longer waits."""
+    """Returns whether a new connection opens within CONNECT_SECONDS, without the pool and its longer waits."""
     try:
         _connect().close()
     except psycopg.Error:
@@ -32,7 +32,7 @@ def reachable() -> bool:
 
 
 def check_connection() -> Iterator[Finding]:
-    """The address, the server's version and its encoding."""
+    """Yields the address, the server's version and its encoding."""
     try:
         with _connect() as raw:
             version = raw.info.server_version
@@ -54,7 +54,7 @@ def check_connection() -> Iterator[Finding]:
 
 
 def check_collation() -> Iterator[Finding]:
-    """Whether the operating system's sort order is the one that the indexes were built with."""
+    """Yields whether the operating system's sort order is the one with which the indexes were built."""
     row = _row(
         "SELECT datcollate, datcollversion, pg_database_collation_actual_version(oid)"
         " FROM pg_database WHERE datname = current_database()"
@@ -70,7 +70,7 @@ def check_collation() -> Iterator[Finding]:
 
 
 def check_migrations() -> Iterator[Finding]:
-    """Whether the tables are those of this code."""
+    """Yields whether the tables match this code."""
     if pending := pending_migrations():
         found = f"{len(pending)} not applied: {', '.join(pending[:3])}{' …' if len(pending) > 3 else ''}"
         yield fail("migrations", found, advice="Run `python manage.py migrate`.")
@@ -79,7 +79,7 @@ def check_migrations() -> Iterator[Finding]:
 
 
 def check_writable() -> Iterator[Finding]:
-    """Whether the server takes writes."""
+    """Yields whether the server accepts writes."""
     (read_only,) = _row("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
     if read_only:
         advice = "DATABASE_URL names a standby, or default_transaction_read_only is on. Name the primary."
@@ -89,7 +89,7 @@ def check_writable() -> Iterator[Finding]:
 
 
 def check_connections() -> Iterator[Finding]:
-    """Whether max_connections suffices for the pools of all workers and one web process."""
+    """Yields whether max_connections suffices for the pools of all workers and one web process."""
     limit, used = _row(
         "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,"
         " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
@@ -106,7 +106,7 @@ def check_connections() -> Iterator[Finding]:
 
 
 def check_clock() -> Iterator[Finding]:
-    """The difference between this machine's clock and the database's."""
+    """Yields the difference between this machine's clock and the database's."""
     before = time.time()
     (there,) = _row("SELECT clock_timestamp()")
     after = time.time()

@@ -17,15 +17,15 @@ WARN_BELOW_GB = 5.0
 
 
 def check_var() -> Iterator[Finding]:
-    """The folder of embedded data, logs and builds."""
+    """Yields the folder of embedded data, logs and builds."""
     folder = Path(settings.VAR_DIR)
     if not os.access(folder, os.W_OK):
         yield fail("var", f"{folder} is not writable", advice="Correct its owner, or set RLM_VAR_DIR.")
         return
-    yield judged("var", folder, advice="Free space, or set RLM_VAR_DIR to a larger disk.")
+    yield free_space_finding("var", folder, advice="Free space, or set RLM_VAR_DIR to a larger disk.")
 
 
-def judged(subject: str, folder: Path, *, advice: str) -> Finding:
+def free_space_finding(subject: str, folder: Path, *, advice: str) -> Finding:
     """Returns a finding about the free space of the disk that holds `folder`."""
     free = shutil.disk_usage(folder).free / _GB
     found = f"{free:,.1f} GB free at {folder}"

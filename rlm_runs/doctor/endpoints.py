@@ -1,4 +1,4 @@
-"""Checks of the model endpoints: a key where one is needed, and an answer to GET /models, which costs nothing."""
+"""Checks of the model endpoints: a required key, and a response to GET /models, which costs nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..models import Arm, Rollout
 from .findings import Finding, fail, ok, warn
 
 SECONDS = 5.0
-"""How long an endpoint has to answer."""
+"""The time limit of an endpoint's response, in seconds."""
 _AT_ONCE = 8
 
 
 def check_endpoints() -> Iterator[Finding]:
-    """All endpoints of the endpoints file. One that unfinished rollouts need fails, any other warns."""
+    """Yields all endpoints of the endpoints file. One that unfinished rollouts need fails, any other warns."""
     try:
         endpoints = load_endpoints(settings.RLM_ENDPOINTS_FILE)
     except ImproperlyConfigured as error:
@@ -39,7 +39,7 @@ def check_endpoints() -> Iterator[Finding]:
 
 
 def _problem(endpoint: Endpoint) -> tuple[str, str]:
-    """Returns (problem, advice), or ("", what answered)."""
+    """Returns (problem, advice), or ("", a description of the response)."""
     if endpoint.missing:
         return "no key", f"{endpoint.missing[:1].upper()}{endpoint.missing[1:]} where workers run."
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}

@@ -1,4 +1,4 @@
-"""Findings: the result of one check, and what to do about it."""
+"""Findings: the result of one check, and the advice on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """OK needs nothing, WARN works with a limit or a risk, FAIL does not work."""
+    """The status of a finding. OK needs nothing, WARN works with a limit or a risk, FAIL does not work."""
 
     OK = "ok"
     WARN = "warn"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check of `subject` found. `advice` says what to do; it is empty only where `status` is OK."""
+    """The result of a check of `subject`. `advice` says what to do; it is empty only if `status` is OK."""
 
     subject: str
     status: Status
@@ -34,17 +34,17 @@ def ok(subject: str, found: str) -> Finding:
 
 
 def warn(subject: str, found: str, *, advice: str) -> Finding:
-    """Returns a finding that limits or endangers something."""
+    """Returns a finding of a limit or a risk."""
     return Finding(subject, Status.WARN, found, advice)
 
 
 def fail(subject: str, found: str, *, advice: str) -> Finding:
-    """Returns a finding that stops something from working."""
+    """Returns a finding of something that does not work."""
     return Finding(subject, Status.FAIL, found, advice)
 
 
 def run(checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
-    """Runs checks in order. A check that raises is a failed finding of its subject, and the next one runs."""
+    """Runs checks in order. A check that raises becomes a failed finding of its subject, and the next one runs."""
     for subject, check in checks:
         try:
             yield from check()

@@ -1,4 +1,4 @@
-"""Checks of what moves rollouts: the broker and the workers."""
+"""Checks of the broker and the workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START_WORKER = "Start one: `celery --app rlm_runs.celery worker --pool threads -
 
 
 def check_broker() -> Iterator[Finding]:
-    """Whether messages reach the workers. They are hints: a worker finds queued rollouts without them."""
+    """Yields whether messages reach the workers. They are hints: workers find queued rollouts without them."""
     kind = str(settings.CELERY_BROKER_URL).partition(":")[0]
     if problem := broker_problem():
         advice = "Start the broker, or correct CELERY_BROKER_URL. Rollouts start about a second later without it."
@@ -26,7 +26,7 @@ def check_broker() -> Iterator[Finding]:
 
 
 def check_workers() -> Iterator[Finding]:
-    """Whether workers are alive, and run the code of this checkout."""
+    """Yields whether workers are alive, and run the code of this checkout."""
     alive = list(worker_registry.alive())
     queued = Rollout.objects.filter(status=Rollout.Status.QUEUED, experiment__paused_at=None)
     if not alive:

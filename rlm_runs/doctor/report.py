@@ -1,4 +1,4 @@
-"""The examination: all checks in the order in which their failures explain each other."""
+"""All checks, in an order in which earlier failures explain later ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WITH_TABLES: tuple[tuple[str, Check], ...] = (
 
 
 def examine() -> Iterator[Finding]:
-    """Yields the findings as they are made. Checks that read tables need a database with all migrations."""
+    """Yields the findings as they are made. Checks that read tables run only on a database with all migrations."""
     yield from run(_WITHOUT_DATABASE)
     if not database.reachable():
         return

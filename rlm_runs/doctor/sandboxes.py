@@ -18,14 +18,14 @@ from sandbox.docker_backend import open_client
 from sandbox.settings import SandboxSettings
 
 from ..models import Arm, Rollout
-from .disk import judged
+from .disk import free_space_finding
 from .findings import Finding, fail, ok, warn
 
 INSTALL_ENGINE = "Install and start Docker, or name an engine in DOCKER_HOST."
 
 
 def check_engine() -> Iterator[Finding]:
-    """The engine that workers of this environment use, with its base image and its disk."""
+    """Yields the engine that workers of this environment use, with its base image and its disk."""
     if settings.RLM_SANDBOX == "process":
         advice = "Set RLM_SANDBOX=docker before models that you do not trust run code."
         yield warn("sandbox", "RLM_SANDBOX=process: code of models runs without isolation", advice=advice)
@@ -70,7 +70,7 @@ def _base_image(client: APIClient) -> Iterator[Finding]:
 
 
 def _arm_images(client: APIClient) -> Iterator[Finding]:
-    """The images of arms that have rollouts to run."""
+    """Yields the images of arms with rollouts to run."""
     unfinished = Rollout.objects.unfinished().values("arm")
     names = set(
         Arm.objects.filter(pk__in=unfinished).exclude(sandbox_image="").values_list("sandbox_image", flat=True)
@@ -96,4 +96,6 @@ def _engine_disk(root: Path) -> Iterator[Finding]:
     if not root.is_dir():  # the engine is on another machine, or this process is in a container
         yield ok("sandbox disk", "not visible from here")
         return
-    yield judged("sandbox disk", root, advice="Run `docker image prune`, or move the engine's data-root.")
+    yield free_space_finding(
+        "sandbox disk", root, advice="Run `docker image prune`, or move the engine's data-root."
+    )

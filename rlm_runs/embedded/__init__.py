@@ -1,4 +1,4 @@
-"""Services that run from wheels, so that nothing has to be installed: Postgres."""
+"""Services that run from wheels and need no installation: Postgres."""
 
 from .postgres import DATABASE, EmbeddedPostgres
 

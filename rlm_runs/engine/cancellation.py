@@ -1,6 +1,6 @@
-"""Cancellation: a flag that stops a running rollout; every wait and every step checks it.
+"""Cancellation: a flag that stops a running rollout. Every wait and every step checks it.
 
-A sub-LLM has its own flag (`child`): it stops with its rollout, or alone when its cell gives up.
+Each sub-LLM has its own flag (`child`). It stops with its rollout, or alone when its cell gives up.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from .errors import Stopped
 
 ABANDONED = "abandoned"
-"""The reason to stop a sub-LLM whose cell gave up. Its call in flight is metered to its end."""
+"""The reason for stopping a sub-LLM whose cell gave up. A call in flight continues and is metered to its end."""
 
 _DOUBT_SECONDS = 0.05
-"""Time between two looks at a rollout that is in doubt."""
+"""Seconds between two checks of a rollout whose ownership is in doubt."""
 
 
 class CancellationToken:
-    """A stop flag. `stop` may be called from any thread, more than once; the first reason counts.
+    """A stop flag. Any thread may call `stop`, more than once; the first reason counts.
 
-    `is_in_doubt` tells whether another process may have the rollout by now. While it says so, every check waits
-    until the doubt is gone or the token is stopped.
+    `is_in_doubt` returns whether another process may have taken the rollout over. While it returns true, every
+    check waits until the doubt is gone or the token is stopped.
     """
 
     def __init__(self, *, is_in_doubt: Callable[[], bool] = lambda: False) -> None:
@@ -38,13 +38,15 @@ class CancellationToken:
 
     @property
     def reason(self) -> str:
-        """Why it was stopped: `cancelled`, `interrupted` or `abandoned`; "" while it is not."""
+        """The reason for the stop: `cancelled`, `interrupted` or `abandoned`; "" while the token is not
+        stopped.
+        """
         return self._reason
 
     def stop(self, reason: str) -> None:
-        """Stops the rollout at its next step, and interrupts its waits and its calls in flight now.
+        """Stops the rollout at its next step, and interrupts its waits and calls in flight immediately.
 
-        Calls of abandoned work continue until they end, or until it is stopped for another reason.
+        Calls of abandoned work continue until they end, or until the token is stopped for another reason.
         """
         with self._lock:
             due: list[Callable[[], None]] = []
@@ -59,7 +61,7 @@ class CancellationToken:
             close()
 
     def give_back(self) -> None:
-        """Interrupts the whole rollout for no reason of its own, to be done again when what it needs is there."""
+        """Interrupts the whole rollout, which is to continue once the missing resource is back."""
         if self._parent is not None:
             self._parent.give_back()
         else:
@@ -68,7 +70,7 @@ class CancellationToken:
 
     @contextmanager
     def on_stop(self, close: Callable[[], None]) -> Iterator[None]:
-        """Calls `close` if the flag is set during the block, or is set already."""
+        """Calls `close` if the flag is set during the block, or was set before it."""
         with self._lock:
             self._closers.append(close)
             stopped = self._stopped.is_set()
@@ -82,7 +84,7 @@ class CancellationToken:
 
     @contextmanager
     def on_abort(self, close: Callable[[], None]) -> Iterator[None]:
-        """Calls `close` if calls in flight are to end during the block, or are to end already."""
+        """Calls `close` if calls in flight must end during the block, or had to end before it."""
         with self._lock:
             self._aborters.append(close)
             aborted = bool(self._abort_reason)
@@ -96,7 +98,7 @@ class CancellationToken:
 
     @contextmanager
     def child(self) -> Iterator[CancellationToken]:
-        """A flag for the block's time, which is stopped with this one."""
+        """Yields a flag that is stopped together with this one, for the duration of the block."""
         child = CancellationToken(is_in_doubt=self._is_in_doubt)
         child._parent = self
 
@@ -110,13 +112,13 @@ class CancellationToken:
             yield child
 
     def check(self) -> None:
-        """Raises Stopped if it was stopped."""
+        """Raises Stopped if the token is stopped."""
         while self._is_in_doubt() and not self._stopped.is_set():
             self._stopped.wait(_DOUBT_SECONDS)
         if self._stopped.is_set():
             raise Stopped(stop_reason=self._reason)
 
     def wait(self, seconds: float) -> None:
-        """Sleeps, and raises Stopped as soon as it is stopped."""
+        """Sleeps. Raises Stopped as soon as the token is stopped."""
         self._stopped.wait(seconds)
         self.check()

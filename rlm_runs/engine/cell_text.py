@@ -1,17 +1,15 @@
-"""The text of a cell for the model: its output cut to a limit, the last expression's value, errors, and the
-time.
-"""
+"""The text of a cell that the model sees: truncated output, the last expression's value, errors and the time."""
 
 from __future__ import annotations
 
 from sandbox.contract import CellResult
 
 _ERROR_KEPT = 500
-"""Characters of an error's last line that are shown though the output before it was cut."""
+"""Characters of an error's last line that are shown even when the output before it is truncated."""
 
 
 def whole_text(result: CellResult, *, number: int) -> str:
-    """All that the cell wrote, then its traceback or `Out[number]: …`, as a notebook shows it."""
+    """Returns all output of a cell, followed by its traceback or by `Out[number]: …`, as a notebook shows it."""
     text = result.output
     if result.error is not None:
         text = _on_new_line(text, result.error.traceback.rstrip("\n"))
@@ -21,10 +19,10 @@ def whole_text(result: CellResult, *, number: int) -> str:
 
 
 def shown_text(result: CellResult, *, number: int, limit: int, time_limit: float) -> tuple[str, bool]:
-    """Returns the text for the model, and whether it is cut.
+    """Returns the text for the model, and whether it is truncated.
 
-    The text has the first `limit` characters, a mark where it is cut, a sentence if something happened to the
-    cell, and `[Execution time: 0.57s]` as the last line.
+    The text consists of the first `limit` characters, a mark where it is truncated, a sentence if the cell timed
+    out or lost its state, and `[Execution time: 0.57s]` as the last line.
     """
     whole = whole_text(result, number=number)
     chars = len(whole) + result.output_chars - len(result.output)
@@ -50,7 +48,7 @@ def _notes(result: CellResult, *, time_limit: float) -> list[str]:
         notes.append(f"The cell was interrupted after {time_limit:g} s. Variables are kept.")
     if result.answer_rebound:
         notes.append(
-            f"`answer` was bound to {_a(result.answer_rebound)}. It is the dict again: write "
+            f"`answer` was bound to {_with_article(result.answer_rebound)}. It is the dict again: write "
             'answer["content"] = … and answer["ready"] = True.'
         )
     if result.leftover_threads or result.leftover_processes:
@@ -62,7 +60,7 @@ def _on_new_line(text: str, line: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"
 
 
-def _a(type_name: str) -> str:
+def _with_article(type_name: str) -> str:
     if type_name == "nothing":
         return type_name
     return f"{'an' if type_name[:1].lower() in 'aeiou' else 'a'} {type_name}"

@@ -1,7 +1,7 @@
-"""One trajectory while it runs: its messages and its model calls, each metered and recorded as an event.
+"""One trajectory while it runs: its messages and model calls, each metered and recorded as an event.
 
-Where the rollout continues a recording, the conversation takes its recorded part from there: its turns come back
-without a call, and nothing of it is metered or recorded again.
+If the rollout continues a recording, the conversation takes its recorded turns from there, without a call, and
+does not meter or record them again.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .rollout_context import RolloutContext, now
 
 
 def no_reply(_: Completion) -> str:
-    """The host has nothing to say."""
+    """Returns "": the host has nothing to say."""
     return ""
 
 
 @dataclass(frozen=True)
 class ConversationResult:
-    """The end of a conversation, with its answer."""
+    """A finished conversation's answer and stop reason."""
 
     answer: str
     stop_reason: str
@@ -47,7 +47,7 @@ class ConversationResult:
 class Conversation:
     """The messages between one model and the host. Used by one thread at a time.
 
-    `tool_calls` counts its executions, `seconds` are those from its start to its end.
+    `tool_calls` counts the executions of the conversation.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Conversation:
         self._tools = tools
         self._messages = MessageLog({"role": message.role, "content": message.content} for message in opening)
         if recorded is not None and recorded.end is not None:
-            return  # only a whole replay plays it again; there is nothing to add to it
+            return  # an ended conversation is replayed only as a whole; nothing is added to it
         run.emit(
             TrajectoryStarted(
                 key=self.key,
@@ -100,20 +100,20 @@ class Conversation:
         )
 
     def call(self, *, with_tools: bool = True, reply: Callable[[Completion], str] = no_reply) -> Completion:
-        """One turn. `reply` gives what the host says after it (and after the results of its tool calls), or "".
+        """Makes one turn. `reply` returns the host's message after it (and after its tool results), or "".
 
-        Raises ModelFailure or CallAborted after telling the failed turn; BudgetSpent before a call that may not be
-        made.
+        Raises ModelFailure or CallAborted after recording the failed turn, and BudgetSpent before a call that the
+        budget does not allow.
         """
         run = self._run
         run.control.check()
         if (recorded := self._next_recorded()) is not None:
-            return self._recalled(recorded, reply=reply)
+            return self._replayed_turn(recorded, reply=reply)
         run.replay.check_live()
-        if self.kind != "judge":  # scoring is no part of what a rollout may spend
+        if self.kind != "judge":  # scoring does not count against the rollout's budget
             run.budget.check()
         self._add_reply()
-        run.record_events()  # what the last cell showed is stored before the model thinks about it
+        run.record_events()  # the last cell's output is stored before the model sees it
         try:
             with self._shown_live() as watcher:
                 completion = self.model.client.complete(
@@ -125,19 +125,19 @@ class Conversation:
                     watcher=watcher,
                 )
         except (ModelFailure, CallAborted) as failure:
-            self._tell_failure(failure)
+            self._record_failure(failure)
             if isinstance(failure, PromptTooLong) and self.turns > 1:
                 raise WindowExceeded(str(failure)) from failure
             raise
         self._reply = reply(completion)
-        self._tell(completion, reply=self._reply)
+        self._record_turn(completion, reply=self._reply)
         self._messages.append(completion.message())
         return completion
 
     def begin_execution(self, call: ToolCall, *, kind: ExecutionKind, position: int) -> int:
         """Records that an execution of the last turn begins. Returns the key of the execution.
 
-        A recorded one that was cut off begins again under its key.
+        A recorded execution that was cut off begins again under its key.
         """
         self.tool_calls += 1
         recorded = self._run.replay.execution(trajectory=self.key, turn=self.turns - 1, position=position)
@@ -161,12 +161,12 @@ class Conversation:
         return key
 
     def recorded_end_of(self, *, position: int) -> ExecutionEnded | None:
-        """Returns the recorded end of an execution of the last turn, None if it is to be made."""
+        """Returns the recorded end of an execution of the last turn; None if the execution must run."""
         found = self._run.replay.execution(trajectory=self.key, turn=self.turns - 1, position=position)
         return found.end if found else None
 
     def add_result(self, call: ToolCall, shown: str) -> None:
-        """Adds what a tool call returned, as the model is to see it."""
+        """Adds a tool call's result, as the model sees it."""
         self._messages.append({"role": "tool", "tool_call_id": call.id, "content": shown})
 
     def end(self, *, stop_reason: str, answer: str = "", error: str = "") -> None:
@@ -184,11 +184,11 @@ class Conversation:
 
     @property
     def seconds(self) -> float:
-        """Seconds from its start to its end, as they are stored."""
+        """Seconds from the conversation's start to its end, as stored."""
         return (self.ended_at - self.started_at).total_seconds()
 
     def _next_recorded(self) -> TurnEnded | None:
-        """The recorded turn that comes next; None where the conversation is live.
+        """Returns the next recorded turn; None where the conversation is live.
 
         A call that failed without ending the conversation was cut off by a stop, and is made again.
         """
@@ -209,8 +209,8 @@ class Conversation:
             raise RecordingOver("the recording has no further turn")
         raise recorded_end(recorded)
 
-    def _recalled(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
-        """A turn from the recording: no call is made, nothing is metered and nothing is recorded."""
+    def _replayed_turn(self, turn: TurnEnded, *, reply: Callable[[Completion], str]) -> Completion:
+        """Returns a turn from the recording. No call is made, and nothing is metered or recorded."""
         assert self._recorded is not None
         self._add_reply()
         self.turns += 1
@@ -236,7 +236,7 @@ class Conversation:
         return completion
 
     def _shown_live(self) -> AbstractContextManager[TurnSoFar | None]:
-        """A call in flight as the rollout's page shows it. Sub-LLMs are only counted there."""
+        """Shows a call in flight on the rollout's page. Sub-LLMs are only counted there."""
         return nullcontext() if self.kind == "sub" else self._run.live.turn(self.kind, self.turns)
 
     def _add_reply(self) -> None:
@@ -244,7 +244,7 @@ class Conversation:
             self._messages.append({"role": "user", "content": self._reply})
             self._reply = ""
 
-    def _tell(self, completion: Completion, *, reply: str) -> None:
+    def _record_turn(self, completion: Completion, *, reply: str) -> None:
         at = now()
         cost = self._run.price(self.model.name, completion.usage, at)
         reported = reported_cost(completion.usage.raw)
@@ -275,7 +275,7 @@ class Conversation:
         )
         self.turns += 1
 
-    def _tell_failure(self, failure: ModelFailure | CallAborted) -> None:
+    def _record_failure(self, failure: ModelFailure | CallAborted) -> None:
         self._run.emit(
             TurnEnded(
                 trajectory=self.key,

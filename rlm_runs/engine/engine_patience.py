@@ -1,4 +1,4 @@
-"""Waiting for a container engine that is away: a restart must not fail a rollout."""
+"""Waiting for an unavailable container engine, so that its restart does not fail a rollout."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LONGEST_WAIT = 2.0
 
 
 def with_engine_patience(action: Callable[[], T], *, seconds: float, wait: Callable[[float], None]) -> T:
-    """Returns what `action` returns, and calls it again while the engine is away.
+    """Returns the result of `action`, which is called again while the engine is unavailable.
 
-    `wait` sleeps, and raises where the rollout no longer wants to. The waits double from 0.1 to 2 seconds, with
-    jitter. Raises SandboxError after `seconds`.
+    `wait` sleeps, and raises if the rollout is stopped. Waits double from 0.1 to 2 seconds, with jitter. Raises
+    SandboxError after `seconds`.
     """
     began = time.monotonic()
     pause = _FIRST_WAIT

@@ -6,12 +6,12 @@
     │ │ └ WindowExceeded       later: ends the rollout, and its answer so far counts
     │ └ BadCompletion
     ├ BudgetSpent              boundary "budget": ends the rollout, and its answer so far counts
-    ├ FunctionsFailed          boundary "sandbox": the functions that its settings give do not run
-    └ Stopped                  boundary "control": cancelled, interrupted to be done again, or abandoned
+    ├ FunctionsFailed          boundary "sandbox": the functions in its settings do not run
+    └ Stopped                  boundary "control": cancelled, interrupted to run again, or abandoned
       └ CallAborted            the same, while a model call was in flight
 
 A failure of the sandbox is `sandbox.contract.SandboxError`. A failure of an environment's tool is reported to the
-model and ends nothing.
+model and does not end the rollout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .events import FailedTry
 
 
 class RolloutFailure(Exception):
-    """Ends a rollout. `stop_reason` is what its row says."""
+    """A failure that ends a rollout. `stop_reason` is stored on its row."""
 
     boundary = "internal"
     stop_reason = "internal_error"
@@ -31,7 +31,9 @@ class RolloutFailure(Exception):
 
 @dataclass
 class Tries:
-    """Time and tries of a model call. `seconds` includes `retry_seconds`; `failed` are the tries that failed."""
+    """The tries of a model call and their time. `seconds` includes `retry_seconds`; `failed` lists the failed
+    tries.
+    """
 
     retries: int = 0
     retry_seconds: float = 0.0
@@ -40,7 +42,7 @@ class Tries:
 
 
 class ModelFailure(RolloutFailure):
-    """The endpoint could not be reached, or refused the call; the message is the API's own."""
+    """The endpoint could not be reached, or it refused the call. The message is the API's own."""
 
     boundary = "model"
     stop_reason = "model_error"
@@ -48,9 +50,9 @@ class ModelFailure(RolloutFailure):
     cost: Decimal | None = Decimal(0)
     """Dollars: zero if the API refused the call, None if it is unknown whether the call is billed."""
     endpoint_fault = False
-    """Whether the endpoint failed, and not this call: it is unreachable, broken, or rejects all calls."""
+    """Whether the endpoint as a whole failed: it is unreachable, broken, or rejects all calls."""
     status: int | None = None
-    """The HTTP status, where there was a response."""
+    """The HTTP status, None without a response."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -58,13 +60,13 @@ class ModelFailure(RolloutFailure):
 
 
 class PromptTooLong(ModelFailure):
-    """The API refused the prompt as longer than the model's window."""
+    """The API refused the prompt because it exceeds the model's context window."""
 
     stop_reason = "prompt_too_long"
 
 
 class WindowExceeded(PromptTooLong):
-    """The same of a conversation that grew beyond the window: what it has by then counts."""
+    """The conversation grew beyond the context window. Its answer so far counts."""
 
     stop_reason = "window_exceeded"
 
@@ -77,7 +79,7 @@ class BadCompletion(ModelFailure):
 
 
 class BudgetSpent(RolloutFailure):
-    """A limit of the budget is reached; `stop_reason` names which."""
+    """A limit of the budget is reached. `stop_reason` names the limit."""
 
     boundary = "budget"
 
@@ -94,9 +96,9 @@ class FunctionsFailed(RolloutFailure):
 
 
 class Stopped(RolloutFailure):
-    """The rollout was stopped from outside: `cancelled` for good, `interrupted` to be done again.
+    """The rollout was stopped from outside: `cancelled` for good, or `interrupted` to run again.
 
-    A sub-LLM is `abandoned` if its cell no longer waits.
+    A sub-LLM is `abandoned` if its cell no longer waits for it.
     """
 
     boundary = "control"
@@ -107,15 +109,15 @@ class Stopped(RolloutFailure):
         self.stop_reason = stop_reason
 
 
-class Held(Stopped):
-    """The recording is rebuilt, and somebody is to look at it before a model is asked."""
+class HeldForReader(Stopped):
+    """The recording is rebuilt, and a person must look at it before a model is called."""
 
     def __init__(self) -> None:
         super().__init__(stop_reason="interrupted")
 
 
 class CallAborted(Stopped):
-    """A model call was ended from outside. Its cost is unknown if the server may have the request."""
+    """A model call was aborted from outside. Its cost is unknown if the server may have received the request."""
 
     def __init__(self, *, stop_reason: str, sent: bool) -> None:
         super().__init__(stop_reason=stop_reason)

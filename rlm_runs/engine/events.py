@@ -2,18 +2,18 @@
 
 Order of a rollout's events:
 
-    RolloutStarted                         or RolloutResumed, when an attempt that was cut off continues
+    RolloutStarted                         or RolloutResumed, when an interrupted attempt continues
       TrajectoryStarted                    the root's, key 0
-        TurnEnded                          a model call came back
-        ExecutionStarted                   it made a cell or a tool call run
-          TrajectoryStarted … Ended        sub-LLMs that the cell's `llm_batch` called; theirs interleave
-        ExecutionEnded
+        TurnEnded                          a model call returned
+          ExecutionStarted                 a cell or tool call of the turn begins
+            TrajectoryStarted … Ended      sub-LLMs that the cell's `llm_batch` called; theirs interleave
+          ExecutionEnded
       TrajectoryEnded
     RolloutEnded
 
-In an attempt that goes on, an event that begins a trajectory or an execution which is recorded already opens it
-again. Keys are small integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An
-imported rollout without a transcript has only its first and its last event.
+In a resumed attempt, the start event of a recorded trajectory or execution opens it again. Keys are small
+integers, unique within the rollout. Times are aware datetimes, seconds are wall time. An imported rollout without
+a transcript has only the first and the last event.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ExecutionKind = Literal["cell", "tool"]
 
 @dataclass(frozen=True)
 class Message:
-    """One of the messages that open a trajectory; the assistant's are worked examples of an imported prompt."""
+    """A message that opens a trajectory. An assistant's message is a worked example of an imported prompt."""
 
     role: Role
     content: str
@@ -39,11 +39,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one model call. `cached` and `cache_write` are parts of `prompt`, `reasoning` one of `completion`.
+    """Tokens of one model call. `cached` and `cache_write` are parts of `prompt`, `reasoning` is a part of
+    `completion`.
 
-    `raw` is the usage object as the API sent it; empty where it sent none. `estimated` says that the counts of
-    prompt or completion are our own, since the server gave none. `sent` is our count of a prompt of which the
-    server read a part only, None where it read all.
+    `raw` is the usage object as the API sent it, empty without one. `estimated` says that the prompt or completion
+    count is our own, because the server sent none. If the server truncated the prompt, `sent` is our count of the
+    whole prompt, else None.
     """
 
     prompt: int | None = None
@@ -58,8 +59,8 @@ class Usage:
 
 @dataclass(frozen=True)
 class FailedTry:
-    """A try of a model call that failed. `waited` are the seconds until the next one, `status` is None without a
-    response.
+    """A failed try of a model call. `waited` is the number of seconds until the next try; `status` is None without
+    a response.
     """
 
     at: datetime
@@ -71,7 +72,7 @@ class FailedTry:
 
 @dataclass(frozen=True)
 class Cost:
-    """Dollars of one model call; `version` names the price list that they are from."""
+    """Dollars of one model call. `version` names the price list."""
 
     dollars: Decimal
     version: str
@@ -79,7 +80,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A tool call as the model wrote it: `arguments` is the JSON text, perhaps malformed."""
+    """A tool call as the model wrote it. `arguments` is JSON text, possibly malformed."""
 
     id: str
     name: str
@@ -88,7 +89,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class RolloutStarted:
-    """The attempt begins. `sandbox_backend` is "" where no sandbox is needed."""
+    """The attempt begins. `sandbox_backend` is "" if no sandbox is needed."""
 
     at: datetime
     sandbox_backend: str
@@ -96,9 +97,9 @@ class RolloutStarted:
 
 @dataclass(frozen=True)
 class RolloutResumed:
-    """An attempt that was cut off continues after its last turn.
+    """An interrupted attempt continues after its last turn.
 
-    `turns` are those of the root that came back before, `seconds` the time for which the attempt had run.
+    `turns` counts the root's completed turns so far; `seconds` is how long the attempt had run.
     """
 
     at: datetime
@@ -121,7 +122,7 @@ class TrajectoryStarted:
     """A model conversation begins. `parent` is the key of the execution that started it, None for the root.
 
     `batch` is the number of the `llm_batch` in the execution, `position` that of the prompt in the batch.
-    `summary` is for a sub-LLM of an import that has one line and no texts; it has no turns.
+    `summary` stands for an imported sub-LLM of which only one line is known; such a sub-LLM has no turns.
     """
 
     key: int
@@ -139,10 +140,10 @@ class TrajectoryStarted:
 
 @dataclass(frozen=True)
 class TurnEnded:
-    """One model call of a trajectory ended, in a completion or in `error`.
+    """One model call of a trajectory ended, with a completion or with `error`.
 
     `reply` is the host's user message after it, following the results of its tool calls; "" without one. `seconds`
-    includes retries; `retry_seconds` is the part spent on failed tries and waiting. `cost` is in dollars, None
+    includes retries; `retry_seconds` is the part spent on failed tries and waits. `cost` is in dollars, None
     without a known price; `price_version` names the price list. `provider_cost` is the provider's own figure.
     `first_token_seconds` and `tokens_per_second` are those of a streamed answer.
     """
@@ -170,7 +171,7 @@ class TurnEnded:
 
 @dataclass(frozen=True)
 class ExecutionStarted:
-    """A cell or a tool call begins. `arguments` is the JSON text that the model wrote, perhaps malformed."""
+    """A cell or a tool call begins. `arguments` is the JSON text that the model wrote, possibly malformed."""
 
     key: int
     trajectory: int
@@ -185,11 +186,11 @@ class ExecutionStarted:
 
 @dataclass(frozen=True)
 class ExecutionEnded:
-    """An execution ended. `output` is what it wrote (kept whole up to a limit), `shown` what the model was sent.
+    """An execution ended. `output` is its output (whole up to a limit), `shown` is what the model was sent.
 
-    `output_chars` counts all that was written. `answer` and `ready` are the state of `answer` after a cell, None
-    without one. `repairs` names what was mended in the source before it ran. In an import, `seconds` is None if
-    the file has no time, and `output` if it has only `shown`.
+    `output_chars` counts the whole output. `answer` and `ready` are the state of `answer` after a cell, None
+    without one. `repairs` names the corrections made to the source before it ran. In an import, `seconds` is None
+    if the file has no time, and `output` is None if the file has only `shown`.
     """
 
     key: int
@@ -224,7 +225,9 @@ class TrajectoryEnded:
 
 @dataclass(frozen=True)
 class ReportedSums:
-    """The sums of a rollout as an imported file says them, named as the store's columns; None is not said."""
+    """The sums of a rollout as an imported file states them, named like the store's columns; None if not
+    stated.
+    """
 
     seconds: float | None = None
     turns: int | None = None
@@ -247,8 +250,8 @@ class ReportedSums:
 class RolloutEnded:
     """The attempt ended. `reward` is None if it was not scored; `boundary` says whose failure it was.
 
-    `scoring_seconds` is the time of scoring. `answer` is None if an imported file does not have it. `reported` are
-    the sums of an imported rollout whose turns have no numbers, else None.
+    `scoring_seconds` is the time of scoring. `answer` is None if an imported file lacks it. `reported` holds the
+    sums of an imported rollout whose turns have no numbers, else None.
     """
 
     at: datetime

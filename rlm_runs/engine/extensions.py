@@ -1,7 +1,7 @@
-"""Classes that users add: files of a folder, and entry points of installed packages.
+"""User-defined classes, from the files of a folder and from entry points of installed packages.
 
-Both are loaded once, when a registry is made. Whatever is broken stops the start with its name: a class that is
-silently missing would be found missing in the middle of an experiment.
+Both are loaded once, when a registry is created. A broken class stops the start with an error that names it,
+because a class that is silently missing would fail in the middle of an experiment.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ T = TypeVar("T")
 class Extensions(Generic[T]):
     """The sources of user-defined classes of one kind.
 
-    `folder_variable` is the environment variable that names the folder, `entry_points` the group of entry points.
-    `error` makes the exception for a class that cannot be used, from a message with the file and the line.
+    `folder_variable` is the environment variable that names the folder; `entry_points` is the group of entry
+    points. `error` creates the exception for an unusable class, from a message with the file and the line.
     """
 
     base: type[T]
@@ -36,7 +36,7 @@ class Extensions(Generic[T]):
     error: Callable[[str], Exception]
 
     def all(self) -> Iterator[tuple[str, type[T]]]:
-        """Yields each class with the file or the entry point that gives it."""
+        """Yields each class with the file or the entry point that it comes from."""
         folder = os.environ.get(self.folder_variable, "")
         if folder:
             yield from self.from_folder(Path(folder))
@@ -58,13 +58,13 @@ class Extensions(Generic[T]):
                 yield str(path), one
 
     def from_entry_points(self) -> Iterator[tuple[str, type[T]]]:
-        """Yields each class that an installed package names."""
+        """Yields each class that the entry points of installed packages name."""
         for point in entry_points(group=self.entry_points):
             where = f"the entry point {point.name} = {point.value!r}"
             try:
                 loaded = point.load()
             except Exception as error:
-                raise self.error(f"{where} cannot be loaded: {_described(error)}") from error
+                raise self.error(f"{where} cannot be loaded: {_describe(error)}") from error
             if not self._fits(loaded):
                 raise self.error(f"{where} is no subclass of {self.base.__name__}")
             yield where, loaded
@@ -84,12 +84,12 @@ class Extensions(Generic[T]):
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise self.error(f"{path} cannot be loaded: {_described(error, path=path)}") from error
+            raise self.error(f"{path} cannot be loaded: {_describe(error, path=path)}") from error
         return module
 
 
-def _described(error: Exception, *, path: Path | None = None) -> str:
-    """The error with the line of the file that caused it."""
+def _describe(error: Exception, *, path: Path | None = None) -> str:
+    """Returns the error's text, with the line of the file that caused it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")

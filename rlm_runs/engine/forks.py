@@ -12,12 +12,14 @@ from .recording import RecordedExecution, RecordedTrajectory, Recording
 
 
 class BadFork(ValueError):
-    """The recording has nothing to fork there."""
+    """The recording cannot be forked at this place."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A sub-LLM call of the forked turn: execution in the turn, batch in it, prompt in that; all from 0."""
+    """A sub-LLM call of the forked turn: execution in the turn, batch in it, prompt in that; all counted
+    from 0.
+    """
 
     execution: int
     batch: int
@@ -26,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Edit:
-    """What is different in the forked turn: the model's words, its first cell, the answers of sub-LLMs."""
+    """The changes to the forked turn: the model's message, its first cell, the answers of sub-LLMs."""
 
     message: str | None = None
     code: str | None = None
@@ -37,17 +39,19 @@ class Edit:
 
 
 def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Recording:
-    """Returns the recording up to and with the root's turn number `turn`, which counts from 1. Raises BadFork.
+    """Returns the recording up to and including the root's turn number `turn`, counted from 1. Raises BadFork.
 
-    An edited cell is cut off and runs when the rollout continues; so is one of whose sub-LLMs an answer is edited.
-    The other parts stay as they are, but their calls cost nothing, because they are not made again.
+    An edited cell is cut off and runs when the rollout continues, and so does a cell with an edited sub-LLM
+    answer. The other parts stay as recorded, but their calls cost nothing, because they are not made again.
     """
     edit = edit or Edit()
     root = recording.root
     if root is None or not 1 <= turn <= len(root.turns) or root.turns[turn - 1].error:
         raise BadFork(f"there is no turn {turn} to fork")
     executions: list[RecordedExecution] = []
-    trajectories = [replace(root, turns=[*root.turns[: turn - 1], _edited(root.turns[turn - 1], edit)], end=None)]
+    trajectories = [
+        replace(root, turns=[*root.turns[: turn - 1], _apply_edit(root.turns[turn - 1], edit)], end=None)
+    ]
     children = _children(recording)
     ahead = [each for each in _executions_of(recording, root) if each.start.turn < turn]
     answers = dict(edit.answers)
@@ -55,19 +59,19 @@ def fork(recording: Recording, *, turn: int, edit: Edit | None = None) -> Record
         execution = ahead.pop(0)
         is_forked = execution.start.trajectory == root.start.key and execution.start.turn == turn - 1
         if is_forked and edit.code is not None:
-            continue  # what came after the edited cell in its turn runs again as well
-        answered = {place: text for place, text in answers.items() if is_forked and _is_of(place, execution)}
+            continue  # executions after the edited cell in its turn run again as well
+        answered = {place: text for place, text in answers.items() if is_forked and _is_in(place, execution)}
         executions.append(replace(execution, end=None) if answered else execution)
         for trajectory in children.get(execution.start.key, ()):
             place = Place(execution.start.position, trajectory.start.batch or 0, trajectory.start.position or 0)
-            trajectories.append(_answering(trajectory, answers.pop(place)) if place in answered else trajectory)
+            trajectories.append(_with_answer(trajectory, answers.pop(place)) if place in answered else trajectory)
             ahead += _executions_of(recording, trajectory)
     if answers:
         raise BadFork(f"turn {turn} has no call at {next(iter(answers))}")
-    return Recording([replace(each, turns=_free(each.turns)) for each in trajectories], executions)
+    return Recording([replace(each, turns=_without_cost(each.turns)) for each in trajectories], executions)
 
 
-def _edited(turn: TurnEnded, edit: Edit) -> TurnEnded:
+def _apply_edit(turn: TurnEnded, edit: Edit) -> TurnEnded:
     if edit.message is not None:
         turn = replace(turn, content=edit.message)
     if edit.code is not None:
@@ -88,11 +92,11 @@ def _has_code(call: ToolCall) -> bool:
     return isinstance(arguments, dict) and isinstance(arguments.get("code"), str)
 
 
-def _is_of(place: Place, execution: RecordedExecution) -> bool:
+def _is_in(place: Place, execution: RecordedExecution) -> bool:
     return place.execution == execution.start.position
 
 
-def _answering(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajectory:
+def _with_answer(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajectory:
     if trajectory.end is None:
         raise BadFork("the call whose answer is edited has not ended")
     end = replace(trajectory.end, answer=answer, error="", stop_reason="final_message")
@@ -100,7 +104,7 @@ def _answering(trajectory: RecordedTrajectory, answer: str) -> RecordedTrajector
 
 
 def _children(recording: Recording) -> dict[int | None, list[RecordedTrajectory]]:
-    """Execution → the conversations that it started. Judges have none."""
+    """Returns a map of execution → the conversations that it started. Judges have none."""
     found: dict[int | None, list[RecordedTrajectory]] = {}
     for trajectory in recording.trajectories:
         found.setdefault(trajectory.start.parent, []).append(trajectory)
@@ -111,5 +115,5 @@ def _executions_of(recording: Recording, trajectory: RecordedTrajectory) -> list
     return [each for each in recording.executions if each.start.trajectory == trajectory.start.key]
 
 
-def _free(turns: Sequence[TurnEnded]) -> list[TurnEnded]:
+def _without_cost(turns: Sequence[TurnEnded]) -> list[TurnEnded]:
     return [replace(turn, cost=Decimal(0), provider_cost=None, price_version="") for turn in turns]

@@ -11,10 +11,10 @@ RESERVED = frozenset({"answer", "context", "llm_batch"})
 
 
 def check_source(source: str) -> str:
-    """Returns the source. Raises ValueError, with the line if there is one, if it cannot run in a REPL."""
+    """Returns the source. Raises ValueError, with the line if known, if it cannot run in a REPL."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in somebody's string is theirs
+            warnings.simplefilter("ignore")  # an invalid escape in the user's string is not our concern
             compile(source, "functions", "exec", dont_inherit=True)
             symbols = symtable.symtable(source, "functions", "exec").get_symbols()
     except SyntaxError as error:
@@ -30,7 +30,7 @@ def check_source(source: str) -> str:
 
 
 def signatures(source: str) -> list[str]:
-    """Yields each public function as `name(a, b=1) -> str`, with its docstring."""
+    """Returns each public function as `name(a, b=1) -> str`, with its docstring."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = ast.parse(source).body

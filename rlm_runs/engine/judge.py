@@ -1,4 +1,4 @@
-"""The judge: a model that says whether an answer is right. A call like any other, stored and metered apart."""
+"""The judge: a model that decides whether an answer is right. Its calls are stored, and metered separately."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _AGAIN = "Answer with one word: yes or no."
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 
 
-class Unjudged(RolloutFailure):
-    """The judge said neither yes nor no, twice: the answer has no reward, which is not a reward of 0."""
+class NoVerdict(RolloutFailure):
+    """The judge answered neither yes nor no, twice. The answer has no reward, which is not a reward of 0."""
 
     boundary = "scoring"
     stop_reason = "unjudged"
 
 
 def verdict_on(prompt: str, *, run: RolloutContext) -> bool:
-    """Returns whether the judge says yes. If it says neither yes nor no, it is asked once more.
+    """Returns whether the judge says yes. A judge that says neither yes nor no is asked once more.
 
-    Raises Unjudged after the second try, and ModelFailure if the judge cannot be asked.
+    Raises NoVerdict after the second try, and ModelFailure if the judge cannot be reached.
     """
     conversation = Conversation(
         run, kind="judge", opening=[Message("system", SYSTEM_PROMPT), Message("user", prompt)]
@@ -40,12 +40,14 @@ def verdict_on(prompt: str, *, run: RolloutContext) -> bool:
     verdict = _verdict(said.content)
     conversation.end(stop_reason="final_message" if verdict else "unjudged", answer=verdict or "")
     if verdict is None:
-        raise Unjudged(f"the judge said neither yes nor no, but: {said.content[:500]!r}")
+        raise NoVerdict(f"the judge said neither yes nor no, but: {said.content[:500]!r}")
     return verdict == "yes"
 
 
 def _verdict(text: str) -> str | None:
-    """`yes` or `no`: the first word, or the last line's first, as judges that think aloud end with it."""
+    """Returns `yes` or `no`: the first word, or that of the last line, because judges that think aloud end with
+    it.
+    """
     for part in (text.strip(), text.strip().rpartition("\n")[2]):
         if found := _VERDICT.match(part):
             return found[1].lower()

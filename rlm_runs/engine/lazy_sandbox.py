@@ -1,6 +1,6 @@
-"""A sandbox that starts with its first cell: a rollout whose model has not run code yet holds no container.
+"""A sandbox that starts with its first cell, so that a rollout whose model has not run code holds no container.
 
-An engine that is away is waited for, since nothing is lost yet.
+It waits for an unavailable engine, because nothing is lost yet.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from .engine_patience import with_engine_patience
 
 
 class LazySandbox:
-    """A `Sandbox` that is started when it is needed. `close` may be called from any thread, at any time.
+    """A `Sandbox` that starts on demand. Any thread may call `close` at any time.
 
-    `patience` is the time in seconds for which it waits for an engine that is away.
+    `patience` is the number of seconds for which it waits for an unavailable engine.
     """
 
     def __init__(self, start: Callable[[], Sandbox], *, backend: str, patience: float = 300.0) -> None:
@@ -29,7 +29,7 @@ class LazySandbox:
         self._closed = threading.Event()
 
     def load(self, variables: Mapping[str, str], *, rlm: bool = True) -> None:
-        """See `Sandbox`. The variables are set up when the sandbox starts."""
+        """See `Sandbox`. The variables are set when the sandbox starts."""
         self._load = lambda sandbox: sandbox.load(variables, rlm=rlm)
 
     def execute(
@@ -59,7 +59,7 @@ class LazySandbox:
         with self._lock:
             self._sandbox = sandbox
             closed = self._closed.is_set()
-        if closed:  # while it started
+        if closed:  # closed while it started
             sandbox.close()
             raise SandboxError("the sandbox is closed")
         if self._load is not None:

@@ -1,7 +1,7 @@
-"""What a rollout is doing at this moment: the text of its model's turn so far, and the output of its cell so far.
+"""The state of a rollout at this moment: the text of its model's turn so far, and the output of its cell so far.
 
-Parts of the rollout write it, another thread reads it (`LiveBoard.state`). It is never stored as a trace: the turn
-and the cell are, when they end. Sub-LLMs are only counted.
+Parts of the rollout write it; another thread reads it (`LiveBoard.state`). It is not stored: the turn and the cell
+are stored when they end. Sub-LLMs are only counted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from sandbox.contract import Batch
 
 KEPT_CHARS = 20_000
-"""Characters of a text that is still growing; of a longer one its end."""
+"""The maximum length of a growing text, in characters. Of a longer one, the end is kept."""
 
 
 class GrowingText:
-    """The end of a text that grows. One thread writes, others read."""
+    """The end of a growing text. One thread writes, others read."""
 
     def __init__(self) -> None:
         self.chars = 0
@@ -29,7 +29,7 @@ class GrowingText:
         self._kept = 0
 
     def add(self, piece: str) -> None:
-        """Adds a piece, and drops what is too far from the end."""
+        """Adds a piece, and drops pieces that are too far from the end."""
         self.chars += len(piece)
         self._kept += len(piece)
         self._pieces.append(piece[-KEPT_CHARS:])
@@ -53,11 +53,11 @@ class TurnSoFar:
     arguments: GrowingText = field(default_factory=GrowingText)
 
     def restart(self) -> None:
-        """Another try begins: what the last one wrote does not count."""
+        """Discards the text so far, because another try begins."""
         self.content, self.reasoning, self.arguments = GrowingText(), GrowingText(), GrowingText()
 
     def add(self, *, content: str = "", reasoning: str = "", arguments: str = "") -> None:
-        """Adds what arrived."""
+        """Adds the pieces that arrived."""
         for text, piece in ((self.content, content), (self.reasoning, reasoning), (self.arguments, arguments)):
             if piece:
                 text.add(piece)
@@ -65,7 +65,7 @@ class TurnSoFar:
 
 @dataclass
 class CellSoFar:
-    """A cell that runs. `key` is its execution's."""
+    """A running cell. `key` is that of its execution."""
 
     key: int
     began: float = field(default_factory=time.monotonic)
@@ -83,7 +83,7 @@ class LiveBoard:
 
     @contextmanager
     def turn(self, kind: str, index: int) -> Iterator[TurnSoFar]:
-        """Shows a model call for the block's time."""
+        """Shows a model call for the duration of the block."""
         turn = TurnSoFar(kind, index)
         with self._lock:
             self._turn = turn
@@ -95,7 +95,7 @@ class LiveBoard:
 
     @contextmanager
     def cell(self, key: int) -> Iterator[CellSoFar]:
-        """Shows a running cell for the block's time."""
+        """Shows a running cell for the duration of the block."""
         cell = CellSoFar(key)
         with self._lock:
             self._cell = cell

@@ -1,10 +1,12 @@
-"""Probing a model: three tiny calls that find out what its server supports, and the search for its window.
+"""Probes a model: three tiny calls find out what its server supports, and a search finds its context window.
 
-It calls through the client of rollouts, so what it finds is what rollouts meet.
+It calls through the client that rollouts use, so its findings hold for rollouts.
 
-1. Two calls of a tool are asked for in one message: tools, parallel calls.
-2. Their results are sent back after the same opening: the round trip, caching; usage and reasoning of both.
-3. A prompt longer than the window is sent, which a server refuses at no cost: whether and how it says so.
+- The first message asks for two calls of a tool. It tests tools and parallel calls.
+- The tool results are sent back after the same opening. It tests the round trip and caching.
+- A prompt longer than the window is sent, which a server refuses at no cost. It tests how the server says so.
+
+The first two calls also show whether usage and reasoning are reported.
 """
 
 from __future__ import annotations
@@ -35,22 +37,22 @@ TOOL: Mapping[str, Any] = {
 _RULES = "You answer tersely.\n" + "\n".join(
     f"Rule {number}: number {number} of these rules changes nothing about your answer." for number in range(1, 81)
 )
-"""About 1,200 tokens: caches begin at 1,024."""
+"""About 1,200 tokens, because caches begin at 1,024."""
 _ASK = "In one message, call add twice: add 2 and 3, and add 4 and 5. Write no text."
 _WORD = " the"
-"""One token in every vocabulary that is known."""
+"""A word that is one token in every known vocabulary."""
 _LONGER = 1.25
-"""How much longer than the window the third call's prompt is."""
+"""The length of the third call's prompt, as a multiple of the window."""
 _CLOSE = 0.02
-"""The search for the window ends at this share of it."""
+"""The search for the window stops at this relative precision."""
 _LONGEST = 4_000_000
-"""Tokens above which the window is not searched."""
+"""The window is not searched above this number of tokens."""
 _WORDS = 600
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a server supports or does not. `detail` is in a sentence or in the server's words."""
+    """A feature that a server supports or does not. `detail` is a sentence of ours, or the server's message."""
 
     name: str
     verdict: Verdict
@@ -58,11 +60,11 @@ class Finding:
 
 
 class Unreachable(Exception):
-    """The model answers neither with tools nor without; the message is the server's or the connection's."""
+    """The model answers neither with tools nor without. The message is that of the server or of the connection."""
 
 
 def probe(client: ModelClient, model: str, *, window: int | None, control: CancellationToken) -> list[Finding]:
-    """Makes the three calls. Raises Unreachable, and Stopped."""
+    """Returns the findings of the three calls. Raises Unreachable and Stopped."""
     caller = _Caller(client, model, control)
     opening = [{"role": "system", "content": _RULES}, {"role": "user", "content": _ASK}]
     first, refusal = _first_call(caller, opening)
@@ -78,7 +80,7 @@ def probe(client: ModelClient, model: str, *, window: int | None, control: Cance
 
 
 def check(client: ModelClient, model: str, *, tools: bool, control: CancellationToken) -> Finding:
-    """One tiny call, with a tool where that is needed. Raises Unreachable, and Stopped."""
+    """Makes one tiny call, with a tool where required. Raises Unreachable and Stopped."""
     caller = _Caller(client, model, control)
     ask = [{"role": "user", "content": "Call add with 2 and 3." if tools else "Say yes."}]
     try:
@@ -99,9 +101,9 @@ def find_window(
     control: CancellationToken,
     tell: Callable[[str], None] = lambda _: None,
 ) -> int | None:
-    """The largest prompt in tokens that the server takes, by bisection; None where it refuses none.
+    """Returns the largest prompt in tokens that the server accepts, by bisection; None if it refuses none.
 
-    `guess` is a window that is likely. Raises Unreachable if the server refuses for another reason.
+    `guess` is a likely window. Raises Unreachable if the server refuses for another reason.
     """
     caller = _Caller(client, model, control)
     taken, refused, size = 0, None, guess
@@ -111,7 +113,7 @@ def find_window(
         if tokens is None:
             refused = size
         elif tokens < size * 0.7:
-            return tokens  # it cut the prompt without a word
+            return tokens  # the server truncated the prompt without an error
         else:
             taken = size
         if refused is None and taken * 2 > _LONGEST:
@@ -123,7 +125,9 @@ def find_window(
 
 
 def tokens_of_search(guess: int) -> int:
-    """Prompt tokens that the search for a window near `guess` may take, at most: refused prompts cost nothing."""
+    """Returns the most prompt tokens that the search for a window near `guess` may use. Refused prompts cost
+    nothing.
+    """
     return int(guess * 8)
 
 
@@ -141,14 +145,16 @@ class _Caller:
         )
 
     def call_or_unreachable(self, messages: Sequence[Mapping[str, Any]], failure: ModelFailure) -> Completion:
-        """A call without tools, after one with tools failed."""
+        """Makes a call without tools, after one with tools failed."""
         try:
             return self.call(messages)
         except ModelFailure:
             raise Unreachable(str(failure)) from failure
 
     def takes(self, size: int) -> int | None:
-        """The tokens that the server counts in a prompt of about this many; None if it refuses it as too long."""
+        """Returns the server's token count of a prompt of about this size; None if the server refuses it as too
+        long.
+        """
         try:
             completion = self.call([{"role": "user", "content": _filler(size)}])
         except PromptTooLong:
@@ -165,7 +171,9 @@ def _filler(tokens: int) -> str:
 
 
 def _first_call(caller: _Caller, opening: Sequence[Mapping[str, Any]]) -> tuple[Completion, ModelFailure | None]:
-    """The answer to the question with a tool; without one, and why, where the server takes none."""
+    """Returns the answer to the first message. If the server refuses tools, it is made without, and the refusal is
+    returned.
+    """
     try:
         return caller.call(opening, tools=[TOOL]), None
     except ModelFailure as failure:
@@ -175,7 +183,7 @@ def _first_call(caller: _Caller, opening: Sequence[Mapping[str, Any]]) -> tuple[
 def _second_call(
     caller: _Caller, opening: Sequence[Mapping[str, Any]], first: Completion
 ) -> tuple[Completion | None, ModelFailure | None]:
-    """The results of the calls, sent back."""
+    """Returns the answer to the tool results that are sent back."""
     results: list[Mapping[str, Any]] = [
         {"role": "tool", "tool_call_id": call.id, "content": str(5 + 4 * number)}
         for number, call in enumerate(first.tool_calls)

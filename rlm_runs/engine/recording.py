@@ -1,7 +1,7 @@
-"""A recording: what an attempt has done so far, read back as events, from which it can be played again.
+"""A recording: the events of an attempt so far, read back from the store, from which it can be replayed.
 
-Parts that were cut off are unfinished here: an execution without its end runs again, and a conversation without
-its end continues after its last turn.
+Interrupted parts are unfinished: an execution without an end runs again, and a conversation without an end
+continues after its last turn.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RecordedExecution:
 
 @dataclass(frozen=True)
 class Spent:
-    """What an attempt has used of its budget."""
+    """The part of its budget that an attempt has used."""
 
     sub_calls: int = 0
     tokens: int = 0
@@ -54,7 +54,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Recording:
-    """The trajectories and executions of an attempt. `seconds` is the time for which it has run."""
+    """The trajectories and executions of an attempt. `seconds` is how long it has run."""
 
     trajectories: Sequence[RecordedTrajectory] = ()
     executions: Sequence[RecordedExecution] = ()
@@ -62,7 +62,7 @@ class Recording:
 
     @classmethod
     def of(cls, events: Iterable[Event], *, seconds: float = 0.0) -> Recording:
-        """Makes a recording of the events of an attempt, in any order."""
+        """Makes a recording from the events of an attempt, in any order."""
         starts: dict[int, TrajectoryStarted] = {}
         ends: dict[int, TrajectoryEnded] = {}
         turns: dict[int, list[TurnEnded]] = {}
@@ -92,7 +92,7 @@ class Recording:
         )
 
     def events(self) -> list[Event]:
-        """Returns it as events that can be recorded: parents come before their children."""
+        """Returns the recording as events that can be recorded. Parents come before their children."""
         executions: dict[int, list[RecordedExecution]] = {}
         for execution in self.executions:
             executions.setdefault(execution.start.trajectory, []).append(execution)
@@ -107,23 +107,23 @@ class Recording:
 
     @property
     def root(self) -> RecordedTrajectory | None:
-        """The root's conversation."""
+        """The root's conversation; None if it has not begun."""
         return next((each for each in self.trajectories if each.start.kind == "root"), None)
 
     @property
     def turns(self) -> int:
-        """Turns of the root that came back."""
+        """The number of the root's completed turns."""
         return sum(not turn.error for turn in self.root.turns) if self.root else 0
 
     @property
     def next_key(self) -> int:
-        """The first key that is free."""
+        """The first unused key."""
         keys = [each.start.key for each in self.trajectories] + [each.start.key for each in self.executions]
         return max(keys, default=-1) + 1
 
     @property
     def spent(self) -> Spent:
-        """What it has used of the attempt's budget; judges are no part of it."""
+        """The part of the budget that the attempt has used. Judges do not count."""
         metered = [each for each in self.trajectories if each.start.kind != "judge"]
         turns = [turn for each in metered for turn in each.turns]
         return Spent(
@@ -135,5 +135,5 @@ class Recording:
 
 
 def _dollars(turn: TurnEnded) -> Decimal:
-    """What the budget counts of a call: its price, else the provider's own figure."""
+    """Returns the dollars that the budget counts for a call: our price, else the provider's own figure."""
     return turn.cost if turn.cost is not None else turn.provider_cost or Decimal(0)

@@ -1,4 +1,4 @@
-"""The REPL from the model's side: a tool call in, a cell run, its text out."""
+"""The REPL from the model's side: a tool call runs a cell and returns its text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .toolbox import BadCall, Toolbox, arguments_of, refuse, schema
 
 
 def repl_tool(*, name: str, description: str) -> dict[str, Any]:
-    """The schema of a tool that runs a cell."""
+    """Returns the schema of a tool that runs a cell."""
     return schema(
         name=name,
         description=description,
@@ -34,23 +34,22 @@ def repl_tool(*, name: str, description: str) -> dict[str, Any]:
 
 
 class BatchServer(Protocol):
-    """Answers the `llm_batch` calls of cells."""
+    """A server of the `llm_batch` calls of cells."""
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
-        """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts there from
-        0.
+        """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts the cell's
+        batches from 0.
         """
 
     def abandon(self, parent: int) -> None:
-        """Stops the calls of a cell that is over."""
+        """Stops the calls of a cell that has ended."""
 
 
 @dataclass(frozen=True)
 class ReplSettings:
-    """Settings of a REPL: the tool that runs cells, seconds of a cell, and characters of its output that are
-    shown.
+    """Settings of a REPL: the tool that runs cells, and a cell's limits in seconds and in characters shown.
 
-    `functions` is source that runs before the first cell, and again after a lost state.
+    `functions` is source that runs before the first cell, and again after the state is lost.
     """
 
     tool_name: str
@@ -60,10 +59,10 @@ class ReplSettings:
 
 
 class Repl:
-    """Runs the cells of one conversation in a sandbox, which it closes.
+    """The REPL of one conversation. It runs cells in a sandbox, which it closes.
 
-    `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. Calls of other
-    tools go to the toolbox `beside` it.
+    `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. The toolbox
+    `beside` makes the calls of other tools.
     """
 
     def __init__(
@@ -84,12 +83,12 @@ class Repl:
         self._beside = beside or Toolbox(run, (), time_limit=rules.time_limit)
         self._functions_due = bool(rules.functions)
         self._cells = 0
-        # A cell runs in its own thread, so that the rollout's thread can record sub-LLMs meanwhile.
+        # A cell runs in its own thread, so that the rollout's thread can record sub-LLMs at the same time.
         self._thread = CallThread("cell")
         self.answer = Answer()
 
     def prepare(self) -> None:
-        """Runs the functions of the settings. Raises FunctionsFailed, SandboxError."""
+        """Runs the functions of the settings. Raises FunctionsFailed and SandboxError."""
         if self._functions_due:
             self._run.wait_for(self._thread.submit(self._run_functions))
 
@@ -106,20 +105,20 @@ class Repl:
         recorded = conversation.recorded_end_of(position=position)
         key = conversation.begin_execution(call, kind="cell", position=position)
         self._cells += 1
-        # Of the cells that run at the same time at several depths, the page shows the root's.
+        # If cells run at several depths at the same time, the page shows the root's.
         shown_live = self._run.live.cell(key) if conversation.kind == "root" else nullcontext(CellSoFar(key))
         with shown_live as cell:
             result = self._run.wait_for(self._thread.submit(self._execute, code, cell=cell))
         self._run.control.check()
         if recorded is not None:
-            shown = self._recall(recorded, result, conversation)
+            shown = self._replay_cell(recorded, result, conversation)
         else:
             self.answer = result.answer
-            shown = self._tell(result, key=key)
+            shown = self._record_end(result, key=key)
         conversation.add_result(call, shown)
 
     def close(self) -> None:
-        """Ends the sandbox, with it a cell that still runs, and so the thread."""
+        """Closes the sandbox, which ends a running cell and its thread."""
         self._sandbox.close()
         self._thread.join()
 
@@ -163,8 +162,10 @@ class Repl:
             raise FunctionsFailed(f"the functions of the scaffold's settings failed in the REPL: {told}")
         self._functions_due = False
 
-    def _recall(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
-        """What a recorded cell showed. It ran for the REPL's state, and is compared with what it did then."""
+    def _replay_cell(self, recorded: ExecutionEnded, result: CellResult, conversation: Conversation) -> str:
+        """Returns the recorded text of a cell. The cell ran to restore the REPL, and its result is compared with
+        the recording.
+        """
         self._run.replay.compare_cell(
             recorded,
             result,
@@ -178,7 +179,7 @@ class Repl:
             self.answer = Answer(recorded.answer, bool(recorded.ready))
         return recorded.shown
 
-    def _tell(self, result: CellResult, *, key: int) -> str:
+    def _record_end(self, result: CellResult, *, key: int) -> str:
         shown, cut = shown_text(
             result, number=self._cells, limit=self._rules.output_limit, time_limit=self._rules.time_limit
         )

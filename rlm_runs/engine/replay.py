@@ -1,8 +1,8 @@
-"""Playing a recording again: conversations, tools and REPLs ask here first, and go live where it ends.
+"""Replays a recording: conversations, tools and REPLs ask here first, and go live where the recording ends.
 
-The scaffold's code runs from its start. Recorded completions, tool results and answers of sub-LLMs come from the
-recording; cells run again in a fresh sandbox, and what they print is compared. No model is asked for anything that
-is recorded, and no event is sent twice. The mechanism lies below the scaffolds, so none of them has code for it.
+The scaffold's code runs from its start. Recorded completions, tool results and sub-LLM answers come from the
+recording; cells run again in a fresh sandbox, and their output is compared. Nothing recorded is asked of a model
+again, and no event is sent twice. The mechanism lies below the scaffolds, which have no code for it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MARKS = (
     (re.compile(r"(llm_batch: \d+ call\(s\) in )\d+\.\d\ds"), r"\1…"),
     (re.compile(r"(  \[\d+\]: \d+ tokens, \d+ tool calls, )\d+\.\d\ds"), r"\1…"),
 )
-"""What may differ between two runs of a cell: memory addresses, and the seconds that `llm_batch` prints."""
+"""Text that may differ between two runs of a cell: memory addresses, and the seconds that `llm_batch` prints."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A place where a cell or the host did something else than recorded. `cell` and `turn` count from 1.
+    """A place where a cell or the host differs from the recording. `cell` and `turn` count from 1.
 
-    `cell` is None where the difference is not a cell's. `depth` is that of the conversation.
+    `cell` is None if the difference is not a cell's. `depth` is that of the conversation.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Difference:
 
 
 class Diverged(Exception):
-    """The recording cannot be followed: what runs now is something else."""
+    """The replay cannot follow the recording, because something differs."""
 
     def __init__(self, difference: Difference) -> None:
         super().__init__(str(difference))
@@ -73,11 +73,11 @@ class RecordingOver(RolloutFailure):
 
 
 class Replay:
-    """Answers from a recording. Thread-safe.
+    """The source of answers from a recording. Thread-safe.
 
-    `on_difference` is told of each difference; without it the first one raises Diverged. With `whole`, ended
-    sub-LLMs are played again as well, not just answered, and nothing goes live: RecordingOver is raised where the
-    recording ends. `before_live` is called once, where the root leaves the recording; what it
+    `on_difference` receives each difference; without it, the first one raises Diverged. With `whole`, ended
+    sub-LLMs are replayed as well instead of only answered, and nothing goes live: RecordingOver is raised where
+    the recording ends. `before_live` is called once, where the root leaves the recording; an exception that it
     raises ends the replay.
     """
 
@@ -110,7 +110,7 @@ class Replay:
             self._calls[begun.trajectory] += 1
 
     def check_live(self) -> None:
-        """Raises RecordingOver if nothing may go live, and what `before_live` raises."""
+        """Raises RecordingOver if nothing may go live, and whatever `before_live` raises."""
         if self.whole:
             raise RecordingOver("the recording ends here")
         if self._before_live is not None:
@@ -129,7 +129,7 @@ class Replay:
     def next_trajectory(
         self, kind: TrajectoryKind, *, parent: int | None, batch: int | None, position: int | None
     ) -> RecordedTrajectory | None:
-        """Takes the recorded conversation that begins here, None if there is none (any more)."""
+        """Takes the recorded conversation that begins here; returns None if there is none left."""
         with self._lock:
             waiting = self._waiting.get((kind, parent, batch, position))
             return waiting.popleft() if waiting else None
@@ -141,16 +141,16 @@ class Replay:
             return waiting[0] if waiting else None
 
     def execution(self, *, trajectory: int, turn: int, position: int) -> RecordedExecution | None:
-        """Returns what a turn ran at this position."""
+        """Returns the recorded execution of a turn at this position."""
         return self._executions.get((trajectory, turn, position))
 
     def end_of(self, key: int) -> ExecutionEnded | None:
-        """Returns the recorded end of an execution, None if it is live or was cut off."""
+        """Returns the recorded end of an execution; None if it is live or was cut off."""
         found = self._by_key.get(key)
         return found.end if found else None
 
     def executions_of(self, trajectory: int) -> int:
-        """Returns how many cells and tool calls a recorded conversation has."""
+        """Returns the number of cells and tool calls of a recorded conversation."""
         return self._calls[trajectory]
 
     def compare_opening(
@@ -160,7 +160,7 @@ class Replay:
         opening: Sequence[Message],
         tools: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Compares how a conversation begins. Raises as `differs` does."""
+        """Compares the opening of a conversation with the recording. Raises as `differs` does."""
         start = recorded.start
         said, says = [_plain(start.opening), _plain(start.tools)], [_plain(opening), _plain(tools)]
         if said != says:
@@ -170,10 +170,11 @@ class Replay:
     def compare_cell(
         self, recorded: ExecutionEnded, result: CellResult, *, output: str, depth: int, turn: int, cell: int
     ) -> None:
-        """Compares what a cell did. `output` is all that it wrote. Raises as `differs` does.
+        """Compares a cell's result with the recording. `output` is the cell's whole output. Raises as `differs`
+        does.
 
-        Equal are texts that are the same but for memory addresses (`at 0x…`) and for the seconds in the lines that
-        `llm_batch` prints. Times, memory and the table of variables are not compared.
+        Texts are equal if they differ only in memory addresses (`at 0x…`) and in the seconds that `llm_batch`
+        prints. Times, memory and the table of variables are not compared.
         """
         error = result.error
         pairs = [
@@ -189,24 +190,24 @@ class Replay:
         for what, then, now in pairs:
             if comparable(then) != comparable(now):
                 self.differs(Difference(what, then, now, depth=depth, turn=turn, cell=cell))
-                return  # one difference of a cell brings others with it
+                return  # one difference of a cell causes others
 
 
 def comparable(text: str) -> str:
-    """The text without what may differ between two runs."""
+    """Returns the text without the parts that may differ between two runs."""
     for pattern, replacement in _MARKS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def recorded_failure(turn: TurnEnded, trajectory: RecordedTrajectory) -> RolloutFailure:
-    """The failure of a recorded model call."""
+    """Returns the failure of a recorded model call."""
     is_last = trajectory.end is not None and turn is trajectory.turns[-1]
     return _failure(turn.error, trajectory.end.stop_reason if is_last and trajectory.end else "model_error")
 
 
 def recorded_end(trajectory: RecordedTrajectory) -> RolloutFailure:
-    """Why an ended conversation made no further call."""
+    """Returns the failure that ended a recorded conversation."""
     assert trajectory.end is not None
     return _failure(trajectory.end.error, trajectory.end.stop_reason)
 
@@ -220,7 +221,7 @@ def _failure(message: str, stop_reason: str) -> RolloutFailure:
 
 
 def _plain(parts: Sequence[Any]) -> Any:
-    """Messages and schemas in a form in which tuples equal lists."""
+    """Returns messages and schemas in a form in which tuples equal lists."""
     if isinstance(parts, Mapping):
         return {key: _plain(value) for key, value in parts.items()}
     if isinstance(parts, list | tuple):

@@ -1,4 +1,4 @@
-"""The cost of a call as its provider reports it, in the usage object of the answer."""
+"""The cost of a call as its provider reports it, in the usage object of the response."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 _TICKS = Decimal(10_000_000_000)
-"""xAI's ticks of a dollar."""
+"""The number of xAI's ticks in a dollar."""
 _MOST = Decimal(1_000_000)
-"""Dollars of one call above which the number must mean something else."""
+"""A larger number of dollars for one call must mean something else."""
 
 
 def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
-    """Dollars of one call, None where the provider says nothing that can be read.
+    """Returns the dollars of one call; None if the provider reports nothing usable.
 
-    OpenRouter sends `cost`, and for a caller's own key what the upstream provider charges beside it, Perplexity
-    `cost.total_cost`, xAI `cost_in_usd_ticks`.
+    OpenRouter sends `cost` and, for a caller's own key, the upstream provider's charge beside it; Perplexity sends
+    `cost.total_cost`; xAI sends `cost_in_usd_ticks`.
     """
     ticks = _amount(usage.get("cost_in_usd_ticks"))
     if ticks is not None:
@@ -32,7 +32,7 @@ def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
 
 
 def _amount(value: Any) -> Decimal | None:
-    """A number of JSON without the noise of a binary fraction; None for anything that is not an amount."""
+    """Returns a JSON number without binary rounding noise; None if it is not an amount."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:

@@ -1,6 +1,6 @@
-"""Reproducing a rollout: its recorded cells run again, at every depth, and what differs is reported.
+"""Reproduces a rollout: its recorded cells run again at every depth, and differences are reported.
 
-No model is asked and no tool is called. Where a cell does something else, the reproduction follows the recording.
+No model is asked and no tool is called. Where a cell differs, the reproduction follows the recording.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .scaffolds.base import Task
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was executed again, and what differed."""
+    """The number of cells that ran again, and what differed."""
 
     cells: int
     differences: Sequence[Difference]
@@ -37,7 +37,7 @@ class _NoModel:
 
 
 def reproduce(plan: RolloutPlan, *, backend: Backend, control: CancellationToken | None = None) -> Reproduction:
-    """Plays the plan's recording again. Raises SandboxError where no sandbox can be had."""
+    """Replays the plan's recording. Raises SandboxError if no sandbox is available."""
     recording = plan.recording or Recording()
     differences: list[Difference] = []
     nobody = _NoModel()
@@ -59,7 +59,7 @@ def reproduce(plan: RolloutPlan, *, backend: Backend, control: CancellationToken
 
 
 def _outcome(plan: RolloutPlan, task: Task) -> tuple[str, str] | None:
-    """The stop reason and the answer; None where the recording was cut off, or left before its end."""
+    """Returns the stop reason and the answer; None if the recording was cut off, or the replay left it early."""
     try:
         result = plan.scaffold.run(task)
     except RecordingOver:

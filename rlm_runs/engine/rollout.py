@@ -24,7 +24,7 @@ from .conversation import ConversationResult
 from .environments.base import Environment, Example, Score, Settings
 from .errors import BudgetSpent, RolloutFailure, Stopped, WindowExceeded
 from .events import Event, RolloutEnded, RolloutResumed, RolloutStarted, Usage
-from .judge import Unjudged
+from .judge import NoVerdict
 from .lazy_sandbox import LazySandbox
 from .live import LiveBoard
 from .recording import Recording
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The plan of a rollout: everything of its arm that it needs, the example, and what it has done already."""
+    """The plan of a rollout: the settings of its arm, the example, and the recording of earlier work."""
 
     environment: Environment[Settings]
     example: Example
@@ -52,7 +52,7 @@ class RolloutPlan:
     sandbox_limits: Limits = field(default_factory=Limits)
     recording: Recording | None = None
     replay: Replay | None = None
-    """Plays the recording in another way: a fork tells the differences and goes on."""
+    """A custom replay of the recording: a fork reports differences and continues."""
 
     @property
     def needs_sandbox(self) -> bool:
@@ -61,7 +61,7 @@ class RolloutPlan:
 
     @property
     def coders(self) -> tuple[str, ...]:
-        """The models whose code is run: the root's, and that of sub-LLMs which have a REPL of their own."""
+        """The models whose code runs: the root's, and that of sub-LLMs with a REPL of their own."""
         if not self.needs_sandbox:
             return ()
         return (self.model, self.sub_model) if self.scaffold.sub_llms_run_code else (self.model,)
@@ -80,14 +80,14 @@ def run_rollout(
 ) -> None:
     """Runs one rollout. `record` gets its events, always in the calling thread.
 
-    `engine_patience` is the time in seconds for which its sandbox waits for a container engine that is away.
+    `engine_patience` is the number of seconds for which its sandbox waits for an unavailable container engine.
     `live` shows its progress.
 
-    With the recording of an attempt that was cut off, the rollout continues after its last turn. Raises Diverged
-    if a cell behaves differently this time, so that the attempt cannot be continued.
+    With the recording of an interrupted attempt, the rollout continues after its last turn. Raises Diverged if a
+    cell behaves differently this time, so that the attempt cannot be continued.
 
-    Raises Stopped (`interrupted`) if the rollout must be resumed, and the errors of `record`. Every other
-    failure is recorded as the rollout's end.
+    Raises Stopped (`interrupted`) if the rollout must be resumed, and the errors of `record`. Every other failure
+    is recorded as the rollout's end.
     """
     replay = plan.replay or Replay(plan.recording)
     budget = Budget(plan.scaffold.settings.limits, spent=replay.recording.spent)
@@ -128,7 +128,7 @@ def _begin(recording: Recording | None, *, sandbox_backend: str) -> Event:
 
 
 def task_of(plan: RolloutPlan, run: RolloutContext, backend: Backend, *, engine_patience: float = 300.0) -> Task:
-    """Returns the task of the plan's scaffold, in sandboxes of the backend."""
+    """Returns the task of the plan's scaffold, with sandboxes of the backend."""
     packages = tuple(plan.scaffold.packages(plan.environment))
     spec = SandboxSpec(packages=packages, limits=plan.sandbox_limits)
 
@@ -152,7 +152,7 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
     except RolloutFailure as failure:
         return _failed(task, failure, stop_reason=failure.stop_reason, boundary=failure.boundary)
-    except EngineUnavailable as lost:  # the engine stopped and took the REPL with it
+    except EngineUnavailable as lost:  # the engine stopped, and the REPL with it
         logger.warning("the rollout is interrupted: %s", lost)
         _end_root(task, stop_reason="interrupted", error=str(lost))
         task.run.record_events()
@@ -169,14 +169,14 @@ def _run_to_end(plan: RolloutPlan, task: Task) -> RolloutEnded:
     try:
         return _scored(plan, task, ended)
     except Stopped as stopped:
-        if stopped.stop_reason == "interrupted":  # it is scored again with the next attempt
+        if stopped.stop_reason == "interrupted":  # the next attempt scores it again
             task.run.record_events()
             raise
         return _failed(task, stopped, stop_reason=stopped.stop_reason, boundary=stopped.boundary)
 
 
 def _recorded_result(task: Task) -> ConversationResult | None:
-    """The root's result, if the attempt was cut off after it: only the scoring is left to do."""
+    """Returns the root's result if the attempt was cut off after it, so that only the scoring is left."""
     root = task.run.replay.recording.root
     if root is None or root.end is None:
         return None
@@ -188,7 +188,7 @@ def _recorded_result(task: Task) -> ConversationResult | None:
 def _drive(plan: RolloutPlan, task: Task) -> ConversationResult:
     try:
         result = plan.scaffold.run(task)
-        if task.run.replay.diverged is not None:  # the scaffold has caught it
+        if task.run.replay.diverged is not None:  # the scaffold caught Diverged
             raise Diverged(task.run.replay.diverged)
         task.run.replay.check_live()
         return result
@@ -205,7 +205,7 @@ def _scored(plan: RolloutPlan, task: Task, ended: ConversationResult) -> Rollout
     stop_reason, error = ended.stop_reason, ""
     try:
         score = score_answer(plan.environment, plan.example, ended.answer, run=task.run)
-    except Unjudged as failure:
+    except NoVerdict as failure:
         stop_reason, error = failure.stop_reason, str(failure)
     except Stopped:
         raise

@@ -25,12 +25,12 @@ from .replay import Replay
 
 T = TypeVar("T")
 Price = Callable[[str, Usage, datetime], Cost | None]
-"""The cost of a call to a model that ended at a moment; None where it is not known."""
+"""A function that returns the cost of a call to a model that ended at the given time; None if unknown."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and the client that reaches it; `window` is its context window in tokens, None if not known."""
+    """A model and its client. `window` is the context window in tokens, None if unknown."""
 
     name: str
     client: ModelClient
@@ -39,9 +39,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Models:
-    """Who answers: `main` as the root, `sub` as sub-LLMs, `judge` in scoring.
+    """The models of each role: `main` for the root, `sub` for sub-LLMs, `judge` for scoring.
 
-    `sampling` is sent with every call but the judge's.
+    `sampling` is sent with every call except the judge's.
     """
 
     main: Model
@@ -52,7 +52,7 @@ class Models:
 
 @dataclass
 class RolloutContext:
-    """What the parts of a running rollout share. Created by the rollout's own thread."""
+    """The state that the parts of a running rollout share. Created by the rollout's own thread."""
 
     models: Models
     budget: Budget
@@ -67,32 +67,32 @@ class RolloutContext:
     """The rollout's own thread."""
 
     def under(self, control: CancellationToken) -> RolloutContext:
-        """The same rollout for one of its parts that may be stopped alone."""
+        """Returns a context for a part of the rollout that can be stopped alone."""
         return replace(self, control=control)
 
     def new_key(self) -> int:
-        """A key for a trajectory or an execution, unique in the rollout."""
+        """Returns a key for a trajectory or an execution, unique in the rollout."""
         return self.replay.first_free_key + next(self._keys)
 
     def emit(self, event: Event) -> None:
-        """Hands an event over, from any thread, to be recorded by the rollout's own."""
+        """Queues an event, from any thread, for the rollout's own thread to record."""
         self.events.put(event)
 
     def fail(self, error: BaseException) -> None:
-        """Hands an error of ours over, from any thread: it is raised in the rollout's own."""
+        """Queues an internal error, from any thread, for the rollout's own thread to raise."""
         self.events.put(error)
 
     def record_events(self) -> None:
-        """Records the events so far. In another thread than the rollout's own it does nothing."""
+        """Records the queued events. Does nothing in other threads than the rollout's own."""
         if threading.get_ident() == self._recorder:
             while not self.events.empty():
                 self._record_next()
 
     def wait_for(self, future: Future[T]) -> T:
-        """The future's result; the rollout's own thread records events until it is there."""
+        """Returns the future's result. The rollout's own thread records events while it waits."""
         if threading.get_ident() != self._recorder:
             return future.result()
-        # None wakes the queue up; nothing else may be waiting on it.
+        # None wakes up the queue; no other thread waits on it.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done():
             self._record_next()
@@ -100,27 +100,27 @@ class RolloutContext:
         return future.result()
 
     def wait_until_done(self, future: Future[Any], *, seconds: float) -> None:
-        """Waits for the future, but not for longer; the rollout's own thread records events meanwhile."""
+        """Waits for the future, at most for `seconds`. The rollout's own thread records events while it waits."""
         if threading.get_ident() != self._recorder:
-            done = threading.Event()  # `futures.wait` would not see that it was cancelled
+            done = threading.Event()  # `futures.wait` would not notice a cancellation
             future.add_done_callback(lambda _: done.set())
             done.wait(seconds)
             return
         deadline = time.monotonic() + seconds
-        # As in `wait_for`. A late wake-up reaches the next wait, which checks again and goes on waiting.
+        # As in `wait_for`. A late wake-up reaches the next wait, which checks again and continues.
         future.add_done_callback(lambda _: self.events.put(None))
         while not future.done() and (left := deadline - time.monotonic()) > 0:
             self._record_next(within=left)
         self.record_events()
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
-        """Ends the pool and records until its last call has returned, so that late calls are metered."""
+        """Shuts the pool down, and records until its last call has returned, so that late calls are metered."""
         closing = ThreadPoolExecutor(1, thread_name_prefix="close")
         with closing:
             self.wait_for(closing.submit(pool.shutdown, wait=True, cancel_futures=True))
 
     def _record_next(self, *, within: float | None = None) -> None:
-        """Waits for an event and records it, together with those behind it."""
+        """Waits for an event and records it together with the events queued after it."""
         try:
             waiting = [self.events.get(timeout=within)]
         except queue.Empty:
@@ -138,5 +138,5 @@ class RolloutContext:
 
 
 def now() -> datetime:
-    """The time, with its zone."""
+    """Returns the current time in UTC."""
     return datetime.now(UTC)

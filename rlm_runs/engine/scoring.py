@@ -1,4 +1,4 @@
-"""Scoring: an answer → the environment's score, at the end of a rollout or again later."""
+"""Scoring: gives an answer its score, at the end of a rollout or again later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .rollout_context import Model, Models, Price, RolloutContext
 
 
 def score_answer(environment: Environment[Any], example: Example, answer: str, *, run: RolloutContext) -> Score:
-    """The environment's score; where it wants a judge, with the judge's verdict as reward."""
+    """Returns the environment's score. If the environment wants a judge, the verdict is the reward."""
     score = environment.score(example, answer)
     prompt = environment.judge_prompt(example, answer)
     if prompt is None:
@@ -33,9 +33,9 @@ def score_again(
     control: CancellationToken,
     price: Price,
 ) -> Score:
-    """Scores a stored answer, outside of its rollout. `record` gets the judge's events.
+    """Scores a stored answer outside of its rollout. `record` gets the judge's events.
 
-    Raises what the environment raises, Unjudged and ModelFailure of the judge, and Stopped.
+    Raises the environment's exceptions, NoVerdict and ModelFailure of the judge, and Stopped.
     """
     run = RolloutContext(
         models=Models(main=judge, sub=judge, judge=judge),

@@ -1,4 +1,4 @@
-"""The base of all settings that a spec may give: frozen, unknown names refused, `none` by name."""
+"""The base of all settings in a spec: frozen, without unknown names, with `none` for None."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _none_by_name(cls, given: Any) -> Any:
-        """TOML has no null, so the word `none` means None where a setting allows it."""
+        """Replaces the word `none` by None where a setting allows it, because TOML has no null."""
         if not isinstance(given, Mapping):
             return given
         return {name: None if cls._says_none(name, value) else value for name, value in given.items()}

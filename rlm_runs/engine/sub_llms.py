@@ -1,8 +1,9 @@
 """The sub-LLMs of a rollout: each prompt of an `llm_batch` is a conversation in a bounded pool.
 
-A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call only
-waits for the pool below, and the deepest waits for none. All depths share the limit of concurrent model calls; a
-sub-LLM that waits for others makes none. When a rollout resumes, recorded calls are answered from the recording.
+A sub-LLM may be an RLM whose cells call sub-LLMs in turn. Each depth has its own pool, so that a waiting call
+waits only for the pool below, and the deepest pool waits for none. All depths share the limit of concurrent model
+calls; a sub-LLM that waits for others makes none. When a rollout resumes, recorded calls are answered from the
+recording.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max t
 
 
 class SubLlm(Protocol):
-    """The respondent of one prompt: a plain model, or an RLM."""
+    """The respondent to one prompt: a plain model or an RLM."""
 
     @property
     def opening(self) -> Sequence[Message]:
-        """The messages that it is sent first."""
+        """The messages that open its conversation."""
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -46,7 +47,7 @@ class SubLlm(Protocol):
     def converse(
         self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
     ) -> ConversationResult:
-        """Leads the conversation to its end. Raises RolloutFailure or SandboxError."""
+        """Runs the conversation to its end. Raises RolloutFailure or SandboxError."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,9 @@ class SubCall:
 
 @dataclass(frozen=True)
 class SubAnswer:
-    """The answer of one sub-LLM, with the facts of its line in the batch's summary.
+    """The answer of one sub-LLM, with the numbers of its line in the batch's summary.
 
-    The facts are those that are stored, so that a replay prints the same line. `span` is None where no call was
-    made.
+    The numbers are the stored ones, so that a replay prints the same line. `span` is None if no call was made.
     """
 
     text: str
@@ -76,19 +76,20 @@ class SubAnswer:
 
     @classmethod
     def refused(cls, failure: RolloutFailure) -> SubAnswer:
-        """The answer where no call was made."""
+        """Returns the answer for a call that was not made."""
         return cls(f"Error: {failure}", 0, 0, None, f"✗ {failure.stop_reason}")
 
     def line(self, position: int) -> str:
-        """`  [0]: 1204 tokens, 2 tool calls, 3.10s ✓`."""
+        """Returns the line of the summary: `  [0]: 1204 tokens, 2 tool calls, 3.10s ✓`."""
         seconds = _seconds(*self.span) if self.span else 0.0
         return f"  [{position}]: {self.tokens} tokens, {self.tool_calls} tool calls, {seconds:.2f}s {self.mark}"
 
 
 class SubLlms:
-    """Answers the batches of one rollout's cells.
+    """The sub-LLMs that answer the batches of one rollout's cells.
 
-    `by_depth` makes what answers a prompt at depth 1, 2 and so on; below the last there are no sub-LLMs.
+    `by_depth` creates the sub-LLM for a prompt at depth 1, 2 and so on. Below the last depth there are no
+    sub-LLMs.
     """
 
     def __init__(
@@ -110,35 +111,37 @@ class SubLlms:
         return _Level(self, depth=depth + 1) if depth < len(self._by_depth) else None
 
     def submit(self, depth: int, work: Callable[[], None]) -> None:
-        """Has work done in the pool of a depth."""
+        """Runs work in the pool of a depth."""
         self._pools[depth - 1].submit(work).add_done_callback(self._fail_with)
 
     def answer(self, call: SubCall, *, cancelled: threading.Event) -> SubAnswer | None:
         """Returns the answer to a prompt; None if its cell no longer waits."""
         with self._stoppable(call) as control:
-            # Checked after the registration: a later cancellation is stopped by `abandon`.
+            # Checked after the registration, so that `abandon` stops any later cancellation.
             if cancelled.is_set():
                 return None
             run = self._run.under(control)
-            return self._answer(call, run, cancelled) if self._is_live(call) else self._recalled(call, run)
+            return self._answer(call, run, cancelled) if self._is_live(call) else self._replayed_answer(call, run)
 
     def abandon(self, parent: int) -> None:
         """See `BatchServer`."""
         with self._lock:
             controls = list(self._under_way.get(parent, ()))
-        reason = self._run.control.reason or "abandoned"  # the cell may be over because the rollout was stopped
+        reason = self._run.control.reason or "abandoned"  # the cell may have ended because the rollout was stopped
         for control in controls:
             control.stop(reason)
 
     def close(self) -> None:
-        """Drops waiting calls, waits for calls under way, and records them."""
-        with ExitStack() as stack:  # each pool is ended, also where another one brings an error of ours
-            # The first depth first: a finished call submits nothing further down.
+        """Drops waiting calls, waits for calls in flight, and records them."""
+        with ExitStack() as stack:  # each pool is closed even if another one raises
+            # Callbacks run in reverse, so the first depth ends first and submits nothing further down.
             for pool in reversed(self._pools):
                 stack.callback(self._run.finish, pool)
 
     def _fail_with(self, future: Future[None]) -> None:
-        """An error of ours in a thread must not leave the cell waiting: it ends the rollout."""
+        """Hands an internal error of a thread to the rollout, which it ends, so that the cell does not wait
+        forever.
+        """
         if not future.cancelled() and (error := future.exception()) is not None:
             self._run.fail(error)
 
@@ -156,19 +159,19 @@ class SubLlms:
                         del self._under_way[call.parent]
 
     def _is_live(self, call: SubCall) -> bool:
-        """Whether the call is made or continued here; false if the recording has its answer."""
+        """Returns whether the call is made or continued now; false if the recording has its answer."""
         replay = self._run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
             return replay.end_of(call.parent) is None
         return recorded.end is None or (replay.whole and recorded.end.stop_reason != "abandoned")
 
-    def _recalled(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """The answer from the recording; None where the cell ran out of time before there was one."""
+    def _replayed_answer(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+        """Returns the recorded answer; None if the cell ran out of time before there was one."""
         replay = run.replay
         recorded = replay.sub_call(parent=call.parent, batch=call.batch, position=call.position)
         if recorded is None:
-            return self._never_made(call, run)
+            return self._unrecorded_call(call, run)
         sub_llm = self._by_depth[call.depth - 1](call.prompt)
         replay.compare_opening(recorded, opening=sub_llm.opening, tools=sub_llm.tools)
         end = recorded.end
@@ -184,8 +187,11 @@ class SubLlms:
             mark=_mark(end.stop_reason),
         )
 
-    def _never_made(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
-        """A finished cell asked for a call that is not recorded: the budget was spent, or the cell's time was."""
+    def _unrecorded_call(self, call: SubCall, run: RolloutContext) -> SubAnswer | None:
+        """Returns the answer to a call that the recording of a finished cell lacks; None if the cell timed out.
+
+        Otherwise the budget was spent, or the replay differs from the recording.
+        """
         end = run.replay.end_of(call.parent)
         if end is not None and end.timed_out:
             return None
@@ -232,7 +238,7 @@ class SubLlms:
 
 @dataclass(frozen=True)
 class _Level:
-    """The sub-LLMs of one depth, as the cells above meet them."""
+    """The sub-LLMs of one depth, as the cells above call them."""
 
     calls: SubLlms
     depth: int
@@ -279,7 +285,7 @@ def _seconds(began: datetime, ended: datetime) -> float:
 
 
 def _summary(answers: Mapping[int, SubAnswer]) -> str:
-    """Its seconds are those from the first call's start to the last one's end."""
+    """Returns the batch's summary. Its seconds run from the first call's start to the last call's end."""
     spans = [answer.span for answer in answers.values() if answer.span]
     seconds = _seconds(min(began for began, _ in spans), max(ended for _, ended in spans)) if spans else 0.0
     head = f"llm_batch: {len(answers)} call(s) in {seconds:.2f}s"

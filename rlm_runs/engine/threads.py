@@ -1,4 +1,6 @@
-"""Threads that carry the context variables of the thread that starts their work, so that logs name the rollout."""
+"""Threads that inherit the context variables of the thread that starts their work, so that logs name the
+rollout.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,9 @@ class ContextExecutor(ThreadPoolExecutor):
 
 
 class CallThread:
-    """Runs one call at a time, each in a thread that ends with it, in a copy of the caller's context.
+    """A runner of one call at a time, each in a new thread and in a copy of the caller's context.
 
-    A rollout that waits for its model then holds no idle thread.
+    The thread ends with its call, so that a rollout that waits for its model holds no idle thread.
     """
 
     def __init__(self, name: str) -> None:

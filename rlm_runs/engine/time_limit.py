@@ -1,8 +1,8 @@
 """Calls into an environment's code with a time limit. A call that hangs is left behind.
 
-A thread cannot be ended from outside. Such a call therefore runs in a daemon thread, and no one waits for it after
-its time is over or its rollout is stopped. The threads are counted, so that a tool that always hangs does not fill
-the process.
+A thread cannot be killed from outside. Such a call therefore runs in a daemon thread, and nothing waits for it
+after its time limit or once its rollout is stopped. The threads are counted, so that a tool that always hangs does
+not exhaust the process.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .rollout_context import RolloutContext
 T = TypeVar("T")
 
 MOST_LEFT_BEHIND = 200
-"""Threads of this process that were left behind and still run, from which on no call is begun."""
+"""The number of abandoned threads that still run in this process at which no further call begins."""
 
 
 class CallFailed(Exception):
-    """A call raised something, or was given up; the message is for the model."""
+    """A call raised an exception or was given up. The message is for the model."""
 
     def __init__(self, message: str, *, error_type: str, timed_out: bool = False) -> None:
         super().__init__(message)
@@ -31,14 +31,14 @@ class CallFailed(Exception):
 
 
 def call_within(seconds: float, call: Callable[[], T], *, run: RolloutContext, name: str) -> T:
-    """Returns what the call returns. Raises CallFailed if it raises or takes longer.
+    """Returns the result of the call. Raises CallFailed if the call raises or takes longer.
 
     Raises Stopped as soon as the rollout, or this part of it, is stopped. The rollout's own thread records events
-    meanwhile; errors of recording are raised as they are, not as failures of the call.
+    while it waits; errors of recording are raised as they are, not as failures of the call.
     """
     if _LEFT.count() >= MOST_LEFT_BEHIND:
         raise CallFailed(f"{name} is not called: too many calls before it still hang", error_type="TooManyHang")
-    # Never marked as running, so that it can be cancelled at any time; a late result is dropped.
+    # Never marked as running, so that it can be cancelled at any time. A late result is dropped.
     done: Future[T] = Future()
     thread = threading.Thread(
         target=copy_context().run, args=(_settle, done, call), name=f"call-{name}", daemon=True
@@ -46,7 +46,7 @@ def call_within(seconds: float, call: Callable[[], T], *, run: RolloutContext, n
     with run.control.on_stop(lambda: _drop(done)):
         thread.start()
         run.wait_until_done(done, seconds=seconds)
-    if done.cancel():  # also where it was cancelled before
+    if done.cancel():  # true also if it was cancelled before
         _LEFT.add(thread)
         run.control.check()
         message = f"{name} took longer than {seconds:g} s and was given up"
@@ -64,21 +64,21 @@ def _drop(done: Future[Any]) -> None:
 def _settle(done: Future[T], call: Callable[[], T]) -> None:
     try:
         result = call()
-    except BaseException as error:  # whatever it is, the waiting code handles it
-        _tell(done.set_exception, error)
+    except BaseException as error:  # of any type; the waiting code handles it
+        _set_outcome(done.set_exception, error)
     else:
-        _tell(done.set_result, result)
+        _set_outcome(done.set_result, result)
 
 
-def _tell(tell: Callable[[Any], None], outcome: Any) -> None:
+def _set_outcome(tell: Callable[[Any], None], outcome: Any) -> None:
     try:
         tell(outcome)
     except InvalidStateError:
-        return  # it was given up meanwhile
+        return  # it was given up in the meantime
 
 
-class _LeftBehind:
-    """The threads that were left behind and have not ended yet."""
+class _AbandonedThreads:
+    """The threads that were left behind and still run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,4 +94,4 @@ class _LeftBehind:
             return len(self._threads)
 
 
-_LEFT = _LeftBehind()
+_LEFT = _AbandonedThreads()

@@ -23,11 +23,11 @@ from .time_limit import CallFailed, call_within
 
 
 class BadCall(Exception):
-    """A tool call that cannot be made. The message is for the model."""
+    """A tool call cannot be made. The message is for the model."""
 
 
 def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool as the chat completions API wants it."""
+    """Returns a tool's schema for the chat completions API."""
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": dict(parameters)},
@@ -35,14 +35,14 @@ def schema(*, name: str, description: str, parameters: Mapping[str, Any]) -> dic
 
 
 def schemas(tools: Sequence[Tool]) -> tuple[dict[str, Any], ...]:
-    """The same for several tools of an environment."""
+    """Returns the schemas of an environment's tools."""
     return tuple(
         schema(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in tools
     )
 
 
 def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, Any]:
-    """The arguments of a call. Raises BadCall if they are not a JSON object or one is missing."""
+    """Returns the arguments of a call. Raises BadCall if they are not a JSON object or if one is missing."""
     try:
         arguments = json.loads(call.arguments or "{}", strict=False)
     except ValueError as error:
@@ -56,7 +56,7 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 
 
 class Toolbox:
-    """Makes the tool calls of one conversation, each within `time_limit` seconds."""
+    """The tools of one conversation. It makes their calls, each within `time_limit` seconds."""
 
     def __init__(self, run: RolloutContext, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run
@@ -72,9 +72,9 @@ class Toolbox:
 
     def call(self, conversation: Conversation, call: ToolCall, *, position: int) -> None:
         """Makes a call of the conversation's last turn and adds its result. Raises Stopped."""
-        if _recalled(conversation, call, position=position):
+        if _replay_result(conversation, call, position=position):
             return
-        with _told(self._run, conversation, call, position=position) as execution:
+        with _recorded(self._run, conversation, call, position=position) as execution:
             try:
                 execution.shown = self._result(call)
             except (BadCall, CallFailed) as failure:
@@ -95,16 +95,16 @@ class Toolbox:
 
 
 def refuse(run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int, why: str) -> None:
-    """Stores a call that is not made, and gives the model the reason."""
-    if _recalled(conversation, call, position=position):
+    """Stores a call that is not made, and tells the model why."""
+    if _replay_result(conversation, call, position=position):
         return
-    with _told(run, conversation, call, position=position) as execution:
+    with _recorded(run, conversation, call, position=position) as execution:
         execution.fail(BadCall(why))
     conversation.add_result(call, execution.shown)
 
 
-def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
-    """Adds the recorded result of a call, if there is one; the tool is then not called."""
+def _replay_result(conversation: Conversation, call: ToolCall, *, position: int) -> bool:
+    """Adds the recorded result of a call, if there is one. The tool is then not called."""
     recorded = conversation.recorded_end_of(position=position)
     if recorded is None:
         return False
@@ -114,7 +114,7 @@ def _recalled(conversation: Conversation, call: ToolCall, *, position: int) -> b
 
 
 @dataclass
-class ToldExecution:
+class ToolCallRecord:
     """A tool call between its two events."""
 
     shown: str = ""
@@ -132,12 +132,12 @@ class ToldExecution:
 
 
 @contextmanager
-def _told(
+def _recorded(
     run: RolloutContext, conversation: Conversation, call: ToolCall, *, position: int
-) -> Iterator[ToldExecution]:
+) -> Iterator[ToolCallRecord]:
     """Records the start and the end of a tool call around its body."""
     key = conversation.begin_execution(call, kind="tool", position=position)
-    began, execution = time.monotonic(), ToldExecution()
+    began, execution = time.monotonic(), ToolCallRecord()
     try:
         yield execution
     except Stopped as stopped:

@@ -1,4 +1,4 @@
-"""The models that an arm's rollouts call, and which of them have no price."""
+"""The models that an arm's rollouts call, and which of them have no known price."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _ONE = Usage(prompt=1, completion=1)
 def models_in_use(
     *, environment: str, scaffold: str, settings: dict[str, object], model: str, sub_model: str, judge_model: str
 ) -> list[str]:
-    """The models that an arm's rollouts call: the sub-model and the judge only where they have any."""
+    """Returns the models that an arm's rollouts call. The sub-model and the judge are included only if they are
+    used.
+    """
     found = [model]
     if registry.sub_llm_levels(scaffold, settings):
         found.append(sub_model)
@@ -28,7 +30,7 @@ def models_in_use(
 
 
 def models_of(arm: Arm) -> list[str]:
-    """The models that an arm's rollouts call."""
+    """Returns the models that an arm's rollouts call."""
     return models_in_use(
         environment=arm.environment,
         scaffold=arm.scaffold,
@@ -40,11 +42,11 @@ def models_of(arm: Arm) -> list[str]:
 
 
 def unpriced(models: Iterable[str]) -> list[str]:
-    """Those of the models that have no price."""
+    """Returns the models that have no known price."""
     listed = prices()
     return [model for model in dict.fromkeys(models) if listed.dollars(model, _ONE) is None]
 
 
 def unpriced_models(experiment: Experiment) -> list[str]:
-    """The models of an experiment that have no price."""
+    """Returns the models of an experiment that have no known price."""
     return unpriced(model for arm in experiment.arms.all() for model in models_of(arm))

@@ -1,6 +1,6 @@
-"""Calls by model and hour, counted as they are recorded, so that no page has to read calls to know them.
+"""Counts of calls by model and hour, updated as calls are recorded, so that pages need not read the calls.
 
-The sweep sums the rows of earlier hours over processes, and those older than a week into months.
+The sweep sums the rows of past hours over processes, and those older than a week into months.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .count_table import CountTable
 from .worker_registry import process_name
 
 DAYS = 8
-"""Days for which hourly counts are kept."""
+"""The number of days for which hourly counts are kept."""
 _TABLE = CountTable(
     name=ModelHour._meta.db_table,
     keys=("model", "hour"),
@@ -44,7 +44,7 @@ class Sums:
     last_at: datetime | None = None
 
     def add(self, turn: Mapping[str, Any]) -> None:
-        """Adds a row of a turn."""
+        """Adds the row of a turn."""
         self.calls += 1
         self.errors += bool(turn["error"])
         self.retries += turn["retries"]
@@ -59,7 +59,9 @@ class Sums:
 
 
 def count(calls: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Counts calls, each a model and the row of the turn. Call it in the transaction that writes the rows."""
+    """Counts calls, each given as a model and the row of its turn. Call it in the transaction that writes the
+    rows.
+    """
     hours: dict[tuple[str, datetime], Sums] = {}
     for model, turn in calls:
         hour = turn["ended_at"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -69,16 +71,18 @@ def count(calls: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
 
 
 def correct(model: str, ended_at: datetime, *, calls_priced: int, dollars: Decimal) -> None:
-    """Adds to the cost of an hour, after calls were priced again: `calls_priced` of them had no cost before."""
+    """Adds `dollars` to the cost of an hour after a repricing, in which `calls_priced` calls got their
+    first cost.
+    """
     hour = ended_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     sums = Sums(unpriced=-calls_priced, cost=dollars)
     _TABLE.add([(model, hour, f"repricing {process_name()}", *astuple(sums))])
 
 
 def fold() -> None:
-    """Sums rows whose hour is over by two hours over their writers, and rows older than DAYS into their month.
+    """Sums rows over their writers two hours after their hour ended, and rows older than DAYS into their month.
 
-    For one process at a time.
+    Only one process may run it at a time.
     """
     month = "date_trunc('month', hour, 'UTC')"
     old = f"hour < now() - interval '{DAYS} days'"

@@ -1,4 +1,4 @@
-"""Capacity of a worker process: its settings, and the memory that is left on its machine."""
+"""The capacity of a worker process: its settings, and the free memory of its machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from . import sandboxes
 
 _MB = 2**20
 _RESERVE_MB = 512
-"""Memory that is left alone: for the database, the web server, and cells that grow."""
+"""Memory in MB that stays free for the database, the web server and growing cells."""
 _CONTAINER_MB = 40
-"""Host memory of one container: its own process, the engine's and the shim's (measured: 34 MB)."""
+"""Host memory of one container in MB: its own process, the engine's and the shim's (measured: 34 MB)."""
 _ROLLOUT_MB = 1
-"""Memory of a worker for one rollout that waits for its model."""
+"""Memory in MB that a worker needs for one rollout that waits for its model."""
 
 
 def room(*, running: int) -> int:
-    """Returns the rollouts that can begin now besides those that run.
+    """Returns the number of rollouts that can begin now, in addition to the running ones.
 
-    Every rollout of a worker that uses Docker counts as one with a container, although its container starts with
-    its first cell. While the engine is away there is no room: another worker may have one.
+    With Docker, every rollout counts as one container, although its container starts with its first cell. While
+    the engine is unavailable there is no room, because another worker may have some.
     """
     if sandboxes.is_away():
         return 0
@@ -34,7 +34,7 @@ def room(*, running: int) -> int:
 
 
 def limits(*, slots: int) -> dict[str, Any]:
-    """The limits of this process by name, as the Workers page shows them."""
+    """Returns the limits of this process by name, as shown on the Workers page."""
     return {
         "rollouts": slots,
         "containers": settings.RLM_MAX_CONTAINERS,
@@ -43,8 +43,8 @@ def limits(*, slots: int) -> dict[str, Any]:
     }
 
 
-def described(*, slots: int) -> Iterator[str]:
-    """The limits and the settings that change them, a line each, for the log of a worker that starts."""
+def limit_lines(*, slots: int) -> Iterator[str]:
+    """Yields a line for each limit and the setting that changes it, for the log of a starting worker."""
     variables = {
         "rollouts": "--concurrency",
         "containers": "RLM_MAX_CONTAINERS",
@@ -57,7 +57,7 @@ def described(*, slots: int) -> Iterator[str]:
 
 
 def _available_mb() -> int:
-    """The smaller of what the machine and the control group have left."""
+    """Returns the free memory in MB: the smaller of the machine's and the control group's."""
     return min(_machine_mb(), _group_mb())
 
 
@@ -69,7 +69,7 @@ def _machine_mb() -> int:
 
 
 def _group_mb() -> int:
-    """Memory that the control group (version 2) leaves, in MB; the machine's if the group has no limit."""
+    """Returns the free memory of the control group (version 2) in MB; the machine's if the group has no limit."""
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())

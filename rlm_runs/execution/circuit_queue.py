@@ -1,7 +1,4 @@
-"""The queue's part in circuits:
-
-arms whose model fails wait, and one rollout is claimed when it is time to try it.
-"""
+"""Circuits in the queue: arms whose model fails wait, and one rollout is claimed when a probe is due."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ from ..models import Arm, Circuit, Rollout
 from .arm_models import models_of
 
 _IN_FLIGHT = timedelta(seconds=2)
-"""Time that rollouts in flight have to try a model, before one is claimed for it."""
+"""Time in which rollouts in flight may probe a model before a rollout is claimed for it."""
 _CLAIM = timedelta(seconds=30)
-"""Time before another rollout is claimed for the same try."""
+"""Time before another rollout is claimed for the same probe."""
 
 
 @dataclass(frozen=True)
 class Arms:
-    """Arms that wait, with their experiments."""
+    """Waiting arms, with their experiments."""
 
     ids: frozenset[int]
     experiments: frozenset[int]
@@ -39,7 +36,7 @@ ExperimentT = TypeVar("ExperimentT", bound=_Experiment)
 
 
 def waiting_arms(experiments: Sequence[int]) -> dict[str, Arms]:
-    """Model with an open circuit → the arms of these experiments that wait for it."""
+    """Returns a map of models with an open circuit → the arms of these experiments that wait for them."""
     open_models = list(Circuit.objects.filter(opened_at__isnull=False).values_list("model", flat=True))
     if not open_models:
         return {}
@@ -52,8 +49,8 @@ def waiting_arms(experiments: Sequence[int]) -> dict[str, Arms]:
     return found
 
 
-def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
-    """The arms from which one rollout is claimed, because no rollout in flight tries their model."""
+def arms_to_probe(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
+    """Yields the arms from which one rollout is claimed, because no rollout in flight probes their model."""
     for model, arms in waiting.items():
         due = Circuit.objects.filter(model=model, probe_at__lte=Now() - _IN_FLIGHT, probing_until=None)
         free = due.filter(Q(claimed_until=None) | Q(claimed_until__lt=Now()))
@@ -62,7 +59,7 @@ def to_be_tried(waiting: Mapping[str, Arms]) -> Iterator[Arms]:
 
 
 def with_other_work(experiments: Sequence[ExperimentT], *, waiting: Sequence[int]) -> list[ExperimentT]:
-    """The experiments that have queued rollouts in other arms than those that wait."""
+    """Returns the experiments that have queued rollouts in arms that do not wait."""
     if not waiting:
         return list(experiments)
     queued = Exists(Rollout.objects.filter(arm=OuterRef("pk"), status=Rollout.Status.QUEUED))

@@ -1,4 +1,4 @@
-"""The settings of circuits, which an endpoint may have its own of. Times are seconds."""
+"""The settings of circuits. An endpoint may have its own. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CircuitSettings(BaseModel):
-    """When a model counts as failing: a run of failures over some time, or a share of the calls of a window.
+    """The rules by which a model counts as failing: after consecutive failures for some time, or at a share of a
+    window's calls.
 
-    Failures are connections that break, silence, HTTP 5xx, 401 to 404 and an exhausted account; a request that is
-    refused for what is in it is none.
+    Failures are broken connections, silence, HTTP 5xx, 401 to 404 and an exhausted account. A request that is
+    refused for its content is not a failure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,5 +25,5 @@ class CircuitSettings(BaseModel):
     longest_wait: float = Field(default=300, gt=0)
 
     def wait(self, probes: int) -> float:
-        """Seconds until the next try, by the number of failed tries."""
+        """Returns the seconds until the next probe, given the number of failed probes."""
         return min(self.longest_wait, self.first_wait * 2.0 ** min(probes, 30))

@@ -13,10 +13,10 @@ from django.conf import settings
 
 @cache
 def code_version() -> str:
-    """`3f2a…`, 40 digits, with a `+` where tracked files differ from that commit; or the likes of `0.1.0`.
+    """Returns the commit (40 digits, with a `+` if tracked files differ from it), or a version such as `0.1.0`.
 
-    RLM_CODE_VERSION, which images set, overrides both. The result is cached for the life of the process, since the
-    code that it runs does not change with the files.
+    RLM_CODE_VERSION, which images set, overrides both. The result is cached for the life of the process, because
+    changed files do not change the code that it runs.
     """
     if given := os.environ.get("RLM_CODE_VERSION"):
         return given
@@ -29,7 +29,7 @@ def code_version() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """The output of git; None if git is missing or does not trust the folder."""
+    """Returns the output of git; None if git is missing or does not trust the folder."""
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

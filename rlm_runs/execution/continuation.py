@@ -1,4 +1,4 @@
-"""Resuming an attempt that was cut off: its recording, and whether it can be resumed."""
+"""Resuming an interrupted attempt: its recording, and whether it can be resumed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ..engine.recording import Recording
 from ..models import Rollout, RolloutNote, Turn
 
 _MOST_IN_VAIN = 3
-"""Resumes without a new turn after which the attempt is given up: it may be what ends its workers."""
+"""The number of resumes without a new turn after which the attempt fails, because it may be what kills its
+workers.
+"""
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """The attempt to resume. `refusal` says why it cannot be resumed, "" if it can."""
+    """An attempt to resume. `refusal` says why it cannot be resumed, "" if it can."""
 
     trace: StoredTrace
     recording: Recording
@@ -27,7 +29,7 @@ class Continuation:
 
 
 def continuation_of(rollout: Rollout) -> Continuation | None:
-    """Returns what the attempt of a claimed rollout has; None if it is a new one."""
+    """Returns the recorded attempt of a claimed rollout; None if the attempt is new."""
     if not rollout.cut_off:
         return None
     try:
@@ -50,7 +52,7 @@ def _refusal(rollout: Rollout) -> str:
 
 
 def _seconds_of(rollout: Rollout, trace: Iterable[events.Event]) -> float:
-    """Seconds for which the attempt has run, without the time in which no worker had it."""
+    """Returns the seconds for which the attempt has run, without the time in which no worker ran it."""
     resumed = _resumes(rollout).last()
     before, since = (resumed.seconds or 0.0, resumed.at) if resumed else (0.0, rollout.started_at)
     times = [at for event in trace if (at := _time_of(event)) is not None]

@@ -1,6 +1,6 @@
-"""Control of experiments: cancelling, pausing, resuming, ranking, archiving; for pages, API and command alike.
+"""Control of experiments: cancel, pause, resume, set priority, archive. Used by pages, API and commands.
 
-Each function changes rows only. Workers see the change when they next look, within a second.
+Each function changes rows only. Workers see the change within a second.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _UNFINISHED = (Rescoring.Status.QUEUED, Rescoring.Status.RUNNING)
 
 
 def cancel(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Cancels an experiment: what is queued ends now, what runs within about a second. Recorded work stays.
+    """Cancels an experiment. Queued rollouts end now, running ones within about a second. Recorded work stays.
 
-    A rollout that waits for a retry is again what it was before.
+    A rollout that waits for a retry returns to its previous outcome.
     """
     with transaction.atomic():
         if not Experiment.objects.filter(pk=experiment.pk, cancelled_at=None).update(cancelled_at=Now()):
@@ -32,7 +32,7 @@ def cancel(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 
 
 def end_unfinished(experiment: Experiment) -> dict[str, int]:
-    """Ends what is queued, in the transaction that marked the experiment. Returns the details for the log."""
+    """Ends the queued rollouts, in the transaction that marked the experiment. Returns the details for the log."""
     rollouts = experiment.rollouts()
     ended, withdrawn = end_queued(rollouts.filter(status=Rollout.Status.QUEUED), stop_reason="cancelled")
     rescorings = Rescoring.objects.filter(experiment=experiment, status__in=_UNFINISHED).update(
@@ -49,9 +49,9 @@ def end_unfinished(experiment: Experiment) -> dict[str, int]:
 
 def end_queued(queued: RolloutQuerySet, *, stop_reason: str) -> tuple[int, int]:
     """Cancels these queued rollouts of a locked experiment. Returns how many ended, and how many retries were
-    withdrawn: those rollouts are again what they were before.
+    withdrawn.
 
-    A rollout that was cut off keeps the sums of what it did.
+    A withdrawn retry leaves its rollout with its previous outcome. An interrupted rollout keeps its sums so far.
     """
     withdrawn = withdraw(queued)
     ended = {
@@ -68,14 +68,14 @@ def end_queued(queued: RolloutQuerySet, *, stop_reason: str) -> tuple[int, int]:
 
 
 def pause(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Pauses an experiment: no worker takes its queued rollouts, and running ones finish."""
+    """Pauses an experiment. Workers take none of its queued rollouts; running ones finish."""
     with transaction.atomic():
         if Experiment.objects.filter(pk=experiment.pk, paused_at=None).update(paused_at=Now()):
             record_action(experiment, action="paused", actor=actor)
 
 
 def resume(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Ends a pause."""
+    """Resumes a paused experiment."""
     with transaction.atomic():
         if Experiment.objects.filter(pk=experiment.pk, paused_at__isnull=False).update(
             paused_at=None, paused_by_budget=False
@@ -85,7 +85,10 @@ def resume(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 
 
 def set_priority(experiment: Experiment, priority: int, *, actor: str = COMMAND_LINE) -> None:
-    """Ranks an experiment: workers take rollouts of the highest priority first. Raises ValueError out of range."""
+    """Sets an experiment's priority. Workers take rollouts of the highest priority first.
+
+    Raises ValueError if the priority is out of range.
+    """
     if priority not in PRIORITIES:
         raise ValueError(f"priority must be from {PRIORITIES.start} to {PRIORITIES.stop - 1}, not {priority}")
     with transaction.atomic():
@@ -101,7 +104,7 @@ def archive(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
 
 
 def unarchive(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Puts an archived experiment back into lists."""
+    """Restores an archived experiment to lists."""
     with transaction.atomic():
         if Experiment.objects.filter(pk=experiment.pk, archived_at__isnull=False).update(archived_at=None):
             record_action(experiment, action="unarchived", actor=actor)

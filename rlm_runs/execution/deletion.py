@@ -1,7 +1,7 @@
-"""Deleting an experiment: it leaves all pages at once, and workers remove its rows in small batches.
+"""Deletes experiments: they disappear from all pages at once, and workers remove their rows in small batches.
 
 The mark on the experiment is the whole state, so a deletion continues where a dead worker left it. Texts are
-shared by content: each text that a removed row referred to is listed, and removed if no row of the store needs it.
+shared by content: each text of a removed row is listed, and removed if no row of the store needs it.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from .experiment_log import COMMAND_LINE, record_action
 logger = logging.getLogger(__name__)
 
 _ROLLOUTS = 20
-"""Rollouts of one batch: their traces are a few thousand rows."""
+"""Rollouts per batch. Their traces are a few thousand rows."""
 _TEXTS = 500
-"""Texts of one batch."""
+"""Texts per batch."""
 _LOCK_PATIENCE = "500ms"
-"""Time that a batch waits for writers of texts, and that they wait behind it."""
+"""Time for which a batch waits for writers of texts, while new writers wait behind it."""
 _LOCK = 0x524C4D03
-"""Number of the advisory lock of the deleting worker; no other lock of this database has it."""
+"""Number of the deleting worker's advisory lock, unique in this database."""
 _SAMPLE = 300
-"""Rollouts whose texts are measured to say how many bytes there are."""
+"""The number of rollouts whose texts are measured to estimate the bytes."""
 
 REFERRING: dict[type[models.Model], str] = {
     Rollout: "pk",
@@ -53,12 +53,12 @@ REFERRING: dict[type[models.Model], str] = {
     Turn: "trajectory__rollout",
     Execution: "turn__trajectory__rollout",
 }
-"""The tables that refer to texts → their path to the rollout. Examples are shared, so they are apart."""
+"""Tables that refer to texts → their path to the rollout. Examples are not included, because they are shared."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a deletion removes. `bytes` is an estimate, and a text that other experiments use stays."""
+    """The rows that a deletion removes. `bytes` is an estimate; texts that other experiments use stay."""
 
     rollouts: int
     turns: int
@@ -67,7 +67,7 @@ class Contents:
 
 
 def contents(experiment: Experiment) -> Contents:
-    """Counts what a deletion removes; the bytes from a sample of its rollouts."""
+    """Returns the counts of what a deletion removes, with the bytes estimated from a sample of rollouts."""
     rollouts = experiment.rollouts()
     total = rollouts.count()
     sample = list(rollouts.order_by("?" if total > _SAMPLE else "pk").values_list("pk", flat=True)[:_SAMPLE])
@@ -83,7 +83,9 @@ def contents(experiment: Experiment) -> Contents:
 
 
 def delete(experiment: Experiment, *, actor: str = COMMAND_LINE) -> None:
-    """Marks an experiment as deleted: no page has it from now on, what runs ends, and workers remove its rows."""
+    """Marks an experiment and its forks as deleted. They disappear from all pages, their unfinished rollouts end,
+    and workers remove their rows.
+    """
     with transaction.atomic():
         marks = {"deleted_at": Now(), "cancelled_at": Coalesce("cancelled_at", Now())}
         if Experiment.objects.filter(pk=experiment.pk).update(**marks):
@@ -108,13 +110,15 @@ def remove_until(done: threading.Event) -> None:
 
 
 def remove_all() -> None:
-    """Removes deleted experiments now, in this process. Returns when what runs elsewhere has to end first, too."""
+    """Removes deleted experiments now, in this process. It also returns if rollouts that run elsewhere must end
+    first.
+    """
     while remove_some():
         pass
 
 
 def remove_some() -> bool:
-    """Removes one batch, if there is any and no other worker does. Returns whether there may be more."""
+    """Removes one batch, unless another worker is deleting. Returns whether there may be more."""
     with transaction.atomic():
         if not _may_work():
             return False
@@ -126,7 +130,9 @@ def remove_some() -> bool:
 
 
 def _may_work() -> bool:
-    """Takes the lock until the transaction ends; False where there is nothing, or another worker has it."""
+    """Takes the lock until the transaction ends. Returns False if nothing is due or another worker has the
+    lock.
+    """
     is_due = Experiment.everything.filter(deleted_at__isnull=False).exists() or DroppedText.objects.exists()
     if not is_due:
         return False
@@ -136,7 +142,9 @@ def _may_work() -> bool:
 
 
 def _remove_batch(experiment: Experiment) -> bool:
-    """Removes some rollouts, and with the last one the experiment. False while only running ones are left."""
+    """Removes some rollouts, and the experiment with the last one. Returns False if only running rollouts are
+    left.
+    """
     ended = experiment.rollouts().exclude(status=Rollout.Status.RUNNING).order_by("pk")
     found = list(ended.values_list("pk", "example")[:_ROLLOUTS])
     if found:
@@ -153,7 +161,7 @@ def _remove_batch(experiment: Experiment) -> bool:
 
 
 def _texts_of(rollouts: Sequence[int]) -> Iterator[str]:
-    """The digests of all texts that these rollouts refer to, perhaps repeated."""
+    """Yields the digests of all texts that these rollouts refer to, possibly repeated."""
     for model, path in REFERRING.items():
         names = [field.attname for field in _text_fields(model)]
         for row in model._default_manager.filter(**{f"{path}__in": rollouts}).values_list(*names):
@@ -182,7 +190,7 @@ def _drop_texts(digests: Iterable[str]) -> None:
 
 
 def _remove_examples(examples: Sequence[int]) -> None:
-    """Removes those without a rollout, under the lock that keeps launches from beginning to use them."""
+    """Removes the examples without a rollout, under the lock that keeps launches from starting to use them."""
     unused = Example.objects.filter(pk__in=examples, rollouts=None)
     if not unused.exists():
         return
@@ -193,7 +201,7 @@ def _remove_examples(examples: Sequence[int]) -> None:
 
 
 def _remove_texts() -> bool:
-    """Removes some texts that nothing needs any more. Returns whether there were any to look at."""
+    """Removes some texts that no row needs. Returns whether there were any to check."""
     digests = list(DroppedText.objects.order_by("digest").values_list("digest", flat=True)[:_TEXTS])
     if not digests:
         return False
@@ -220,7 +228,7 @@ def _in_column(table: str, column: str, digests: Sequence[str]) -> set[str]:
 
 
 def _in_openings(digests: Sequence[str]) -> set[str]:
-    """Those that open a conversation. Two indexes hold them, one for system messages."""
+    """Returns the digests of texts that open a conversation. Two indexes hold them, one for system messages."""
     found: set[str] = set()
     with connection.cursor() as cursor:
         for is_system in ("==", "!="):
@@ -235,9 +243,10 @@ def _in_openings(digests: Sequence[str]) -> set[str]:
 
 
 def _lock_texts() -> None:
-    """Keeps writers of texts out until the transaction ends: they do not see that a text is about to go away.
+    """Blocks writers of texts until the transaction ends, because they do not see that a text is about to be
+    removed.
 
-    Raises OperationalError where that would take long; the batch is then tried again later.
+    Raises OperationalError if the lock is not available soon; the batch is retried later.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_PATIENCE}'")
@@ -245,7 +254,7 @@ def _lock_texts() -> None:
 
 
 def _bytes_of(rollouts: Sequence[int]) -> int:
-    """The bytes of the texts of these rollouts, each counted once."""
+    """Returns the bytes of the texts of these rollouts, each text counted once."""
     digests = sorted(set(_texts_of(rollouts)))
     with connection.cursor() as cursor:
         cursor.execute(

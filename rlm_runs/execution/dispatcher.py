@@ -1,8 +1,8 @@
 """The dispatcher of a worker process: it claims rollouts for its free slots and runs each in a thread.
 
-One dispatcher runs per process. Besides its slots it has six threads: one claims, one renews the leases, one
+Each process has one dispatcher. Besides its slots it has six threads: one claims, one renews the leases, one
 sweeps, one removes deleted experiments, one probes models, one writes live views. It works while the broker is
-away, and waits while the database is.
+down, and waits while the database is.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from .live_views import LIVE_VIEWS
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
-"""Time between two looks at the queue while slots are free and no message comes."""
+"""Seconds between two looks at the queue while slots are free and no message arrives."""
 _MOST_AT_ONCE = 16
-"""Rollouts of one claim: a full worker's start is then spread over its colleagues."""
+"""Rollouts per claim. The limit spreads a large launch over several workers."""
 _STOP_SECONDS = 20.0
-"""Time that rollouts get to end after an interrupt."""
+"""Seconds that rollouts get to end after an interrupt."""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a slot does: a claimed rollout, or the scoring of an ended one. `run` never raises."""
+    """The work of a slot: a claimed rollout, or the rescoring of an ended one. `run` never raises."""
 
     name: str
     run: Callable[[], None]
@@ -48,7 +48,7 @@ class _Work:
 
 
 class Dispatcher:
-    """Runs up to `slots` rollouts at a time, and scores ended ones again."""
+    """The dispatcher of a process. It runs up to `slots` rollouts at a time, and rescores ended ones."""
 
     def __init__(self, *, slots: int) -> None:
         self._slots = slots
@@ -75,21 +75,21 @@ class Dispatcher:
         ]
 
     def start(self) -> None:
-        """Starts to claim."""
+        """Starts claiming."""
         for thread in self._services:
             thread.start()
 
     def wake(self) -> None:
-        """Looks at the queue now. May be called from any thread."""
+        """Makes the dispatcher look at the queue now. Any thread may call it."""
         self._wake.set()
 
     def interrupt(self) -> None:
-        """Stops claiming, and interrupts what runs. Returns at once; may be called in a signal handler."""
+        """Stops claiming and interrupts running rollouts. Returns immediately; a signal handler may call it."""
         self._draining.set()
         self._wake.set()
 
     def stop(self) -> None:
-        """Interrupts what runs, waits for it, and ends the threads."""
+        """Interrupts running rollouts, waits for them, and ends the threads."""
         self.interrupt()
         until = time.monotonic() + _STOP_SECONDS
         for thread in self._running():
@@ -99,7 +99,7 @@ class Dispatcher:
             thread.join(5)
 
     def sizes(self) -> dict[str, int]:
-        """Returns the rollouts that run and the slots of this process."""
+        """Returns the number of running rollouts and of slots."""
         return {"running": len(self._running()), "slots": self._slots}
 
     def _running(self) -> list[threading.Thread]:
@@ -122,7 +122,9 @@ class Dispatcher:
         self._rescoring_leases.interrupt_all()
 
     def _claim(self) -> list[_Work]:
-        """Claims for the free slots. Scoring comes first, because it is short, but takes half of them at most."""
+        """Claims work for the free slots. Rescoring comes first, because it is short, but gets at most half of
+        them.
+        """
         running = len(self._running())
         free = min(self._slots - running, capacity.room(running=running), _MOST_AT_ONCE)
         if free <= 0:
@@ -136,7 +138,7 @@ class Dispatcher:
                 claimed += [self._running_of(each) for each in queue.claim(free - len(claimed))]
             return claimed
         except Error as error:
-            # The claim may be committed, although its answer is lost.
+            # The claim may be committed although its answer was lost.
             self._may_have_lost_claims = True
             logger.warning("the queue cannot be read: %s", error)
             return []
@@ -169,7 +171,7 @@ class Dispatcher:
             self._wake.set()
 
     def _sweep(self) -> None:
-        """Sweeps, and reports this process as alive, on this process's own clock."""
+        """Sweeps, and reports this process as alive, at this process's own intervals."""
         sweeper = sweep.Sweeper()
         registered = False
         while not self._done.wait(settings.RLM_SWEEP_SECONDS if registered else 0.1):
@@ -199,7 +201,7 @@ _dispatcher: Dispatcher | None = None
 def start(*, slots: int) -> None:
     """Starts the dispatcher of this process."""
     global _dispatcher
-    for line in capacity.described(slots=slots):
+    for line in capacity.limit_lines(slots=slots):
         logger.info(line)
     _dispatcher = Dispatcher(slots=slots)
     _dispatcher.start()
@@ -208,18 +210,18 @@ def start(*, slots: int) -> None:
 
 
 def wake() -> None:
-    """Has the dispatcher of this process, if there is one, look at the queue."""
+    """Makes this process's dispatcher, if there is one, look at the queue."""
     if _dispatcher is not None:
         _dispatcher.wake()
 
 
 def interrupt() -> None:
-    """Has the dispatcher of this process stop claiming and interrupt its rollouts."""
+    """Makes this process's dispatcher stop claiming and interrupt its rollouts."""
     if _dispatcher is not None:
         _dispatcher.interrupt()
 
 
 def stop() -> None:
-    """Ends the dispatcher of this process."""
+    """Stops this process's dispatcher."""
     if _dispatcher is not None:
         _dispatcher.stop()

@@ -1,9 +1,9 @@
-"""Early stopping applied to the store: the sweep ends arms whose comparison is decided.
+"""Early stopping in the store: the sweep ends arms whose comparison is decided.
 
-A look at an experiment reads its rewards in one query and costs what reading them costs. There is one when a
-rollout has ended since the last look. Looks take a twentieth of the time at most, over all workers, because the
-time of the next one is in the store. A decision and the cancellation of the arm's queued rollouts are one
-transaction, so a look that is repeated, or broken off, changes nothing twice.
+A look at an experiment reads its rewards in one query, which is its main cost. It happens when a rollout has ended
+since the last look. Over all workers, looks take at most a twentieth of the time, because the store holds the time
+of the next one. A decision and the cancellation of the arm's queued rollouts share one transaction, so a repeated
+or interrupted look changes nothing twice.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 DECIDED = "decided"
 """Stop reason of rollouts that early stopping cancelled."""
 _WAITING = Q(status=Rollout.Status.QUEUED, attempt=0)
-"""Rollouts that have not begun. One that lost its worker finishes, and a retry was asked for."""
+"""Rollouts that have not begun. Interrupted rollouts finish, and retries were requested explicitly."""
 _SHARE = 20
-"""The time between looks is at least this many times what a look takes."""
+"""The time between looks is at least this multiple of the time that a look takes."""
 
-# Experiments with queued rollouts, found by hops through the partial index `rollout_queue`, as the queue finds
-# them. A transaction may commit a few seconds after the time that it writes, so a look counts what ended since
-# somewhat before the last one.
+# Experiments with queued rollouts, found by hops through the partial index `rollout_queue`, like the queue does. A
+# transaction may commit a few seconds after the time that it writes, so a look counts rollouts from somewhat
+# before the last look.
 _DUE = """
 WITH RECURSIVE queued(id) AS (
   (SELECT experiment_id FROM rlm_runs_rollout WHERE status = 'queued' ORDER BY experiment_id LIMIT 1)
@@ -66,7 +66,7 @@ ON CONFLICT (experiment_id) DO UPDATE SET looked_at = EXCLUDED.looked_at, next_a
 
 
 def look_at_all() -> int:
-    """Looks at each experiment in which something ended. Returns the number of arms that ended.
+    """Looks at each experiment in which a rollout ended. Returns the number of arms that it ended.
 
     The caller holds the lock of the sweep.
     """
@@ -79,16 +79,16 @@ def look_at_all() -> int:
             ended += len(look_at(experiment))
         except Error:
             raise  # the sweep waits for the database
-        except Exception:  # one experiment's fault must not end the sweep, which other experiments need
+        except Exception:  # an error in one experiment must not end the sweep, which others need
             logger.exception("experiment %s: early stopping failed; its rollouts run on", experiment)
     return ended
 
 
 def look_at(experiment: int) -> list[ArmDecision]:
-    """Ends the arms of an experiment (its id) that are decided, and returns the decisions."""
+    """Ends the decided arms of an experiment, given by its id. Returns the decisions."""
     began = time.monotonic()
     with transaction.atomic():
-        # The row first, as `control.cancel` does: two that change many rollouts then never wait for each other.
+        # Locks the row first, like `control.cancel`, so that two changes of many rollouts never deadlock.
         found = Experiment.objects.select_for_update(no_key=True).get(pk=experiment)
         decisions = _decide(found)
         pause = max(settings.RLM_SWEEP_SECONDS, _SHARE * (time.monotonic() - began))
@@ -117,7 +117,7 @@ def _decide(experiment: Experiment) -> list[ArmDecision]:
 
 
 def _end(experiment: Experiment, arms: Sequence[Arm], ends: Sequence[End]) -> list[ArmDecision]:
-    """Cancels the queued rollouts of each arm and stores why. Running rollouts finish."""
+    """Cancels the queued rollouts of each arm and stores the reason. Running rollouts finish."""
     by_pk = {arm.pk: arm for arm in arms}
     decisions = []
     for end in ends:
@@ -140,12 +140,12 @@ def _columns(end: End) -> Mapping[str, Any]:
 
 
 def decided(experiment: Experiment) -> RolloutQuerySet:
-    """The rollouts that early stopping cancelled."""
+    """Returns the rollouts that early stopping cancelled."""
     return experiment.rollouts().filter(status=Rollout.Status.CANCELLED, stop_reason=DECIDED)
 
 
 def run_decided(experiment: Experiment, *, actor: str = COMMAND_LINE) -> int:
-    """Queues again what early stopping cancelled, and returns how many rollouts. Their arms are not ended again.
+    """Requeues the rollouts that early stopping cancelled. Returns how many. Their arms are not ended again.
 
     A cancelled experiment stays as it is.
     """

@@ -1,7 +1,7 @@
 """The model endpoints of `endpoints.toml`, completed from the environment.
 
-An endpoint declares once how its models are called; a model may override that. Keys never stand in the file: a
-value that looks like a key is refused and not repeated.
+An endpoint declares once how its models are called; a model may override it. The file never contains keys: a value
+that looks like a key is refused and not repeated.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ _KEY_NAME = re.compile(
 )
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _OURS = frozenset({"model", "messages", "tools", "stream", "n", "extra_body", "extra_headers", "extra_query"})
-"""Parameters of a request that the engine sets itself, or that have a place of their own."""
+"""Request parameters that the engine sets itself, or that have their own setting."""
 
 MaxTokensParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Calls(BaseModel):
-    """How a model is called. An endpoint's values hold for all its models; a model's own values override them.
+    """The settings of a model's calls. An endpoint's values apply to all its models; a model's own values override
+    them.
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the
-    limit of a completion. With `stream`, answers are sent as they are written. `think_tags` says whether reasoning
-    between tags is taken out of the content, and `check_prompts` whether a prompt of which the server counts far
-    less than we do is marked as cut.
+    limit of a completion. `stream` requests streamed answers. `think_tags` says whether reasoning between tags is
+    removed from the content. `check_prompts` says whether a prompt is marked as truncated if the server counts far
+    fewer tokens than we do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,14 +62,14 @@ class Calls(BaseModel):
 
     @field_validator("request")
     @classmethod
-    def _leaves_us_what_is_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _check_reserved_names(cls, given: dict[str, Any]) -> dict[str, Any]:
         ours = sorted(_OURS & given.keys())
         if ours:
             raise ValueError(f"must not hold {', '.join(ours)}")
         return given
 
     def before(self, other: Calls) -> Calls:
-        """These settings, and those of the other where these say nothing."""
+        """Returns these settings, completed by those of `other`."""
         return Calls(
             extra_body={**other.extra_body, **self.extra_body},
             request={**other.request, **self.request},
@@ -81,10 +82,7 @@ class Calls(BaseModel):
 
 
 class Rate(BaseModel):
-    """Limits that hold across all workers:
-
-    calls in flight, requests and tokens in any minute. None is no limit.
-    """
+    """Limits across all workers: calls in flight, and requests and tokens in any minute. None means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +92,9 @@ class Rate(BaseModel):
 
 
 class ServedModel(Calls, Rate):
-    """A model that an endpoint serves. `window` is in tokens, where known; `price` goes before the list's."""
+    """A model that an endpoint serves. `window` is in tokens, None if unknown; `price` overrides the price
+    list.
+    """
 
     name: str = Field(min_length=1)
     window: int | None = Field(default=None, ge=1)
@@ -105,9 +105,9 @@ class ServedModel(Calls, Rate):
 
 
 class Endpoint(Calls, Rate):
-    """An OpenAI-compatible server. Its key is read from the environment at the moment of use, and never kept.
+    """An OpenAI-compatible server. Its key is read from the environment at the time of use, and never kept.
 
-    `provider` names whose prices its models have, "none" for nobody's; "" is the one whose address it has.
+    `provider` names the provider whose prices apply: "" selects it by the address, "none" means no provider.
     """
 
     name: str
@@ -125,14 +125,14 @@ class Endpoint(Calls, Rate):
 
     @field_validator("provider")
     @classmethod
-    def _is_known(cls, given: str) -> str:
+    def _check_provider(cls, given: str) -> str:
         if given not in ("", "none", *providers()):
             raise ValueError(f"must be none or one of {', '.join(providers())}")
         return given
 
     @field_validator("base_url")
     @classmethod
-    def _is_an_address(cls, given: str) -> str:
+    def _check_address(cls, given: str) -> str:
         parts = urlsplit(given)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an address like https://host/v1")
@@ -147,14 +147,14 @@ class Endpoint(Calls, Rate):
 
     @property
     def key(self) -> str:
-        """The API key, or "" where none is set."""
+        """The API key, "" if none is set."""
         return os.environ.get(self.key_variable, "") if self.key_variable else ""
 
     @property
     def missing(self) -> str:
         """What must be set before this endpoint can be used, as a sentence; "" if nothing is missing.
 
-        A server that the base URL's variable names may need no key.
+        A server at the address in the base URL's variable may need no key.
         """
         if not self.key_variable or self.key or os.environ.get(self.base_url_variable):
             return ""
@@ -175,12 +175,12 @@ class ModelChoice:
 
     @property
     def name(self) -> str:
-        """As experiments name it."""
+        """The model's name in experiments."""
         return self.served.name
 
     @property
     def window(self) -> int | None:
-        """Its context window in tokens, where known."""
+        """The model's context window in tokens, None if unknown."""
         return self.served.window
 
     @property
@@ -195,7 +195,7 @@ class ModelChoice:
 
     @property
     def calls(self) -> Calls:
-        """How it is called: its own settings over those of its endpoint."""
+        """How the model is called: its own settings over those of its endpoint."""
         return self.served.before(self.endpoint)
 
 
@@ -215,7 +215,7 @@ def load_endpoints(path: Path) -> tuple[Endpoint, ...]:
 
 
 def model_choices() -> list[ModelChoice]:
-    """Every model that can be named, those of RLM_EXTRA_MODELS included."""
+    """Returns every model that can be named, including those of RLM_EXTRA_MODELS."""
     endpoints = load_endpoints(settings.RLM_ENDPOINTS_FILE)
     choices = [ModelChoice(served=model, endpoint=endpoint) for endpoint in endpoints for model in endpoint.models]
     known = {choice.name for choice in choices}
@@ -223,7 +223,7 @@ def model_choices() -> list[ModelChoice]:
 
 
 def find_model(name: str) -> ModelChoice | None:
-    """The model of that name, or None."""
+    """Returns the model with this name; None if there is none."""
     return next((choice for choice in model_choices() if choice.name == name), None)
 
 
@@ -237,7 +237,7 @@ def _endpoints(tables: Mapping[str, Any], problems: list[str]) -> Iterator[Endpo
         except ValidationError as error:
             problems += [
                 f"{_place([name, *found['loc']])}: {_words(found['type'], found['msg'])}"
-                # What was given is not repeated: it may be a secret in the wrong place.
+                # The given value is not repeated, because it may be a secret in the wrong place.
                 for found in error.errors(include_input=False, include_url=False)
             ]
 
@@ -250,7 +250,7 @@ def _words(kind: str, message: str) -> str:
 
 
 def _keys_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
-    """The places of values that look like keys, by their form or by their name."""
+    """Yields the paths of values that look like API keys, judged by the value itself or by its name."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if isinstance(item, str) and item and _KEY_NAME.search(name):
@@ -265,12 +265,12 @@ def _keys_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[str]:
 
 
 def _place(path: Sequence[str | int]) -> str:
-    """`openai.models[1].window`."""
+    """Returns a path as text, such as `openai.models[1].window`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _extra_models(endpoints: tuple[Endpoint, ...], *, known: set[str]) -> Iterator[ModelChoice]:
-    """Models that only the environment names; served by the first endpoint that is not simulated."""
+    """Yields the models that only the environment names. The first endpoint that is not simulated serves them."""
     served_by = next((endpoint for endpoint in endpoints if not endpoint.simulated), None)
     if served_by is not None:
         for name in settings.RLM_EXTRA_MODELS:

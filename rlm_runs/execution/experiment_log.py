@@ -12,17 +12,17 @@ from ..models.texts import storable
 logger = logging.getLogger(__name__)
 
 COMMAND_LINE = "command line"
-"""The actor of `manage.py`."""
+"""The actor of `manage.py` commands."""
 WORKER = "worker"
-"""The actor of what a worker does on its own: a circuit opens, a budget is reached, a deletion ends."""
+"""The actor of a worker's own actions: a circuit opens, a budget is reached, a deletion ends."""
 
 
 def record_action(
     experiment: Experiment | int, *, action: str, actor: str, details: Mapping[str, Any] | None = None
 ) -> ExperimentAction:
-    """Writes an action into the log of an experiment, which is given as itself or by its id.
+    """Records an action in the log of an experiment, given as an object or by its id.
 
-    `action` is a verb in the past tense, such as `paused`; `actor` a user's name, COMMAND_LINE or WORKER.
+    `action` is a verb in the past tense, such as `paused`. `actor` is a user's name, COMMAND_LINE or WORKER.
     `details` are JSON values by name. Call it in the transaction of the action.
     """
     key = experiment if isinstance(experiment, int) else experiment.pk

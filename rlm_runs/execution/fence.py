@@ -1,4 +1,4 @@
-"""The fence before the store: a worker whose rollout was taken over writes nothing more of it.
+"""The fence before the store: a worker whose rollout was taken over can no longer write to it.
 
 A machine that slept, or was cut off from the database for longer than a lease, does not know that another worker
 has its rollouts. Its late writes would mix with the other worker's turns.
@@ -12,7 +12,7 @@ from django.db import connection
 
 from ..models import Rollout
 
-# In the order of their ids, as the lease keeper locks them, so that the two never wait for each other.
+# In the order of their ids, like the lease keeper locks them, so that the two never deadlock.
 _LOCK = """
 SELECT r.id
   FROM rlm_runs_rollout r
@@ -24,7 +24,9 @@ SELECT r.id
 
 
 def lock_held(rollouts: Sequence[Rollout]) -> set[int]:
-    """Returns the ids of the rollouts whose claim holds. No worker takes them over until the transaction ends."""
+    """Returns the ids of the rollouts whose claim still holds, locked against takeover until the
+    transaction ends.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [[one.pk for one in rollouts], [one.claims for one in rollouts]])
         return {row[0] for row in cursor.fetchall()}

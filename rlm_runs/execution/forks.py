@@ -1,6 +1,6 @@
-"""Running forks: the REPL is rebuilt, differences are stored, and a fork waits for its reader where it is to.
+"""Running forks: the REPL is rebuilt, differences are stored, and a fork may wait for its reader.
 
-A fork never starts from nothing: without its recorded part it would be another rollout.
+A fork never restarts from scratch, because without its recorded part it would be another rollout.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from ..engine.errors import Held
+from ..engine.errors import HeldForReader
 from ..engine.recording import Recording
 from ..engine.replay import Difference, Replay, comparable
 from ..models import Fork, Rollout, RolloutNote
@@ -20,33 +20,34 @@ from .patience import patiently
 from .selection import Refused
 
 _MOST = 100
-"""Differences that are kept of a rebuild."""
+"""The maximum number of differences kept of a rebuild."""
 _CHARS = 400
-"""Characters of a text that are kept, from a little before the first that differs."""
+"""The number of characters kept of a text, from a little before its first difference."""
 _BEFORE = 80
 
 
 def is_fork(rollout: Rollout) -> bool:
-    """Whether a rollout is a fork."""
+    """Returns whether a rollout is a fork."""
     return Fork.objects.filter(rollout=rollout).exists()
 
 
 def replay_of(rollout: Rollout, recording: Recording) -> Replay:
-    """Plays a fork's recording: differences are told, and Held is raised before the first live call if it is to be
-    looked at.
+    """Returns a replay of a fork's recording. It stores the differences.
+
+    It raises HeldForReader before the first live call if a reader must look at them first.
     """
     differences: list[Difference] = []
 
     def before_live() -> None:
-        hold = patiently(lambda: _rebuilt(rollout, differences))
+        hold = patiently(lambda: _store_differences(rollout, differences))
         if hold == Fork.Hold.ALWAYS or (hold == Fork.Hold.DIFFERENT and differences):
-            raise Held
+            raise HeldForReader
 
     return Replay(recording, on_difference=differences.append, before_live=before_live)
 
 
-def _rebuilt(rollout: Rollout, differences: Sequence[Difference]) -> str:
-    """Stores the differences of a rebuild, and returns when the fork waits."""
+def _store_differences(rollout: Rollout, differences: Sequence[Difference]) -> str:
+    """Stores the differences of a rebuild. Returns when the fork must wait."""
     fork = Fork.objects.get(rollout=rollout)
     fork.differences = storable([_row(each) for each in differences[:_MOST]])
     fork.save(update_fields=["differences"])
@@ -60,7 +61,7 @@ def hold(rollout: Rollout) -> None:
 
 
 def go_on(fork: Fork) -> None:
-    """Queues a fork that waited, differences or not. Raises Refused if it does not wait."""
+    """Queues a waiting fork, whatever its differences. Raises Refused if it does not wait."""
     with transaction.atomic():
         waiting = Rollout.objects.filter(
             pk=fork.rollout_id, status=Rollout.Status.CANCELLED, stop_reason=Fork.HELD
@@ -81,7 +82,7 @@ def go_on(fork: Fork) -> None:
 
 
 def _row(difference: Difference) -> Mapping[str, Any]:
-    recorded, present = _around(difference.recorded, difference.now)
+    recorded, present = _excerpts_around_difference(difference.recorded, difference.now)
     return {
         "what": difference.what,
         "recorded": recorded,
@@ -92,8 +93,8 @@ def _row(difference: Difference) -> Mapping[str, Any]:
     }
 
 
-def _around(recorded: str, present: str) -> tuple[str, str]:
-    """The parts of two texts that begin a little before the first difference that counts."""
+def _excerpts_around_difference(recorded: str, present: str) -> tuple[str, str]:
+    """Returns the parts of two texts from a little before their first relevant difference."""
     if len(recorded) <= _CHARS and len(present) <= _CHARS:
         return recorded, present
     lines = zip(recorded.splitlines(keepends=True), present.splitlines(keepends=True), strict=False)

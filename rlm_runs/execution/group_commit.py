@@ -1,7 +1,7 @@
-"""Group commit: one thread of the process writes the events of all its rollouts, and lets them share transactions.
+"""Group commit: one thread of the process writes the events of all its rollouts in shared transactions.
 
-A rollout that records waits until its events are committed. While one transaction is under way, the events of
-other rollouts gather and share the next one. A thousand rollouts then need one database connection to record.
+A rollout that records waits until its events are committed. During one transaction, the events of other rollouts
+collect for the next one. A thousand rollouts thus need one database connection to record.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Request:
 
 
 class GroupCommit:
-    """Records events of many rollouts. Thread-safe; each rollout records from one thread at a time."""
+    """The group commit of a process's rollouts. Thread-safe; each rollout records from one thread at a time."""
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -46,7 +46,9 @@ class GroupCommit:
         self._thread: threading.Thread | None = None
 
     def record(self, recorder: Recorder, events: Sequence[Event]) -> None:
-        """Returns when the events are committed. Raises ClaimLost, and the database's errors after patience."""
+        """Records events and waits for their commit. Raises ClaimLost, and the database's errors after
+        patience.
+        """
         self._start()
         request = _Request(recorder, events)
         self._requests.put(request)
@@ -69,7 +71,7 @@ class GroupCommit:
             self._commit(requests)
 
     def _commit(self, requests: Sequence[_Request]) -> None:
-        """Commits all requests together; where that fails, each by itself, so that one cannot fail the others."""
+        """Commits all requests together. If that fails, commits each alone, so that one cannot fail the others."""
         added = []
         for request in requests:
             try:
@@ -119,8 +121,8 @@ class GroupCommit:
 
 
 def _may_write(recorder: Recorder, held: Collection[int]) -> bool:
-    """Whether its rollout is still held. A rescoring holds no rollout: it has its own claim."""
-    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.has_ended_already()
+    """Returns whether the recorder's rollout is still held. A rescoring has its own claim instead."""
+    return recorder.rescoring is not None or recorder.rollout.pk in held or recorder.end_is_stored()
 
 
 def _settle(request: _Request, error: Exception | None) -> None:

@@ -1,4 +1,4 @@
-"""Leases of the rollouts that this process runs: one thread renews them all, in one statement.
+"""Leases of the rollouts that this process runs. One thread renews them all in one statement.
 
 The same thread notices rollouts that this process must stop: those of cancelled experiments, and those that
 another worker took over.
@@ -24,10 +24,10 @@ from ..models import Experiment, Rollout
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-"""Time between two looks at cancelled experiments."""
+"""Seconds between two checks for cancelled experiments."""
 
-# Rows are locked in the order of their ids, as by the group commit, so that the two never wait for each other. The
-# weaker lock leaves room for the foreign keys of new trajectories.
+# Rows are locked in the order of their ids, like in the group commit, so that the two never deadlock. The weaker
+# lock leaves room for the foreign keys of new trajectories.
 _RENEW = """
 WITH held AS (
   SELECT r.id
@@ -44,30 +44,34 @@ RETURNING r.id
 
 
 def stop_all(tokens: Iterable[CancellationToken], reason: str) -> None:
-    """Stops many at once, each in a thread: closing a container takes time, and leases must be renewed."""
+    """Stops many tokens at once, each in a thread, because closing a container takes time and leases must be
+    renewed.
+    """
     for token in tokens:
         if not token.reason:
             threading.Thread(target=token.stop, args=[reason], name="stop", daemon=True).start()
 
 
 class Lease:
-    """What this process knows of a lease. A machine that was frozen learns late that others have its rollouts."""
+    """This process's view of a lease. A machine that was frozen learns late that others have its rollouts."""
 
     def __init__(self) -> None:
         self._until = lease_clock() + settings.RLM_LEASE_SECONDS
         self.token = CancellationToken(is_in_doubt=self.may_be_over)
 
     def may_be_over(self) -> bool:
-        """Whether it was not renewed in time, so that another worker may have taken the rollout over."""
+        """Returns whether the lease was not renewed in time, so that another worker may have taken the rollout
+        over.
+        """
         return lease_clock() > self._until
 
     def renewed(self, at: float) -> None:
-        """Notes that it was renewed after the moment `at`."""
+        """Notes a renewal that was requested at time `at`."""
         self._until = at + settings.RLM_LEASE_SECONDS
 
 
 def lease_clock() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, where the system has one."""
+    """Returns the seconds of a clock that continues while the machine sleeps, where the system has one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -96,7 +100,7 @@ class Leases(ABC, Generic[RowT]):
 
     @contextmanager
     def held(self, row: RowT) -> Iterator[CancellationToken]:
-        """Keeps the lease of a claimed row for the block."""
+        """Keeps the lease of a claimed row for the duration of the block."""
         lease = Lease()
         with self._lock:
             self._held[row.pk] = row, lease
@@ -113,7 +117,7 @@ class Leases(ABC, Generic[RowT]):
         return len(self._held)
 
     def interrupt_all(self) -> None:
-        """Stops all rows of this process, and every later one: the worker shuts down."""
+        """Stops every row of this process, and every later one, because the worker shuts down."""
         with self._lock:
             self._interrupted = True
             tokens = [lease.token for _, lease in self._held.values()]
@@ -128,7 +132,7 @@ class Leases(ABC, Generic[RowT]):
         renewed = self.extend([row for row, _ in held.values()])
         for pk in renewed:
             held[pk][1].renewed(asked_at)
-        # A row that ended meanwhile is stopped without effect.
+        # Stopping has no effect on a row that ended in the meantime.
         stop_all((held[pk][1].token for pk in held.keys() - renewed), self.lost_reason)
 
     def _snapshot(self) -> dict[int, tuple[RowT, Lease]]:
@@ -137,7 +141,7 @@ class Leases(ABC, Generic[RowT]):
 
 
 class LeaseKeeper(Leases[Rollout]):
-    """Holds the leases of rollouts, and stops those whose experiment is cancelled."""
+    """The leases of rollouts. Stops those whose experiment is cancelled."""
 
     def extend(self, rows: Collection[Rollout]) -> set[int]:
         """Extends the leases of rollouts that this process claimed last."""
@@ -147,9 +151,9 @@ class LeaseKeeper(Leases[Rollout]):
             return {row[0] for row in cursor.fetchall()}
 
     def keep(self, done: threading.Event, *also: Callable[[], None]) -> None:
-        """Renews leases until `done` is set, and calls `also` as often as it looks for cancelled experiments.
+        """Renews leases until `done` is set. Calls `also` whenever it checks for cancelled experiments.
 
-        While the database is away, rollouts wait for it and keep running.
+        While the database is down, rollouts wait for it and keep running.
         """
         renew_at = 0.0
         while not done.wait(TICK_SECONDS):

@@ -1,15 +1,15 @@
-"""Prices of genai-prices, a maintained list that ships its data: who sells a model, and for how much.
+"""Prices of genai-prices, a maintained list that ships its data: providers, models and their prices.
 
-A name is matched exactly. genai-prices itself matches by beginnings and parts of names, which suits a guess and
-not a bill: it takes `deepseek-r1-distill-qwen-7b` for `deepseek-reasoner`. Here a model is found by a name that
-its provider's list spells out, after at most these changes, each tried in turn:
+A name is matched exactly. genai-prices itself matches prefixes and parts of names, which suits an estimate but not
+a bill: it takes `deepseek-r1-distill-qwen-7b` for `deepseek-reasoner`. Here a model is found by a name that its
+provider's list spells out, after these changes, each tried in turn:
 
-1. none, but upper and lower case are the same;
-2. without the provider's own name in front: `openai/gpt-5-mini` at OpenAI, `models/gemini-2.5-pro` at Google;
-3. without a date or `latest` at the end: `-2025-08-07`, `-20250807`, `@20250807`, `-latest`.
+  1. none, but ignoring case;
+  2. without the provider's own name in front: `openai/gpt-5-mini` at OpenAI, `models/gemini-2.5-pro` at Google;
+  3. without a date or `latest` at the end: `-2025-08-07`, `-20250807`, `@20250807`, `-latest`.
 
-OpenRouter's variants (`:free`, `:nitro`) are names of their own. `:free` is free; another that the list does not
-spell out has no known price. The same model at another provider has a price of its own, so nothing falls back.
+OpenRouter's variants (`:free`, `:nitro`) are separate names. `:free` is free; another variant that the list does
+not spell out has no known price. There is no fallback to another provider, because it has its own price.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from genai_prices.data_snapshot import get_snapshot
 from .pricing import Price, Tier
 
 VERSION = f"genai-prices {genai_prices.__version__}"
-"""What calls that are priced by the list keep."""
+"""The price version of calls that the list prices."""
 
 _DATED = re.compile(r"[-@]20\d\d(-?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])$")
 _LATEST = "-latest"
@@ -44,7 +44,7 @@ _RATES = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A model of the list. `since` is the day from which its price holds, None where the list has had no other."""
+    """A model of the list. `since` is the first day of its price, None if the price never changed."""
 
     provider: str
     name: str
@@ -54,22 +54,22 @@ class Listed:
 
 
 def provider_at(url: str) -> str:
-    """The provider whose API is at this address; "" for a self-hosted server or a proxy."""
+    """Returns the provider whose API is at this address; "" for a self-hosted server or a proxy."""
     for provider in get_snapshot().providers:
         found = re.match(provider.api_pattern, url, re.IGNORECASE)
-        # What the pattern found must end where a host or a step of the path does.
+        # The match must end where a host or a path segment ends.
         if found and (found[0][-1] in "./" or url[found.end() : found.end() + 1] in ("", "/", ":", "?")):
             return provider.id
     return ""
 
 
 def providers() -> tuple[str, ...]:
-    """The providers that an endpoint may name."""
+    """Returns the providers that an endpoint may name."""
     return tuple(provider.id for provider in get_snapshot().providers)
 
 
 def listed(provider: str, model: str, *, at: datetime, tier: str = "") -> Listed | None:
-    """The price of a model at its provider at a moment; None where it is not known.
+    """Returns the price of a model at its provider and at a given time; None if unknown.
 
     `tier` is the service tier that requests ask for, such as `flex`.
     """
@@ -81,7 +81,7 @@ def listed(provider: str, model: str, *, at: datetime, tier: str = "") -> Listed
 
 
 _standard: dict[int, Price | None] = {}
-"""Prices of the list, which are there as long as the process → ours for them."""
+"""The list's prices, which live as long as the process → our `Price`."""
 
 
 def _price_at(model: types.ModelInfo, at: datetime, tier: str) -> Price | None:
@@ -120,22 +120,22 @@ def _spellings(provider: str, name: str) -> Iterator[str]:
 
 @cache
 def _names(provider: str) -> Mapping[str, types.ModelInfo]:
-    """Every name that a provider's list spells out, in lower case. The names that it matches go before its ids."""
+    """Returns every name that a provider's list spells out, in lower case. Matched names override ids."""
     found: dict[str, types.ModelInfo] = {}
     models = next((each.models for each in get_snapshot().providers if each.id == provider), [])
     for kind in (types.ClauseEquals, types.ClauseStartsWith):
         for model in models:
-            for name in _spelled_out(model.match, kind):
+            for name in _exact_names(model.match, kind):
                 found.setdefault(name.lower(), model)
     for model in models:
         found.setdefault(model.id.lower(), model)
     return found
 
 
-def _spelled_out(match: object, kind: type) -> Iterator[str]:
+def _exact_names(match: object, kind: type) -> Iterator[str]:
     if isinstance(match, types.ClauseOr):
         for clause in match.or_:
-            yield from _spelled_out(clause, kind)
+            yield from _exact_names(clause, kind)
     elif isinstance(match, kind) and isinstance(match, types.ClauseEquals):
         yield match.equals
     elif isinstance(match, kind) and isinstance(match, types.ClauseStartsWith):
@@ -143,7 +143,7 @@ def _spelled_out(match: object, kind: type) -> Iterator[str]:
 
 
 def _since(model: types.ModelInfo, at: datetime) -> date | None:
-    """The start of the newest price that has begun."""
+    """Returns the start of the newest price in effect; None if the price never changed."""
     if isinstance(model.prices, types.ModelPrice):
         return None
     starts = [each.constraint for each in model.prices]
@@ -152,7 +152,9 @@ def _since(model: types.ModelInfo, at: datetime) -> date | None:
 
 
 def _price(given: types.ModelPrice) -> Price | None:
-    """Ours for theirs; None where the list has no price of tokens in or out, which does not make them free."""
+    """Returns the list's price as ours; None if it gives no input or output rate, because such a model is not
+    free.
+    """
     rates = {ours: rate for theirs, ours in _RATES.items() if (rate := getattr(given, theirs)) is not None}
     if not {"prompt", "completion"} <= rates.keys():
         return None
@@ -170,7 +172,7 @@ def _price(given: types.ModelPrice) -> Price | None:
 
 
 def _rate(rate: Decimal | types.TieredPrices, prompt: int) -> Decimal:
-    """The rate of a call with this number of prompt tokens."""
+    """Returns the rate of a call with this number of prompt tokens."""
     if isinstance(rate, Decimal):
         return rate
     reached = [tier.price for tier in rate.tiers if prompt > tier.start]

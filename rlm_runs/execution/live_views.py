@@ -1,6 +1,6 @@
-"""The live views of a worker process: one thread writes, once a second, what the watched rollouts are doing.
+"""The live views of a worker process: one thread writes the state of watched rollouts once a second.
 
-Rollouts without a viewer cost one entry in a query per second.
+A rollout without a viewer costs one entry in a query per second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..models.texts import storable
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
-"""Time between two writes. A page asks once a second, so text is seen within two."""
+"""Seconds between two writes. A page asks once a second, so text appears within two."""
 _FORGET_SECONDS = 60.0
 
 
@@ -35,7 +35,7 @@ class LiveViews:
 
     @contextmanager
     def shown(self, rollout: Rollout) -> Iterator[LiveBoard]:
-        """A board for a rollout while it runs."""
+        """Provides a board for a rollout while it runs."""
         board = LiveBoard()
         with self._lock:
             self._boards[rollout.pk] = rollout.attempt, board
@@ -46,7 +46,7 @@ class LiveViews:
                 del self._boards[rollout.pk]
 
     def keep(self, done: threading.Event) -> None:
-        """Writes until `done` is set. A database that is away costs the views, nothing else."""
+        """Writes until `done` is set. A database outage affects only the views."""
         forget_at = 0.0
         while not done.wait(TICK_SECONDS):
             try:
@@ -63,7 +63,7 @@ class LiveViews:
         connection.close()
 
     def write(self) -> int:
-        """Writes the states of the watched rollouts, and removes those of rollouts that ended. Returns how many it
+        """Writes the states of the watched rollouts, and removes those of ended ones. Returns how many it
         wrote.
         """
         with self._lock:
@@ -83,4 +83,4 @@ class LiveViews:
 
 
 LIVE_VIEWS = LiveViews()
-"""Those of this process."""
+"""The live views of this process."""

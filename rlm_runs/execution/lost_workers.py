@@ -1,4 +1,4 @@
-"""Lost workers: rollouts whose worker died are given back to the queue."""
+"""Lost workers: rollouts whose worker died return to the queue."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .queue import give_back
 def reap() -> int:
     """Gives back rollouts whose worker died. Returns how many.
 
-    A worker on another machine counts as dead when its lease expired. A process of this machine is known to be
-    dead when it has no entry in the process table.
+    A worker on another machine counts as dead when its lease has expired. A process of this machine is dead if it
+    is not in the process table.
     """
     running = Rollout.objects.filter(status=Rollout.Status.RUNNING)
     workers = running.values_list("worker", flat=True).distinct()
@@ -28,11 +28,11 @@ def reap() -> int:
 
 
 def is_lost(workers: Iterable[str]) -> Q:
-    """The condition of rows under a lease whose worker, one of these, is dead."""
-    dead = [name for name in workers if _is_dead_neighbour(name)]
+    """Returns the condition for leased rows whose worker, one of `workers`, is dead."""
+    dead = [name for name in workers if _is_dead_process(name)]
     return Q(lease_expires_at__lt=Now()) | Q(worker__in=dead)
 
 
-def _is_dead_neighbour(worker: str) -> bool:
+def _is_dead_process(worker: str) -> bool:
     host, _, pid = worker.rpartition(":")
     return host == socket.gethostname() and pid.isdecimal() and not Path(f"/proc/{pid}").exists()

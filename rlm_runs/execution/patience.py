@@ -1,4 +1,4 @@
-"""Waiting for a database that is away: a restart or a failover must not fail a rollout."""
+"""Waiting for an unavailable database, so that a restart or a failover does not fail a rollout."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
-"""Errors of a database that is away. Those of psycopg come from statements that bypass Django."""
+"""Errors of an unavailable database. Those of psycopg come from statements that bypass Django."""
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 2.0
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """Returns what `action` returns, and calls it again while the database is away.
+    """Returns the result of `action`, which is called again while the database is unavailable.
 
-    `action` must be safe to repeat: a connection may break after a commit and before its confirmation. The waits
-    double from 0.1 to 2 seconds, with jitter. Raises the last error after RLM_DATABASE_PATIENCE seconds.
+    `action` must be safe to repeat, because a connection may break after a commit and before its confirmation.
+    Waits double from 0.1 to 2 seconds, with jitter. Raises the last error after RLM_DATABASE_PATIENCE seconds.
     """
     began = time.monotonic()
     wait = _FIRST_WAIT
@@ -38,6 +38,6 @@ def patiently(action: Callable[[], T]) -> T:
             logger.warning("the database is away, trying again: %s", error)
         finally:
             if not connection.in_atomic_block:
-                connection.close()  # back into the pool; a broken one is replaced there
+                connection.close()  # returns it to the pool, which replaces broken connections
         time.sleep(random.uniform(wait / 2, wait))
         wait = min(wait * 2, _LONGEST_WAIT)

@@ -1,7 +1,7 @@
-"""Which price a model has here: its own in the endpoints file, else the list's at the endpoint's provider.
+"""The price of a model: its own in the endpoints file, else that of the list at the endpoint's provider.
 
-The provider is the one whose API stands at the endpoint's address, or the one that the endpoint names. A server of
-one's own has none, whatever names it serves: a local model called `gpt-4o` has no known price unless the endpoints
+The provider is the one whose API is at the endpoint's address, or the one that the endpoint names. A self-hosted
+server has none, whatever names it serves: a local model called `gpt-4o` has no known price unless the endpoints
 file gives it one.
 """
 
@@ -33,25 +33,25 @@ class KnownPrice:
 
     @property
     def is_listed(self) -> bool:
-        """Whether it comes from genai-prices."""
+        """Whether the price comes from genai-prices."""
         return self.version == listed_prices.VERSION
 
 
 class Prices:
-    """The prices of some models, as the endpoints file says at the moment."""
+    """The prices of models, by the current endpoints file."""
 
     def __init__(self, choices: Iterable[ModelChoice]) -> None:
         self._choices = {choice.name: choice for choice in choices}
         self._sources: dict[str, _Source] = {}
 
     def cost(self, model: str, usage: Usage, at: datetime) -> Cost | None:
-        """Dollars of one call that ended at `at`; None where its price or its usage is not known."""
+        """Returns the dollars of one call that ended at `at`; None if its price or its usage is unknown."""
         known = self.of(model, at=at)
         dollars = known.price.cost(usage) if known else None
         return None if known is None or dollars is None else Cost(dollars, known.version)
 
     def of(self, model: str, *, at: datetime) -> KnownPrice | None:
-        """The price of a model at a moment; None where it is not known."""
+        """Returns the price of a model at a given time; None if unknown."""
         source = self._sources.get(model)
         if source is None:
             choice = self._choices.get(model)
@@ -61,18 +61,20 @@ class Prices:
         return source.at(at)
 
     def dollars(self, model: str, usage: Usage, *, calls: int = 1) -> Decimal | None:
-        """Dollars of `calls` like calls made now, whose usage this is together."""
+        """Returns the dollars of `calls` similar calls made now, with this usage in total; None without a
+        price.
+        """
         known = self.of(model, at=timezone.now())
         return known.price.cost(usage, calls=calls) if known else None
 
 
 def prices() -> Prices:
-    """The prices of all models that can be named."""
+    """Returns the prices of all models that can be named."""
     return Prices(model_choices())
 
 
 def price_of(choice: ModelChoice, *, at: datetime) -> KnownPrice | None:
-    """The price of a model at a moment; None where it is not known."""
+    """Returns the price of a model at a given time; None if unknown."""
     return _source_of(choice).at(at)
 
 
@@ -86,7 +88,7 @@ class _Source:
     tier: str = ""
 
     def at(self, moment: datetime) -> KnownPrice | None:
-        """The price at a moment."""
+        """Returns the price at a given time; None if unknown."""
         if self.own is not None or not self.provider:
             return self.own
         found = listed_prices.listed(self.provider, self.model, at=moment, tier=self.tier)
@@ -103,13 +105,15 @@ def _source_of(choice: ModelChoice) -> _Source:
 
 
 def provider_of(choice: ModelChoice) -> str:
-    """The provider of genai-prices that sells the model, "" where none does."""
+    """Returns the provider of genai-prices that sells the model; "" if none does."""
     named = choice.endpoint.provider
     return "" if named == "none" else named or _provider_at(choice.endpoint.url)
 
 
 def listed_window(choice: ModelChoice, *, at: datetime) -> int | None:
-    """The window that the list gives, in tokens, for a model whose endpoint does not say it."""
+    """Returns the listed context window in tokens, for a model whose endpoint does not state it; None if
+    unknown.
+    """
     provider = provider_of(choice)
     found = listed_prices.listed(provider, choice.name, at=at) if provider else None
     return found.window if found else None
@@ -119,13 +123,13 @@ _provider_at = cache(listed_prices.provider_at)
 
 
 def _tier(choice: ModelChoice) -> str:
-    """The service tier that the model's requests ask for, where it has prices of its own."""
+    """Returns the service tier that the model's requests ask for; "" for the standard tier."""
     return str(choice.calls.request.get("service_tier") or "")
 
 
 @cache
 def _simulated() -> dict[str, KnownPrice]:
-    """The prices of simulated models."""
+    """Returns the prices of simulated models."""
     told = tomllib.loads((Path(__file__).parent / "simulated_prices.toml").read_text())
     return {
         name: KnownPrice(Price.model_validate(price), f"simulated {told['version']}")

@@ -1,4 +1,4 @@
-"""What a model call costs: rates in dollars per million tokens, and the arithmetic on them."""
+"""The price of model calls: rates in dollars per million tokens, and the arithmetic on them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _STORED = Decimal("1e-10")
 
 
 class Rates(BaseModel):
-    """Dollars per million tokens. None: cached and written tokens cost as the prompt, reasoning as the completion.
+    """Dollars per million tokens. If None, cached and written tokens cost as much as the prompt, reasoning as the
+    completion.
 
-    Cached and written tokens are parts of the prompt, reasoning is a part of the completion. Each token is priced
+    Cached and written tokens are parts of the prompt; reasoning is a part of the completion. Each token is priced
     once.
     """
 
@@ -38,7 +39,7 @@ class Tier(Rates):
 
 
 class Price(Rates):
-    """A model's price: its rates, those of longer prompts, and dollars per call where each call has a fee."""
+    """A model's price: its rates, those of longer prompts, and dollars per call if calls have a fee."""
 
     tiers: tuple[Tier, ...] = ()
     call: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
@@ -49,12 +50,12 @@ class Price(Rates):
         return tuple(sorted(given, key=lambda tier: tier.above))
 
     def rates(self, prompt: int) -> Rates:
-        """The rates of a call with this number of prompt tokens."""
+        """Returns the rates of a call with this number of prompt tokens."""
         reached = [tier for tier in self.tiers if prompt > tier.above]
         return reached[-1] if reached else self
 
     def cost(self, usage: Usage, *, calls: int = 1) -> Decimal | None:
-        """Dollars of one call, or of `calls` like ones with this usage together; None where it is not known."""
+        """Returns the dollars of one call, or of `calls` similar ones with this total usage; None if unknown."""
         if usage.prompt is None or usage.completion is None:
             return None
         rates = self.rates(usage.prompt // calls)
@@ -63,19 +64,19 @@ class Price(Rates):
         reasoning = min(usage.reasoning or 0, usage.completion)
         dollars = (
             (usage.prompt - cached - written) * rates.prompt
-            + cached * _or(rates.cached, rates.prompt)
-            + written * _or(rates.cache_write, rates.prompt)
+            + cached * _first_known(rates.cached, rates.prompt)
+            + written * _first_known(rates.cache_write, rates.prompt)
             + (usage.completion - reasoning) * rates.completion
-            + reasoning * _or(rates.reasoning, rates.completion)
+            + reasoning * _first_known(rates.reasoning, rates.completion)
         )
         return (dollars / _PER_MILLION + calls * self.call).quantize(_STORED)
 
     @property
     def mark(self) -> str:
-        """Eight digits that change with any number of the price."""
+        """Returns eight hexadecimal digits that change with any number of the price."""
         said: dict[str, Any] = self.model_dump(exclude_defaults=True)
         return hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()[:8]
 
 
-def _or(rate: Decimal | None, other: Decimal) -> Decimal:
+def _first_known(rate: Decimal | None, other: Decimal) -> Decimal:
     return other if rate is None else rate

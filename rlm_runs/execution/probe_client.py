@@ -1,4 +1,4 @@
-"""The client of probes: that of rollouts, with fewer tries, and outside the limits that workers share."""
+"""The client of probes: that of rollouts, but with fewer tries and outside the limits that workers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .endpoints import ModelChoice
 
 @contextmanager
 def probe_client(choice: ModelChoice, *, tries: int = 2, seconds: float = 120.0) -> Iterator[ModelClient]:
-    """A client of one model for the block. `seconds` is the limit of a try."""
+    """Provides a client of one model for the duration of the block. `seconds` is the limit of a try."""
     calls = choice.calls
     client = ChatClient(
         base_url=choice.endpoint.url,

@@ -1,4 +1,4 @@
-"""Probes that were asked for on a page: rows are the queue, and any worker takes one at a time."""
+"""Probes requested on a page: rows form the queue, and any worker takes one at a time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _LOST_AFTER = timedelta(minutes=20)
-"""Time after which a probe that has not ended is done again."""
+"""Time after which an unfinished probe is run again."""
 
 
 def request(choice: ModelChoice, *, user: User | None = None, with_window: bool = False) -> ModelProbe:
-    """Asks for a probe of a model; returns the one that waits already, if there is one."""
+    """Requests a probe of a model. Returns the waiting one if there is one."""
     waiting = ModelProbe.objects.filter(model=choice.name, started_at=None, finished_at=None).first()
     return waiting or ModelProbe.objects.create(
         model=choice.name, endpoint=choice.endpoint.name, requested_by=user, with_window=with_window
@@ -38,7 +38,7 @@ def request(choice: ModelChoice, *, user: User | None = None, with_window: bool 
 
 
 def run_until(done: threading.Event) -> None:
-    """Runs probes one after the other until `done` is set, which also cuts off the current one."""
+    """Runs probes one after the other until `done` is set, which also interrupts the current one."""
     control = CancellationToken()
 
     def stop() -> None:
@@ -57,7 +57,7 @@ def run_until(done: threading.Event) -> None:
 
 
 def run(found: ModelProbe, *, control: CancellationToken) -> None:
-    """Does a claimed probe, and stores what it finds. One that is cut off waits again."""
+    """Runs a claimed probe and stores its findings. An interrupted probe waits again."""
     choice = find_model(found.model)
     try:
         if choice is None:
@@ -84,7 +84,7 @@ def run(found: ModelProbe, *, control: CancellationToken) -> None:
 
 @transaction.atomic
 def _claim() -> ModelProbe | None:
-    """The oldest probe that no worker runs, or whose worker died."""
+    """Returns the oldest probe that no worker runs, or whose worker died."""
     left = Q(started_at=None) | Q(started_at__lt=timezone.now() - _LOST_AFTER)
     found = (
         ModelProbe.objects.select_for_update(skip_locked=True)

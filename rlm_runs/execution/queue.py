@@ -80,18 +80,18 @@ class _Candidate:
 
 
 def claim(limit: int) -> list[Rollout]:
-    """Claims up to `limit` queued rollouts for this process and returns them, running under its lease.
+    """Claims up to `limit` queued rollouts for this process. Returns them, running under its lease.
 
-    Rollouts of the highest priority come first. Experiments of the same priority get equal shares of what is
-    running. Within an experiment, rollouts go by repetition and example, so that its arms stay level. Arms wait
-    while a model of theirs has an open circuit; one rollout is claimed when it is time to try the model.
+    Rollouts of the highest priority come first. Experiments of equal priority get equal shares of the running
+    rollouts. Within an experiment, rollouts go by repetition and example, so that its arms progress evenly. Arms
+    wait while one of their models has an open circuit; one rollout is claimed when a probe of the model is due.
     """
     ids: list[int] = []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_EXPERIMENTS)
         candidates = [_Candidate(*row) for row in cursor.fetchall()]
         waiting = circuit_queue.waiting_arms([each.id for each in candidates])
-        for arms in circuit_queue.to_be_tried(waiting) if limit else ():
+        for arms in circuit_queue.arms_to_probe(waiting) if limit else ():
             experiments = [each.id for each in candidates if each.id in arms.experiments]
             ids += _claim(cursor, experiments, {"limit": 1, "waiting": list(arms.ids), "of_waiting": True})
         left_out = sorted({arm for arms in waiting.values() for arm in arms.ids})
@@ -123,10 +123,10 @@ def _claim(cursor: Any, experiments: Iterable[int], parameters: Mapping[str, Any
 
 
 def release(running: Sequence[int]) -> int:
-    """Queues the rollouts again that this process claimed without knowing, and returns how many.
+    """Requeues rollouts that this process claimed without knowing. Returns how many.
 
     `running` are the ids of the rollouts that it runs. A connection can break after the commit of a claim. No
-    attempt has begun then, so the count of attempts goes back as well.
+    attempt has begun in this case, so the attempt number is decremented as well.
     """
     lost = Rollout.objects.filter(status=Rollout.Status.RUNNING, worker=process_name()).exclude(pk__in=running)
     before = Case(When(cut_off=True, then=F("attempt")), default=F("attempt") - 1)
@@ -134,11 +134,11 @@ def release(running: Sequence[int]) -> int:
 
 
 def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int]]:
-    """(experiment, rollouts to claim), in the order of claiming.
+    """Returns (experiment, rollouts to claim), in the order of claiming.
 
-    Each free slot goes to the experiment with the fewest running rollouts among those of the highest priority.
-    An experiment may have fewer queued rollouts than its share, so every experiment is listed again, in the same
-    order, for what is left.
+    Each free slot goes to the experiment with the fewest running rollouts among those of the highest priority. An
+    experiment may have fewer queued rollouts than its share, so every experiment is listed again, in the same
+    order, for the remaining slots.
     """
     shares = {each.id: 0 for each in candidates}
     level = [each for each in candidates if each.priority == candidates[0].priority]
@@ -150,10 +150,10 @@ def _shares(candidates: Sequence[_Candidate], limit: int) -> list[tuple[int, int
 
 
 def give_back(rollout: Rollout, *, counts: bool = True) -> None:
-    """Ends the hold on a rollout that was cut off: it is queued again, or ended where it must not run again.
+    """Ends the hold on an interrupted rollout: requeues it, or ends it if it must not run again.
 
-    The next worker resumes the attempt if it has a turn. An attempt that `counts` is one of the ten that a
-    rollout has, and a resume that does is one of the few that it has without a turn.
+    The next worker resumes the attempt if it has a turn. With `counts`, the attempt counts towards a rollout's ten
+    attempts, and a resume towards its few resumes without a new turn.
     """
     if Experiment.everything.filter(pk=rollout.experiment_id, cancelled_at__isnull=False).exists():
         end_cut_off(rollout, status=Rollout.Status.CANCELLED, stop_reason="cancelled", error="")
@@ -175,7 +175,7 @@ def give_back(rollout: Rollout, *, counts: bool = True) -> None:
 
 
 def end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, error: str) -> None:
-    """Ends a rollout that was cut off, with the sums of what it did."""
+    """Ends an interrupted rollout with its sums so far."""
     with transaction.atomic():
         running_attempt(rollout).update(
             status=status,
@@ -189,14 +189,14 @@ def end_cut_off(rollout: Rollout, *, status: Rollout.Status, stop_reason: str, e
 
 
 def running_attempt(rollout: Rollout) -> QuerySet[Rollout]:
-    """The row, if it still runs under the same claim: the condition of every update by a worker."""
+    """Returns the row if it still runs under the same claim. Every update by a worker filters by it."""
     return Rollout.objects.filter(pk=rollout.pk, status=Rollout.Status.RUNNING, claims=rollout.claims)
 
 
 def notify_workers() -> None:
-    """Tells a worker that there is work, and waits for it two seconds at most.
+    """Tells a worker that there is work. Waits at most two seconds for the broker.
 
-    Workers find it within a second even without the message, so a broker that hangs must not hold a launch.
+    Workers find the work within a second even without the message, so a hanging broker must not delay a launch.
     """
     sending = threading.Thread(target=_send_message, name="message", daemon=True)
     sending.start()

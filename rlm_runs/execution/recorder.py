@@ -1,4 +1,4 @@
-"""The recorder turns events into rows. It is the one way into the store, for live rollouts and imported files.
+"""The recorder turns events into rows. It is the only way into the store, for live rollouts and imported files.
 
 Events that arrive together share a transaction; the turns of a live rollout are committed when they end. The sums
 of a rollout are computed from its rows in the transaction that ends it.
@@ -32,16 +32,16 @@ from .trace_rows import (
 
 
 class ClaimLost(Exception):
-    """The rollout is no longer this attempt's to end: it was cancelled, or another worker took it over."""
+    """The attempt may not end the rollout: it was cancelled, or another worker took it over."""
 
 
 @dataclass
 class Recorder:
-    """Records the events of one attempt of a rollout, in order, from one thread at a time.
+    """The recorder of one attempt of a rollout. It takes events in order, from one thread at a time.
 
-    `rollout` must be running. Its `attempt` at construction is the one that is recorded. `trace` is what the
-    attempt has already, where it goes on. With `rescoring`, the id of one, the events are those of its judge, and
-    the rollout itself stays as it is.
+    `rollout` must be running. Its `attempt` at construction is the one that is recorded. `trace` is what a resumed
+    attempt has stored already. With `rescoring`, the id of a rescoring, the events are those of its judge, and the
+    rollout itself stays unchanged.
     """
 
     rollout: Rollout
@@ -66,7 +66,7 @@ class Recorder:
         self.record_all([event])
 
     def record_all(self, told: Iterable[events.Event]) -> None:
-        """Stores events in one transaction. Raises ClaimLost as `record` does."""
+        """Stores events in one transaction. Raises ClaimLost like `record`."""
         try:
             with transaction.atomic():
                 for event in told:
@@ -77,30 +77,30 @@ class Recorder:
             self.forget()
 
     def forget(self) -> None:
-        """Forgets pending rows, whether they were written or not."""
+        """Drops pending rows, whether they were written or not."""
         self.pending.clear()
         self._rollout_columns = {}
         self._notes = []
 
     def update_rollout(self) -> None:
-        """Writes the rollout's own columns, after its rows: its sums are read from them. Raises ClaimLost."""
+        """Writes the rollout's own columns, after its rows, because its sums are read from them. Raises
+        ClaimLost.
+        """
         if self._ended is not None:
             self._rollout_columns |= roll_up(self.rollout, attempt=self._attempt, ended=self._ended)
         if not self._rollout_columns:
             return
         row = {"id": self.rollout.pk, **self._rollout_columns}
-        # A new attempt may begin in the same claim, so the row may have an earlier one.
+        # A new attempt may begin in the same claim, so the row may have an earlier attempt number.
         claim = f"r.claims = {self.rollout.claims:d} AND r.attempt <= {self._attempt:d}"
         with open_cursor() as cursor:
             changed = update_rows(cursor, Rollout, [row], where=f"r.status = 'running' AND {claim}")
-        if changed != 1 and not self.has_ended_already():
+        if changed != 1 and not self.end_is_stored():
             raise ClaimLost(f"rollout {self.rollout.pk} is no longer in attempt {self._attempt}")
         RolloutNote.objects.bulk_create(self._notes)
 
-    def has_ended_already(self) -> bool:
-        """Whether this end is stored already: the connection broke after the commit, and the end is written
-        again.
-        """
+    def end_is_stored(self) -> bool:
+        """Returns whether this end is stored already, because the connection broke after the commit."""
         if self._ended is None:
             return False
         return Rollout.objects.filter(
@@ -130,7 +130,7 @@ class Recorder:
         self.note(note)
 
     def note(self, note: RolloutNote) -> None:
-        """Adds a line to the rollout's log; it is written with the next events."""
+        """Adds a note to the rollout's log. It is written with the next events."""
         note.rollout, note.attempt, note.worker = self.rollout, self._attempt, self.rollout.worker
         self._notes.append(note)
 
@@ -269,7 +269,7 @@ class Recorder:
         }
 
     def _tool_calls(self, event: events.TurnEnded) -> Any:
-        """The calls of a turn as a column; None without any."""
+        """Returns the calls of a turn as a column value; None without any."""
         if not event.tool_calls:
             return None
         calls = [
@@ -279,7 +279,7 @@ class Recorder:
         return calls
 
     def _text(self, body: str | None) -> str | None:
-        """The digest of a text, which is written with the rows; None stays None."""
+        """Returns the digest of a text, which is written with the rows. None stays None."""
         if body is None:
             return None
         key = digest(body)
@@ -287,7 +287,7 @@ class Recorder:
         return key
 
     def _seconds_until(self, event: events.RolloutEnded) -> float | None:
-        """Seconds of the attempt without scoring; for an import, the file's."""
+        """Returns the seconds of the attempt without scoring; for an import, those in the file."""
         if event.reported is not None:
             return event.reported.seconds
         if self._started_at is None:

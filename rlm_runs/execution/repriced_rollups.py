@@ -1,4 +1,4 @@
-"""The roll-ups of costs, computed again in SQL after the costs of calls changed."""
+"""Roll-ups of costs, recomputed in SQL after the costs of calls changed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ UPDATE rlm_runs_rescoring s SET cost = new.cost
 
 
 def refresh_costs(rollouts: Sequence[int]) -> None:
-    """Sums the costs of ended rollouts again, after those of their calls changed, and what they are part of."""
+    """Recomputes the cost roll-ups of ended rollouts, their attempts and their rescorings."""
     with connection.cursor() as cursor:
         for statement in (_COSTS, _COSTS_OF_ATTEMPTS, _COSTS_OF_RESCORINGS):
             cursor.execute(statement, [list(rollouts)])

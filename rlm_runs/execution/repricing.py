@@ -1,8 +1,8 @@
-"""Repricing: what calls of ended rollouts cost by today's prices, with the history of what they cost before.
+"""Repricing: gives calls of ended rollouts today's prices, and keeps a history of their former costs.
 
-A call is priced by its stored token counts, for the moment at which it ended. It keeps its cost where no price is
-known today, and where the cost would be the same. Imported rollouts whose sums are a file's are left alone, and so
-are calls of a main model that another endpoint serves today: the price would be another server's.
+A call is priced by its stored token counts, for the time at which it ended. It keeps its cost if no price is known
+today, or if the cost would be the same. Imported rollouts whose sums come from a file are skipped, and so are
+calls of a main model that another endpoint serves today, because the price would be another server's.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .prices import Prices
 from .repriced_rollups import refresh_costs
 
 _BATCH = 500
-"""Rollouts that one transaction reprices."""
+"""Rollouts per transaction."""
 
 
 class Group(NamedTuple):
-    """Calls that change alike. `before` is the former version, "" for calls without a price."""
+    """Calls that change in the same way. `before` is the former price version, "" for calls without a price."""
 
     model: str
     before: str
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
 @dataclass
 class Sums:
-    """Calls and dollars of a group. Dollars before are of the calls that had a price."""
+    """Calls and dollars of a group. `before` sums the calls that had a price."""
 
     calls: int = 0
     before: Decimal = Decimal(0)
@@ -50,8 +50,8 @@ class Sums:
 
 @dataclass
 class Outcome:
-    """What changed, or would change. `unknown` counts calls without a price today, `elsewhere` those that another
-    endpoint serves today, `skipped` rollouts that have not ended or are imported.
+    """The changes of a repricing, made or planned. `unknown` counts calls without a price today, `elsewhere` those
+    that another endpoint serves today, `skipped` rollouts that have not ended or are imported.
     """
 
     groups: dict[Group, Sums] = field(default_factory=lambda: defaultdict(Sums))
@@ -63,13 +63,13 @@ class Outcome:
 
     @property
     def changed(self) -> int:
-        """Calls that change."""
+        """The number of calls that change."""
         return sum(sums.calls for sums in self.groups.values())
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A stored call that came back. `main` is the main model of its arm, `endpoint` where the arm reached it."""
+    """A stored, completed call. `main` is the main model of its arm, `endpoint` is where the arm reached it."""
 
     pk: int
     rollout: int
@@ -90,7 +90,10 @@ class _Change:
 
 
 def reprice(rollouts: RolloutQuerySet, *, write: bool, actor: str = COMMAND_LINE, scope: str = "") -> Outcome:
-    """Reprices these rollouts in batches, or says what would change. May be cut off and run again at any time."""
+    """Reprices these rollouts in batches, or with `write` false reports what would change.
+
+    It may be interrupted and run again at any time.
+    """
     job = _Job(actor=actor, scope=scope, write=write)
     ended = rollouts.filter(status__in=Rollout.FINISHED, reported=False)
     job.outcome.skipped = rollouts.count() - ended.count()
@@ -112,7 +115,7 @@ class _Job:
         self._history: Repricing | None = None
 
     def reprice(self, experiment: Experiment, rollouts: RolloutQuerySet) -> None:
-        """Reprices an experiment, and notes it in its log."""
+        """Reprices an experiment, and notes it in the experiment's log."""
         changed, before, after = 0, Decimal(0), Decimal(0)
         for batch in _batches(rollouts):
             if not self._write:
@@ -128,12 +131,14 @@ class _Job:
             record_action(experiment, action="repriced", actor=self._actor, details=details)
 
     def end(self) -> None:
-        """Marks the history as whole."""
+        """Marks the history as complete."""
         if self._history is not None:
             Repricing.objects.filter(pk=self._history.pk).update(finished_at=Now())
 
     def _write_batch(self, experiment: Experiment, batch: Sequence[int]) -> list[_Change]:
-        """The experiment is locked first, as by every change of ended rollouts."""
+        """Writes the changes of a batch and returns them. Locks the experiment first, like every change of ended
+        rollouts.
+        """
         Experiment.everything.filter(pk=experiment.pk).update(revision=F("revision") + 1)
         locked = Rollout.objects.filter(pk__in=batch, status__in=Rollout.FINISHED).order_by("pk")
         mine = list(locked.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -178,7 +183,7 @@ def _batches(rollouts: RolloutQuerySet) -> Iterator[list[int]]:
 
 
 def _calls(rollouts: Sequence[int]) -> Iterator[_Call]:
-    """Calls that returned. The cost of a failed call is zero or unknown."""
+    """Yields the completed calls. The cost of a failed call is zero or unknown and stays as it is."""
     rows = Turn.objects.filter(trajectory__rollout__in=rollouts, error="").values_list(
         *("pk", "trajectory__rollout", "trajectory__model", "trajectory__rollout__arm__model"),
         *("trajectory__rollout__arm__endpoint", "ended_at", "cost", "price_version"),
@@ -193,7 +198,7 @@ def _calls(rollouts: Sequence[int]) -> Iterator[_Call]:
 
 
 def _correct_counts(changes: Sequence[_Change], experiment: Experiment) -> None:
-    """Imported calls are in no count."""
+    """Corrects the counts of calls and spend. Not for imported calls, which are not counted."""
     hours: dict[tuple[str, datetime], list[_Change]] = defaultdict(list)
     for change in changes:
         hours[change.call.model, change.call.ended_at.replace(minute=0, second=0, microsecond=0)].append(change)
@@ -205,7 +210,7 @@ def _correct_counts(changes: Sequence[_Change], experiment: Experiment) -> None:
 
 
 def _store(changes: Sequence[_Change], history: Repricing) -> None:
-    """The history first: it takes the former cost from the row."""
+    """Stores the changes. The history comes first, because it reads the former cost from the row."""
     values: list[Any] = [
         [change.call.pk for change in changes],
         [change.cost for change in changes],

@@ -1,4 +1,4 @@
-"""Reproducing a stored rollout: its cells run again in a fresh sandbox, against its own recording."""
+"""Reproduces a stored rollout: its cells run again in a fresh sandbox, against its own recording."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .worker import model_named, plan_of
 
 
 class CannotReproduce(Exception):
-    """The rollout has nothing to execute again, or not the means."""
+    """The rollout has nothing to run again, or the environment or sandbox for it is missing."""
 
 
 def reproduce_rollout(rollout: Rollout, *, attempt: int | None = None) -> Reproduction:
-    """Executes an attempt of a rollout again, by default the last one. Raises CannotReproduce, SandboxError."""
+    """Runs an attempt of a rollout again, by default the last one. Raises CannotReproduce and SandboxError."""
     if rollout.arm.experiment.sources:
         raise CannotReproduce("it is imported: its environment and its REPL's state are not here")
     number = rollout.attempt if attempt is None else attempt

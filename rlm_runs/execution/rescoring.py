@@ -1,8 +1,8 @@
-"""Scoring again: stored answers get a new score from the environment, or from another judge.
+"""Rescoring: stored answers get a new score from the environment, or from another judge.
 
-Each rollout to be scored is a row of a separate queue, which workers claim as they claim rollouts. Nothing of
-the rollout changes but its outcome and the roll-ups that depend on it; the row keeps what it was before. A scoring
-that fails leaves the outcome as it is.
+Each rollout to rescore is a row of a separate queue, which workers claim like rollouts. A rescoring changes only
+the outcome of the rollout and the roll-ups that depend on it; the row keeps the previous outcome. A failed
+rescoring leaves the outcome as it is.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ RETURNING id
 
 
 def scorable(experiment: Experiment, selection: Selection) -> RolloutQuerySet:
-    """The selected rollouts that have an answer to score, scored or not. Raises Refused."""
+    """Returns the selected rollouts that have an answer to score, scored or not. Raises Refused."""
     return selection.of(experiment).filter(HAS_SCORABLE_ANSWER)
 
 
 def rescore(
     experiment: Experiment, selection: Selection, *, judge_model: str = "", actor: str = COMMAND_LINE
 ) -> int:
-    """Queues rollouts to be scored again, and returns how many. Raises Refused if there is none.
+    """Queues rollouts to be rescored. Returns how many. Raises Refused if there are none.
 
     A rollout that waits already is not queued twice. `judge_model` replaces the arms' judge.
     """
@@ -102,7 +102,7 @@ def rescore(
 
 
 def check_judge(name: str) -> None:
-    """Raises Refused for a judge that cannot be asked."""
+    """Raises Refused for a judge that cannot be reached."""
     if not name:
         return
     found = find_model(name)
@@ -113,7 +113,7 @@ def check_judge(name: str) -> None:
 
 
 def claim(limit: int) -> list[Rescoring]:
-    """Claims up to `limit` rollouts to score for this process: those of the highest priority, the oldest first."""
+    """Claims up to `limit` rescorings for this process, by highest priority, then the oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"worker": process_name(), "lease": settings.RLM_LEASE_SECONDS, "limit": limit})
         ids = [row[0] for row in cursor.fetchall()]
@@ -122,7 +122,7 @@ def claim(limit: int) -> list[Rescoring]:
 
 
 def reap() -> int:
-    """Queues again what dead workers left, up to five times each. Returns how many."""
+    """Requeues the rescorings of dead workers, up to five times each. Returns how many."""
     lost = Rescoring.objects.filter(status=Status.RUNNING)
     workers = set(lost.values_list("worker", flat=True))
     found = list(lost.filter(lost_workers.is_lost(workers)).select_related("rollout"))
@@ -135,12 +135,12 @@ def reap() -> int:
 
 
 def run_claimed(rescoring: Rescoring, leases: RescoringLeases) -> None:
-    """Scores one rollout and stores the outcome, or gives it back if it is cut off. Never raises."""
+    """Rescores one rollout and stores the outcome, or gives it back if interrupted. Never raises."""
     with bound_to(rescoring.rollout), leases.held(rescoring) as control:
         try:
             _run(rescoring, control)
         except Exception:
-            # The lease expires and a sweep queues it again.
+            # The lease expires and a sweep requeues it.
             logger.exception("rescoring %s was left to the sweep", rescoring.pk)
 
 
@@ -191,7 +191,7 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
 
 
 class RescoringLeases(Leases[Rescoring]):
-    """Holds the leases of the rollouts that this process scores again."""
+    """The leases of the rollouts that this process rescores."""
 
     lost_reason = "cancelled"
 
@@ -203,21 +203,21 @@ class RescoringLeases(Leases[Rescoring]):
 
 
 class _NoJudge:
-    """In the place of a judge's client, where the environment scores by itself."""
+    """A substitute for a judge's client if the environment scores by itself."""
 
     def complete(self, **_: Any) -> Any:
-        """Raises, because no one is there to be asked."""
+        """Raises LookupError, because there is no judge."""
         raise LookupError("this environment has no judge")
 
 
 @transaction.atomic
 def _give_back(rescoring: Rescoring) -> None:
-    """Queues a rescoring again that was cut off. One that was cancelled stays so; its calls are paid for."""
-    _held(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
-    _count_judges(rescoring)
+    """Requeues an interrupted rescoring. A cancelled one stays cancelled; its calls are paid for."""
+    _claimed_row(rescoring).update(status=Status.QUEUED, worker="", lease_expires_at=None)
+    _update_judge_cost(rescoring)
 
 
-def _held(rescoring: Rescoring) -> Any:
+def _claimed_row(rescoring: Rescoring) -> Any:
     return Rescoring.objects.filter(
         pk=rescoring.pk, status=Status.RUNNING, worker=rescoring.worker, tries=rescoring.tries
     )
@@ -225,7 +225,7 @@ def _held(rescoring: Rescoring) -> Any:
 
 @transaction.atomic
 def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -> None:
-    """Stores the outcome. The experiment is locked first, as by every change of ended rollouts."""
+    """Stores the outcome. Locks the experiment first, like every change of ended rollouts."""
     Experiment.everything.filter(pk=rescoring.experiment_id).update(revision=F("revision") + 1)
     before = (
         Rollout.objects.select_related("arm")
@@ -241,17 +241,17 @@ def _end(rescoring: Rescoring, *, score: Score | None = None, error: str = "") -
     else:
         after = _outcome(before, score)
         columns |= {"status": Status.DONE, "after": after}
-    if _held(rescoring).update(**columns) != 1:
-        _count_judges(rescoring)
+    if _claimed_row(rescoring).update(**columns) != 1:
+        _update_judge_cost(rescoring)
         return  # cancelled, taken over, or stored already
     if score is not None:
         Rollout.objects.filter(pk=before.pk).update(**after, **_sums(before, after))
-    _count_judges(rescoring)
+    _update_judge_cost(rescoring)
     _record_end(rescoring)
 
 
 def _outcome(rollout: Rollout, score: Score) -> dict[str, Any]:
-    """The outcome with a reward. A rollout that was unjudged gets the stop reason of its root back."""
+    """Returns the outcome with a reward. An unjudged rollout gets the stop reason of its root back."""
     stop_reason = rollout.stop_reason
     if rollout.status == Rollout.Status.FAILED:
         root = rollout.attempt_trajectories().filter(kind=Trajectory.Kind.ROOT).only("stop_reason").first()
@@ -267,7 +267,7 @@ def _outcome(rollout: Rollout, score: Score) -> dict[str, Any]:
 
 
 def _sums(rollout: Rollout, after: dict[str, Any]) -> dict[str, Any]:
-    """The roll-ups that depend on the outcome."""
+    """Returns the roll-ups that depend on the outcome."""
     answer = Text.objects.get(pk=rollout.answer_id).text
     reported = None
     if rollout.reported:
@@ -279,8 +279,8 @@ def _sums(rollout: Rollout, after: dict[str, Any]) -> dict[str, Any]:
     return {"failure_modes": sums["failure_modes"]}
 
 
-def _count_judges(rescoring: Rescoring) -> None:
-    """Adds the judge's calls to the rollout's `judge_cost`. Of an imported rollout that stays unknown."""
+def _update_judge_cost(rescoring: Rescoring) -> None:
+    """Updates the rollout's `judge_cost` with the judge's calls. It stays unknown for an imported rollout."""
     asked = Turn.objects.filter(trajectory__rollout=rescoring.rollout_id, trajectory__kind=Trajectory.Kind.JUDGE)
     ended = Rollout.objects.filter(pk=rescoring.rollout_id, status__in=Rollout.FINISHED, reported=False)
     ended.update(judge_cost=_sum_of_turns(asked))
@@ -291,7 +291,7 @@ def _cost(rescoring: Rescoring) -> Decimal | None:
 
 
 def _sum_of_turns(turns: Any) -> Decimal | None:
-    """The sum; None if a call has no known price, 0 without calls."""
+    """Returns the sum; None if a call has no known price, 0 without calls."""
     if turns.filter(cost=None).exists():
         return None
     found: Decimal = turns.aggregate(sum=Sum("cost", default=Decimal(0)))["sum"]
@@ -299,7 +299,7 @@ def _sum_of_turns(turns: Any) -> Decimal | None:
 
 
 def _record_end(rescoring: Rescoring) -> None:
-    """Writes into the log when the last rollout of a request is scored. The lock on the experiment finds it."""
+    """Records in the log when the last rollout of a request is scored. The experiment's lock makes this exact."""
     of_request = Rescoring.objects.filter(action=rescoring.action_id)
     if of_request.filter(status__in=UNFINISHED).exists():
         return

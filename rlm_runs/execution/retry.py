@@ -1,4 +1,4 @@
-"""Retrying: rollouts that ended without a reward are queued again, and what they were is kept as an attempt.
+"""Retries: rollouts that ended without a reward are queued again, and their outcome is kept as an attempt.
 
 The traces of earlier attempts stay where they are; each trajectory has the number of its attempt.
 """
@@ -23,14 +23,14 @@ _KEPT = (
     *("claims", "cut_off", "given_back", "lease_expires_at", "created_at", "earlier_cost", "judge_cost"),
     "reported",
 )
-"""Fields of a rollout that a retry does not change, or that belong to no attempt."""
+"""Fields of a rollout that a retry keeps, or that belong to no attempt."""
 _OF_THE_ATTEMPT = [field for field in Rollout._meta.concrete_fields if field.name not in _KEPT]
 
 
 def retryable(
     experiment: Experiment, selection: Selection, outcomes: Sequence[str] = ("failed",)
 ) -> RolloutQuerySet:
-    """The selected rollouts that ended in one of these outcomes. Raises Refused if none may be retried."""
+    """Returns the selected rollouts that ended in one of these outcomes. Raises Refused if none may be retried."""
     if experiment.sources:
         raise Refused("imported rollouts cannot be run again: their environment and model are not here")
     return with_outcomes(selection.of(experiment), outcomes)
@@ -43,9 +43,9 @@ def retry(
     outcomes: Sequence[str] = ("failed",),
     actor: str = COMMAND_LINE,
 ) -> int:
-    """Queues a new attempt of these rollouts, and returns how many. Raises Refused if there is none.
+    """Queues a new attempt of these rollouts. Returns how many. Raises Refused if there are none.
 
-    A cancelled experiment is opened again; what it still runs must have stopped before. Cost so far counts as
+    A cancelled experiment is reopened, provided that its running rollouts have stopped. The cost so far counts as
     `earlier_cost`.
     """
     with transaction.atomic():
@@ -69,13 +69,13 @@ def retry(
 
 
 def outcomes_of(experiment: Experiment) -> dict[str, int]:
-    """Outcome → rollouts that ended in it, for the outcomes that occur."""
+    """Returns a map of outcomes → the number of rollouts that ended in them, for the outcomes that occur."""
     found = {name: experiment.rollouts().filter(condition).count() for name, condition in OUTCOMES.items()}
     return {name: count for name, count in found.items() if count}
 
 
 def withdraw(queued: RolloutQuerySet) -> int:
-    """Makes those of these queued rollouts that wait for a retry what they were before it. Returns how many.
+    """Restores the previous outcome of those queued rollouts that wait for a retry. Returns how many.
 
     Call it in a transaction that has locked the experiment.
     """
@@ -99,17 +99,17 @@ def withdraw(queued: RolloutQuerySet) -> int:
 
 
 def _as_new() -> dict[str, Any]:
-    """The columns of an attempt as they are before it begins."""
+    """Returns the columns of an attempt as they are before it begins."""
     columns = {field.name: field.get_default() for field in _OF_THE_ATTEMPT}
     return columns | {"status": Rollout.Status.QUEUED, "worker": "", "lease_expires_at": None}
 
 
 _COST = Case(When(started_at=None, then=Value(Decimal(0))), default=F("cost"))
-"""Of the attempt that ended; nothing if it never began, which is not the same as unknown."""
+"""Columns of the ended attempt; empty if it never began, which is not the same as unknown."""
 
 
 def _keep_attempts(ids: Sequence[int]) -> None:
-    """Writes the outcomes of the rollouts as rows of their own. A rollout that never began has none."""
+    """Copies the outcomes of the rollouts into rows of their own. A rollout that never began has none."""
     columns = ", ".join(f'"{name}"' for name in Attempt.OUTCOME)
     sums = [field.column for field in _OF_THE_ATTEMPT if field.column not in Attempt.OUTCOME]
     with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Roll-ups: the columns of a rollout that are computed from its trace when it ends.
 
-They take three queries and read no text: answers are compared by their digests. A value that the trace
-does not hold is None: a rollout without a REPL has no failed cells, and tokens that no call reported are not zero.
+They take three queries and read no text: answers are compared by their digests. A value that is not in the trace
+is None: a rollout without a REPL has no failed cells, and tokens that no call reported are not zero.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..models.texts import digest
 from .trace_rows import open_cursor
 
 _NO_ANSWER = digest("")
-# SQL as text: the ORM takes longer to write these than the database to answer them.
+# SQL as text, because the ORM takes longer to write these queries than the database to answer them.
 _EXECUTIONS = """
 SELECT t.kind = 'root', u.index, e.kind, e.seconds,
        CASE WHEN e.error_type = '' THEN '' ELSE e.error_type || ': ' || left(e.error_message, 500) END,
@@ -52,17 +52,17 @@ _NOT_IN_A_TRANSCRIPT = (
     *("sub_turns", "model_seconds", "retry_seconds", "sub_seconds", "tool_seconds", "judge_cost"),
     "provider_cost",
 )
-"""Columns that an imported transcript does not hold: its turns and sub-calls have no numbers."""
+"""Columns that an imported transcript lacks, because its turns and sub-calls have no numbers."""
 
 _PARTS = ("prompt", "cached", "completion", "reasoning")
 _TOKENS = [f"{side}_{part}_tokens" for side in ("main", "sub") for part in _PARTS]
 
 
 def roll_up(rollout: Rollout, *, attempt: int, ended: RolloutEnded | None = None) -> dict[str, Any]:
-    """Returns the roll-ups of an attempt as columns of the rollout. Judges are metered apart.
+    """Returns the roll-ups of an attempt as columns of the rollout. Judges are metered separately.
 
-    `ended` is the end of the attempt, None if it was cut off. Its reported sums replace those of the rows; a sum
-    that neither has is None.
+    `ended` is the end of the attempt, None if it was interrupted. Its reported sums replace those of the rows; a
+    sum that neither has is None.
     """
     executions = _ask(_EXECUTIONS, rollout.pk, attempt)
     steps = [_RootStep(*row) for is_root, *row in executions if is_root]
@@ -87,12 +87,12 @@ def _ask(query: str, *parameters: int) -> list[tuple[Any, ...]]:
 
 
 def depth_of(arm: Arm) -> int:
-    """Levels of sub-LLMs below the root of an arm: none without an RLM, 1 where its settings do not say."""
+    """Returns the levels of sub-LLMs below the root of an arm: 0 without an RLM, 1 if its settings do not say."""
     return registry.sub_llm_levels(arm.scaffold, arm.scaffold_settings)
 
 
 def is_rlm(arm: Arm) -> bool:
-    """Returns whether its root submits its answer through the REPL's `answer`."""
+    """Returns whether the root submits its answer through the REPL's `answer`."""
     return registry.submits_answer(arm.scaffold)
 
 
@@ -117,7 +117,9 @@ class _RootStep:
 
 @dataclass(frozen=True)
 class _SubCall:
-    """A sub-LLM and the cell that called it. `ended` is None if it was cut off, or if only a summary is stored."""
+    """A sub-LLM and the cell that called it. `ended` is None if it was interrupted, or if only a summary is
+    stored.
+    """
 
     parent: int
     batch: int
@@ -131,11 +133,11 @@ class _SubCall:
 
 @dataclass(frozen=True)
 class _Call:
-    """A model call. `came_back` is false where it ended in an error."""
+    """A model call. `completed` is false if it ended in an error."""
 
     kind: str
     attempt: int
-    came_back: bool
+    completed: bool
     seconds: float
     retries: int
     retry_seconds: float
@@ -143,29 +145,29 @@ class _Call:
     provider_cost: Decimal | None
     first_token_seconds: float | None
     tokens_per_second: float | None
-    was_cut: bool
+    was_truncated: bool
     is_estimate: bool
     tokens: Mapping[str, int | None]
 
 
 def _call(row: tuple[Any, ...]) -> _Call:
-    """A row of `_MODEL_CALLS`; its tokens come last."""
+    """Returns a row of `_MODEL_CALLS`, whose tokens come last, as a call."""
     columns: list[Any] = [*row[: -len(_PARTS)], dict(zip(_PARTS, row[-len(_PARTS) :], strict=True))]
     return _Call(*columns)
 
 
 def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
-    """Sums of the calls of all attempts."""
+    """Returns sums over the calls of all attempts."""
     of_attempt = [call for call in calls if call.attempt == attempt]
     unjudged = [call for call in of_attempt if call.kind != Trajectory.Kind.JUDGE]
     earlier = [call for call in calls if call.attempt < attempt and call.kind != Trajectory.Kind.JUDGE]
     root = [call for call in of_attempt if call.kind == Trajectory.Kind.ROOT]
     subs = [call for call in of_attempt if call.kind == Trajectory.Kind.SUB]
     return {
-        "turns": sum(call.came_back for call in root),
-        "sub_turns": sum(call.came_back for call in subs),
+        "turns": sum(call.completed for call in root),
+        "sub_turns": sum(call.completed for call in subs),
         "retries": sum(call.retries for call in unjudged),
-        "truncated_prompts": sum(call.was_cut for call in unjudged),
+        "truncated_prompts": sum(call.was_truncated for call in unjudged),
         "estimated_calls": sum(call.is_estimate for call in unjudged),
         "model_seconds": sum(call.seconds - call.retry_seconds for call in root),
         "retry_seconds": sum(call.retry_seconds for call in root),
@@ -181,19 +183,19 @@ def _turn_sums(calls: Sequence[_Call], *, attempt: int) -> dict[str, Any]:
 
 
 def _tokens(calls: Sequence[_Call], part: str) -> int | None:
-    """The sum of the reported tokens; None if calls succeeded and none of them reported any."""
+    """Returns the sum of the reported tokens; None if calls succeeded and none of them reported any."""
     reported = [tokens for call in calls if (tokens := call.tokens[part]) is not None]
-    return sum(reported) if reported or not any(call.came_back for call in calls) else None
+    return sum(reported) if reported or not any(call.completed for call in calls) else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the known values; None without one."""
+    """Returns the mean of the known values; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 def _rate(calls: Iterable[_Call]) -> float | None:
-    """Tokens per second over all streamed answers; None without one."""
+    """Returns the tokens per second over all streamed answers; None without any."""
     streamed = [
         (tokens - 1, call.tokens_per_second)
         for call in calls
@@ -204,27 +206,29 @@ def _rate(calls: Iterable[_Call]) -> float | None:
 
 
 def _dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """The sum; None if a call has no known price, 0 without calls."""
+    """Returns the sum; None if a call has no known price, 0 without calls."""
     costs = [call.cost for call in calls]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _provider_dollars(calls: Iterable[_Call]) -> Decimal | None:
-    """The sum of what the provider reports; None if it says nothing of a call that came back, or of none."""
-    costs = [call.provider_cost for call in calls if call.came_back]
+    """Returns the sum of the provider's figures; None if a completed call lacks one, or if there are no calls."""
+    costs = [call.provider_cost for call in calls if call.completed]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if known and len(known) == len(costs) else None
 
 
 def _execution_sums(executions: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """Cells and tool calls at every depth."""
+    """Returns the number of cells and tool calls at every depth."""
     counts = Counter(row[2] for row in executions)
     return {"cells": counts[Execution.Kind.CELL], "tool_calls": counts[Execution.Kind.TOOL]}
 
 
 def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, float | None]:
-    """Seconds of the root's cells and tool calls, and of the cells' time that in which sub-LLMs ran."""
+    """Returns the seconds of the root's cells and tool calls, and the part of the cells' time in which sub-LLMs
+    ran.
+    """
     return {
         "cell_seconds": _known_sum(step.seconds for step in steps if step.is_cell),
         "tool_seconds": _known_sum(step.seconds for step in steps if not step.is_cell),
@@ -233,14 +237,14 @@ def _times(steps: Sequence[_RootStep], calls: Sequence[_SubCall]) -> dict[str, f
 
 
 def _known_sum(seconds: Iterable[float | None]) -> float | None:
-    """The sum of the known values; None if there are values and none is known."""
+    """Returns the sum of the known values; None if there are values and none is known."""
     found = list(seconds)
     known = [value for value in found if value is not None]
     return sum(known) if known or not found else None
 
 
 def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
-    """The start and end of the call within its cell; None for calls of cells below the root."""
+    """Returns the start and end of the call within its cell; None for calls of cells below the root."""
     if call.depth != 1 or call.is_summary or call.cell_seconds is None:
         return None
     cell_ended = call.cell_started + timedelta(seconds=call.cell_seconds)
@@ -250,7 +254,7 @@ def _span_in_cell(call: _SubCall) -> tuple[datetime, datetime] | None:
 
 
 def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
-    """The length of the union of the spans."""
+    """Returns the length of the union of the spans, in seconds."""
     covered, until = timedelta(), None
     for start, end in sorted(spans):
         fresh = start if until is None else max(start, until)
@@ -260,7 +264,7 @@ def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
 
 
 def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -> dict[str, int | None]:
-    """Counts of how the root used its REPL; None without a REPL, or without sub-LLMs."""
+    """Returns counts of how the root used its REPL; None without a REPL, or without sub-LLMs."""
     cells = [step for step in steps if step.is_cell]
     has_repl, may_call = bool(cells) or is_rlm(arm), depth_of(arm) > 0
     own = [call for call in calls if call.depth == 1]
@@ -279,7 +283,7 @@ def _repl_use(steps: Sequence[_RootStep], calls: Sequence[_SubCall], arm: Arm) -
 
 
 def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]:
-    """The turn, from 1, that first wrote the answer, and how often it was changed after; None where none did."""
+    """Returns the turn, from 1, that first wrote the answer, and the number of later changes; None if none did."""
     known = [cell for cell in cells if cell.answer is not None]
     begun = next((number for number, cell in enumerate(known) if cell.answer != _NO_ANSWER), None)
     if begun is None:
@@ -289,25 +293,25 @@ def _answer_changes(cells: Sequence[_RootStep]) -> tuple[int | None, int | None]
 
 
 def _most_at_once(calls: Sequence[_SubCall]) -> int | None:
-    """The most calls in flight at a time; None if an import has no times."""
+    """Returns the highest number of calls in flight at a time; None if an import has no times."""
     if any(call.is_summary for call in calls):
         return None
     changes = [(call.started, 1) for call in calls]
     changes += [(call.ended, -1) for call in calls if call.ended is not None]
     most = now = 0
-    for _, change in sorted(changes):  # at the same instant, who ends goes before who starts
+    for _, change in sorted(changes):  # at the same instant, ends come before starts
         now += change
         most = max(most, now)
     return most
 
 
 def _as_reported(sums: Mapping[str, Any], reported: ReportedSums, *, has_transcript: bool) -> dict[str, Any]:
-    """The file's sums; where the file has none, those of its transcript."""
+    """Returns the file's sums, completed by those of its transcript."""
     told = {name: value for name, value in asdict(reported).items() if name != "seconds"}
     unknown = {*_NOT_IN_A_TRANSCRIPT, *_TOKENS, "cost"}
     of_rows = {name: None if name in unknown or not has_transcript else sums[name] for name in sums}
     found = of_rows | {name: value for name, value in told.items() if value is not None}
-    if found["sub_calls"] == 0:  # who was not called used no tokens
+    if found["sub_calls"] == 0:  # without calls there are no tokens
         of_subs = ["sub_turns", *(column for column in _TOKENS if column.startswith("sub"))]
         found |= {column: found[column] or 0 for column in of_subs}
     none = ("retries", "cells_repaired", "truncated_prompts", "estimated_calls")
@@ -334,12 +338,12 @@ def _facts(arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended:
 def _submitted(
     arm: Arm, steps: Sequence[_RootStep], sums: Mapping[str, Any], ended: RolloutEnded | None
 ) -> bool | None:
-    """Whether an answer was submitted; None without a transcript."""
+    """Returns whether an answer was submitted; None without a transcript."""
     if ended is None:
         return False
     if sums["reported"] and sums["cells"] is None:
         return None
     if is_rlm(arm):
         return ended.stop_reason == "answer_ready" or any(step.ready for step in steps)
-    # A plain model that may take no more turns is made to answer; one whose tokens or time are over is not.
+    # A plain model that runs out of turns must answer; one that runs out of tokens or time need not.
     return ended.answer is not None and (ended.stop_reason == "max_turns" or ended.stop_reason not in LIMITS)

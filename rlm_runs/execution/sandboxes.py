@@ -15,17 +15,17 @@ from sandbox.settings import SandboxSettings
 
 _lock = threading.Lock()
 _opened: list[Backend] = []
-"""The last one is in use. Earlier ones may still hold sandboxes of rollouts."""
+"""The last backend is in use. Earlier ones may still hold sandboxes of rollouts."""
 
 
 def backend() -> Backend:
-    """The backend of RLM_SANDBOX; with `auto`, Docker where an engine answers, else processes.
+    """Returns the backend of RLM_SANDBOX. `auto` selects Docker if an engine answers, else processes.
 
-    Raises EngineUnavailable where Docker is set and no engine answers.
+    Raises EngineUnavailable if Docker is set and no engine answers.
     """
     with _lock:
         if not _opened:
-            _opened.append(_open(cast(BackendName, settings.RLM_SANDBOX)))  # the settings have checked it
+            _opened.append(_open(cast(BackendName, settings.RLM_SANDBOX)))  # the settings have validated it
         return _opened[-1]
 
 
@@ -35,7 +35,7 @@ def _open(name: BackendName) -> Backend:
 
 
 def _look_for_docker() -> None:
-    """Takes Docker where `auto` found no engine before and one answers now."""
+    """Switches to Docker if `auto` found no engine before and one answers now."""
     with _lock:
         if settings.RLM_SANDBOX != "auto" or not _opened or _opened[-1].name == "docker":
             return
@@ -47,22 +47,22 @@ def _look_for_docker() -> None:
 
 
 def name_in_use() -> str:
-    """The name of the backend, "" while no rollout has needed it."""
+    """Returns the name of the backend; "" until a rollout has needed it."""
     return _opened[-1].name if _opened else ""
 
 
 def is_away() -> bool:
-    """Whether no sandbox can start now. False while no rollout has needed one."""
+    """Returns whether no sandbox can start now. False until a rollout has needed one."""
     return bool(_opened) and _opened[-1].is_away()
 
 
 def sizes() -> Mapping[str, int]:
-    """Returns the sandboxes of this process by state; empty while no rollout has needed one."""
+    """Returns the number of this process's sandboxes by state; empty until a rollout has needed one."""
     return _opened[-1].sizes() if _opened else {}
 
 
 def close() -> None:
-    """Ends every sandbox of this process, those kept warm included."""
+    """Ends every sandbox of this process, including warm ones."""
     with _lock:
         while _opened:
             _opened.pop().close()
@@ -85,8 +85,9 @@ def refusal(*, model: str, simulated: bool) -> str:
 
 
 def require(*, model: str, simulated: bool) -> None:
-    """Raises PermissionError where a model's code may never run, EngineUnavailable where it may once an engine
-    answers.
+    """Raises an error if a model's code may not run here.
+
+    PermissionError means never; EngineUnavailable means once an engine answers.
     """
     if why_not := refusal(model=model, simulated=simulated):
         raise PermissionError(why_not) if settings.RLM_SANDBOX == "process" else EngineUnavailable(why_not)

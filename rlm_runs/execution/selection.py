@@ -1,4 +1,4 @@
-"""A selection of an experiment's ended rollouts: by outcome, of one arm, or one by one."""
+"""A selection of an experiment's ended rollouts: by outcome, of one arm, or by id."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ OUTCOMES = {
     "unjudged": Q(status=Rollout.Status.FAILED, stop_reason__in=_UNJUDGED),
     "cancelled": Q(status=Rollout.Status.CANCELLED),
 }
-"""How a rollout ends without a reward."""
+"""Outcome → the condition of rollouts that ended in it, without a reward."""
 HAS_SCORABLE_ANSWER = Q(answer__isnull=False) & (
     Q(status=Rollout.Status.COMPLETED) | Q(status=Rollout.Status.FAILED, stop_reason__in=_UNJUDGED)
 )
-"""A rollout that ran to its end, scored or not."""
+"""The condition for a rollout that ran to its end, scored or not."""
 
 
 class Refused(Exception):
-    """An action that cannot be taken; the message says why, for the person who asked for it."""
+    """An action cannot be taken. The message says why, for the person who requested it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Selection:
     rollouts: Sequence[int] = ()
 
     def of(self, experiment: Experiment) -> RolloutQuerySet:
-        """The rollouts. Raises Refused where an arm or a rollout is not the experiment's."""
+        """Returns the rollouts. Raises Refused if an arm or a rollout is not the experiment's."""
         found = experiment.rollouts()
         if self.arm is not None:
             if not experiment.arms.filter(pk=self.arm).exists():
@@ -52,7 +52,7 @@ class Selection:
         return found
 
     def described(self) -> dict[str, object]:
-        """The selection as details of a log entry; nothing where it is the whole experiment."""
+        """Returns the selection as details of a log entry; empty for the whole experiment."""
         told: dict[str, object] = {}
         if self.arm is not None:
             told["arm"] = self.arm
@@ -62,7 +62,7 @@ class Selection:
 
 
 def with_outcomes(rollouts: RolloutQuerySet, outcomes: Sequence[str]) -> RolloutQuerySet:
-    """Those that ended in one of the outcomes. Raises Refused for an unknown one."""
+    """Returns the rollouts that ended in one of the outcomes. Raises Refused for an unknown outcome."""
     wanted = Q(pk__in=[])
     for outcome in outcomes:
         if outcome not in OUTCOMES:

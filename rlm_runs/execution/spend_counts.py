@@ -1,6 +1,6 @@
-"""Spend by day, experiment and model, counted as calls are recorded, so that no page sums rollouts to know it.
+"""Spend by day, experiment and model, counted as calls are recorded, so that no page needs to sum rollouts.
 
-The sweep sums the rows of earlier days over processes.
+The sweep sums the rows of past days over processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TABLE = CountTable(
 
 
 def count(calls: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
-    """Counts calls, each an experiment, a model and the row of the turn. Call it in their transaction."""
+    """Counts calls, each given as an experiment, a model and the row of its turn. Call it in their transaction."""
     sums: dict[tuple[date, int, str], tuple[int, int, Decimal]] = {}
     for experiment, model, turn in calls:
         key = _day(turn["ended_at"]), experiment, model
@@ -32,7 +32,9 @@ def count(calls: Iterable[tuple[int, str, Mapping[str, Any]]]) -> None:
 
 
 def correct(model: str, ended_at: datetime, *, experiment: int, calls_priced: int, dollars: Decimal) -> None:
-    """Adds to the cost of a day, after calls were priced again: `calls_priced` of them had no cost before."""
+    """Adds `dollars` to the cost of a day after a repricing, in which `calls_priced` calls got their first
+    cost.
+    """
     _TABLE.add([(_day(ended_at), experiment, model, f"repricing {process_name()}", 0, -calls_priced, dollars)])
 
 
@@ -41,5 +43,5 @@ def _day(moment: datetime) -> date:
 
 
 def fold() -> None:
-    """Sums rows whose day is over by two hours over their writers. For one process at a time."""
+    """Sums rows over their writers two hours after their day ended. Only one process may run it at a time."""
     _TABLE.fold("writer <> '' AND day < (now() - interval '2 hours') AT TIME ZONE 'UTC' - interval '1 day'")

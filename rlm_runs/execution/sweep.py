@@ -1,4 +1,4 @@
-"""The sweep: what any worker does now and then for all of them. One sweeps at a time, under an advisory lock."""
+"""The sweep: periodic work that any worker does for all of them, one at a time under an advisory lock."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .spending import budget_control
 logger = logging.getLogger(__name__)
 
 _LOCK = 0x524C4D02
-"""Number of the advisory lock; no other lock of this database has it."""
+"""Number of the advisory lock, unique in this database."""
 _FOLD_SECONDS = 300.0
-"""Time between two foldings of the counts of calls."""
+"""Seconds between two foldings of the counts of calls."""
 
 
 class Sweeper:
-    """Sweeps for one process.
+    """The sweeper of one process.
 
-    After the database was away for longer than a lease, every lease has expired, though the workers are alive. The
-    first sweep after such a gap therefore reaps nothing, which gives them time to renew.
+    After the database was down for longer than a lease, every lease has expired although the workers are alive.
+    The first sweep after such a gap therefore reaps nothing, which gives workers time to renew.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Sweeper:
         self._folded = 0.0
 
     def sweep(self) -> int:
-        """Gives back what dead workers left. Returns how many rollouts, 0 where another worker sweeps now."""
+        """Gives back the rollouts of dead workers. Returns how many, 0 if another worker is sweeping."""
         gap, self._last = time.monotonic() - self._last, time.monotonic()
         if gap > max(settings.RLM_LEASE_SECONDS / 2, 2 * settings.RLM_SWEEP_SECONDS):
             return 0
@@ -55,7 +55,7 @@ class Sweeper:
 
 
 def _lock() -> bool:
-    """Takes the lock until the transaction ends; False where another process has it."""
+    """Takes the lock until the transaction ends. Returns False if another process has it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         return bool(cursor.fetchone()[0])

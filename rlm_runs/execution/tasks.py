@@ -1,8 +1,8 @@
-"""The Celery task, and what a worker process does when it starts and stops.
+"""The Celery task, and the start and stop of a worker process.
 
 The task has no content: receiving its message wakes the dispatcher of the worker process, whatever its pool is.
-Its name is fixed, because messages under way outlive a deployment. Two names of earlier versions stay known, so
-that their messages are not errors.
+Its name is fixed, because messages in flight outlive a deployment. Two names of earlier versions stay registered,
+so that their messages are not errors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _wake(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def _start(instance: Any, **_: object) -> None:
-    """Begins to claim rollouts, whether the broker answers or not."""
+    """Starts claiming rollouts, whether the broker answers or not."""
     dispatcher.start(slots=int(instance.concurrency))
 
 

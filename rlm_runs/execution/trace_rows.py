@@ -1,4 +1,4 @@
-"""Rows of a trace on their way into the store: many of a kind in one statement, and safe to write again.
+"""Rows of a trace on their way into the store: batched by table, and safe to write again.
 
 The ORM writes a statement per row and event. Here the rows of several events, and of several rollouts, share
 statements. Each row has its primary key before it is written, so that children can name their parents and a
@@ -26,13 +26,13 @@ from ..models.texts import SHARE_TEXTS, escape
 from .patience import patiently
 
 Row = dict[str, Any]
-"""Column → value as JSON has it; times and decimals as they are. Strings are escaped (`escape`, `storable`)."""
+"""Column → its JSON value; times and decimals stay Python objects. Strings are escaped (`escape`, `storable`)."""
 
 _BLOCK = 256
-"""Primary keys that a process takes from a sequence at a time."""
+"""The number of primary keys that a process takes from a sequence at a time."""
 _MOST_ROWS = 1000
 _MOST_CHARS = 8_000_000
-"""Of one statement. The protocol allows a gigabyte."""
+"""The maximum size of one statement. The protocol allows a gigabyte."""
 
 
 class Keys:
@@ -45,7 +45,7 @@ class Keys:
         self._owner: tuple[int, str] | None = None
 
     def next(self) -> int:
-        """Returns a key that no other row has or gets. Waits for a database that is away."""
+        """Returns a key that no other row has or gets. Waits for an unavailable database."""
         with self._lock:
             owner = (os.getpid(), str(connection.settings_dict["NAME"]))
             if not self._keys or self._owner != owner:
@@ -96,13 +96,13 @@ class PendingRows:
             self.updates[model] |= rows
 
     def clear(self) -> None:
-        """Forgets everything, after it is written."""
+        """Drops everything, after it is written."""
         self.__init__()  # type: ignore[misc]
 
     def write(self) -> set[int]:
-        """Writes everything, and returns the ids of the turns that were not there before.
+        """Writes everything. Returns the ids of the new turns.
 
-        Foreign keys are checked at the end of the transaction, so the order is free.
+        Foreign keys are checked at the end of the transaction, so the order does not matter.
         """
         written: dict[type[Model], set[int]] = {model: set() for model in self.inserts}
         with open_cursor() as cursor:
@@ -125,7 +125,9 @@ class PendingRows:
 
 @contextmanager
 def open_cursor() -> Iterator[psycopg.Cursor[Any]]:
-    """A cursor of Django's connection that binds and prepares on the server, which is faster than in Python."""
+    """Provides a cursor of Django's connection that binds and prepares on the server, which is faster than in
+    Python.
+    """
     with connection.cursor() as wrapper:
         assert isinstance(wrapper.connection, psycopg.Connection)
         with psycopg.Cursor(wrapper.connection) as cursor:
@@ -133,7 +135,7 @@ def open_cursor() -> Iterator[psycopg.Cursor[Any]]:
 
 
 def _text_parts(texts: Mapping[str, str]) -> Iterator[Sequence[Row]]:
-    """Sorted, so that two writers of the same texts lock them in the same order."""
+    """Yields the texts in parts, sorted, so that two writers of the same texts lock them in the same order."""
     part: list[Row] = []
     chars = 0
     for key, body in sorted(texts.items()):
@@ -152,7 +154,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _insert(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, key: str) -> set[Any]:
-    """Inserts rows that have the same columns; those whose key exists are left as they are.
+    """Inserts rows that have the same columns, and leaves existing keys as they are.
 
     Returns the keys of the new rows.
     """
@@ -161,16 +163,16 @@ def _insert(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row]
 
 
 def update_rows(cursor: psycopg.Cursor[Any], model: type[Model], rows: Sequence[Row], *, where: str = "") -> int:
-    """Changes rows by their `id`; all have the same columns. `where` is a further condition on the old row `r`.
+    """Updates rows by their `id`; all have the same columns. `where` is a further condition on the old row `r`.
 
-    Returns the number of rows that were changed.
+    Returns the number of updated rows.
     """
     statement = _update_statement(model._meta.db_table, tuple(rows[0]), where)
     return cursor.execute(statement, [_json(rows)]).rowcount
 
 
-# The rows of a statement are one JSON parameter. Its text does not depend on their number, so psycopg translates
-# it once, and Python handles no value by itself.
+# The rows of a statement are one JSON parameter. The statement does not depend on their number, so psycopg
+# translates it once, and Python handles no value separately.
 
 
 @cache
@@ -204,5 +206,5 @@ def _as_json(value: object) -> str:
 
 
 def digest_column(digest: str | None) -> str | None:
-    """A text's digest for a column that refers to it."""
+    """Returns a text's digest for a column that refers to it."""
     return None if digest is None else f"\\x{digest}"

@@ -1,4 +1,4 @@
-"""The worker's part in a rollout: it turns the claimed row into the engine's plan, runs it and records it."""
+"""The worker's part in a rollout: turns the claimed row into the engine's plan, runs it and records it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..engine.clients.text_tools import TextToolsClient
 from ..engine.engine_patience import with_engine_patience
 from ..engine.environments.base import Example as EngineExample
 from ..engine.environments.registry import REGISTRY
-from ..engine.errors import Held, Stopped
+from ..engine.errors import HeldForReader, Stopped
 from ..engine.events import Event, RolloutEnded
 from ..engine.live import LiveBoard
 from ..engine.replay import Diverged
@@ -51,32 +51,34 @@ COMMITS = GroupCommit()
 
 
 def run_claimed(rollout: Rollout, leases: LeaseKeeper) -> None:
-    """Runs a claimed rollout to its end, or gives it back if it is cut off."""
+    """Runs a claimed rollout to its end, or gives it back if it is interrupted."""
     with bound_to(rollout), leases.held(rollout) as control:
         try:
             _run(rollout, control)
-        except Held:
+        except HeldForReader:
             patiently(lambda: forks.hold(rollout))
         except Stopped:
             patiently(lambda: queue.give_back(rollout, counts=not control.was_given_back))
         except Exception:
-            # The lease expires and a sweep queues the rollout again.
+            # The lease expires and a sweep requeues the rollout.
             logger.exception("rollout %s was left to the sweep", rollout.pk)
 
 
 def _run(rollout: Rollout, control: CancellationToken) -> None:
     try:
         means, continuation = with_engine_patience(
-            lambda: patiently(lambda: (_means_for(rollout), continuation_of(rollout))),
+            lambda: patiently(lambda: (_setup_for(rollout), continuation_of(rollout))),
             seconds=settings.RLM_ENGINE_PATIENCE,
             wait=control.wait,
         )
     except (*AWAY, Stopped):
         raise
     except Exception as error:
-        # Its settings no longer fit the code, or there is no sandbox: another attempt would not help.
+        # Its settings no longer fit the code, or there is no sandbox. Another attempt would not help.
         logger.exception("rollout %s cannot be begun", rollout.pk)
-        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"{type(error).__name__}: {error}")])
+        _recording(Recorder(rollout), control, RolloutMetrics())(
+            [_failed_start(f"{type(error).__name__}: {error}")]
+        )
         return
     budget = budget_of(rollout.arm.experiment)
     with (
@@ -90,8 +92,8 @@ def _run(rollout: Rollout, control: CancellationToken) -> None:
             _restart(rollout, means, control, reason=reason)
 
 
-def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control: CancellationToken) -> str:
-    """Resumes an attempt that was cut off. Returns why it cannot be resumed, "" once it has ended."""
+def _resume(rollout: Rollout, means: _Setup, continuation: Continuation, control: CancellationToken) -> str:
+    """Resumes an interrupted attempt. Returns why it cannot be resumed, "" once it has ended."""
     recording = continuation.recording
     logger.info("rollout %s resumes after turn %s", rollout.pk, recording.turns)
     replay = forks.replay_of(rollout, recording) if means.is_fork else None
@@ -103,10 +105,14 @@ def _resume(rollout: Rollout, means: _Means, continuation: Continuation, control
     return ""
 
 
-def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, reason: str) -> None:
-    """Begins a new attempt in place of one that cannot be gone on with. A fork ends: it has no other beginning."""
+def _restart(rollout: Rollout, means: _Setup, control: CancellationToken, *, reason: str) -> None:
+    """Begins a new attempt in place of one that cannot be resumed. A fork ends, because it has no other
+    beginning.
+    """
     if means.is_fork:
-        _recording(Recorder(rollout), control, RolloutMetrics())([_not_begun(f"the fork cannot go on: {reason}")])
+        _recording(Recorder(rollout), control, RolloutMetrics())(
+            [_failed_start(f"the fork cannot go on: {reason}")]
+        )
         return
     logger.warning("rollout %s restarts: %s", rollout.pk, reason)
     rollout.attempt += 1
@@ -115,7 +121,7 @@ def _restart(rollout: Rollout, means: _Means, control: CancellationToken, *, rea
     _play(means, recorder, control)
 
 
-def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None:
+def _play(means: _Setup, recorder: Recorder, control: CancellationToken) -> None:
     run_rollout(
         means.plan,
         clients=means.clients,
@@ -131,7 +137,7 @@ def _play(means: _Means, recorder: Recorder, control: CancellationToken) -> None
 def _recording(
     recorder: Recorder, control: CancellationToken, metrics: RolloutMetrics
 ) -> Callable[[Sequence[Event]], None]:
-    """What the engine gives its events to. A rollout that was taken over is stopped."""
+    """Returns the function that receives the engine's events. It stops a rollout that was taken over."""
 
     def record(events: Sequence[Event]) -> None:
         try:
@@ -146,7 +152,7 @@ def _recording(
 
 
 def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
-    """The clients, with their calls charged to the experiment's budget."""
+    """Returns the clients, with their calls charged to the experiment's budget."""
     return Clients(
         main=AccountedClient(clients.main, account),
         sub=AccountedClient(clients.sub, account),
@@ -155,23 +161,23 @@ def _accounted(clients: Clients, account: RolloutAccount) -> Clients:
 
 
 @dataclass(frozen=True)
-class _Means:
+class _Setup:
     plan: RolloutPlan
     clients: Clients
     backend: Backend
     prices: Prices
     endpoints: Mapping[str, str]
-    """Endpoint's name by model."""
+    """Model → the name of its endpoint."""
     live: LiveBoard = field(default_factory=LiveBoard)
     is_fork: bool = False
 
 
-def _means_for(rollout: Rollout) -> _Means:
+def _setup_for(rollout: Rollout) -> _Setup:
     plan = plan_of(rollout)
     for model in map(model_named, plan.coders):
         sandboxes.require(model=model.name, simulated=model.simulated)
     main, sub, judge = map(model_named, (plan.model, plan.sub_model, plan.judge_model or plan.model))
-    return _Means(
+    return _Setup(
         plan,
         Clients(main=client_of(main), sub=client_of(sub), judge=client_of(judge)),
         sandboxes.backend(),
@@ -181,12 +187,12 @@ def _means_for(rollout: Rollout) -> _Means:
     )
 
 
-def _not_begun(error: str) -> RolloutEnded:
+def _failed_start(error: str) -> RolloutEnded:
     return RolloutEnded(at=now(), stop_reason="not_begun", answer="", boundary="internal", error=error)
 
 
 def plan_of(rollout: Rollout) -> RolloutPlan:
-    """The engine's view of a rollout: its arm's settings and its example."""
+    """Returns the engine's view of a rollout: its arm's settings and its example."""
     arm = rollout.arm
     environment_type, scaffold_type = REGISTRY[arm.environment], SCAFFOLDS[arm.scaffold]
     model, sub_model = find_model(arm.model), find_model(arm.sub_model)
@@ -204,7 +210,7 @@ def plan_of(rollout: Rollout) -> RolloutPlan:
 
 
 def example_of(rollout: Rollout) -> EngineExample:
-    """The engine's view of a rollout's example."""
+    """Returns the engine's view of a rollout's example."""
     row = rollout.example
     texts = Text.objects.read(key for key in (row.prompt_id, row.answer_id, row.input_data_id) if key is not None)
     return EngineExample(
@@ -216,7 +222,7 @@ def example_of(rollout: Rollout) -> EngineExample:
 
 
 def model_named(name: str) -> ModelChoice:
-    """A model of the endpoints file. Raises LookupError."""
+    """Returns a model of the endpoints file. Raises LookupError."""
     model = find_model(name)
     if model is None:
         raise LookupError(f"model {name!r} is no longer in the endpoints file")
@@ -225,7 +231,7 @@ def model_named(name: str) -> ModelChoice:
 
 @cache
 def client_of(model: ModelChoice) -> ModelClient:
-    """One client per model and process: its connections are shared by all rollouts."""
+    """Returns the process's client of a model, whose connections all rollouts share."""
     calls = model.calls
     client = ChatClient(
         base_url=model.endpoint.url,
@@ -238,7 +244,7 @@ def client_of(model: ModelChoice) -> ModelClient:
         reading=Reading(
             window=model.window,
             think_tags=calls.think_tags or "auto",
-            # The simulated model counts characters.
+            # The simulated model counts characters instead of tokens.
             checks_prompts=not model.simulated if calls.check_prompts is None else calls.check_prompts,
         ),
     )

@@ -1,6 +1,6 @@
 """Heartbeats of worker processes: each process keeps one `WorkerProcess` row while it runs.
 
-Times come from the database's clock, so a machine whose clock is wrong is still seen as alive.
+Times come from the database's clock, so a machine whose clock is wrong still counts as alive.
 """
 
 from __future__ import annotations

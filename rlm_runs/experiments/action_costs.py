@@ -1,4 +1,4 @@
-"""Estimated costs of actions on rollouts that are there: means of what the same thing cost before."""
+"""Estimated costs of actions on existing rollouts, from the mean cost of the same action before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from ..models.experiments import RolloutQuerySet
 
 
 def of_running_again(rollouts: RolloutQuerySet) -> Decimal | None:
-    """The mean cost of an arm's completed rollouts, for each of these; None where an arm has none with a price."""
+    """Returns the estimated cost of running these rollouts again, from the mean of each arm's completed rollouts.
+
+    None if an arm has no completed rollout with a known cost.
+    """
     counts = dict(rollouts.order_by().values_list("arm").annotate(n=Count("pk")))
     completed = Rollout.objects.filter(arm__in=counts, status=Rollout.Status.COMPLETED)
     means = dict(completed.order_by().values_list("arm").annotate(mean=Avg("cost")))
@@ -25,9 +28,9 @@ def of_running_again(rollouts: RolloutQuerySet) -> Decimal | None:
 
 
 def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Decimal | None]:
-    """The answers of these that a judge is asked about, and the cost, from the mean of that judge's earlier calls.
+    """Returns how many of these answers a judge scores, and the cost, from the mean of that judge's earlier calls.
 
-    The cost is None where the judge was never asked, or a call of it has no price.
+    The cost is None if the judge was never asked, or if one of its calls has no price.
     """
     counts = dict(rollouts.order_by().values_list("arm").annotate(n=Count("pk")))
     calls, cost = 0, Decimal(0)
@@ -45,7 +48,9 @@ def of_judging(rollouts: RolloutQuerySet, *, judge_model: str) -> tuple[int, Dec
 
 
 def _asks_judge(arm: Arm) -> bool:
-    """Whether the arm's environment has a judge; an unknown environment, or settings of before, have none."""
+    """Returns whether the arm's environment uses a judge. False for an unknown environment or obsolete
+    settings.
+    """
     environment_type = REGISTRY.get(arm.environment)
     if environment_type is None:
         return False
@@ -54,7 +59,7 @@ def _asks_judge(arm: Arm) -> bool:
             environment_type.settings_type(**arm.environment_settings)
         )
         return environment.judge_prompt(EngineExample(prompt="", answer=""), "") is not None
-    except Exception:  # an environment's own code, which is asked about an example that it does not have
+    except Exception:  # an environment's own code, called with an example that it may not handle
         return True
 
 

@@ -1,4 +1,4 @@
-"""The options of the actions on an experiment, as a form, the command and the API give them."""
+"""The options of the actions on an experiment, as given by a form, the command or the API."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ..execution.selection import Selection
 
 
-def _listed(value: Any) -> Any:
-    """`a,b` → ["a", "b"]: how a form and the command write a list."""
+def _split_list(value: Any) -> Any:
+    """Splits `a,b` into ["a", "b"], the way in which a form and the command write a list."""
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple):
@@ -19,25 +19,25 @@ def _listed(value: Any) -> Any:
     return value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
-Entries = Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_split_list)]
+Entries = Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_split_list)]
 
 
 class Options(BaseModel):
-    """No options."""
+    """Base of the options of an action; also those of an action without options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PriorityOptions(Options):
-    """The rank of an experiment."""
+    """The priority of an experiment."""
 
     value: int = Field(description="From -100 to 100; the highest goes first.")
 
 
 class BudgetOptions(Options):
-    """Budgets of an experiment; one that is not given stays as it is."""
+    """Budgets of an experiment. A budget that is not given stays as it is."""
 
     dollars: str | None = Field(default=None, description="Dollars in all, judges included; none for no limit.")
     tokens: str | None = Field(default=None, description="Prompt and completion tokens in all; none for no limit.")
@@ -51,20 +51,28 @@ class BudgetOptions(Options):
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+class DescribeOptions(Options):
+    """What lists say of an experiment; what is not given stays as it is."""
+
+    description: str | None = Field(default=None, max_length=20_000, description="Its question, in a sentence.")
+    tags: Names | None = Field(default=None, description="All its tags, with commas between them.")
+    owner: str | None = Field(default=None, max_length=150, description="User name.")
+
+
 class SelectionOptions(Options):
-    """Rollouts of an experiment."""
+    """A selection of an experiment's rollouts."""
 
     arm: int | None = Field(default=None, description="Id of an arm; without one, all arms.")
     rollouts: Numbers = Field(default=(), description="Ids of rollouts; without any, all.")
 
     @property
     def selection(self) -> Selection:
-        """The rollouts that are meant."""
+        """The selection of rollouts."""
         return Selection(arm=self.arm, rollouts=self.rollouts)
 
 
 class RetryOptions(SelectionOptions):
-    """What is retried."""
+    """The rollouts to retry."""
 
     outcomes: Names = Field(
         default=("failed",), description="Outcomes to retry: failed, too_long, unjudged, cancelled."
@@ -72,13 +80,13 @@ class RetryOptions(SelectionOptions):
 
 
 class RescoreOptions(SelectionOptions):
-    """What is scored again, and by whom."""
+    """The rollouts to rescore, and the judge."""
 
     judge_model: str = Field(default="", description="The judge; without one, the arm's.")
 
 
 class AddOptions(Options):
-    """What an experiment gets in addition."""
+    """Additions to an experiment."""
 
     examples: int | None = Field(default=None, ge=1, description="Examples in all.")
     repetitions: int | None = Field(default=None, ge=1, description="Repetitions in all.")
@@ -88,6 +96,6 @@ class AddOptions(Options):
 
 
 class CloneOptions(Options):
-    """The experiment that is launched."""
+    """The name of the experiment to launch."""
 
     name: str = Field(default="", max_length=200, description="Its name; without one, the same.")

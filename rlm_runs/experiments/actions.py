@@ -21,12 +21,14 @@ from .action_options import (
     AddOptions,
     BudgetOptions,
     CloneOptions,
+    DescribeOptions,
     Options,
     PriorityOptions,
     RescoreOptions,
     RetryOptions,
 )
 from .additions import additions, extend, extended_spec
+from .describing import describe
 from .estimate import estimate
 from .launch import launch
 from .plan import resolve
@@ -38,7 +40,7 @@ __all__ = ["ACTIONS", "Action", "NeedsConfirmation", "Preview", "Refused", "pars
 
 @dataclass(frozen=True)
 class Preview:
-    """What an action will do: a sentence, and its numbers by name. None is a number that is not known."""
+    """The effect of an action: a sentence, and its numbers by name. An unknown number is None."""
 
     sentence: str
     numbers: Mapping[str, int | Decimal | None] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class NeedsConfirmation(Exception):
 
 @dataclass(frozen=True)
 class Action:
-    """An action. `perform` takes the experiment, the options and the actor, and returns what it did as a sentence.
+    """An action. `perform` takes the experiment, the options and the actor, and returns its effect as a sentence.
 
     `preview` is None if the action needs no confirmation.
     """
@@ -81,7 +83,7 @@ class Action:
 
 
 def parse(action: Action, given: Mapping[str, Any]) -> Options:
-    """The options of an action. Raises Refused with every problem."""
+    """Returns the validated options of an action. Raises Refused with every problem."""
     try:
         return action.options.model_validate(dict(given))
     except ValidationError as error:
@@ -100,7 +102,7 @@ def preview(action: Action, experiment: Experiment, options: Options) -> Preview
 
 
 def take(action: Action, experiment: Experiment, options: Options, *, actor: str, confirmed: bool) -> str:
-    """Takes an action and returns what it did. Raises NeedsConfirmation and Refused."""
+    """Performs an action. Returns its effect as a sentence. Raises NeedsConfirmation and Refused."""
     if not confirmed and (told := preview(action, experiment, options)) is not None:
         raise NeedsConfirmation(told)
     try:
@@ -115,7 +117,7 @@ def _state(experiment: Experiment) -> str:
     return f"{state}, priority {experiment.priority}"
 
 
-def _simple(change: Callable[..., None]) -> Callable[[Experiment, Options, str], str]:
+def _state_change(change: Callable[..., None]) -> Callable[[Experiment, Options, str], str]:
     def perform(experiment: Experiment, options: Options, actor: str) -> str:
         change(experiment, actor=actor)
         return _state(experiment)
@@ -259,7 +261,7 @@ ACTIONS: Mapping[str, Action] = {
             "Pause",
             "Running rollouts finish; no new ones start.",
             Options,
-            _simple(control.pause),
+            _state_change(control.pause),
             is_due=lambda found: found.paused_at is None and _is_unfinished(found),
         ),
         Action(
@@ -267,7 +269,7 @@ ACTIONS: Mapping[str, Action] = {
             "Resume",
             "Workers claim its rollouts again.",
             Options,
-            _simple(control.resume),
+            _state_change(control.resume),
             is_due=lambda found: found.paused_at is not None,
         ),
         Action(
@@ -275,7 +277,7 @@ ACTIONS: Mapping[str, Action] = {
             "Cancel",
             "Ends queued and running rollouts. Recorded data stays.",
             Options,
-            _simple(control.cancel),
+            _state_change(control.cancel),
             is_due=_is_unfinished,
         ),
         Action(
@@ -338,11 +340,18 @@ ACTIONS: Mapping[str, Action] = {
             is_due=lambda found: not found.sources,
         ),
         Action(
+            "describe",
+            "Describe",
+            "Description, tags and owner, by which lists filter.",
+            DescribeOptions,
+            describe,
+        ),
+        Action(
             "archive",
             "Archive",
             "Hides the experiment from lists. Its pages stay.",
             Options,
-            _simple(control.archive),
+            _state_change(control.archive),
             is_due=lambda found: found.archived_at is None,
         ),
         Action(
@@ -350,7 +359,7 @@ ACTIONS: Mapping[str, Action] = {
             "Unarchive",
             "Shows the experiment in lists again.",
             Options,
-            _simple(control.unarchive),
+            _state_change(control.unarchive),
             is_due=lambda found: found.archived_at is not None,
         ),
         Action(
@@ -364,4 +373,4 @@ ACTIONS: Mapping[str, Action] = {
         ),
     )
 }
-"""Name → action, in the order in which pages list them."""
+"""Name → action, in the order of the pages."""

@@ -1,7 +1,7 @@
-"""Adding to an experiment: arms, examples and repetitions that its spec does not have yet.
+"""Adds arms, examples and repetitions to an experiment.
 
-The whole new spec is given, and what is there already is left as it is, so adding twice adds once. All arms of an
-environment keep the same examples: the earlier ones keep their positions, and new ones follow.
+The caller gives the whole new spec. Existing arms, examples and rollouts stay as they are, so adding twice adds
+once. All arms of an environment keep the same examples: earlier ones keep their positions, and new ones follow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .plan import Plan, PlannedArm, resolve
 
 @dataclass(frozen=True)
 class Additions:
-    """What a spec adds. `dollars` is None where a model has no known price."""
+    """The additions of a spec. `dollars` is None if a model has no known price."""
 
     plan: Plan
     arms: tuple[PlannedArm, ...]
@@ -44,8 +44,10 @@ def extended_spec(
     repetitions: int | None = None,
     **entries: Sequence[Any],
 ) -> dict[str, Any]:
-    """The stored spec with more: totals of examples and repetitions, and further `models`, `scaffolds` and
-    `environments`, each a name or a table. What is there already is not repeated.
+    """Returns the stored spec with additions.
+
+    `examples` and `repetitions` are totals. `entries` are additional `models`, `scaffolds` and `environments`,
+    each a name or a table; existing entries are not repeated.
     """
     found: dict[str, Any] = dict(experiment.spec)
     for name, total in (("examples", examples), ("repetitions", repetitions)):
@@ -58,7 +60,9 @@ def extended_spec(
 
 
 def additions(experiment: Experiment, raw: Mapping[str, Any]) -> Additions:
-    """What a spec adds to an experiment. Raises Refused, and SpecError where the spec itself is wrong."""
+    """Returns the additions of a spec to an experiment. Raises Refused, and SpecError if the spec itself is
+    invalid.
+    """
     plan = _plan(experiment, raw)
     existing = dict(experiment.rollouts().values_list("arm__settings_hash").annotate(n=Count("id")).order_by())
     per_arm = plan.spec.examples * plan.spec.repetitions
@@ -79,9 +83,9 @@ def additions(experiment: Experiment, raw: Mapping[str, Any]) -> Additions:
 def extend(
     experiment: Experiment, raw: Mapping[str, Any], *, actor: str = COMMAND_LINE, data_dir: Path | None = None
 ) -> int:
-    """Adds what the spec has and the experiment has not; returns the number of new rollouts, which may be 0.
+    """Adds what the spec has and the experiment lacks. Returns the number of new rollouts, which may be 0.
 
-    Raises Refused and SpecError; then nothing is written.
+    Raises Refused and SpecError, in which case nothing is written.
     """
     plan = _plan(experiment, raw)
     if data_dir is not None:
@@ -118,7 +122,7 @@ def extend(
 
 
 def _plan(experiment: Experiment, raw: Mapping[str, Any]) -> Plan:
-    """The plan of the new spec, which must contain the old one."""
+    """Returns the plan of the new spec, which must contain the old one."""
     if experiment.sources:
         raise Refused("nothing can be added to imported rollouts: launch a separate experiment")
     if experiment.cancelled_at is not None:
@@ -144,7 +148,7 @@ def _hash(arm: PlannedArm) -> str:
 
 
 def _load_missing(plan: Plan, known: Mapping[str, int]) -> dict[int, Sequence[EngineExample]]:
-    """Entry of the spec → its examples, for the entries that have fewer of them in the store."""
+    """Returns a map of spec entry → its examples, for the entries that have too few in the store."""
     short = [
         index
         for index in range(len(plan.environments))
@@ -155,7 +159,7 @@ def _load_missing(plan: Plan, known: Mapping[str, int]) -> dict[int, Sequence[En
 
 
 def _stored_examples(plan: Plan, index: int, *, arms: Mapping[str, int]) -> list[int]:
-    """The ids of the examples that the arms of an entry have, in their order."""
+    """Returns the ids of the examples of an entry's arms, in order."""
     of_entry = [arms[key] for arm in plan.arms if arm.environment_index == index and (key := _hash(arm)) in arms]
     places = Rollout.objects.filter(arm__in=of_entry[:1]).values_list("example_position", "example")
     return [example for _, example in sorted(set(places))]
@@ -177,7 +181,7 @@ def _examples_of(
 
 
 def _create_missing(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[int]]) -> int:
-    """Ordered as a launch orders them; those that are there are left out."""
+    """Creates the missing rollouts, in the order of a launch. Returns how many."""
     there = set(Rollout.objects.filter(arm__in=arms).values_list("arm", "example", "repetition"))
     rows = [
         Rollout(arm=arm, example_id=example, example_position=position, repetition=repetition)

@@ -1,9 +1,9 @@
 """Estimates of an experiment before anything runs: arms, rollouts, model calls and dollars.
 
 An arm is estimated from the mean of its own earlier rollouts (same settings), else from rollouts of its
-environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Calls of a
-judge are estimated apart (`judging`). Each model's calls have its own price. Each number has its basis beside it,
-so that a guess is not taken for a measurement.
+environment and scaffold, else from the article's published means of the scaffold on Oolong/real. Calls of a judge
+are estimated separately (`judging`). Each model's calls have its own price. Each number comes with its basis, so
+that a guess is not mistaken for a measurement.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from .plan import Plan, PlannedArm
 
 @dataclass(frozen=True)
 class PerRollout:
-    """Means per rollout; tokens of the root (`main`) and of all sub-LLMs (`sub`).
+    """Means per rollout: calls, and tokens of the root (`main`) and of all sub-LLMs (`sub`).
 
-    `turns` are calls of the root, None where they are not known apart from `calls`.
+    `turns` are calls of the root, None if they are not known separately from `calls`. `seconds` is None where no
+    rollout was timed.
     """
 
     calls: float
@@ -38,13 +39,15 @@ class PerRollout:
     sub_prompt: float
     sub_completion: float
     turns: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class ArmEstimate:
-    """One arm's share. `dollars`, those of the judge included, is None where a model has no known price.
+    """The estimate of one arm. `dollars` includes the judge, and is None if a model has no known price.
 
-    `calls` are those of the root and of sub-LLMs; `basis` says what both numbers stand on.
+    `calls` are those of the root and of sub-LLMs. `basis` says what both numbers are based on. `seconds` is the
+    sum over its rollouts, None if no rollout like them was timed.
     """
 
     arm: PlannedArm
@@ -53,11 +56,12 @@ class ArmEstimate:
     judge_calls: int
     dollars: Decimal | None
     basis: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """All arms, and their sums."""
+    """The estimates of all arms, and their sums."""
 
     arms: tuple[ArmEstimate, ...]
 
@@ -68,7 +72,7 @@ class Estimate:
 
     @property
     def calls(self) -> int:
-        """Model calls of all arms, judges not counted."""
+        """Model calls of all arms, without judges."""
         return sum(arm.calls for arm in self.arms)
 
     @property
@@ -78,9 +82,16 @@ class Estimate:
 
     @property
     def dollars(self) -> Decimal | None:
-        """Dollars of all arms; None where one of them has no known price."""
+        """Dollars of all arms; None if one of them has no known price."""
         known = [arm.dollars for arm in self.arms if arm.dollars is not None]
         return sum(known, Decimal(0)) if len(known) == len(self.arms) else None
+
+    def wall_seconds(self, *, slots: int) -> float | None:
+        """Seconds on so many slots, at least one mean rollout; None without slots or a time of each arm."""
+        known = [(arm.seconds, arm.rollouts) for arm in self.arms if arm.seconds is not None]
+        if not slots or not known or len(known) < len(self.arms):
+            return None
+        return max(sum(seconds for seconds, _ in known) / slots, *(seconds / n for seconds, n in known), 0.0)
 
 
 _ESTIMATED = (
@@ -88,12 +99,12 @@ _ESTIMATED = (
     *("main_prompt_tokens", "main_completion_tokens", "sub_prompt_tokens", "sub_completion_tokens"),
 )
 _FEWEST = 3
-"""Rollouts of an arm from which its own mean is worth more than that of its environment and scaffold."""
+"""The number of an arm's rollouts from which its own mean is preferred to that of its environment and scaffold."""
 
 
 def estimate(plan: Plan) -> Estimate:
-    """The estimate of a plan, in a query, and one for each environment with a judge."""
-    history = _History()
+    """Returns the estimate of a plan, in one query and one more for each environment with a judge."""
+    history = _History(plan)
     listed = prices()
     judging = {environment.name: judging_of(environment) for environment in plan.environments}
     return Estimate(
@@ -127,13 +138,14 @@ def _of_arm(
         judge_calls=round(judging.calls * rollouts) if judging else 0,
         dollars=sum(known, Decimal(0)) * rollouts if len(known) == len(costs) else None,
         basis=f"{basis}; judge: {judging.basis}" if judging else basis,
+        seconds=None if per_rollout.seconds is None else per_rollout.seconds * rollouts,
     )
 
 
 def _dollars(
     listed: Prices, model: ModelChoice, prompt: float, completion: float, *, calls: float
 ) -> Decimal | None:
-    """Dollars of one rollout's calls to a model; nothing where it makes none, whatever the model costs."""
+    """Returns the dollars of one rollout's calls to a model; 0 without calls, whatever the model costs."""
     usage = Usage(prompt=round(prompt), completion=round(completion))
     if not usage.prompt and not usage.completion:
         return Decimal(0)
@@ -141,12 +153,16 @@ def _dollars(
 
 
 class _History:
-    """Means of the rollouts in the store, by arm and by environment and scaffold."""
+    """Means of the stored rollouts, by arm and by environment and scaffold."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        alike = {
+            "arm__environment__in": {arm.environment.name for arm in plan.arms},
+            "arm__scaffold__in": {arm.scaffold for arm in plan.arms},
+        }
         rows = (
-            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None)
-            .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may not tell them
+            Rollout.objects.filter(status=Rollout.Status.COMPLETED, fork=None, **alike)
+            .filter(**{f"{column}__isnull": False for column in _ESTIMATED})  # an import may lack them
             .values("arm__environment", "arm__scaffold", "arm__settings_hash")
             .annotate(
                 n=Count("id"),
@@ -156,6 +172,7 @@ class _History:
                 main_completion=Avg("main_completion_tokens"),
                 sub_prompt=Avg("sub_prompt_tokens"),
                 sub_completion=Avg("sub_completion_tokens"),
+                seconds=Avg("seconds"),
             )
         )
         self._rows: list[Mapping[str, Any]] = list(rows)
@@ -179,4 +196,8 @@ class _History:
 
 def _mean(rows: list[Mapping[str, Any]], *, n: int) -> PerRollout:
     names = ("calls", "main_prompt", "main_completion", "sub_prompt", "sub_completion", "turns_of_root")
-    return PerRollout(*(float(sum(row[name] * row["n"] for row in rows)) / n for name in names))
+    timed = [(row["seconds"], row["n"]) for row in rows if row["seconds"] is not None]
+    seconds = sum(mean * each for mean, each in timed) / sum(each for _, each in timed) if timed else None
+    means = (float(sum(row[name] * row["n"] for row in rows)) / n for name in names)
+    calls, main_prompt, main_completion, sub_prompt, sub_completion, turns = means
+    return PerRollout(calls, main_prompt, main_completion, sub_prompt, sub_completion, turns, seconds)

@@ -1,7 +1,7 @@
-"""Forking a rollout: the recorded part becomes rows of a new rollout, and a worker goes on.
+"""Forks a rollout: the recorded part becomes rows of a new rollout, which a worker continues.
 
-The new rollout is an attempt that was cut off after the forked turn, so workers rebuild its REPL and continue it
-as they resume any attempt. It belongs to a hidden experiment, one per experiment that has forks.
+The new rollout is an attempt that was cut off after the forked turn, so workers rebuild its REPL and resume it
+like any attempt. It belongs to a hidden experiment, one per experiment that has forks.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = ["ForkRequest", "Place", "Problem", "Refused", "SpecError", "create_fo
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """What is forked, and what differs. `attempt` None is the last one.
+    """The forked turn and the changes. `attempt` None means the last one.
 
-    `settings` and `sampling` hold the changed settings of the scaffold and of sampling, by name; None takes a
-    sampling parameter away. The models "" are those of the origin.
+    `settings` and `sampling` hold changed settings of the scaffold and of sampling, by name; None removes a
+    sampling parameter. An empty model name keeps the origin's model.
     """
 
     turn: int
@@ -57,9 +57,9 @@ class ForkRequest:
 
 
 def create_fork(origin: Rollout, asked: ForkRequest, *, author: str = COMMAND_LINE) -> Rollout:
-    """Creates a fork and queues it. Raises Refused, and SpecError for settings and models.
+    """Creates a fork and queues it. `author` is shown with it.
 
-    Then nothing is written. `author` is shown with it.
+    Raises Refused, and SpecError for invalid settings and models, in which case nothing is written.
     """
     if origin.arm.experiment.sources or origin.reported:
         raise Refused("imported rollouts cannot be forked: their environment and their REPL's state are not here")
@@ -96,7 +96,7 @@ def _recording(origin: Rollout, asked: ForkRequest, *, attempt: int) -> Recordin
 
 
 def _plan(arm: Arm, asked: ForkRequest) -> tuple[dict[str, Any], Plan]:
-    """What differs from the origin's arm, by name, and the plan of the fork's only arm."""
+    """Returns the differences from the origin's arm, by name, and the plan of the fork's only arm."""
     sampling = {**arm.sampling, **asked.sampling}
     model = {
         "name": asked.model or arm.model,
@@ -122,7 +122,7 @@ def _plan(arm: Arm, asked: ForkRequest) -> tuple[dict[str, Any], Plan]:
 
 
 def _kept_sub_model(arm: Arm, asked: ForkRequest) -> str:
-    """Sub-LLMs stay with their model; where it is the root's, they go with the root."""
+    """Returns the fork's sub-model: the origin's, or the new model if the origin's root and sub-LLMs share one."""
     return asked.model if asked.model and arm.sub_model == arm.model else arm.sub_model
 
 
@@ -160,7 +160,7 @@ def _rollout(origin: Rollout, arm: Arm) -> Rollout:
 
 
 def _record(rollout: Rollout, recording: Recording, *, model: str) -> None:
-    """Writes the recorded part. The root's conversation is of the model that continues it."""
+    """Writes the recorded part. The root's conversation gets the model that continues it."""
     trajectories = [
         replace(each, start=replace(each.start, model=model)) if each.start.kind == "root" else each
         for each in recording.trajectories

@@ -1,6 +1,7 @@
-"""Files → an experiment: arms by their settings, examples by their content, rollouts through the recorder.
+"""Imports files as an experiment: arms by their settings, examples by their content, rollouts through the
+recorder.
 
-All of it is written, or nothing: a file that cannot be read, or was imported already, refuses the whole call.
+Everything is written, or nothing: a file that cannot be read, or was imported before, refuses the whole call.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from ..models.texts import digest, storable
 from .identity import content_hash, example_hash, free_slug
 
 _CHUNK = 50
-"""Rollouts whose rows are created together, and are in memory together."""
+"""The number of rollouts whose rows are created together, and are in memory together."""
 _LIMITS = {
     column.name: column.max_length
     for column in Arm._meta.concrete_fields
     if isinstance(column, CharField) and column.max_length and column.name != "sandbox_image"
 }
-"""Characters that a column of an arm can hold."""
+"""The maximum length of an arm's text columns, in characters."""
 _LOCK = 0x524C4D
-"""Number of the advisory lock of imports; no other lock of this database has it."""
+"""Number of the advisory lock of imports, unique in this database."""
 
 
 class AlreadyImported(Exception):
-    """A file whose content is in the store already; the message says where."""
+    """A file with the same content is in the store already. The message says where."""
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """The imported part of an arm. `unknown` names the facts that its files hold for no rollout."""
+    """The imported part of an arm. `unknown` names the facts that its files lack for every rollout."""
 
     arm: Arm
     rollouts: int
@@ -56,7 +57,7 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Imported:
-    """An experiment that was made of a path."""
+    """An experiment that was imported from a path."""
 
     experiment: Experiment
     files: int
@@ -66,10 +67,10 @@ class Imported:
 
 
 def import_paths(paths: Sequence[Path], *, name: str = "", environment: str = "") -> list[Imported]:
-    """Imports each path as an experiment, with the name `name` or the path's.
+    """Imports each path as an experiment, named `name` or after the path.
 
-    `environment` is used for tables that do not name theirs. Raises Unreadable or AlreadyImported; then nothing is
-    written. Imports wait for each other.
+    `environment` is used for tables that do not name theirs. Raises Unreadable or AlreadyImported, in which case
+    nothing is written. Imports run one at a time.
     """
     try:
         with transaction.atomic():
@@ -81,7 +82,9 @@ def import_paths(paths: Sequence[Path], *, name: str = "", environment: str = ""
 
 
 def _wait_for_other_imports() -> None:
-    """Until the end of the transaction there is no other: two would not see each other's files and examples."""
+    """Blocks other imports until the transaction ends, because two would not see each other's files and
+    examples.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
@@ -118,7 +121,7 @@ def _import_path(path: Path, *, name: str, environment: str) -> Imported:
 
 
 def _refuse_known(sources: Sequence[Source], hashes: Sequence[str]) -> None:
-    """Raises AlreadyImported where a file is in the store, or given twice."""
+    """Raises AlreadyImported if a file is in the store, or is given twice."""
     seen: dict[str, Path] = {}
     for source, sha256 in zip(sources, hashes, strict=True):
         if sha256 in seen:
@@ -130,7 +133,7 @@ def _refuse_known(sources: Sequence[Source], hashes: Sequence[str]) -> None:
 
 
 def _seed(abouts: Sequence[Mapping[str, Any]]) -> int:
-    """The seed of all runs; 0 without a common one."""
+    """Returns the seed that all runs share; 0 without one."""
     arguments = [about.get("env_args") for about in abouts]
     seeds = {given.get("seed") for given in arguments if isinstance(given, Mapping)}
     seed = seeds.pop() if len(seeds) == 1 else 0
@@ -138,7 +141,7 @@ def _seed(abouts: Sequence[Mapping[str, Any]]) -> int:
 
 
 class _Writer:
-    """Makes the rows of one experiment."""
+    """A writer of the rows of one experiment."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
@@ -149,7 +152,7 @@ class _Writer:
         self._repetitions: Counter[tuple[int, int]] = Counter()
 
     def write(self, source: Source) -> int:
-        """All rollouts of a source; how many there were. Raises Unreadable."""
+        """Writes all rollouts of a source. Returns how many. Raises Unreadable."""
         occurrences = _Occurrences()
         told = source.rollouts()
         written = 0
@@ -161,14 +164,14 @@ class _Writer:
         return written
 
     def order_arms(self) -> None:
-        """Arms by environment and settings, the plain model first: as one reads them."""
+        """Orders the arms for reading: by environment and settings, the plain model first."""
 
         def place(arm: Arm) -> tuple[Any, ...]:
             scaffold = registry.place(arm.scaffold)
             return (arm.environment, str(arm.environment_settings), arm.model, scaffold, arm.position)
 
         arms = sorted(self._arms.values(), key=place)
-        for shift in (len(arms), 0):  # beyond all of them first: a position may be taken once only
+        for shift in (len(arms), 0):  # first beyond all of them, because positions are unique
             for position, arm in enumerate(arms):
                 arm.position = position + shift
             for arm in arms:
@@ -197,7 +200,7 @@ class _Writer:
         return self._arms[settings_hash]
 
     def _keep_examples(self, chunk: Sequence[ImportedRollout], occurrences: _Occurrences) -> list[int]:
-        """The ids of the examples, shared with other experiments that use them."""
+        """Returns the ids of the examples, shared with other experiments that use them."""
         asked = [(imported.arm.environment, imported.example) for imported in chunk]
         names = [occurrences.name(imported) for imported in chunk]
         fresh = {
@@ -229,13 +232,15 @@ class _Writer:
 
 
 class _Occurrences:
-    """Distinguishes repetitions from questions that a data set holds twice, by their numbers in one source."""
+    """The occurrences of questions in one source. Their numbers distinguish repetitions from duplicate
+    questions.
+    """
 
     def __init__(self) -> None:
         self._keys: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
 
     def name(self, imported: ImportedRollout) -> str:
-        """The name of the example of a rollout."""
+        """Returns the content hash of a rollout's example."""
         example, environment = imported.example, storable(imported.arm.environment)
         prompt, answer = digest(example.prompt), digest(example.answer)
         keys = self._keys[environment, prompt, answer]
@@ -255,7 +260,7 @@ def _example(environment: str, example: ImportedExample, name: str) -> Example:
 
 
 def _columns(arm: ImportedArm) -> dict[str, Any]:
-    """An arm's settings, as they are stored and hashed."""
+    """Returns an arm's settings as they are stored and hashed."""
     found: dict[str, Any] = storable(
         {
             "environment": arm.environment,
@@ -279,7 +284,7 @@ _TOLD = {
     "cost": "cost",
     "seconds": "seconds",
 }
-"""Facts that a file may lack → the columns that are then NULL."""
+"""Facts that a file may lack → the columns that are NULL in this case."""
 
 
 def _summary(experiment: Experiment, *, files: int) -> Imported:

@@ -1,4 +1,4 @@
-"""What judges of an environment take per rollout: from rollouts that were judged, else an assumption."""
+"""The judge's calls and tokens per rollout of an environment: from judged rollouts, else an assumption."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..engine.environments.base import Environment, Example
 from ..models import Arm, Rollout, Trajectory, Turn
 
 _NEWEST = 200
-"""Judged rollouts that a mean is made of."""
+"""The maximum number of judged rollouts in a mean."""
 _FEWEST = 3
 _ASSUMED = (1.0, 900.0, 100.0)
-"""Calls, prompt and completion tokens of a judge: its rules, a short question and answer, a short thought."""
+"""A judge's calls, prompt and completion tokens: its rules, a short question and answer, some reasoning."""
 
 
 @dataclass(frozen=True)
 class Judging:
-    """Means per rollout, and what they stand on."""
+    """Means per rollout, and their basis."""
 
     calls: float
     prompt: float
@@ -28,7 +28,7 @@ class Judging:
 
 
 def judging_of(environment: Environment[Any]) -> Judging | None:
-    """The judge's part in a rollout of an environment, None where its score decides."""
+    """Returns the judge's part in a rollout of an environment; None if the environment scores by itself."""
     if not has_judge(environment):
         return None
     arms = Arm.objects.filter(environment=environment.name).values("pk")
@@ -54,10 +54,10 @@ def judging_of(environment: Environment[Any]) -> Judging | None:
 
 
 def has_judge(environment: Environment[Any]) -> bool:
-    """Whether a judge gives the reward."""
+    """Returns whether a judge gives the reward."""
     if type(environment).judge_prompt is Environment.judge_prompt:
         return False
     try:
         return environment.judge_prompt(Example(prompt="", answer=""), "") is not None
     except (LookupError, TypeError, ValueError, AttributeError):
-        return True  # it needs more of an example, to write a prompt
+        return True  # its prompt needs more of an example

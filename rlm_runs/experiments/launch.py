@@ -1,4 +1,4 @@
-"""Spec → validated → arms, examples, rollouts; messages on commit. All of it is written, or nothing.
+"""Launches a spec: validates it, then writes arms, examples and rollouts, or nothing. Messages go out on commit.
 
 experiment = launch(tomllib.loads(text), user=request.user)
 """
@@ -34,11 +34,10 @@ __all__ = ["Problem", "SpecError", "launch"]
 def launch(
     raw: Mapping[str, Any], *, user: User | None = None, actor: str = "", data_dir: Path | None = None
 ) -> Experiment:
-    """Launches an experiment. Raises SpecError; then nothing is written.
+    """Launches an experiment. Raises SpecError, in which case nothing is written.
 
-    `actor` is named in its log; without one, the user or the command line.
-    With `data_dir`, the spec may only name files in that folder, because its author may not read other files of
-    this machine.
+    `actor` is named in the experiment's log; by default the user or the command line. With `data_dir`, the spec
+    may only name files in that folder, because its author may not read other files of this machine.
     """
     plan = resolve(raw)
     if data_dir is not None:
@@ -73,11 +72,15 @@ def check_paths(plan: Plan, data_dir: Path) -> None:
 
 
 Images = Mapping[tuple[str, ...], str]
-"""Packages → what code is run in, as `Backend.prepare` names it."""
+"""Packages → the image or backend that runs code, as `Backend.prepare` names it."""
 
 
 def prepare_sandboxes(plan: Plan) -> Images:
-    """Refuses here what would fail in every worker: models that may not run code, images that do not build."""
+    """Builds the sandbox images and returns them.
+
+    Raises SpecError for models that may not run code and for images that do not build, because every rollout
+    with them would fail.
+    """
     problems = []
     coders = {model.name: model for arm in plan.arms for model in arm.coders}
     for name, model in coders.items():
@@ -96,7 +99,7 @@ def prepare_sandboxes(plan: Plan) -> Images:
 
 
 def _field_of(model: str, plan: Plan) -> str:
-    """The field of the spec that names a model."""
+    """Returns the field of the spec that names a model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == model:
             return f"models[{index}]"
@@ -106,7 +109,7 @@ def _field_of(model: str, plan: Plan) -> str:
 
 
 def load_examples(plan: Plan) -> list[Sequence[EngineExample]]:
-    """The examples of each environment entry, the same for all its arms."""
+    """Returns the examples of each environment entry, the same for all its arms."""
     loaded, problems = [], []
     for index, environment in enumerate(plan.environments):
         try:
@@ -135,7 +138,7 @@ def _create_experiment(plan: Plan, *, user: User | None) -> Experiment:
 
 
 def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: int = 0) -> list[Arm]:
-    """The rows of the plan's arms, at the positions from `first` on."""
+    """Creates the rows of the plan's arms, at the positions from `first` on."""
     return Arm.objects.bulk_create(
         Arm(
             experiment=experiment,
@@ -149,7 +152,7 @@ def create_arms(plan: Plan, experiment: Experiment, *, images: Images, first: in
 
 
 def arm_columns(arm: PlannedArm) -> dict[str, Any]:
-    """An arm's settings, every default written out, and their hash."""
+    """Returns an arm's settings, with every default written out, and their hash."""
     named = {
         "environment": arm.environment.name,
         "environment_settings": arm.environment.settings.model_dump(mode="json"),
@@ -165,7 +168,7 @@ def arm_columns(arm: PlannedArm) -> dict[str, Any]:
 
 
 def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[Example]:
-    """The rows of the examples in their order, shared with other experiments that use them."""
+    """Returns the rows of the examples in order, shared with other experiments that use them."""
     prompts = Text.objects.keep(example.prompt for example in examples)
     answers = Text.objects.keep(example.answer for example in examples)
     inputs = iter(Text.objects.keep(example.input_data for example in examples if example.input_data is not None))
@@ -199,7 +202,9 @@ def keep_examples(environment: str, examples: Sequence[EngineExample]) -> list[E
 
 
 def _create_rollouts(plan: Plan, arms: Sequence[Arm], examples: Sequence[Sequence[Example]]) -> list[Rollout]:
-    """Ordered by repetition and example, then arm: at any moment the arms have seen the same examples."""
+    """Creates the rollouts by repetition, example and arm, so that all arms have seen the same examples at any
+    time.
+    """
     most = max(len(loaded) for loaded in examples)
     rows = [
         Rollout(

@@ -1,7 +1,7 @@
-"""The check before a launch: one tiny call to each model, at once, that says whether it can do what it is to do.
+"""The check before a launch: one tiny call to each model, all at once, tests what the rollouts need.
 
-Simulated models are not asked, and neither is a model twice. What does not answer in time is a warning, because a
-server may be waking up; rollouts wait longer.
+Simulated models are not called, and no model is called twice. A model that does not answer in time causes a
+warning, because a server may be waking up; rollouts wait longer.
 """
 
 from __future__ import annotations
@@ -20,40 +20,44 @@ from .plan import Plan, PlannedArm
 from .problems import Problem
 
 SECONDS = 20.0
-"""How long models have to answer, all at once."""
+"""The time limit of the check in seconds, for all models together."""
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What stands in the way of a launch, and what may."""
+class ModelCheck:
+    """The result of the check: problems that prevent a launch, warnings, and the names of the models that are
+    `ready`."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
+    ready: Sequence[str] = ()
 
 
-def check_models(plan: Plan) -> Checked:
-    """Asks each model of a plan. Takes SECONDS at most."""
+def check_models(plan: Plan) -> ModelCheck:
+    """Calls each model of a plan. Takes SECONDS at most."""
     uses = dict(_uses(plan))
     control = CancellationToken()
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="launch-check")
     try:
         asked = {model: pool.submit(_ask, model, tools=tools, control=control) for model, tools in uses.items()}
-        wait(asked.values(), timeout=SECONDS)
+        answered, _ = wait(asked.values(), timeout=SECONDS)
     finally:
         control.stop("abandoned")
         pool.shutdown(wait=False, cancel_futures=True)
-    problems, warnings = [], []
+    problems, warnings, ready = [], [], []
     for model, future in asked.items():
-        if not future.done():
+        if future not in answered:
             warnings.append(f"{model.name} does not answer within {SECONDS:.0f} s")
         elif message := _problem(model, future):
             problems.append(Problem(_field_of(model.name, plan), message))
-    return Checked(problems, warnings)
+        else:
+            ready.append(model.name)
+    return ModelCheck(problems, warnings, ready)
 
 
 def _uses(plan: Plan) -> Iterator[tuple[ModelChoice, bool]]:
-    """Each model to ask, and whether it is to call tools."""
+    """Yields each model to call, and whether it must call tools."""
     needs: dict[ModelChoice, bool] = {}
     for arm in plan.arms:
         for model, tools in _roles(arm):
@@ -77,7 +81,7 @@ def _ask(model: ModelChoice, *, tools: bool, control: CancellationToken) -> Find
 
 
 def _problem(model: ModelChoice, future: Future[Finding]) -> str:
-    """Why the model cannot be used, "" if it can."""
+    """Returns why the model cannot be used; "" if it can."""
     try:
         finding = future.result()
     except Unreachable as error:
@@ -93,7 +97,7 @@ def _problem(model: ModelChoice, future: Future[Finding]) -> str:
 
 
 def _field_of(name: str, plan: Plan) -> str:
-    """The field of the spec that names the model."""
+    """Returns the field of the spec that names the model."""
     for index, entry in enumerate(plan.spec.models):
         if entry.name == name:
             return f"models[{index}]"

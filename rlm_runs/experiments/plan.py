@@ -24,7 +24,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """One arm of the cross product; `environment_index` is that of its entry in the spec."""
+    """One arm of the cross product. `environment_index` is the position of its entry in the spec."""
 
     environment_index: int
     environment: Environment[Settings]
@@ -47,25 +47,25 @@ class PlannedArm:
 
     @property
     def needs_sandbox(self) -> bool:
-        """Whether it runs code."""
+        """Whether the arm runs code."""
         return self.driver.needs_sandbox(self.environment)
 
     @property
     def coders(self) -> tuple[ModelChoice, ...]:
-        """The models whose code runs: the root's, and the sub-model's where sub-LLMs have REPLs."""
+        """The models whose code runs: the root's, and the sub-model if sub-LLMs have REPLs."""
         if not self.needs_sandbox:
             return ()
         return (self.model, self.sub_model) if self.driver.sub_llms_run_code else (self.model,)
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """pip requirements of its sandbox."""
+        """The pip requirements of the arm's sandbox."""
         return tuple(self.driver.packages(self.environment))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec that can be launched, with the objects behind its names."""
+    """A valid spec, with the objects behind its names."""
 
     spec: ExperimentSpec
     environments: tuple[Environment[Settings], ...]
@@ -73,7 +73,7 @@ class Plan:
 
 
 def resolve(raw: Mapping[str, Any]) -> Plan:
-    """The plan of a spec as it was read from TOML, JSON or a form. Raises SpecError with every problem."""
+    """Returns the plan of a spec read from TOML, JSON or a form. Raises SpecError with every problem."""
     try:
         spec = ExperimentSpec.model_validate(dict(raw))
     except ValidationError as error:
@@ -91,9 +91,9 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
     if not problems:
         _check_tips(environments, scaffolds, problems)
     if not problems:
-        _check_twins("models", map(_model_key, models), problems)
-        _check_twins("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
-        _check_twins("environments", ((one.name, one.settings) for one in environments if one), problems)
+        _check_duplicates("models", map(_model_key, models), problems)
+        _check_duplicates("scaffolds", ((one.key, one.settings) for one in scaffolds if one), problems)
+        _check_duplicates("environments", ((one.name, one.settings) for one in environments if one), problems)
     _check_baseline(spec, problems)
     if not problems:
         _check_dollars(spec, models, scaffolds, environments, problems)
@@ -123,9 +123,9 @@ def resolve(raw: Mapping[str, Any]) -> Plan:
 
 
 def offline(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same spec on generated data, which need no network. What becomes the same is there once.
+    """Returns the same spec on generated data, which needs no network. Entries that become equal are merged.
 
-    Raises SpecError where the spec cannot be read.
+    Raises SpecError if the spec is invalid.
     """
     entries: list[dict[str, Any]] = []
     for environment in resolve(raw).environments:
@@ -145,7 +145,9 @@ class _PlannedModel:
 
 
 def _models(spec: ExperimentSpec, problems: list[Problem]) -> Iterator[_PlannedModel]:
-    """Each entry of `models`. The model itself plays a role that neither the entry nor the spec names."""
+    """Yields each entry of `models`. A role that neither the entry nor the spec names falls to the model
+    itself.
+    """
     sub_model = _model_or_none(spec.sub_model, field="sub_model", problems=problems)
     judge_model = _model_or_none(spec.judge_model, field="judge_model", problems=problems)
     for index, entry in enumerate(spec.models):
@@ -226,8 +228,8 @@ def _check_tips(
                 problems.append(Problem(f"scaffolds[{index}].tips", message))
 
 
-def _check_twins(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
-    """Two entries that come to the same would make arms that are there twice."""
+def _check_duplicates(kind: str, entries: Iterable[Any], problems: list[Problem]) -> None:
+    """Reports entries that are equal to an earlier one, because they would create the same arms twice."""
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries):
         twin = seen.setdefault(json.dumps(entry, default=_as_json, sort_keys=True), index)
@@ -242,7 +244,7 @@ def _check_dollars(
     environments: Sequence[Environment[Settings] | None],
     problems: list[Problem],
 ) -> None:
-    """A budget in dollars cannot be enforced where a model has no price: its cost is unknown, not zero."""
+    """Reports models without a price if a budget in dollars is set, which cannot limit an unknown cost."""
     for index, scaffold in enumerate(scaffolds):
         if scaffold is None:
             continue
@@ -268,7 +270,7 @@ def _check_dollars(
 
 
 def _check_baseline(spec: ExperimentSpec, problems: list[Problem]) -> None:
-    """The baseline of early stopping must be one of the scaffolds."""
+    """Reports a baseline of early stopping that is not one of the scaffolds."""
     names = [entry.name for entry in spec.scaffolds]
     baseline = spec.early_stopping.baseline if spec.early_stopping else None
     if baseline is not None and baseline not in names:

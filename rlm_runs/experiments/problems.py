@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from . import wording
+
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of one field; `field` is like `environments[1].target_length`, "" for the whole spec."""
+    """A problem of one field. `field` is a path such as `environments[1].target_length`, "" for the whole spec."""
 
     field: str
     message: str
@@ -23,7 +25,7 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be launched, with everything that is wrong with it. Nothing was written."""
+    """A spec that cannot be launched, with all its problems. Nothing was written."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -52,7 +54,7 @@ def problems_of(
     return [
         Problem(_path(detail["loc"], prefix=prefix), _message(detail, allowed=allowed, tables=tables or {}))
         for detail in error.errors(include_url=False)
-        # A list whose only entry is wrong also counts as empty; the entry's own problem is clearer.
+        # A list whose only entry is invalid also counts as too short. The entry's own problem is clearer.
         if not (detail["type"] == "too_short" and detail["input"])
     ]
 
@@ -65,22 +67,9 @@ def _path(location: tuple[int | str, ...], *, prefix: str) -> str:
 
 
 def _message(detail: ErrorDetails, *, allowed: Mapping[str, Any], tables: Mapping[str, type[BaseModel]]) -> str:
-    kind, given = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        *within, name = detail["loc"]
-        table = tables.get(str(within[0])) if within else None
-        if table or not within:
-            return unknown("setting", str(name), table.model_fields if table else allowed)
-    if kind in _IN_OUR_WORDS:
-        return _IN_OUR_WORDS[kind]
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{message[:1].lower()}{message[1:]}, not {given!r}"[:500]
-
-
-_IN_OUR_WORDS = {
-    "missing": "is missing",
-    "too_short": "must not be empty",
-    "tuple_type": "must be a list",
-    "model_type": "must be a name, or a table with a name and settings",
-}
-"""pydantic's messages about its own types, reworded for authors of TOML."""
+    *within, name = detail["loc"] or ("",)
+    table = tables.get(str(within[0])) if within else None
+    fields = table.model_fields if table else {} if within else allowed
+    if detail["type"] == "extra_forbidden" and fields:
+        return unknown("setting", str(name), fields)
+    return wording.message(detail, fields.get(str(name)))

@@ -1,4 +1,4 @@
-"""What an experiment has spent of its budget, and what the rollouts that have not ended will cost.
+"""What an experiment has spent of its budget, and the estimated cost of its unfinished rollouts.
 
 The rest of an arm is estimated from the mean of its ended rollouts, else from that of all arms.
 """
@@ -23,9 +23,9 @@ _UNFINISHED = Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])
 
 @dataclass(frozen=True)
 class Line:
-    """One budget: its limit, what is spent of it, and what the rest will take.
+    """One budget: its limit, the part that is spent, and the estimate of the rest.
 
-    A limit of None is none; a rest of None is not known.
+    `limit` is None without a limit, `rest` is None if unknown.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Line:
 
     @property
     def left(self) -> Decimal | None:
-        """What is left of it, None without a limit."""
+        """The unspent part; None without a limit."""
         return None if self.limit is None else max(Decimal(0), self.limit - self.spent)
 
     @property
     def share(self) -> float:
-        """The part of the limit that is spent, from 0 to 1."""
+        """The spent share of the limit, from 0 to 1."""
         return min(1.0, float(self.spent / self.limit)) if self.limit else 0.0
 
     @property
@@ -53,8 +53,8 @@ class Line:
 class BudgetStanding:
     """The budgets of an experiment.
 
-    `unpriced` are models without a price: a budget in dollars cannot be enforced for their calls. `unpriced_calls`
-    were made at an unknown cost. `rest_basis` says how many ended rollouts the estimate of the rest is from.
+    `unpriced` are models without a price, for whose calls a budget in dollars cannot be enforced. `unpriced_calls`
+    counts calls of unknown cost. `rest_basis` is the number of ended rollouts behind the estimate of the rest.
     """
 
     lines: tuple[Line, ...]
@@ -76,7 +76,7 @@ class BudgetStanding:
 
 
 def budget_standing(experiment: Experiment) -> BudgetStanding:
-    """How an experiment stands to its budgets, in three queries and no trace."""
+    """Returns an experiment's standing against its budgets, in three queries that read no trace."""
     standing = ledger.standing(experiment.pk)
     rest = _rest(experiment)
     hours = Decimal(standing.seconds) / 3600
@@ -98,7 +98,7 @@ def budget_standing(experiment: Experiment) -> BudgetStanding:
 
 
 def _time_left(hours: Decimal, done: int, unfinished: int) -> Decimal | None:
-    """Hours of the rest, if it runs as fast as what is done."""
+    """Returns the hours of the rest, at the speed so far; None if nothing has ended."""
     if not unfinished:
         return Decimal(0)
     return hours / done * unfinished if done else None
@@ -118,9 +118,9 @@ class _Rest:
 
 
 def _rest(experiment: Experiment) -> _Rest:
-    """The sum over arms of their unfinished rollouts times the mean of their ended ones.
+    """Returns the sum over arms of their unfinished rollouts times the mean of their ended ones.
 
-    An arm without ended rollouts takes the mean of all arms; without any, the rest is unknown.
+    An arm without ended rollouts uses the mean of all arms; without any, the rest is unknown.
     """
     arms = list(
         experiment.rollouts()
@@ -145,7 +145,7 @@ def _rest(experiment: Experiment) -> _Rest:
 
 
 def _scaled(arms: Sequence[tuple[int, int, Decimal | int | None]]) -> Decimal | None:
-    """(unfinished, ended, sum over the ended) of each arm → the sum to come."""
+    """Returns the expected sum, given (unfinished, ended, sum over the ended) of each arm."""
     ended = sum(count for _, count, _ in arms)
     if not any(unfinished for unfinished, _, _ in arms):
         return Decimal(0)

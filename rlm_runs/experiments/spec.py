@@ -1,4 +1,4 @@
-"""Specs of experiments, checked as a whole before anything is written.
+"""Specs of experiments, validated as a whole before anything is written.
 
     name = "oolong by scaffold"
     examples = 50
@@ -25,7 +25,7 @@ from ..analysis.early_stopping import EarlyStopping
 
 
 class Entry(BaseModel):
-    """A name with settings; written as the bare name without settings."""
+    """A name with settings. Without settings it is written as the bare name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -38,11 +38,11 @@ class Entry(BaseModel):
 
 
 class Sampling(BaseModel):
-    """Sampling parameters of every model call; unset ones are not sent."""
+    """Sampling parameters of every model call. Unset ones are not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(default=None, ge=0, le=2, description="From 0 to 2.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Randomness of the tokens.")
     top_p: float | None = Field(
         default=None, gt=0, le=1, description="Part of the probability that tokens are drawn from."
     )
@@ -73,7 +73,7 @@ class Sampling(BaseModel):
 
 
 class ModelEntry(Sampling):
-    """A model, with what holds for it alone: its sampling goes before the experiment's, name by name."""
+    """A model with its own settings. Its sampling overrides the experiment's, name by name."""
 
     name: str
     sub_model: str | None = None
@@ -81,7 +81,9 @@ class ModelEntry(Sampling):
 
 
 class Budget(BaseModel):
-    """What the experiment may spend in all; it pauses before a call that would exceed it. None is no limit."""
+    """The total that the experiment may spend. It pauses before a call that would exceed it. None means no
+    limit.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,7 +96,7 @@ class Budget(BaseModel):
     )
 
     def written(self) -> dict[str, float | int]:
-        """The limits that are set."""
+        """Returns the limits that are set."""
         limits = {"dollars": None if self.dollars is None else float(self.dollars)}
         return {
             name: value
@@ -104,7 +106,7 @@ class Budget(BaseModel):
 
 
 class ExperimentSpec(BaseModel):
-    """The spec's own fields; what the entries name is checked by `resolve`."""
+    """The spec's own fields. `resolve` validates what the entries name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -131,13 +133,16 @@ class ExperimentSpec(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _name_says_something(cls, value: str) -> str:
+    def _check_name(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("must not be blank")
         return value.strip()
 
     def written(self) -> dict[str, Any]:
-        """The spec as it can be launched again, in what JSON and TOML both have: so the word `none` for None."""
+        """Returns the spec in a form that can be launched again.
+
+        It uses only values that JSON and TOML share, and therefore the word `none` for None.
+        """
         fields = self.model_dump(mode="json", exclude_none=True)
         models = [_written(entry.model_dump(mode="json", exclude_none=True)) for entry in self.models]
         entries = {
@@ -151,7 +156,7 @@ class ExperimentSpec(BaseModel):
 
 
 def _written(entry: Mapping[str, Any]) -> str | dict[str, Any]:
-    """The bare name if there are no settings."""
+    """Returns an entry as a table; as the bare name if it has no settings."""
     if len(entry) == 1:
         return str(entry["name"])
     return {name: "none" if value is None else value for name, value in entry.items()}
@@ -163,4 +168,4 @@ TABLES: dict[str, type[BaseModel]] = {
     "early_stopping": EarlyStopping,
     "budget": Budget,
 }
-"""The fields of a spec that are tables with settings of their own."""
+"""The fields of a spec that are tables with their own settings."""

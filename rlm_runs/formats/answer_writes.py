@@ -19,7 +19,7 @@ _LOOKING = frozenset({"print", "repr", "str", "type", "len", "dict"})
 class AnswerWrites:
     """The effect of a cell on `answer`. `content` is the content that it sets, None if it sets none.
 
-    `is_known` is False if only running the cell would show what it writes.
+    `is_known` is false if only running the cell would show what it writes.
     """
 
     content: str | None
@@ -48,14 +48,14 @@ def answer_writes(code: str, *, failed: bool) -> AnswerWrites:
 def _parsed(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the code that is read, not of ours
+            warnings.simplefilter("ignore")  # warnings of the parsed code, not of ours
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def _harmless_uses(module: ast.Module) -> int:
-    """The number of uses that only read `answer`: a key is read, or the dict is printed."""
+    """Returns the number of uses that only read `answer`: a key is read, or the dict is printed."""
     return sum(
         _is_answer(looked_at)
         for node in ast.walk(module)
@@ -75,7 +75,7 @@ def _is_answer(node: ast.AST | None) -> bool:
 
 
 def _assigned(node: ast.stmt, key: str) -> ast.expr | None:
-    """The value in `answer[key] = value`."""
+    """Returns the value in `answer[key] = value`."""
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:
         return None
     target = node.targets[0]

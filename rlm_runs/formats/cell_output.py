@@ -1,7 +1,7 @@
-"""The text that a model was shown of a cell, parsed: the time, the error, and the sub-LLM calls.
+"""Parses the text that a model was shown of a cell: the time, the error, and the sub-LLM calls.
 
-Only the text is there, and a cell can print anything. Each part is therefore accepted only in the place where the
-REPL writes it.
+Only the text is available, and a cell can print anything. Each part is therefore accepted only where the REPL
+writes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_TURNS = "max turns"
 
 @dataclass(frozen=True)
 class SummaryLine:
-    """One sub-LLM call, parsed from its line. `stop_reason` and `error` are those of a trajectory."""
+    """One sub-LLM call, parsed from its line. `stop_reason` and `error` are those of its trajectory."""
 
     position: int
     summary: CallSummary
@@ -42,7 +42,7 @@ class SummaryLine:
 
 @dataclass(frozen=True)
 class SummaryBatch:
-    """One `llm_batch` of a cell: how many calls it says, how long they took together, and a line for each."""
+    """One `llm_batch` of a cell: its stated number of calls, their total time in seconds, and a line for each."""
 
     size: int
     seconds: float
@@ -64,7 +64,7 @@ class CellOutput:
 
 
 def read_cell_output(shown: str) -> CellOutput:
-    """The parts of what a model was shown of a cell."""
+    """Returns the parsed text of a cell."""
     time = _TIME.search(shown)
     body = shown[: time.start()] if time else shown
     cut = _CUT.search(body) or _CUT_WITHIN.search(body)
@@ -84,7 +84,7 @@ def read_cell_output(shown: str) -> CellOutput:
 
 
 def _error(body: str) -> tuple[str, str]:
-    """Type and message of the traceback at the end of the text; two empty strings without one."""
+    """Returns type and message of the traceback at the end of the text; two empty strings without one."""
     frames = list(_FRAME.finditer(body))
     if not frames:
         return "", ""
@@ -95,7 +95,9 @@ def _error(body: str) -> tuple[str, str]:
 
 
 def _batches(body: str) -> Iterator[SummaryBatch]:
-    """The `llm_batch` reports, wherever in the text they stand. Not by splitlines: control characters are text."""
+    """Yields the `llm_batch` reports, anywhere in the text. Not by splitlines, because control characters are
+    text.
+    """
     lines = body.split("\n")
     for index, line in enumerate(lines):
         if head := _BATCH.match(line):
@@ -114,7 +116,7 @@ def _summary_line(found: re.Match[str]) -> SummaryLine:
     stop_reason, error = "final_message", ""
     if _MAX_TURNS in mark and summary.tokens:
         stop_reason = "max_turns"
-    elif _MAX_TURNS in mark:  # that mark also stands where the call itself failed
+    elif _MAX_TURNS in mark:  # this mark also appears if the call itself failed
         stop_reason, error = "not_recorded", f"it used no tokens, so that it failed; its line says {mark!r}"
     elif mark not in ("", "✓"):
         stop_reason, error = "error", mark

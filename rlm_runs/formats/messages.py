@@ -20,7 +20,7 @@ from .records import Malformed, json_value
 
 @dataclass(frozen=True)
 class Result:
-    """A tool call with what the model was shown of it; None where nothing came back."""
+    """A tool call with the result that the model was shown; None without a result."""
 
     call: ToolCall
     shown: str | None
@@ -28,7 +28,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Turn:
-    """One assistant message. `reply` is what the host said behind the results, "" for nothing."""
+    """One assistant message. `reply` is the host's message after the results, "" for none."""
 
     content: str
     reasoning: str
@@ -43,14 +43,14 @@ class Turn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """The messages that opened it, and its turns."""
+    """A conversation's opening messages and its turns."""
 
     opening: Sequence[Message]
     turns: Sequence[Turn]
 
 
 def read_dialogue(prompt: Sequence[Message], completion: Any) -> Dialogue:
-    """The prompt and what followed it: a list of messages, or one plain text. Raises Malformed."""
+    """Returns a prompt and its completion, a list of messages or plain text, as a dialogue. Raises Malformed."""
     if isinstance(completion, str):
         completion = [{"role": "assistant", "content": completion}] if completion else []
     if not isinstance(completion, list):
@@ -66,7 +66,7 @@ def read_dialogue(prompt: Sequence[Message], completion: Any) -> Dialogue:
 
 
 def read_prompt(prompt: Any) -> list[Message]:
-    """The messages of a prompt, which may be one plain text. Raises Malformed."""
+    """Returns the messages of a prompt, which may be plain text. Raises Malformed."""
     if isinstance(prompt, str):
         return [Message("user", prompt)]
     if not isinstance(prompt, list):
@@ -77,7 +77,7 @@ def read_prompt(prompt: Any) -> list[Message]:
 
 
 def _opening(prompt: Sequence[Message], before: Sequence[Message]) -> list[Message]:
-    """The opening of the conversation: the prompt, and further messages before the first turn."""
+    """Returns the opening of the conversation: the prompt, and further messages before the first turn."""
     if before and all(message in before for message in prompt):
         return list(before)
     return [*prompt, *(message for message in before if message not in prompt)]
@@ -91,15 +91,15 @@ def _role(message: Any, where: str) -> str:
 
 
 def _message(raw: Mapping[str, Any]) -> Message:
-    """One opening message. A message that is neither the system's nor a worked example is the user's."""
+    """Returns an opening message. A message that is neither the system's nor a worked example is the user's."""
     known: dict[str, Role] = {"system": "system", "developer": "system", "assistant": "assistant"}
     return Message(known.get(raw["role"], "user"), _text(raw.get("content")))
 
 
 def _turn(said: Mapping[str, Any], behind: Sequence[Mapping[str, Any]], *, where: str) -> Turn:
-    """An assistant message with the messages up to the next one.
+    """Returns the turn of an assistant message and the messages up to the next one.
 
-    Results are matched by the id of their call, else in their order; one that belongs to no call is the host's.
+    Results are matched by the id of their call, else by order. A result that matches no call belongs to the host.
     """
     calls = _tool_calls(said, where)
     ids = {call.id for call in calls if call.id}
@@ -117,7 +117,7 @@ def _tools(messages: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _text(content: Any) -> str:
-    """The words of a content; parts of other kinds are named in brackets."""
+    """Returns content as text. Parts of other kinds appear as their names in brackets."""
     if content is None or isinstance(content, str):
         return content or ""
     if isinstance(content, list):
@@ -140,7 +140,7 @@ def _tool_calls(message: Mapping[str, Any], where: str) -> list[ToolCall]:
 
 
 def _tool_call(raw: Any, where: str) -> ToolCall:
-    """A call: an object, or an object written as a JSON text; with or without its `function` around it."""
+    """Returns a call given as an object or as JSON text, with or without a surrounding `function`."""
     if isinstance(raw, str):
         try:
             raw = json_value(raw)

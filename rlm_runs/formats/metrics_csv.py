@@ -32,9 +32,9 @@ _MODELS = ("model",)
 _ENVIRONMENTS = ("environment", "env_id", "env")
 _KEYS = ("example_id", "id")
 _SETTINGS = ("subset",)
-"""Columns that are settings of the environment and so distinguish arms."""
+"""Columns that are settings of the environment, and therefore distinguish arms."""
 _OF_EXAMPLE = ("context_length", "subset", "content_type", "target_length", "mean_fragment_length")
-"""Columns that are the example's."""
+"""Columns that belong to the example."""
 _OF_FORMAT = frozenset(
     {
         *(*_MODES, *_MODELS, *_ENVIRONMENTS, *_KEYS, *_OF_EXAMPLE),
@@ -53,7 +53,7 @@ class MetricsCsv:
     format: str = "metrics_csv"
 
     def about(self) -> Mapping[str, Any]:
-        """See `Source`. The table has rows only."""
+        """Returns {}, because the table has only rows. See `Source`."""
         return {}
 
     def rollouts(self) -> Iterator[ImportedRollout]:
@@ -67,7 +67,7 @@ class MetricsCsv:
 
 
 def is_metrics_csv(path: Path) -> bool:
-    """Returns whether a file begins like a table of metrics."""
+    """Returns whether a file starts like a table of metrics."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
@@ -90,7 +90,7 @@ class _Table:
         return sha256_of(self._path)
 
     def rollout(self, row: Mapping[str, str], *, line: int) -> ImportedRollout:
-        """A row as a rollout. Raises Malformed."""
+        """Returns a row as a rollout. Raises Malformed."""
         arm = self._arm(row)
         place = (arm.scaffold, arm.model, arm.environment, *arm.environment_settings.items())
         self._places[place] += 1
@@ -111,11 +111,11 @@ class _Table:
         )
 
     def _example(self, row: Mapping[str, str], arm: ImportedArm, *, place: int) -> ImportedExample:
-        """A prompt made of the known facts, the same for the same example in all arms."""
+        """Returns a prompt made of the known facts, the same for the same example in all arms."""
         metadata = {name: _loose_number(row[name]) for name in _OF_EXAMPLE if row.get(name)}
         key = _value(row, _KEYS) or str(place)
         facts = [f"{name.replace('_', ' ')} {value}" for name, value in metadata.items()]
-        if "context_length" not in metadata:  # a number alone is no identity beyond the file
+        if "context_length" not in metadata:  # a number alone is not an identity beyond the file
             facts.append(f"file {self._sha256}")
         prompt = (
             f"The prompt is not in the file, which has metrics only: example {key} of {arm.environment}"
@@ -163,20 +163,23 @@ def _outcome(row: Mapping[str, str], arm: ImportedArm, sums: ReportedSums) -> Ou
 
 
 def _tool_calls(row: Mapping[str, str], arm: ImportedArm) -> int | None:
-    """An RLM's root has no tools but its REPL; those of a plain model are counted where the file does."""
+    """Returns the number of tool calls, None if the file does not count them.
+
+    An RLM's root has no tools but its REPL, so the calls are those of its sub-LLMs.
+    """
     if registry.is_plain_model(arm.scaffold):
         return count(row.get(TOOL_CALLS), name=TOOL_CALLS)
     return count(row.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
 
 
 def _metrics(row: Mapping[str, str]) -> dict[str, float]:
-    """The numbers in columns that have no place of their own."""
+    """Returns the numbers in columns without a meaning of their own."""
     found = {name: _loose_number(value) for name, value in row.items() if name not in _OF_FORMAT | SUMS}
     return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _loose_number(text: str) -> float | int | str:
-    """A number, whole if it is whole; else the text."""
+    """Returns a number, as an int if it is whole; else the text."""
     try:
         found = float(text)
     except ValueError:
@@ -185,10 +188,10 @@ def _loose_number(text: str) -> float | int | str:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows under the head, each with the line that it ends on. Raises Unreadable.
+    """Yields the rows after the header, each with the line on which it ends. Raises Unreadable.
 
-    Bytes that are not UTF-8 are read as lone surrogates, and looked for in each row: a file is decoded in blocks,
-    and an error of its decoder knows no line.
+    Bytes that are not UTF-8 are read as lone surrogates, which each row is checked for. A file is decoded in
+    blocks, so a decoding error would not know its line.
     """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
@@ -226,7 +229,7 @@ def _check_head(path: Path, names: Sequence[str]) -> None:
 
 
 def _reward_column(names: Sequence[str]) -> str:
-    """`reward`, `judge_reward`, or the only one that is called like a reward."""
+    """Returns `reward`, `judge_reward`, or the only column whose name ends like a reward's; "" without one."""
     others = [name for name in names if re.search(r"reward(_func)?$", name)]
     return _named(names, _REWARDS) or (others[0] if len(others) == 1 else "")
 
@@ -240,7 +243,7 @@ def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _environment_of(path: Path) -> str:
-    """The environment that begins the file's name; the whole name if it is not one of ours."""
+    """Returns the environment that starts the file's name; the whole name if it is not a known one."""
     stem = path.stem.replace("_", "-").lower()
     known = [name for name in REGISTRY if stem == name or stem.startswith(f"{name}-")]
     return max(known, key=len, default=stem)

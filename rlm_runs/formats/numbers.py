@@ -10,7 +10,7 @@ from .records import Malformed
 _MOST = 2**31 - 1
 _MOST_TOKENS = 2**53
 _LONGEST = 1e12
-"""Milliseconds: some thirty years."""
+"""The longest accepted time, in milliseconds: about thirty years."""
 
 
 def number(value: Any, *, name: str) -> float | None:
@@ -27,17 +27,17 @@ def number(value: Any, *, name: str) -> float | None:
 
 
 def count(value: Any, *, name: str) -> int | None:
-    """A count: a whole number, not negative. Raises Malformed for any other."""
+    """Returns a count, which must be whole and not negative; None if unknown. Raises Malformed."""
     return _whole(value, name=name, most=_MOST)
 
 
 def tokens(value: Any, *, name: str) -> int | None:
-    """Returns a number of tokens. Raises Malformed for a value that cannot be one."""
+    """Returns a number of tokens; None if unknown. Raises Malformed for a value that cannot be one."""
     return _whole(value, name=name, most=_MOST_TOKENS)
 
 
 def seconds_of_ms(value: Any, *, name: str) -> float | None:
-    """Seconds from milliseconds."""
+    """Returns the seconds of a time in milliseconds; None if unknown. Raises Malformed."""
     found = number(value, name=name)
     if found is not None and not 0 <= found <= _LONGEST:
         raise Malformed(f"{name} is no time that a rollout can take: {found:g}")

@@ -1,4 +1,4 @@
-"""The end of an imported rollout. A rollout that broke off has no reward, whatever its file says."""
+"""The outcome of an imported rollout. A rollout that failed has no reward, whatever its file says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOOL = re.compile(r"ToolError|ToolCallError|ToolParseError")
 
 @dataclass(frozen=True)
 class Outcome:
-    """`boundary` and `error` are empty where nothing failed."""
+    """The end of a rollout. `boundary` and `error` are empty unless something failed."""
 
     reward: float | None
     stop_reason: str
@@ -28,9 +28,7 @@ class Outcome:
 
 
 def failure(error: str) -> Outcome:
-    """Returns the outcome of a rollout that broke off. The words of its error decide the boundary, "" if they
-    do not.
-    """
+    """Returns the outcome of a failed rollout. Its error's text decides the boundary, "" if it is unclear."""
     if _TOO_LONG.search(error):
         return Outcome(None, "prompt_too_long", "model", error)
     for boundary, pattern in (("sandbox", _SANDBOX), ("tool", _TOOL), ("model", _MODEL)):
@@ -40,5 +38,5 @@ def failure(error: str) -> Outcome:
 
 
 def refused_prompt(error: str) -> Outcome:
-    """The API refused the prompt as too long: never a zero, also where the file writes one."""
+    """Returns the outcome of a prompt that the API refused as too long. It is never a zero."""
     return Outcome(None, "prompt_too_long", "model", error)

@@ -1,4 +1,4 @@
-"""The records of an import: arms, examples, rollouts, and the places that cannot be read."""
+"""The records of an import: arms, examples, rollouts, and errors with their place in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..engine.events import Event
 
 
 class Unreadable(Exception):
-    """A file that is not what its format says. `line` counts from 1; 0 is the file as a whole."""
+    """A file does not follow its format. `line` counts from 1; 0 is the file as a whole."""
 
     def __init__(self, path: Path, reason: str, *, line: int = 0) -> None:
         where = f"{path}, line {line}" if line else str(path)
@@ -24,7 +24,7 @@ class Unreadable(Exception):
 
 
 _DEEPEST = 100
-"""Levels of a JSON value: it is walked through, stored and shown by functions that call themselves."""
+"""The maximum nesting of a JSON value, because recursive functions read, store and show it."""
 _TOO_DEEP = f"it is nested more than {_DEEPEST} levels deep"
 
 
@@ -34,7 +34,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class ImportedArm:
-    """The settings of a rollout, as far as the file has them. An empty string is unknown."""
+    """The settings of a rollout, as far as the file has them. An empty string means unknown."""
 
     environment: str
     environment_settings: Mapping[str, Any]
@@ -49,10 +49,10 @@ class ImportedArm:
 
 @dataclass(frozen=True)
 class ImportedExample:
-    """An example. Two with the same prompt and gold answer are the same.
+    """An example. Two examples with the same prompt and gold answer are the same.
 
-    `key` is its number in the file: the same question under another key is another example of the data set, under
-    the same key a repetition. `metadata` holds keys by which figures can group.
+    `key` is its number in the file. The same question under another key is another example of the dataset; under
+    the same key it is a repetition. `metadata` holds keys by which figures can group.
     """
 
     key: str
@@ -72,7 +72,7 @@ class ImportedRollout:
 
 
 class Source(Protocol):
-    """Something that can be imported."""
+    """A file or folder that can be imported."""
 
     @property
     def format(self) -> str:
@@ -83,22 +83,22 @@ class Source(Protocol):
         """The file with the rollouts."""
 
     def about(self) -> Mapping[str, Any]:
-        """Returns facts about the run beside its arms: dates, selection of examples, published means."""
+        """Returns facts about the run besides its arms: dates, selection of examples, published means."""
 
     def rollouts(self) -> Iterator[ImportedRollout]:
-        """Its rollouts, one after the other. Raises Unreadable."""
+        """Yields the rollouts one after the other. Raises Unreadable."""
 
 
 def sha256_of(path: Path) -> str:
-    """The hex digest of a file, which is not read into memory as a whole."""
+    """Returns the SHA-256 of a file in hex, without reading the file into memory as a whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON Lines file, each with its line. Raises Unreadable.
+    """Yields the objects of a JSON Lines file, each with its line number. Raises Unreadable.
 
-    NaN and Infinity are let through, as Python writes them; empty lines are passed over.
+    NaN and Infinity are accepted, because Python writes them. Empty lines are skipped.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -107,7 +107,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def json_file(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises Unreadable."""
+    """Returns the object in a JSON file. Raises Unreadable."""
     try:
         return _object(path, path.read_bytes(), 0)
     except OSError as error:
@@ -115,7 +115,7 @@ def json_file(path: Path) -> dict[str, Any]:
 
 
 def json_value(text: str) -> Any:
-    """Returns the value of a JSON text. Raises ValueError for other text, or text that is nested too deep."""
+    """Returns the value of a JSON text. Raises ValueError for invalid or too deeply nested text."""
     try:
         value = json.loads(text)
     except RecursionError as error:

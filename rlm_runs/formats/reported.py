@@ -1,4 +1,4 @@
-"""The metrics of RLM runs as sums of a rollout: eval files and metric tables name them alike."""
+"""The metrics of RLM runs as sums of a rollout. Eval files and metric tables use the same names."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ _NAMES = {
     "batches": ("sub_llm_batch_count",),
     "max_batch": ("sub_llm_max_batch_size",),
 }
-"""Our columns → what files call them, the later name first."""
+"""Our columns → their names in files, the newer name first."""
 
 SUB_TOOL_CALLS = "sub_llm_total_tool_calls"
 TOOL_CALLS = "total_tool_calls"
 SUMS = frozenset({name for names in _NAMES.values() for name in names} | {SUB_TOOL_CALLS})
-"""Metrics that become columns of a rollout and are left out of its metrics."""
+"""Metrics that become columns of a rollout and are removed from its metrics."""
 OF_RLM = frozenset(name for name in SUMS if name.startswith(("sub_llm_", "main_rlm_", "repl_")))
 """Metrics that only RLM runs have."""
 
 
 def reported_sums(metrics: Mapping[str, Any]) -> ReportedSums:
-    """Returns the sums among the metrics. Tool calls are not among them: they depend on the scaffold. Raises
-    Malformed.
+    """Returns the sums among the metrics. Raises Malformed.
+
+    Tool calls are not among them, because they depend on the scaffold.
     """
-    return replace(ReportedSums(), **dict(_told(metrics)))
+    return replace(ReportedSums(), **dict(_read_sums(metrics)))
 
 
-def _told(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _read_sums(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for column, names in _NAMES.items():
         name = next((name for name in names if metrics.get(name) not in (None, "")), None)
         if name is not None:

@@ -35,7 +35,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _source(path: Path, environment: str) -> Source | None:
-    if path.exists() and not path.is_file():  # a pipe or a device: whoever reads it waits
+    if path.exists() and not path.is_file():  # a pipe or a device would block its reader
         return None
     if path.name == RESULTS:
         return VerifiersV0(path)

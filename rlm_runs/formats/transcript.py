@@ -1,7 +1,7 @@
-"""A dialogue as the events of a rollout's root: which calls are cells, what they showed, whom they called.
+"""Converts a dialogue to the events of a rollout's root: its cells, their outputs, and their sub-LLM calls.
 
-A call of a Python tool with code is a cell. The file has no times of turns, so only cells that say how long they
-ran move the clock.
+A call of a Python tool with code is a cell. The file has no times of turns, so only cells that state their run
+time move the clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .cell_output import CellOutput, SummaryBatch, read_cell_output
 from .messages import Dialogue, Result
 
 _PYTHON_TOOLS = ("python", "repl")
-"""A tool whose name has one of these in it, and whose arguments have `code`, runs cells."""
+"""A tool with one of these in its name, and with `code` in its arguments, runs cells."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Transcript:
-    """A dialogue with its steps, a sequence per turn. `has_answer`: whether its cells have an `answer` dict."""
+    """A dialogue with its steps, a sequence per turn. `has_answer` says whether its cells have an `answer`
+    dict.
+    """
 
     dialogue: Dialogue
     steps: Sequence[Sequence[Step]]
@@ -54,7 +56,7 @@ class Transcript:
 
     @property
     def batches(self) -> list[SummaryBatch]:
-        """The batches of sub-LLM calls in the output of its cells."""
+        """The batches of sub-LLM calls in the output of the cells."""
         return [batch for steps in self.steps for step in steps if step.output for batch in step.output.batches]
 
     @property
@@ -64,7 +66,7 @@ class Transcript:
 
     @property
     def last_message(self) -> str | None:
-        """The message that ended it; None where the model was still calling tools."""
+        """The final message; None if the model was still calling tools."""
         turns = self.dialogue.turns
         return turns[-1].content if turns and not turns[-1].results else None
 
@@ -76,7 +78,10 @@ class Transcript:
 
 
 def read_transcript(dialogue: Dialogue, *, has_answer: bool, has_sub_calls: bool) -> Transcript:
-    """`has_sub_calls` is whether `llm_batch` lines are reports of the REPL; where not, a cell printed them."""
+    """Returns the transcript of a dialogue.
+
+    `has_sub_calls` says whether `llm_batch` lines are reports of the REPL; otherwise a cell printed them.
+    """
     steps = [[_step(result, has_answer=has_answer) for result in turn.results] for turn in dialogue.turns]
     if not has_sub_calls:
         steps = [[_without_batches(step) for step in of_turn] for of_turn in steps]
@@ -101,7 +106,7 @@ def _without_batches(step: Step) -> Step:
 
 
 def _with_answers(steps: Sequence[Sequence[Step]]) -> list[list[Step]]:
-    """Each cell with the content of `answer` after it."""
+    """Returns each cell with the content of `answer` after it."""
     now, found = "", []
     for of_turn in steps:
         told = []
@@ -113,7 +118,7 @@ def _with_answers(steps: Sequence[Sequence[Step]]) -> list[list[Step]]:
 
 
 def code_in(call: ToolCall) -> str | None:
-    """The code of a call that runs a cell; None for other calls, and where the arguments are malformed."""
+    """Returns the code of a call that runs a cell; None for other calls, and for malformed arguments."""
     if not any(part in call.name.lower() for part in _PYTHON_TOOLS):
         return None
     try:
@@ -123,10 +128,10 @@ def code_in(call: ToolCall) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def tell(
+def root_events(
     transcript: Transcript, *, model: str, sub_model: str, tools: Sequence[Mapping[str, Any]], at: datetime
 ) -> Iterator[Event]:
-    """The events of the root from `at` on, all but its end."""
+    """Yields the events of the root from `at` on, except its end."""
     keys = count(1)
     opening = transcript.dialogue.opening
     yield TrajectoryStarted(key=0, at=at, kind="root", model=model, opening=opening, tools=tools)

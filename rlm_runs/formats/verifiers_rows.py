@@ -23,14 +23,14 @@ from .numbers import count, number, seconds_of_ms, tokens
 from .outcomes import Outcome, failure, refused_prompt
 from .records import ImportedArm, ImportedExample, ImportedRollout, json_value
 from .reported import OF_RLM, SUB_TOOL_CALLS, SUMS, reported_sums
-from .transcript import Transcript, read_transcript, tell
+from .transcript import Transcript, read_transcript, root_events
 
 _SELECTION = frozenset(
     {"seed", "shuffle", "num_samples", "num_examples", "num_train_examples", "num_eval_examples", "max_examples"}
 )
-"""Arguments that select examples, and are no settings of an arm: the examples themselves say which they are."""
+"""Arguments that select examples. They are not settings of an arm, because the examples identify themselves."""
 _ROLES = frozenset({"use_rlm", "include_env_tips", "mode", "judge_model", "sub_model", "sub_llm_model"})
-"""Arguments that have columns of their own."""
+"""Arguments that have their own columns."""
 _OF_SCAFFOLD = {
     "max_turns": "max_turns",
     "max_iterations": "max_turns",
@@ -44,7 +44,7 @@ _OF_SCAFFOLD = {
     "env_tips_variant": "tips",
     "pip_install_packages": "packages",
 }
-"""Arguments that set how the model is driven → what our scaffolds call them."""
+"""Arguments that set how the model is driven → the names of our settings."""
 _TIPS = re.compile(r"\s*<env_tips>.*?</env_tips>\s*", re.DOTALL)
 _METADATA_CHARS = 200
 _STOPS = {
@@ -52,14 +52,14 @@ _STOPS = {
     "answer_ready": "answer_ready",
     "no_tools_called": "final_message",
 }
-"""Stop conditions of files → our stop reasons; other stop conditions keep their names."""
+"""Stop conditions of files → our stop reasons. Others keep their names."""
 _NO_METRICS = frozenset(
     {
         *("example_id", "id", "reward", "generation_ms", "scoring_ms", "total_ms", "is_truncated", "is_completed"),
         *("num_input_tokens", "num_output_tokens", "timestamp"),
     }
 )
-"""Numbers of a row that are no metrics of its environment."""
+"""Numbers of a row that are not metrics of its environment."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Timing:
 
 
 class Row:
-    """One line of the results. Raises Malformed where a part of it is not what the format says."""
+    """One line of the results. Raises Malformed if a part of it does not follow the format."""
 
     def __init__(self, run: RunSettings, row: Mapping[str, Any]) -> None:
         self._run = run
@@ -97,7 +97,7 @@ class Row:
         self._timing = _timing(row)
 
     def rollout(self, line: int) -> ImportedRollout:
-        """Returns the rollout with all its events, so that no error is left for the time of writing."""
+        """Returns the rollout with all its events, so that no error can occur while it is written."""
         arm = self._arm()
         return ImportedRollout(line, arm, self._example(), list(self._events(arm)))
 
@@ -128,9 +128,10 @@ class Row:
         return (RlmTipsScaffold if arguments.get("include_env_tips", has_tips) else RlmScaffold).key
 
     def _example(self) -> ImportedExample:
-        """The question, without the tips; what the system says is the arm's.
+        """Returns the question without the tips. The system prompt belongs to the arm.
 
-        The `id` of older files is no number of the example: with several rollouts each, it counts something else.
+        The `id` of older files does not identify the example: with several rollouts each, it counts something
+        else.
         """
         key = self._row.get("example_id")
         asked = [message.content for message in self._prompt if message.role == "user"]
@@ -155,7 +156,7 @@ class Row:
         yield RolloutStarted(at=began, sandbox_backend="")
         if self._dialogue.turns:
             sub_model = arm.sub_model or arm.model
-            yield from tell(transcript, model=arm.model, sub_model=sub_model, tools=self._tools(), at=began)
+            yield from root_events(transcript, model=arm.model, sub_model=sub_model, tools=self._tools(), at=began)
             yield TrajectoryEnded(
                 key=0, at=ended, stop_reason=outcome.stop_reason, answer=transcript.answer, error=outcome.error
             )
@@ -177,7 +178,7 @@ class Row:
         if stop == "prompt_too_long":
             return refused_prompt("the file says that the prompt was too long")
         if not self._dialogue.turns:
-            return _silent(arm)
+            return _outcome_without_messages(arm)
         reward = number(self._row.get("reward"), name="reward")
         if reward is None:
             return Outcome(None, "unscored", "scoring", "the file gives it no reward")
@@ -200,14 +201,14 @@ class Row:
         )
 
     def _tool_calls(self, transcript: Transcript, *, called_nobody: bool) -> int | None:
-        """Those of the root, which the transcript has, and of its sub-LLMs, which the file counts."""
+        """Returns the tool calls of the root, from the transcript, and of its sub-LLMs, which the file counts."""
         of_subs = 0 if called_nobody else count(self._metrics.get(SUB_TOOL_CALLS), name=SUB_TOOL_CALLS)
         if of_subs is None or not transcript.steps:
             return of_subs or None
         return of_subs + sum(not step.is_cell for steps in transcript.steps for step in steps)
 
     def _tools(self) -> Sequence[Mapping[str, Any]]:
-        """The schemas that the model was sent, where the file has them."""
+        """Returns the schemas that the model was sent, if the file has them."""
         tools = self._info.get("oai_tools") or self._row.get("oai_tools") or self._row.get("tools")
         if isinstance(tools, str):
             try:
@@ -217,9 +218,10 @@ class Row:
         return tools if isinstance(tools, list) else ()
 
 
-def _silent(arm: ImportedArm) -> Outcome:
-    """The outcome of a rollout without messages and without an error. For a plain model, the API refused the
-    prompt.
+def _outcome_without_messages(arm: ImportedArm) -> Outcome:
+    """Returns the outcome of a rollout without messages and without an error.
+
+    For a plain model, the API refused the prompt.
     """
     why = "the file has no message of this rollout, and no error"
     if registry.is_plain_model(arm.scaffold):
@@ -228,7 +230,7 @@ def _silent(arm: ImportedArm) -> Outcome:
 
 
 def _inferred_stop(transcript: Transcript) -> str:
-    """The stop reason if the file has none. Calls without results are those of the last turn allowed."""
+    """Returns the stop reason of a file that has none. Calls without results belong to the last allowed turn."""
     if transcript.is_ready:
         return "answer_ready"
     if transcript.last_message is not None:
@@ -242,7 +244,7 @@ def _seconds_of_batches(transcript: Transcript) -> float | None:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of a row beside the format's own. Later files also have them in `metrics`."""
+    """Returns the metrics of a row, without the format's own numbers. Later files also have them in `metrics`."""
     flat = {
         name: value
         for name, value in row.items()
@@ -252,7 +254,7 @@ def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _timing(row: Mapping[str, Any]) -> _Timing:
-    """Milliseconds, flat or in an object `timing`."""
+    """Returns the times of a row, which are in milliseconds, flat or in an object `timing`."""
     timing = _object(row.get("timing")) | {
         name: row[name] for name in ("generation_ms", "scoring_ms") if name in row
     }
@@ -263,7 +265,7 @@ def _timing(row: Mapping[str, Any]) -> _Timing:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """An object, or one that is written as a JSON text; an empty one for anything else."""
+    """Returns an object, also from JSON text; an empty one for anything else."""
     if isinstance(value, str):
         try:
             value = json_value(value)

@@ -1,6 +1,6 @@
-"""Run folders of verifiers v0: `results.jsonl`, a rollout a line, beside `metadata.json`.
+"""Run folders of verifiers v0: `results.jsonl`, one rollout per line, beside `metadata.json`.
 
-The metadata hold what all rollouts of the run share; `verifiers_rows` reads the lines.
+The metadata holds what all rollouts of the run share; `verifiers_rows` reads the lines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VerifiersV0:
         return found | {"base_url": _host(found.get("base_url"))}
 
     def about(self) -> Mapping[str, Any]:
-        """See `Source`: the metadata, without what may be a key."""
+        """Returns the metadata without values that may be keys. See `Source`."""
         return self._metadata
 
     def rollouts(self) -> Iterator[ImportedRollout]:
@@ -71,12 +71,12 @@ def run_settings(metadata: Mapping[str, Any], path: Path) -> RunSettings:
         arguments=arguments,
         endpoint=metadata["base_url"],
         sampling=_sampling(metadata.get("sampling_args")),
-        began=_began(metadata, path),
+        began=_start_of_run(metadata, path),
     )
 
 
 def without_secrets(value: Any) -> Any:
-    """A JSON value without members whose names are those of keys and passwords."""
+    """Returns a JSON value without members whose names suggest keys or passwords."""
     if isinstance(value, dict):
         return {name: without_secrets(item) for name, item in value.items() if not _SECRET.search(str(name))}
     if isinstance(value, list):
@@ -85,13 +85,13 @@ def without_secrets(value: Any) -> Any:
 
 
 def _environment_of_folder(path: Path) -> str:
-    """Run folders lie in `{environment}--{model}`."""
+    """Returns the environment in the name of a run folder, `{environment}--{model}`; "" without one."""
     folder = path.parent.parent.name
     return folder.partition("--")[0] if "--" in folder else ""
 
 
 def _host(url: Any) -> str:
-    """The host of the endpoint, and nothing else of its address."""
+    """Returns the host of the endpoint's URL, without the rest of it."""
     try:
         return (urlsplit(url).hostname or "") if isinstance(url, str) else ""
     except ValueError:
@@ -99,15 +99,17 @@ def _host(url: Any) -> str:
 
 
 def _sampling(given: Any) -> dict[str, Any]:
-    """The sampling parameters that say something: no null, no empty extras, not the one completion asked for."""
+    """Returns the sampling parameters that are set: no null, no empty extras, and not a count of one
+    completion.
+    """
     if not isinstance(given, Mapping):
         return {}
     said = {name: value for name, value in given.items() if value not in (None, {}, [], "")}
     return {name: value for name, value in said.items() if (name, value) != ("n", 1)}
 
 
-def _began(metadata: Mapping[str, Any], path: Path) -> datetime:
-    """When the run began: its date, or else the file's time, is when it was written; before that, it ran."""
+def _start_of_run(metadata: Mapping[str, Any], path: Path) -> datetime:
+    """Returns the start of a run: the date of its metadata, or the file's time, minus its duration."""
     took = seconds_of_ms(metadata.get("time_ms"), name="time_ms") or 0.0
     written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     said = metadata.get("date") or metadata.get("time")

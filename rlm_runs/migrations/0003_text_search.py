@@ -1,4 +1,4 @@
-"""What full-text search looks up: see rlm_runs/search.py, whose expressions these indexes are over."""
+"""The indexes of full-text search, over the expressions in rlm_runs/analysis/search.py."""
 
 from django.db import migrations
 

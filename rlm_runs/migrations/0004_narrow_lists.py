@@ -1,4 +1,4 @@
-"""Lists read indexes, sums a narrow copy of the rollouts; renewing a lease changes no index."""
+"""Indexes for lists and a narrow copy of the rollouts for sums. Renewing a lease changes no index."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
             model_name="rollout",
             index=models.Index(condition=models.Q(status="running"), fields=["id"], name="rollout_running"),
         ),
-        # Other indexes begin with the arm, and with the example.
+        # Other indexes start with the arm and with the example.
         migrations.AlterField(
             model_name="rollout",
             name="arm",
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
             )
             for name, total in _SUMS.items()
         ),
-        # Room in each page for the row's next version, which then needs no new entry in any index.
+        # Leaves room in each page for the row's next version, which then needs no new index entry.
         migrations.RunSQL(
             "ALTER TABLE rlm_runs_rollout SET (fillfactor = 85)", "ALTER TABLE rlm_runs_rollout RESET (fillfactor)"
         ),

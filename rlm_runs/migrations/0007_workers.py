@@ -1,4 +1,4 @@
-"""Worker processes report themselves by a heartbeat."""
+"""Worker processes with their heartbeats."""
 
 from django.db import migrations, models
 

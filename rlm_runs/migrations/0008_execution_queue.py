@@ -1,4 +1,4 @@
-"""The table is the queue: messages have no content, and experiments can be paused and ranked."""
+"""The table as the queue: messages have no content, and experiments can be paused and prioritised."""
 
 from django.db import migrations, models
 

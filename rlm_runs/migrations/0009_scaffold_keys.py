@@ -1,4 +1,4 @@
-"""Scaffolds are a registry: an arm names one by its key, which a custom scaffold chooses."""
+"""Scaffolds by key: an arm names its scaffold by the key in the registry, which custom scaffolds choose."""
 
 from django.db import migrations, models
 

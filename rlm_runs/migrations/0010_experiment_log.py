@@ -1,4 +1,4 @@
-"""Experiments have a log of what was done to them."""
+"""The log of an experiment's actions."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime

@@ -1,4 +1,4 @@
-"""Early stopping: arms that ended before their last rollout, and when an experiment was looked at."""
+"""Early stopping: arms that ended before their last rollout, and the last look at each experiment."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime

@@ -1,4 +1,4 @@
-"""Rollouts keep what they were before; experiments are archived and deleted."""
+"""The history of rollouts, and the archiving and deletion of experiments."""
 
 import django.db.models.deletion
 from django.conf import settings
@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
             model_name='rescoring',
             constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('rollout',), name='rescoring_one_at_a_time'),
         ),
-        # Whether a system message is used elsewhere. The other messages have an index already.
+        # Finds other uses of a system message. The other messages have an index already.
         migrations.RunSQL(
             "CREATE INDEX trajectory_system_texts ON rlm_runs_trajectory USING gin"
             """ ((jsonb_path_query_array(opening, '$[*] ? (@.role == "system").text')))""",

@@ -1,4 +1,4 @@
-"""Limits of endpoints that all workers share: their pace, and what each process holds of them."""
+"""Limits of endpoints that all workers share: their pace, and the share of each process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers' own costs, cache writes, and the history of costs that are computed again."""
+"""Costs reported by providers, cache writes, and the history of repriced costs."""
 
 import django.db.models.deletion
 from django.db import migrations, models

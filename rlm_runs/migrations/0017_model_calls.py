@@ -1,4 +1,4 @@
-"""Calls by model and hour, filled from the calls that are stored; probes of models."""
+"""Calls by model and hour, filled from the stored calls, and probes of models."""
 
 import django.db.models.deletion
 from django.conf import settings
@@ -22,7 +22,7 @@ SELECT t.model,
  WHERE e.sources = '[]'
  GROUP BY t.model, begin
 """
-"""Imported calls were made elsewhere."""
+"""Excludes imported calls, which were made elsewhere."""
 
 
 class Migration(migrations.Migration):

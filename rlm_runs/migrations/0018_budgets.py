@@ -1,11 +1,11 @@
-"""Budgets of experiments: their limits, what counts against them, and attempts that do not count."""
+"""Budgets of experiments: their limits, the spending, and attempts that do not count."""
 
 from typing import ClassVar
 
 import django.db.models.deletion
 from django.db import migrations, models
 
-# What was spent before there was a ledger, on experiments that were launched here.
+# Spending that predates the ledger, on experiments that were launched here.
 _SPENT_SO_FAR = """
 INSERT INTO rlm_runs_experimentspending (experiment_id, process, dollars, tokens, unpriced_calls)
 SELECT r.experiment_id, '', COALESCE(sum(t.cost), 0),

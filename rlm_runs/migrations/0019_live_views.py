@@ -1,4 +1,4 @@
-"""What running rollouts do at this moment, in a table that is not logged: it is no trace."""
+"""The live state of running rollouts, in an unlogged table, because it is not part of the trace."""
 
 from django.db import migrations, models
 

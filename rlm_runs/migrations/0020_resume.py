@@ -1,4 +1,4 @@
-"""Rollouts that were cut off go on: what a turn called, and the log of a rollout."""
+"""Resuming interrupted rollouts: the tool calls of a turn, and the log of a rollout."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -1,4 +1,4 @@
-"""Circuits of models, which all workers share."""
+"""Circuits of models, shared by all workers."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Spend by day, experiment and model, filled from the calls that are stored."""
+"""Spend by day, experiment and model, filled from the stored calls."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -15,7 +15,7 @@ SELECT (u.ended_at AT TIME ZONE 'UTC')::date, r.experiment_id, t.model, '',
  WHERE e.sources = '[]'
  GROUP BY 1, 2, 3
 """
-"""Imported calls were made elsewhere."""
+"""Excludes imported calls, which were made elsewhere."""
 
 
 class Migration(migrations.Migration):

@@ -1,13 +1,18 @@
-"""The store: `experiments` (specs, arms, examples, rollouts), `actions` (their log), `history` (what rollouts were
-before), `forks` (rollouts that continue another one), `traces` (turns and executions), `texts` (their content),
-`repricing` (earlier costs), `model_calls` (calls by the hour, spend by the day, probes), `sharing` (saved views
-and shared links), `stopping` (arms that ended early), `workers` (worker processes), `limits` (what these share of
-endpoints), `spending` (what counts against budgets), `circuits` (models that fail), `review` (comments, tags and
-scores by people) and `live` (what running rollouts do now).
+"""The store. Its modules:
+
+- `experiments`: specs, arms, examples and rollouts; `actions`: their log; `experiment_tags`
+- `history`: earlier attempts and outcomes of rollouts; `forks`: rollouts that continue another one
+- `traces`: turns and executions; `texts`: their content; `live`: the state of running rollouts
+- `model_calls`: calls by hour, spend by day, probes; `repricing`: former costs
+- `stopping`: arms that ended early; `review`: comments, tags and scores by people
+- `sharing`: saved views and shared links; `drafts`: launch forms
+- `workers`: worker processes; `limits`: their shares of endpoints; `circuits`: failing models; `spending`: budgets
 """
 
 from .actions import ExperimentAction
 from .circuits import Circuit
+from .drafts import LaunchDraft
+from .experiment_tags import ExperimentTag
 from .experiments import Arm, Example, Experiment, Rollout
 from .forks import Fork
 from .history import Attempt, DroppedText, Rescoring
@@ -37,7 +42,9 @@ __all__ = [
     "Experiment",
     "ExperimentAction",
     "ExperimentSpending",
+    "ExperimentTag",
     "Fork",
+    "LaunchDraft",
     "LiveView",
     "ManualScore",
     "ModelHour",

@@ -1,4 +1,4 @@
-"""The log of an experiment: each action on it, with who took it and when."""
+"""The log of an experiment: each action on it, with its actor and its time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .experiments import Experiment
 class ExperimentAction(models.Model):
     """An action on an experiment. `actor` is a user's name, `command line` or `worker`.
 
-    `details` holds what the action was about, as short values by name, such as {"rollouts": 12, "cost": "0.31"}.
+    `details` describes the action by short values, such as {"rollouts": 12, "cost": "0.31"}.
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="actions", db_index=False)

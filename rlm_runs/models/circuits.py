@@ -1,4 +1,4 @@
-"""Circuits: models that fail all calls, so that their arms wait."""
+"""Circuits: models that fail all calls, whose arms wait."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from django.db import models
 
 
 class Circuit(models.Model):
-    """The health of a model as all workers see it. It is open, and no call begins, while `opened_at` is set.
+    """The health of a model, shared by all workers. While `opened_at` is set, the circuit is open and no call
+    begins.
 
-    `outcomes` counts recent calls, as [second, good, bad]. At `probe_at` one call may try; `probing_until` is set
-    while it does. `claimed_until` is set while a rollout was claimed for that.
+    `outcomes` counts recent calls, as [second, good, bad]. At `probe_at` one call may probe the model;
+    `probing_until` is set while it does. `claimed_until` is set while a rollout is claimed for the probe.
     """
 
     model = models.CharField(max_length=300, primary_key=True)

@@ -17,7 +17,7 @@ from .texts import Sha256Field, Text
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
-    """Experiments as lists show them."""
+    """Queries of the lists of experiments."""
 
     def listed(self) -> ExperimentQuerySet:
         """Returns the experiments that are not archived."""
@@ -25,7 +25,9 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
 
 
 class _NotDeleted(models.Manager["Experiment"]):
-    """Leaves out the experiments that workers are deleting, and those that hold the forks of another one."""
+    """A manager that excludes experiments that are being deleted, and those that hold another experiment's
+    forks.
+    """
 
     def get_queryset(self) -> ExperimentQuerySet:
         return ExperimentQuerySet(self.model, using=self._db).filter(deleted_at=None, forks_of=None)
@@ -36,14 +38,14 @@ class _NotDeleted(models.Manager["Experiment"]):
 
 
 class Experiment(models.Model):
-    """A set of arms on the same examples. `spec` is the validated spec, as it can be launched again.
+    """A set of arms on the same examples. `spec` is the validated spec, in a form that can be launched again.
 
     `sources` are the files of an import, as {"path", "format", "sha256", "rollouts"}; empty for a launch.
-    `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts; those
-    under way finish. An archived experiment is left out of lists. A deleted one is gone from all pages, and
-    workers remove its rows in batches. With `forks_of` it holds the forks of that experiment's rollouts and is on
-    no page: `objects` leaves it out, so no list, sum or statistic has its rollouts. `revision`
-    counts the changes of rollouts that had ended: retries and rescorings, and costs that were computed again.
+    `code_version` names the program that ran it. While `paused_at` is set, no worker takes its rollouts, and
+    running ones finish. An archived experiment is hidden from lists. A deleted experiment is gone from all pages,
+    and workers remove its rows in batches. An experiment with `forks_of` holds the forks of that experiment's
+    rollouts and has no page: `objects` excludes it, so no list, sum or statistic contains its rollouts. `revision`
+    counts changes to ended rollouts: retries, rescorings and repricings.
     """
 
     slug = models.SlugField(max_length=80, unique=True)
@@ -84,7 +86,7 @@ class Experiment(models.Model):
         indexes: ClassVar = [
             # The list of experiments, newest first.
             models.Index(fields=["-created_at", "-id"], name="experiment_newest"),
-            # Those that lists leave out.
+            # Those that lists exclude.
             models.Index(
                 fields=["id"],
                 condition=Q(archived_at__isnull=False) | Q(deleted_at__isnull=False) | Q(forks_of__isnull=False),
@@ -100,11 +102,11 @@ class Experiment(models.Model):
 
     @property
     def shown(self) -> Experiment:
-        """The experiment whose pages show it: itself, or the one whose forks it holds."""
+        """The experiment whose pages show this one: itself, or the one whose forks it holds."""
         return self.forks_of or self
 
     def rollouts(self) -> RolloutQuerySet:
-        """All rollouts of all its arms."""
+        """Returns all rollouts of all its arms."""
         return Rollout.objects.filter(experiment=self)
 
     @property
@@ -116,7 +118,7 @@ class Experiment(models.Model):
 class Arm(models.Model):
     """One environment with its settings × one scaffold with its settings × model, sub-model and sampling.
 
-    `settings_hash` names all of these: the same arm has the same hash in every experiment.
+    `settings_hash` identifies all of these: the same arm has the same hash in every experiment.
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="arms")
@@ -146,18 +148,18 @@ class Arm(models.Model):
 
     @property
     def scaffold_title(self) -> str:
-        """The title of the scaffold; the name itself where an import brought it."""
+        """The title of the scaffold; its name if it comes from an import."""
         return registry.title(self.scaffold)
 
     @property
     def ended_early(self) -> str:
-        """Why early stopping ended it, "" if it did not or was told to run the rest."""
+        """The reason why early stopping ended the arm; "" if it did not, or if the rest was run after all."""
         decision = getattr(self, "decision", None)
         return "" if decision is None or decision.reopened_at is not None else str(decision.reason)
 
 
 class Example(models.Model):
-    """One prompt with its gold answer, shared by all experiments: `content_hash` names it by its content."""
+    """One prompt with its gold answer, shared by all experiments. `content_hash` identifies it by its content."""
 
     environment = models.CharField(max_length=80)
     content_hash = Sha256Field(unique=True)
@@ -181,13 +183,13 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
         return super().bulk_create(rows, *args, **kwargs)
 
     def for_list(self) -> RolloutQuerySet:
-        """With what a row of the list shows."""
+        """Selects everything that a row of a list shows."""
         return self.select_related("arm", "experiment", "example").defer(
             "experiment__spec", "experiment__sources", "example__metadata", "metrics"
         )
 
     def listed(self) -> RolloutQuerySet:
-        """Without those of archived and deleted experiments, and without forks."""
+        """Excludes rollouts of archived and deleted experiments, and forks."""
         is_hidden = Q(archived_at__isnull=False) | Q(deleted_at__isnull=False) | Q(forks_of__isnull=False)
         hidden = list(Experiment.everything.filter(is_hidden).values_list("pk", flat=True))
         return self.exclude(experiment__in=hidden) if hidden else self.all()
@@ -201,7 +203,7 @@ class Rollout(RolloutSums):
     """One arm on one example, one repetition: its state, its outcome and its roll-ups.
 
     A NULL reward was not given (failed, too long, still running) and is never a zero. `experiment` repeats the
-    arm's, so that lists can sort by index.
+    arm's, so that an index can sort lists.
     """
 
     class Status(models.TextChoices):
@@ -264,14 +266,14 @@ class Rollout(RolloutSums):
             models.Index(fields=["experiment", "id"], include=NARROW, name="rollout_narrow"),
             # Lists of one experiment, in the order in which it runs.
             models.Index(fields=["experiment", "example_position", "id"], name="rollout_experiment_order"),
-            # Lists sorted by what readers sort by most, of one experiment and of all.
+            # Lists of one experiment and of all, by the columns that readers sort by most.
             models.Index(fields=["experiment", "reward", "id"], name="rollout_experiment_reward"),
             models.Index(fields=["experiment", "cost", "id"], name="rollout_experiment_cost"),
             models.Index(fields=["experiment", "seconds", "id"], name="rollout_experiment_seconds"),
             models.Index(fields=["reward", "id"], name="rollout_reward"),
             models.Index(fields=["cost", "id"], name="rollout_cost"),
             models.Index(fields=["seconds", "id"], name="rollout_seconds"),
-            # The same of all, by what else the list shows, and by when.
+            # Lists of all experiments, by the other columns shown and by time.
             models.Index(fields=["status", "id"], name="rollout_status"),
             models.Index(fields=["stop_reason", "id"], name="rollout_stop_reason"),
             models.Index(fields=["example_position", "id"], name="rollout_example_position"),
@@ -283,19 +285,19 @@ class Rollout(RolloutSums):
             models.Index(MAIN_TOKENS + SUB_TOKENS, "id", name="rollout_tokens"),
             models.Index(fields=["started_at", "id"], name="rollout_started_at"),
             models.Index(fields=["finished_at", "id"], name="rollout_finished_at"),
-            # What providers report, beside what the price list says: sums over an experiment.
+            # Sums over an experiment of the costs that providers report.
             models.Index(
                 fields=["experiment"],
                 include=["cost", "provider_cost"],
                 condition=Q(provider_cost__isnull=False),
                 name="rollout_provider_cost",
             ),
-            # The filter by how a rollout went wrong.
+            # The filter by failure mode.
             GinIndex(fields=["failure_modes"], name="rollout_failure_modes"),
-            # The sweep: running rollouts whose lease is over. The lease itself is in no index, so that renewing it
-            # changes none.
+            # The sweep: running rollouts with an expired lease. The lease itself is in no index, so that renewals
+            # change none.
             models.Index(fields=["id"], condition=Q(status="running"), name="rollout_running"),
-            # The queue: the next rollout of an experiment, in the order that keeps its arms level.
+            # The queue: the next rollout of an experiment, in the order that lets its arms progress evenly.
             models.Index(
                 fields=["experiment", "repetition", "example_position", "id"],
                 condition=Q(status="queued"),
@@ -303,7 +305,7 @@ class Rollout(RolloutSums):
             ),
             # The few rollouts with repaired cells.
             models.Index(fields=["experiment", "id"], condition=Q(cells_repaired__gt=0), name="rollout_repaired"),
-            # The few with prompts that were cut, and those with tokens that are estimates.
+            # The few with truncated prompts, and those with estimated tokens.
             models.Index(
                 fields=["experiment", "id"], condition=Q(truncated_prompts__gt=0), name="rollout_truncated"
             ),
@@ -326,7 +328,7 @@ class Rollout(RolloutSums):
         return reverse("rollout", args=[self.pk])
 
     def attempt_trajectories(self) -> models.QuerySet[Any]:
-        """The trajectories of the last attempt."""
+        """Returns the trajectories of the last attempt."""
         return self.trajectories.filter(attempt=self.attempt)
 
     @property

@@ -1,4 +1,4 @@
-"""Forks: rollouts that continue another one from a turn, and what was edited there."""
+"""Forks: rollouts that continue another one from a turn, and the edit of that turn."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .experiments import Rollout
 class Fork(models.Model):
     """The origin of a rollout that is a fork. The rollout belongs to the hidden experiment of its origin's forks.
 
-    `edit` is what differs in the forked turn, as {"message", "code", "answers"}; `changes` the settings and models
-    that differ from the origin's, by name. `hold` says when the fork waits for a reader between the rebuilt
+    `edit` is the change of the forked turn, as {"message", "code", "answers"}; `changes` are the settings and
+    models that differ from the origin's, by name. `hold` says when the fork waits for a reader between the rebuilt
     REPL and the first live call. `differences` are those of the last rebuild, NULL before one; texts are escaped.
     """
 
@@ -39,11 +39,11 @@ class Fork(models.Model):
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits for a reader."""
+        """Whether the fork waits for a reader."""
         return self.rollout.status == Rollout.Status.CANCELLED and self.rollout.stop_reason == self.HELD
 
     @property
     def edited(self) -> list[str]:
-        """What was edited in the turn, in words."""
+        """The edited parts of the turn, as words."""
         names = {"message": "message", "code": "cell", "answers": "sub-call answers"}
         return [word for name, word in names.items() if self.edit.get(name) is not None]

@@ -1,4 +1,4 @@
-"""What a rollout was before: attempts that ended and were retried, and scorings that another one replaced."""
+"""The past of a rollout: attempts that were retried, and outcomes that a rescoring replaced."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .texts import Text
 class Attempt(models.Model):
     """The outcome of an attempt that ended and was retried, as its rollout had it.
 
-    An attempt without such a row is the rollout's last one, or was cut off. `sums` are the other columns of the
-    rollout by name.
+    An attempt without such a row is the rollout's last one, or was interrupted. `sums` holds the other columns of
+    the rollout by name.
     """
 
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="attempts", db_index=False)
@@ -41,7 +41,7 @@ class Attempt(models.Model):
         *("status", "stop_reason", "reward", "metrics", "answer_id", "error", "error_boundary", "sandbox_backend"),
         *("started_at", "finished_at", "seconds", "cost"),
     )
-    """Columns that it has in common with a rollout."""
+    """Columns that an attempt shares with its rollout."""
 
     class Meta:
         ordering: ClassVar = ["number"]
@@ -53,7 +53,7 @@ class Attempt(models.Model):
         return f"attempt {self.number} of rollout {self.rollout_id}"
 
     def shown(self, rollout: Rollout) -> Rollout:
-        """A copy of the rollout, not to be saved, with the outcome and the sums of this attempt."""
+        """Returns an unsaved copy of the rollout, with the outcome and the sums of this attempt."""
         found = copy(rollout)
         for name, value in self.sums.items():
             setattr(found, name, Decimal(str(value)) if name == "earlier_cost" and value is not None else value)
@@ -63,11 +63,11 @@ class Attempt(models.Model):
 
 
 class Rescoring(models.Model):
-    """One rollout scored again, or to be scored again by a worker: its stored answer and nothing else of it.
+    """The rescoring of one rollout's stored answer, waiting or done by a worker.
 
-    `action` says who asked for it, and when. `judge_model` is "" where the arm's judge is asked. `before` and
-    `after` are the outcome, as {"status", "stop_reason", "reward", "metrics", "error", "error_boundary"}; `after`
-    stays empty where the scoring failed, and `error` says why. `tries` counts the workers that took it.
+    `action` says who requested it, and when. `judge_model` is "" for the arm's judge. `before` and `after` are the
+    outcome, as {"status", "stop_reason", "reward", "metrics", "error", "error_boundary"}. If the rescoring failed,
+    `after` stays empty and `error` says why. `tries` counts the workers that took it.
     """
 
     class Status(models.TextChoices):
@@ -115,7 +115,7 @@ class Rescoring(models.Model):
 
 
 class DroppedText(models.Model):
-    """The digest of a text that a deleted row referred to. A worker deletes the text if nothing else needs it."""
+    """The digest of a text that a deleted row referred to. A worker deletes the text if no other row needs it."""
 
     digest = models.CharField(max_length=64, primary_key=True)
 

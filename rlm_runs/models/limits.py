@@ -1,4 +1,4 @@
-"""The shared state of endpoints: what is left of their limits, and which worker process holds how much of it."""
+"""The shared state of endpoints: what is left of their limits, and the share that each worker process holds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.db import models
 class EndpointState(models.Model):
     """The pace of one limited thing: an endpoint, or a model of it (`endpoint/model`).
 
-    Times are seconds of the database's clock since 1970. `tokens` holds recent grants, as [second,
-    tokens] pairs. No call begins before `blocked_until`, which a Retry-After of the server sets.
+    Times are seconds of the database's clock since 1970. `tokens` holds recent grants, as [second, tokens] pairs.
+    No call begins before `blocked_until`, which a server's Retry-After sets.
     """
 
     name = models.CharField(max_length=300, primary_key=True)
@@ -25,10 +25,10 @@ class EndpointState(models.Model):
 
 
 class EndpointLease(models.Model):
-    """What a worker process holds of an endpoint: `places` for calls in flight, and how much more it wants.
+    """A worker process's share of an endpoint: `places` for calls in flight, and what it wants in addition.
 
-    `wanted` are places, `waiting` calls and `waiting_tokens` the tokens that these are estimated at. A row whose
-    time is over counts as deleted.
+    `wanted` counts places, `waiting` counts calls, and `waiting_tokens` is their estimated number of tokens. An
+    expired row counts as deleted.
     """
 
     state = models.ForeignKey(EndpointState, on_delete=models.CASCADE, related_name="leases")

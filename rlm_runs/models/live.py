@@ -1,4 +1,4 @@
-"""What running rollouts do at this moment, for the readers who look at them. No trace, and lost in a crash.
+"""The current state of running rollouts, for readers who watch them. It is no trace, and is lost in a crash.
 
 A page that shows a running rollout calls `watch`, and its worker writes the state once a second while a page
 watches. Rollouts without a viewer cost no write.
@@ -17,7 +17,7 @@ from .experiments import Rollout
 _WATCHED_SECONDS = 10
 """Time for which a rollout counts as watched after a page asked."""
 _FRESH_SECONDS = 5
-"""Age from which a state is not shown: its worker may be gone."""
+"""Age above which a state is not shown, because its worker may be gone."""
 
 _WATCH = """
 INSERT INTO rlm_runs_liveview AS live (rollout_id, attempt, watched_until, state)
@@ -31,16 +31,16 @@ class LiveViewQuerySet(models.QuerySet["LiveView"]):
     """Queries of the pages and of the workers."""
 
     def watch(self, rollout: Rollout) -> dict[str, Any]:
-        """Records that a page watches a rollout, and returns its state: see `engine.live.LiveBoard.state`.
+        """Records that a page watches a rollout. Returns its state: see `engine.live.LiveBoard.state`.
 
-        Returns {} where nothing is known. Strings are escaped as texts are.
+        Returns {} if no state is known. Strings are escaped like texts.
         """
         if rollout.status != Rollout.Status.RUNNING:
             return {}
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(_WATCH, {"rollout": rollout.pk, "seconds": _WATCHED_SECONDS})
-        except Error:  # the database is a copy that takes no writes
+        except Error:  # the database is a replica that takes no writes
             return {}
         fresh = self.filter(
             rollout_id=rollout.pk,
@@ -59,7 +59,9 @@ class LiveViewQuerySet(models.QuerySet["LiveView"]):
 
 
 class LiveView(models.Model):
-    """The state of one running rollout. The table is unlogged, and refers to no other, so that nothing waits."""
+    """The state of one running rollout. The table is unlogged and has no foreign keys, so that nothing waits for
+    it.
+    """
 
     rollout_id = models.BigIntegerField(primary_key=True)
     attempt = models.PositiveIntegerField(help_text="The attempt whose state it is.")

@@ -1,4 +1,4 @@
-"""Data about models besides their rollouts: calls by the hour, and findings of probes."""
+"""Data about models besides their rollouts: calls by hour, spend by day, and findings of probes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .experiments import Experiment
 class ModelHour(models.Model):
     """The calls of one model that ended in one hour, as one writer counted them.
 
-    `writer` is the worker process whose row it is, so that no two write the same row; "" is the sum of earlier
-    writers, which the sweep makes. Rows older than a week are summed into the first hour of their month. Calls of
-    imported rollouts are not counted.
+    `writer` is the worker process that owns the row, so that no two write the same row; "" marks the sum of
+    earlier writers, which the sweep computes. Rows older than a week are summed into the first hour of their
+    month. Calls of imported rollouts are not counted.
     """
 
     model = models.CharField(max_length=200)
@@ -43,10 +43,10 @@ class ModelHour(models.Model):
 
 
 class SpendDay(models.Model):
-    """What the calls of one model cost one experiment on one day (UTC), as one writer counted it.
+    """The cost of one model's calls for one experiment on one day (UTC), as one writer counted it.
 
-    Written as ModelHour is, in the transactions of the calls, by `writer`; "" is the sum of earlier writers. The
-    rows of a deleted experiment stay: the money is spent. Imported calls are not counted.
+    It is written like ModelHour, in the transactions of the calls, by `writer`; "" marks the sum of earlier
+    writers. Rows of a deleted experiment stay, because the money is spent. Imported calls are not counted.
     """
 
     day = models.DateField()
@@ -73,9 +73,9 @@ class SpendDay(models.Model):
 
 
 class ModelProbe(models.Model):
-    """A probe of a model, asked for on a page or by a command, and done by a worker or by the command itself.
+    """A probe of a model, requested on a page or by a command, and run by a worker or by the command itself.
 
-    `findings` are lists of {"name", "verdict", "detail"}; `window` is the largest prompt in tokens that was taken.
+    `findings` are lists of {"name", "verdict", "detail"}; `window` is the largest accepted prompt in tokens.
     """
 
     model = models.CharField(max_length=200)

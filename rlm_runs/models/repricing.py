@@ -1,4 +1,4 @@
-"""The history of costs that were computed again by a newer price list."""
+"""The history of costs that a newer price list changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .traces import Turn
 
 
 class Repricing(models.Model):
-    """One run of `manage.py reprice`. `scope` is the experiment or the filter that it was asked for."""
+    """One run of `manage.py reprice`. `scope` is the requested experiment or filter."""
 
     at = models.DateTimeField(auto_now_add=True)
     by = models.CharField(max_length=200, blank=True)
@@ -20,7 +20,7 @@ class Repricing(models.Model):
 
 
 class RepricedTurn(models.Model):
-    """What a call cost before and after a repricing. A NULL cost is an unknown one."""
+    """The cost of a call before and after a repricing. A NULL cost is unknown."""
 
     repricing = models.ForeignKey(Repricing, on_delete=models.CASCADE, related_name="turns")
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="repricings")

@@ -1,10 +1,11 @@
 """Reviews of rollouts by people: comments on moments, tags, and scores beside the automatic reward.
 
-The automatic reward is never changed by a review. An author's name is kept where the account is deleted.
+A review never changes the automatic reward. The author's name stays when the account is deleted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from .traces import Execution, Trajectory
 
 
 class Authored(models.Model):
-    """A row that a person wrote."""
+    """Base of rows with an author, whose name stays when the account is deleted."""
 
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     author_name = models.CharField(max_length=150)
@@ -28,15 +29,15 @@ class Authored(models.Model):
         abstract = True
 
     def written_by(self, user: User) -> bool:
-        """Whether a user wrote it."""
+        """Returns whether the user is the author."""
         return self.author_id is not None and self.author_id == user.pk
 
 
 class Comment(Authored):
     """A comment on a rollout, on a moment of it, or on a range of a moment's text.
 
-    `turn` counts from 1 in `trajectory`; without a trajectory the comment is on the whole rollout. `execution` is
-    the cell or tool call. `quote` is the range as it was shown, `start` and `end` its place in the text of `part`.
+    `turn` counts from 1 in `trajectory`; without a trajectory, the comment is on the whole rollout. `execution` is
+    the cell or tool call. `quote` is the range as shown; `start` and `end` are its place in the text of `part`.
     """
 
     class Part(models.TextChoices):
@@ -67,11 +68,27 @@ class Comment(Authored):
         return f"comment {self.pk}"
 
 
+class RolloutTagQuerySet(models.QuerySet["RolloutTag"]):
+    """Tagging."""
+
+    def put(self, name: str, rollouts: Iterable[int], *, user: User) -> None:
+        """Gives a tag to these rollouts; those that have it keep it as it is."""
+        self.bulk_create(
+            [
+                RolloutTag(rollout_id=pk, name=escape(name), author=user, author_name=user.get_username())
+                for pk in rollouts
+            ],
+            ignore_conflicts=True,
+        )
+
+
 class RolloutTag(Authored):
     """A tag of a rollout, the same for all users."""
 
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="tags")
     name = models.CharField(max_length=60)
+
+    objects = RolloutTagQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -85,14 +102,14 @@ class RolloutTag(Authored):
 
 
 class ManualScoreQuerySet(models.QuerySet["ManualScore"]):
-    """Scores by state, and giving one."""
+    """Queries of scores, and the recording of one."""
 
     def current(self) -> ManualScoreQuerySet:
-        """Returns the last score of each author."""
+        """Returns the latest score of each author."""
         return self.filter(is_current=True)
 
     def give(self, rollout: Rollout, *, user: User, score: float, reason: str, is_blind: bool) -> ManualScore:
-        """Records a score. The author's earlier ones of this rollout stay as history."""
+        """Records a score. The author's earlier scores of this rollout stay as history."""
         with transaction.atomic():
             Rollout.objects.select_for_update(no_key=True).only("pk").get(pk=rollout.pk)
             self.filter(rollout=rollout, author=user, is_current=True).update(is_current=False)
@@ -107,7 +124,7 @@ class ManualScoreQuerySet(models.QuerySet["ManualScore"]):
 
 
 class ManualScore(Authored):
-    """A score that a person gave a rollout, from 0 to 1. Rows are only added.
+    """A score from 0 to 1 that a person gave a rollout. Rows are only added.
 
     `is_blind` says whether the arm and the automatic reward were hidden.
     """

@@ -15,14 +15,14 @@ NARROW = (
     *("sub_completion_tokens", "cell_errors", "cells_cut", "cells_timed_out", "max_batch", "max_parallel"),
     *("first_answer_turn", "answer_edits"),
 )
-"""Columns that lists sort and filter by, and that sums are made of, as many as one index can hold."""
+"""Columns that lists sort and filter by and that sums use, as many as one index can hold."""
 
 
 class RolloutSums(models.Model):
     """The roll-ups of a rollout's last attempt.
 
     `earlier_cost` is the cost of the attempts before it, and `judge_cost` that of scoring in all of them. A NULL
-    sum is unknown. `reported` means that the sums come from an imported file, and that the turns may not add up to
+    sum is unknown. `reported` says that the sums come from an imported file, so the turns need not add up to
     them.
     """
 

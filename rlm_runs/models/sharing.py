@@ -16,7 +16,7 @@ from .experiments import Experiment, Rollout
 
 
 class SavedView(models.Model):
-    """A table with its filters, order and columns, as the query string that shows it again."""
+    """A table with its filters, order and columns, stored as its query string."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     table = models.CharField(max_length=40)
@@ -35,7 +35,7 @@ class SavedView(models.Model):
 
 
 def _signer() -> Signer:
-    """The signer of tokens. Its salt keeps other signatures of this server from opening a link."""
+    """Returns the signer of tokens. Its salt keeps other signatures of this server from opening a link."""
     return Signer(salt="rlm_runs.SharedLink", sep=".")
 
 
@@ -47,7 +47,7 @@ class SharedLinkQuerySet(models.QuerySet["SharedLink"]):
         return self.filter(revoked_at=None)
 
     def opened_by(self, token: str) -> SharedLink | None:
-        """Returns the link of a token; None if it does not exist, was revoked, or has a wrong signature."""
+        """Returns the link of a token; None if it does not exist, is revoked, or has a wrong signature."""
         try:
             identity = uuid.UUID(_signer().unsign(token))
         except (BadSignature, ValueError):
@@ -55,7 +55,7 @@ class SharedLinkQuerySet(models.QuerySet["SharedLink"]):
         return self.alive().select_related("experiment").filter(identity=identity).first()
 
     def manageable_by(self, user: AbstractBaseUser | AnonymousUser) -> SharedLinkQuerySet:
-        """Returns the links that a user may revoke: their own, for staff all."""
+        """Returns the links that a user may revoke: their own, or all for staff."""
         if not isinstance(user, User):
             return self.none()
         return self.all() if user.is_staff else self.filter(created_by=user)
@@ -96,9 +96,9 @@ class SharedLink(models.Model):
 
     @property
     def token(self) -> str:
-        """The token of the address: the identity and its signature."""
+        """The token in the address: the identity and its signature."""
         return _signer().sign(self.identity.hex)
 
     def revoke(self) -> None:
-        """Revokes the link for good."""
+        """Revokes the link permanently."""
         SharedLink.objects.alive().filter(pk=self.pk).update(revoked_at=timezone.now())

@@ -1,4 +1,4 @@
-"""What experiments have spent, as their budgets count it."""
+"""The spending of experiments that counts against their budgets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .experiments import Experiment
 
 
 class ExperimentSpending(models.Model):
-    """What one worker process has spent on an experiment since it started, and what it may spend.
+    """The spending of one worker process on an experiment since it started, and the amount that it may spend.
 
-    `dollars` and `tokens` are those of the stored turns, written in their transactions. `assumed_*` are the
-    estimates of calls whose cost or usage is not known. The process may spend up to `granted_*`, until
-    `expires_at`; after that only what is spent counts. The row without a `process` has the time that the
-    experiment ran, and what was spent before there were such rows.
+    `dollars` and `tokens` are those of the stored turns, written in their transactions. `assumed_*` are estimates
+    for calls whose cost or usage is unknown. The process may spend up to `granted_*` until `expires_at`; after
+    that, only what is spent counts. The row without a `process` holds the time that the experiment ran, and
+    spending that predates these rows.
     """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="spending", db_index=False)

@@ -1,4 +1,4 @@
-"""Arms that early stopping ended, and when its experiments were last looked at."""
+"""Arms that early stopping ended, and the last look at their experiments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ class ArmDecision(models.Model):
     """The end of an arm before its last rollout, with the evidence for it.
 
     `ahead`, `behind` and `equivalent` are findings of the sequential test against `baseline`: `estimate` is the
-    mean difference over the first `examples` examples, `low` and `high` its confidence sequence, `e_value` the
-    evidence against no difference. `alpha` is the error rate of the experiment, `level` this comparison's share of
-    it. A `pruned` arm had the mean reward `estimate` after `rung` rollouts; `needed` was the least that passed. An
-    `unneeded` baseline has no arm left to compare. The arm's queued rollouts, `rollouts` many, were cancelled with
-    the stop reason `decided`. `reopened_at` is set when a user runs them after all.
+    mean difference over the first `examples` examples, `low` and `high` are its confidence sequence, `e_value` is
+    the evidence against no difference. `alpha` is the error rate of the experiment, `level` is this comparison's
+    share of it. A `pruned` arm had the mean reward `estimate` after `rung` rollouts; `needed` was the lowest that
+    passed. An `unneeded` baseline has no arm left to compare. `rollouts` is the number of the arm's queued
+    rollouts that were cancelled with the stop reason `decided`. `reopened_at` is set when a user runs them after
+    all.
     """
 
     class Reason(models.TextChoices):
@@ -52,7 +53,7 @@ class ArmDecision(models.Model):
 
 
 class StoppingLook(models.Model):
-    """The last look of early stopping at an experiment, and the time before which there is no other."""
+    """The last look of early stopping at an experiment, and the earliest time of the next one."""
 
     experiment = models.OneToOneField(
         Experiment, primary_key=True, on_delete=models.CASCADE, related_name="stopping_look"

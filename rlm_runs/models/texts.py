@@ -1,4 +1,4 @@
-"""Large text, stored once by its content and outside the rows that lists and figures read.
+"""Large texts, each stored once by its content and outside the rows that lists and figures read.
 
 Text from models and sandboxes is hostile. Postgres cannot hold NUL bytes and lone surrogates; they are escaped
 reversibly. U+001A (SUBSTITUTE) begins an escape of four hex digits and is escaped itself.
@@ -20,17 +20,17 @@ _ESCAPE = re.compile("\x1a([0-9a-f]{4})")
 
 
 def escape(text: str) -> str:
-    """`text` as Postgres can hold it; `unescape` gives it back."""
+    """Returns `text` in a form that Postgres can hold. `unescape` reverses it."""
     return _UNSTORABLE.sub(lambda found: f"\x1a{ord(found[0]):04x}", text)
 
 
 def unescape(text: str) -> str:
-    """The text that `escape` was given."""
+    """Returns the original of an escaped text."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def storable(value: Any) -> Any:
-    """Returns a JSON value with all its strings escaped, because JSONB refuses NUL."""
+    """Returns a JSON value with all strings escaped, because JSONB refuses NUL."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dict):
@@ -43,7 +43,7 @@ def storable(value: Any) -> Any:
 
 
 def unstorable(value: Any) -> Any:
-    """Returns the JSON value that `storable` was given."""
+    """Returns the original of a value that `storable` escaped."""
     if isinstance(value, str):
         return unescape(value)
     if isinstance(value, dict):
@@ -52,12 +52,12 @@ def unstorable(value: Any) -> Any:
 
 
 def digest(text: str) -> str:
-    """The name of a text: the SHA-256, in hex, of its UTF-8 form."""
+    """Returns a text's name, the SHA-256 of its UTF-8 form in hex."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Sha256Field(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A SHA-256 sum: hex in Python and in URLs, 32 bytes in the database."""
+    """A SHA-256 digest: hex in Python and in URLs, 32 bytes in the database."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "bytea"
@@ -70,12 +70,14 @@ class Sha256Field(models.Field):  # type: ignore[type-arg]  # not subscriptable 
 
 
 TEXTS_LOCK = 0x524C4D04
-"""Number of the advisory lock of texts. Writers share it; a deletion has it alone while it removes texts."""
+"""Number of the advisory lock of texts. Writers share it; a deletion holds it exclusively while it removes
+texts.
+"""
 SHARE_TEXTS = f"SELECT pg_advisory_xact_lock_shared({TEXTS_LOCK})"
 
 
 def share_texts() -> None:
-    """Keeps texts from being removed until the transaction ends, whether they were stored before or are new."""
+    """Keeps old and new texts from being removed until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(SHARE_TEXTS)
 
@@ -93,7 +95,7 @@ class TextQuerySet(models.QuerySet["Text"]):
         return [key for key, _ in named]
 
     def read(self, digests: Iterable[str]) -> dict[str, str]:
-        """Returns digest → original text, for those that exist."""
+        """Returns a map of digest → original text, for the texts that exist."""
         rows = self.filter(sha256__in=set(digests)).values_list("sha256", "body")
         return {key: unescape(body) for key, body in rows}
 
@@ -112,6 +114,6 @@ class Text(models.Model):
 
     @property
     def text(self) -> str:
-        """The text as it was."""
+        """The original text."""
         body: str = self.body
         return unescape(body)

@@ -22,9 +22,9 @@ class Trajectory(models.Model):
     """One model conversation: the root's, a sub-LLM's or a judge's.
 
     `opening` is a list of {"role", "text": digest of the content}; `tools` are the schemas sent to the model. For
-    a sub-LLM, `parent` is the cell that called it, `batch` the number of the `llm_batch` call in that cell and
-    `position` the number of the prompt in the batch, both from 0. `summary` is all that an imported file has of a
-    call without texts: {"tokens", "tool_calls", "seconds"}.
+    a sub-LLM, `parent` is the cell that called it, `batch` is the number of the `llm_batch` call in that cell, and
+    `position` is the number of the prompt in the batch, both from 0. `summary` is all that an imported file has of
+    a call without texts: {"tokens", "tool_calls", "seconds"}.
     """
 
     class Kind(models.TextChoices):
@@ -77,7 +77,7 @@ class Trajectory(models.Model):
 
 
 class Turn(models.Model):
-    """One model call. Token counts are NULL where the API reported none, cost where no price is known."""
+    """One model call. Token counts are NULL if the API reported none, cost is NULL if no price is known."""
 
     trajectory = models.ForeignKey(Trajectory, on_delete=models.CASCADE, related_name="turns")
     index = models.PositiveIntegerField(help_text="In its trajectory, from 0.")
@@ -137,9 +137,9 @@ class Turn(models.Model):
 class Execution(models.Model):
     """An execution of a turn, a REPL cell or a tool call, in the order of `position`.
 
-    `arguments` is the JSON text of the model, which may be malformed; a cell's source is in its `code`. `output`
-    is what it wrote, `shown` the part that the model was sent. `finished` is false while it runs, and stays false
-    if its worker died.
+    `arguments` is the model's JSON text, which may be malformed; a cell's source is its `code`. `output` is the
+    execution's output, `shown` is the part that the model was sent. `finished` is false while it runs, and stays
+    false if its worker died.
     """
 
     class Kind(models.TextChoices):
@@ -188,9 +188,9 @@ class Execution(models.Model):
 
 
 class RolloutNote(models.Model):
-    """A line of a rollout's log: an attempt that was cut off and went on, or could not go on.
+    """A line of a rollout's log: an interrupted attempt was resumed, or could not be.
 
-    `turn` is the number of the root's turns that had come back, `seconds` the time for which the attempt had run.
+    `turn` is the number of the root's completed turns, `seconds` is how long the attempt had run.
     """
 
     class Kind(models.TextChoices):
@@ -199,7 +199,7 @@ class RolloutNote(models.Model):
         DIFFERS = "differs", "differs"
 
     EXCUSED = "given back for no reason of its own"
-    """Reason of a resume that ended so, with or without a turn."""
+    """The reason of a resume whose attempt was given back through no fault of its own."""
 
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="notes")
     attempt = models.PositiveIntegerField()
@@ -220,6 +220,8 @@ class RolloutNote(models.Model):
 
     @classmethod
     def excuse_last_resume(cls, rollout: Rollout) -> None:
-        """Marks the last resume of the attempt, if there is one, as excused for having no turn."""
+        """Marks the last resume of the attempt, if there is one, so that it does not count as a resume without a
+        turn.
+        """
         last = rollout.notes.filter(kind=cls.Kind.RESUMED, attempt=rollout.attempt).order_by("-pk")[:1]
         cls.objects.filter(pk__in=last.values("pk")).update(reason=cls.EXCUSED)

@@ -34,7 +34,7 @@ class WorkerProcess(models.Model):
     """A worker process. `name` is `host:pid`, the value of `Rollout.worker` for the rollouts that it runs.
 
     `capacity` holds the limits that the process started with, such as {"concurrency": 100, "containers": 40}.
-    `versions` holds what it runs, such as {"rlm_runs": "3f2a…", "python": "3.11.9"}.
+    `versions` holds the versions of its software, such as {"rlm_runs": "3f2a…", "python": "3.11.9"}.
     """
 
     name = models.CharField(max_length=200, unique=True)

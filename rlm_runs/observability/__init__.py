@@ -1,1 +1,1 @@
-"""What an operator sees of a running installation: logs, metrics, health and the checks of `manage.py doctor`."""
+"""The operator's view of a running installation: logs, metrics, health and the checks of `manage.py doctor`."""

@@ -1,7 +1,7 @@
-"""Structured logs: every record of every library leaves through one structlog formatter.
+"""Structured logs: every record of every library passes through one structlog formatter.
 
 A record carries the time in UTC, level, logger and event, the fields of its `extra`, and the context of its
-thread: `experiment`, `rollout`, `attempt` and `worker` while a rollout runs. LOG_FORMAT chooses lines for people
+thread: `experiment`, `rollout`, `attempt` and `worker` while a rollout runs. LOG_FORMAT selects lines for people
 (`console`) or one JSON object per line (`json`).
 """
 
@@ -26,7 +26,7 @@ FORMATS = ("console", "json")
 _QUIET = ("httpx2", "docker", "urllib3", "kombu")
 """Libraries that log each request or connection at INFO or DEBUG."""
 _SHARED_LINK = re.compile(r"/s/[\w.-]{40,}")
-"""The path of a shared link: whoever knows its token may read what it shows."""
+"""The path of a shared link. Anyone who knows its token can read what it shows."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -43,7 +43,7 @@ def logging_config(*, log_format: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["standard_error"], "level": level},
         "loggers": {
             **{name: {"level": "WARNING"} for name in _QUIET},
-            # Django gives these two handlers of their own.
+            # By default, Django gives these two their own handlers.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
         },
@@ -94,7 +94,7 @@ def _renderer(log_format: str) -> tuple[Processor, ...]:
 
 
 def _without_secrets(_: Any, __: str, event: EventDict) -> EventDict:
-    """Cuts tokens of shared links, and drops the request that Django adds to its records."""
+    """Removes tokens of shared links, and the request that Django adds to its records."""
     event.pop("request", None)
     return {
         key: _SHARED_LINK.sub("/s/…", value) if isinstance(value, str) else value for key, value in event.items()
@@ -102,7 +102,9 @@ def _without_secrets(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _without_control_characters(_: Any, __: str, event: EventDict) -> EventDict:
-    """Escapes what would move a terminal's cursor: errors quote text of models and sandboxes."""
+    """Escapes control characters, which could move a terminal's cursor, because errors quote models and
+    sandboxes.
+    """
     return {key: _CONTROL.sub(_escape, value) if isinstance(value, str) else value for key, value in event.items()}
 
 
@@ -112,7 +114,7 @@ def _escape(found: re.Match[str]) -> str:
 
 @contextmanager
 def bound_to(rollout: Rollout) -> Iterator[None]:
-    """Adds the ids of a rollout and its attempt to all records of this context, sub-LLM threads included.
+    """Adds the ids of a rollout and its attempt to all records in the block, including those of sub-LLM threads.
 
     Threads of the engine copy the context of the thread that starts them.
     """
@@ -125,7 +127,7 @@ def bound_to(rollout: Rollout) -> Iterator[None]:
 def configure_celery(*, loglevel: int | None, logfile: str | None) -> None:
     """Applies `--loglevel` and `--logfile` of a Celery command to the handlers that Django configured.
 
-    LOG_LEVEL stays the least verbose level, since Celery's own default is WARNING.
+    LOG_LEVEL stays the least verbose level, because Celery's own default is WARNING.
     """
     root = logging.getLogger()
     if loglevel and loglevel < root.level:

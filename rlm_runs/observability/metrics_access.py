@@ -1,4 +1,4 @@
-"""Who may read metrics: holders of RLM_METRICS_TOKEN, or, where none is set, clients on the same machine."""
+"""Access to metrics: holders of RLM_METRICS_TOKEN or, if none is set, clients on the same machine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from hmac import compare_digest
 
 
 def may_read_metrics(*, authorization: str, peer: str, is_forwarded: bool, token: str) -> bool:
-    """Whether a request may read metrics.
+    """Returns whether a request may read metrics.
 
-    `authorization` is the Authorization header, `peer` the address of the connection, and `is_forwarded` whether
-    a proxy passed the request on: then a loopback peer is the proxy, not the client. An empty `token` means none.
+    `authorization` is the Authorization header, `peer` is the address of the connection, and `is_forwarded` says
+    whether a proxy passed the request on, in which case a loopback peer is the proxy and not the client. An empty
+    `token` means none.
     """
     if token:
         return compare_digest(authorization.encode(), f"Bearer {token}".encode())

@@ -1,4 +1,4 @@
-"""The port on which a worker process serves its metrics, if RLM_METRICS_PORT names one."""
+"""The port on which a worker process serves its metrics, if RLM_METRICS_PORT is set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .worker_metrics import REGISTRY
 logger = logging.getLogger(__name__)
 
 PORTS_TRIED = 32
-"""Worker processes of one machine take the first free port from RLM_METRICS_PORT on."""
+"""The number of ports to try. Worker processes of one machine take the first free port from
+RLM_METRICS_PORT on.
+"""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -27,13 +29,13 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing: a scrape every few seconds is no news."""
+        """Logs nothing, because scrapes are frequent and not news."""
 
 
 def start_exporter() -> int | None:
-    """Serves this process's metrics in a thread. Returns the port, or None where none is configured or free.
+    """Serves this process's metrics in a thread. Returns the port, or None if none is configured or free.
 
-    A worker runs without its metrics rather than not at all, so a taken port is logged and nothing is raised.
+    A taken port is logged and nothing is raised, because a worker without metrics is better than none.
     """
     first = settings.RLM_METRICS_PORT
     if not first:

@@ -1,4 +1,4 @@
-"""Whether this process can serve: the checks behind /readyz, each answered in a word or with its reason."""
+"""The readiness of this process: the checks behind /readyz, each with OK or the reason for its failure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ logger = logging.getLogger(__name__)
 
 OK = "ok"
 BROKER_SECONDS = 2
-"""How long a check waits for the broker."""
+"""The time limit of the broker's check, in seconds."""
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """The answers by check. All but `broker` must be OK: workers find queued rollouts without messages, too."""
+    """The results by check. All except `broker` must be OK, because workers find queued rollouts without
+    messages.
+    """
 
     checks: Mapping[str, str]
 
     @property
     def is_ready(self) -> bool:
-        """Whether every check that counts is OK."""
+        """Whether every required check is OK."""
         return all(answer == OK for name, answer in self.checks.items() if name != "broker")
 
 
 def readiness() -> Readiness:
-    """Returns the answers as of now. The answers name no host and no secret, since anybody may read them."""
+    """Returns the current results. They name no host and no secret, because anyone may read them."""
     checks = {"database": _database(), "migrations": "not checked", "broker": _broker()}
     if checks["database"] == OK:
         checks["migrations"] = _migrations()
@@ -38,7 +40,10 @@ def readiness() -> Readiness:
 
 
 def _database() -> str:
-    """A statement that changes no row still needs a database that takes writes: no standby, not read-only."""
+    """Returns OK, or what is wrong with the database.
+
+    The statement changes no row but needs a database that takes writes, not a standby or a read-only one.
+    """
     try:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE django_migrations SET app = app WHERE false")
@@ -57,7 +62,9 @@ def _migrations() -> str:
 
 
 class _Migrated:
-    """Whether the migrations of this process's code were seen applied. They stay applied while it runs."""
+    """A flag that says whether the migrations of this process's code are applied. They stay applied while
+    it runs.
+    """
 
     done = False
 

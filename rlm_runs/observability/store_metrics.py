@@ -1,4 +1,4 @@
-"""Metrics of the store, computed from the database when they are scraped from the web server's /metrics."""
+"""Metrics of the store, computed from the database when the web server's /metrics is scraped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from prometheus_client.registry import Collector
 from .store_totals import StoreTotals, Sums, store_totals
 
 _MOST_MODELS = 100
-"""Models with a label of their own; imported files may name any number."""
+"""The maximum number of models with their own label, because imported files may name any number."""
 _LONGEST_LABEL = 100
 
 
 class StoreCollector(Collector):
-    """Gauges, not counters: deleting an experiment lowers them. Rates come from the workers' own counters."""
+    """A collector of gauges, not counters, because deleting an experiment lowers them. Workers have counters for
+    rates.
+    """
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering the collector must not query the database."""
+        """Returns nothing, because registering the collector must not query the database."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -47,7 +49,7 @@ class StoreCollector(Collector):
 
 
 def _spent(sums: Sums) -> Iterable[Metric]:
-    """Sums over all rollouts. Those of `last_attempt` leave earlier attempts and judges out."""
+    """Yields sums over all rollouts. Those of `last_attempt` exclude earlier attempts and judges."""
     for name, quantity, labels, documentation in (
         ("rlm_model_calls", "calls", ["model", "role"], "Model calls of the last attempts."),
         ("rlm_tokens", "tokens", ["model", "role", "kind"], "Tokens of the last attempts."),
@@ -70,7 +72,7 @@ def _database(totals: StoreTotals) -> Iterable[Metric]:
 
 
 def _with_few_models(sums: Sums) -> Sums:
-    """Returns the sums with the models of the fewest calls and tokens together under the label `other`."""
+    """Returns the sums, with the least used models combined under the label `other`."""
     weight: Counter[str] = Counter()
     for key, value in sums.items():
         weight[key[1]] += value

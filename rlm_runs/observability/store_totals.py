@@ -1,7 +1,7 @@
 """Totals over the whole store for metrics, without reading the whole store at each scrape.
 
-Counts by experiment and status come from one index. An experiment's sums are kept in this process until its counts
-or its last end change, so that a finished experiment is summed up once. All processes compute the same totals.
+Counts by experiment and status come from one index. An experiment's sums are cached in this process until its
+counts or its last end change, so that a finished experiment is summed once. All processes compute the same totals.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from django.db.models import Count, Max, Q, Sum
 from ..models import Arm, Experiment, Rollout, WorkerProcess
 
 FRESH_SECONDS = 5.0
-"""How long a process answers scrapes from the same totals."""
+"""Seconds for which a process answers scrapes from the same totals."""
 TIMEOUT_SECONDS = 20
-"""The longest a query of a scrape may take."""
+"""The time limit of a scrape's query."""
 _BATCH = 200
-"""Experiments that one query sums up."""
+"""The number of experiments that one query sums."""
 
 Sums = Counter[tuple[str, ...]]
 """Sums by (quantity, *labels), such as ("tokens", model, "main", "prompt")."""
 _State = tuple[tuple[str, int, datetime | None], ...]
-"""An experiment's (status, count, last end) for each status: what changes whenever a rollout begins or ends."""
+"""An experiment's (status, count, last end) for each status, which changes whenever a rollout begins or ends."""
 
 
 @dataclass(frozen=True)
 class StoreTotals:
     """The store in numbers.
 
-    `rollouts` is by status, `failures` by boundary, `connections` by state. `queued` is by priority and leaves out
-    paused experiments, whose queued rollouts are `paused`.
+    `rollouts` is by status, `failures` by boundary, `connections` by state. `queued` is by priority and excludes
+    paused experiments, whose queued rollouts are counted in `paused`.
     """
 
     rollouts: Mapping[str, int]
@@ -53,20 +53,20 @@ class StoreTotals:
 _lock = threading.Lock()
 _totals: tuple[float, StoreTotals] | None = None
 _sums: dict[int, tuple[tuple[_State, int], Sums]] = {}
-"""Experiment → what its sums depend on, its state and its revision, and the sums."""
+"""Experiment → its state and revision, on which its sums depend, and the sums."""
 
 
 def store_totals() -> StoreTotals:
     """Returns the totals, at most FRESH_SECONDS old. Raises DatabaseError."""
     global _totals
-    with _lock:  # two scrapes at once share one set of queries
+    with _lock:  # concurrent scrapes share one set of queries
         if _totals is None or time.monotonic() - _totals[0] > FRESH_SECONDS:
             _totals = (time.monotonic(), _read())
         return _totals[1]
 
 
 def forget() -> None:
-    """Drops what this process remembers."""
+    """Drops the cached totals of this process."""
     global _totals
     with _lock:
         _totals = None
@@ -137,7 +137,7 @@ def _failures() -> dict[str, int]:
 
 
 def _sum_up(states: Mapping[int, _State]) -> None:
-    """Brings the kept sums up to date, for experiments that changed."""
+    """Updates the cached sums of experiments that changed."""
     for gone in _sums.keys() - states.keys():
         del _sums[gone]
     revisions = dict(Experiment.everything.values_list("pk", "revision"))
@@ -153,7 +153,7 @@ _COLUMNS = ("main_prompt_tokens", "main_completion_tokens", "sub_prompt_tokens",
 
 
 def _sums_of(experiments: list[int]) -> dict[int, Sums]:
-    """Returns the sums of experiments, read from the narrow index alone."""
+    """Returns the sums of experiments, read only from the narrow index."""
     models = {
         pk: (model, sub_model)
         for pk, model, sub_model in Arm.objects.filter(experiment__in=experiments).values_list(
@@ -182,7 +182,7 @@ def _sums_of(experiments: list[int]) -> dict[int, Sums]:
 
 
 def _sums_in(row: Mapping[str, Any], model: str, sub_model: str) -> Sums:
-    """Returns the sums of one arm by quantity and labels; zeros are left out."""
+    """Returns the sums of one arm by quantity and labels, without zeros."""
     quantities: Iterable[tuple[tuple[str, ...], Any]] = (
         (("calls", model, "main"), row["calls"]),
         (("calls", sub_model, "sub"), row["sub_calls_made"]),

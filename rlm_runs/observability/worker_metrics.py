@@ -18,11 +18,11 @@ from prometheus_client.registry import Collector
 
 from ..engine import events
 
-# Else each counter has a second series, which nothing reads.
+# Otherwise each counter has a second series, which nothing reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
-"""Metrics of this process. Pages have a registry of their own."""
+"""Metrics of this process. Pages have a separate registry."""
 
 _CALL_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 
@@ -68,9 +68,9 @@ _ROLLOUTS = Counter(
 
 @dataclass
 class RolloutMetrics:
-    """Counts the events of one attempt. `endpoints` maps the models of the rollout to their endpoints' names.
+    """The counters of one attempt's events. `endpoints` maps the models of the rollout to their endpoints' names.
 
-    Called with the events that were recorded, in their order, by one thread at a time.
+    One thread at a time calls it with the recorded events, in order.
     """
 
     endpoints: dict[str, str] = field(default_factory=dict)
@@ -119,10 +119,10 @@ Sizes = Callable[[], Mapping[str, int]]
 
 
 def watch(*, rollouts: Sizes | None = None, sandboxes: Sizes | None = None) -> None:
-    """Names the functions that read the gauges of this process at each scrape.
+    """Sets the functions that read the gauges of this process at each scrape.
 
-    `rollouts` returns counts by state such as {"running": 90, "capacity": 100}, `sandboxes` such as
-    {"warm": 2, "open": 40}. None leaves a gauge as it is.
+    `rollouts` returns counts by state such as {"running": 90, "capacity": 100}, `sandboxes` such as {"warm": 2,
+    "open": 40}. None leaves a gauge unchanged.
     """
     if rollouts is not None:
         _GAUGES.rollouts = rollouts
@@ -131,7 +131,7 @@ def watch(*, rollouts: Sizes | None = None, sandboxes: Sizes | None = None) -> N
 
 
 class _Gauges(Collector):
-    """Gauges that are read when they are scraped."""
+    """Gauges that are read at each scrape."""
 
     rollouts: Sizes = staticmethod(dict)
     sandboxes: Sizes = staticmethod(dict)

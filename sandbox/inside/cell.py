@@ -1,7 +1,6 @@
-"""One cell: it is compiled and run, its last expression and its exception become text, and `answer` is read
-safely.
+"""One cell: compiles and runs it, converts its last expression and its exception to text, and reads `answer`.
 
-Calls into user code (`repr`, `str`, an exception's message) happen only where an interrupt can end them.
+User code (`repr`, `str`, an exception's message) is called only where an interrupt can end it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import linecache
 import os
 import traceback
-from _ast import Expr, Expression  # `ast` has much more, and takes its time
+from _ast import Expr, Expression  # `ast` has much more and is slow to import
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,7 +18,7 @@ from . import frame_checks
 from .coroutines import Coroutines
 from .source import COMPILE_FLAGS, Parsed, parse
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
@@ -50,7 +49,7 @@ def run(
             outcome.repairs = parsed.repairs
             outcome.out = _execute(parsed, name=name, namespace=namespace, coroutines=coroutines)
     except BaseException as error:  # SystemExit and KeyboardInterrupt end the cell, not the REPL
-        outcome.error = guarded(partial(_told, error), allowed) or _plainly(error)
+        outcome.error = guarded(partial(_error_fields, error), allowed) or _unreadable_error(error)
     return outcome
 
 
@@ -71,7 +70,7 @@ def _execute(parsed: Parsed, *, name: str, namespace: dict[str, object], corouti
 
 
 def guarded(work: Callable[[], _T], allowed: Allowed) -> _T | None:
-    """`work`'s result; None where user code that it called raised, or had to be interrupted."""
+    """Returns the result of `work`; None if user code that it called raised or was interrupted."""
     try:
         with allowed():
             return work()
@@ -80,7 +79,7 @@ def guarded(work: Callable[[], _T], allowed: Allowed) -> _T | None:
 
 
 def plain(text: str) -> str:
-    """Exactly a str: a subclass could do anything when it is asked for its length."""
+    """Returns exactly a str. A subclass could run any code when asked for its length."""
     return text if type(text) is str else str.__str__(text)
 
 
@@ -89,14 +88,14 @@ def cut(text: str, limit: int) -> str:
 
 
 def type_name(kind: type) -> str:
-    """Without asking a metaclass, which could be the user's."""
+    """Returns a type's name without asking its metaclass, which could be the user's."""
     return cut(plain(type.__dict__["__name__"].__get__(kind)), frame_checks.MAX_NAME)
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _error_fields(error: BaseException) -> dict[str, str]:
     try:
         message = plain(str(error))
-    except Exception:  # the user's own `__str__`
+    except Exception:  # raised by the user's own `__str__`
         message = "(its message could not be read)"
     return {
         "type": type_name(type(error)),
@@ -105,7 +104,7 @@ def _told(error: BaseException) -> dict[str, str]:
     }
 
 
-def _plainly(error: BaseException) -> dict[str, str]:
+def _unreadable_error(error: BaseException) -> dict[str, str]:
     return {"type": type_name(type(error)), "message": "(its message could not be read)", "traceback": ""}
 
 
@@ -133,9 +132,9 @@ def _only_users_frames(told: traceback.TracebackException | None, *, depth: int)
 
 
 def read_answer(answer: Any) -> tuple[str | None, bool]:
-    """Returns the content (None if it cannot be read; the last one stays) and whether it is ready.
+    """Returns the content (None if it cannot be read, which keeps the last one) and whether it is ready.
 
-    Texts that say false, such as "False", are not ready.
+    Texts that mean false, such as "False", are not ready.
     """
     content = dict.get(answer, "content")
     text = (
@@ -145,7 +144,7 @@ def read_answer(answer: Any) -> tuple[str | None, bool]:
     )
     try:
         ready = _is_ready(dict.get(answer, "ready"))
-    except Exception:  # the user's own `__bool__`
+    except Exception:  # raised by the user's own `__bool__`
         ready = False
     return text, ready
 

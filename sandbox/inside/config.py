@@ -10,4 +10,4 @@ class Config:
         self.lifetime_seconds = lifetime_seconds
         self.output_chars = output_chars
         self.process_memory_mb = process_memory_mb
-        """Memory limit of each process, for boxes without a container; 0 is no limit."""
+        """Memory limit of each process in MB, for boxes without a container; 0 means no limit."""

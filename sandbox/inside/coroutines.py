@@ -1,27 +1,27 @@
-"""Cells with `await` outside a function. They share an event loop, so that a task can continue in a later cell."""
+"""Cells with a top-level `await`. They share an event loop, so that a task can continue in a later cell."""
 
 from __future__ import annotations
 
 from types import CodeType
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Sequence
     from typing import Any
 
 _CO_COROUTINE = 0x80
-"""`inspect.CO_COROUTINE`, without the import of `inspect`."""
+"""`inspect.CO_COROUTINE`, without importing `inspect`."""
 
 
 class Coroutines:
-    """Runs the parts of a cell, in an event loop where one of them awaits something."""
+    """A runner of the parts of a cell, in an event loop if one of them awaits."""
 
     def __init__(self) -> None:
         self._loop: AbstractEventLoop | None = None
 
     def run(self, parts: Sequence[CodeType], namespace: dict[str, object]) -> object:
-        """Runs the parts in order and returns the value of the last, None for statements."""
+        """Runs the parts in order. Returns the value of the last, None for statements."""
         if any(part.co_flags & _CO_COROUTINE for part in parts):
             return self._wait_for(_run_in_order(parts, namespace))
         value = None
@@ -30,7 +30,7 @@ class Coroutines:
         return value
 
     def _wait_for(self, coroutine: Any) -> object:
-        import asyncio  # a tenth of a second that few cells need
+        import asyncio  # takes a tenth of a second, and few cells need it
 
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()

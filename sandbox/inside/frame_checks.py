@@ -1,7 +1,7 @@
 """The shape and the bounds of each frame from a REPL to its supervisor, and from a supervisor to the host.
 
 Both sides of the wall check the same table. A compromised supervisor can therefore do no more than a compromised
-REPL: send wrong facts about its own cell.
+REPL: report wrong facts about its own cell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_REPAIRS = 8
 MAX_BATCH_PROMPTS = 2_000
 MAX_BATCH_CHARS = 20_000_000
 MAX_BATCHES = 256
-"""Batches of one cell that wait at the same time."""
+"""The maximum number of batches of one cell that wait at the same time."""
 
 _COUNT = 2**31
 
@@ -133,7 +133,7 @@ FROM_BOX: Shapes = {
 
 
 def check(frame: Frame, shapes: Shapes) -> Frame:
-    """`frame`, if it is one that the peer may send."""
+    """Returns `frame` if the peer may send it. Raises WireError."""
     shape = shapes.get(frame["t"])
     if shape is None:
         raise WireError(f"no frame of type {frame['t'][:40]!r} is known here")

@@ -1,4 +1,4 @@
-"""Imports every module that the named distributions brought; run while an image is built."""
+"""Imports every module of the named distributions, while an image is built."""
 
 from __future__ import annotations
 

@@ -32,17 +32,17 @@ def _prctl(option: int, value: int) -> None:
 
 
 def hide_from_same_user() -> None:
-    """No ptrace, no /proc/self/mem and no /proc/self/fd for processes of the same user."""
+    """Denies other processes of the same user ptrace, /proc/self/mem and /proc/self/fd."""
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> None:
-    """Orphaned descendants become children of this process, which can then find and end them."""
+    """Makes orphaned descendants children of this process, which can then find and end them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def become_expendable() -> None:
-    """For the REPL child: measurable, first in line for the OOM killer, and dead when the supervisor is."""
+    """Makes the REPL child measurable, the OOM killer's first choice, and dead when the supervisor is."""
     _prctl(_PR_SET_DUMPABLE, 1)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -50,7 +50,7 @@ def become_expendable() -> None:
 
 
 def _read(path: str) -> str:
-    """A file of /proc; without Python's file objects, which take longer than the kernel does."""
+    """Returns a file of /proc. It avoids Python's file objects, which are slower than the kernel."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -67,7 +67,7 @@ def _read(path: str) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process."""
+    """Returns the CPU time of a process, in seconds."""
     if not LINUX:
         return 0.0
     try:
@@ -77,7 +77,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def waited_cpu_seconds(pid: int) -> float:
-    """CPU time of those children of a process that it has waited for."""
+    """Returns the CPU time, in seconds, of a process's children that it has waited for."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return sum(map(int, fields[13:15])) / _TICK if len(fields) > 14 else 0.0
 
@@ -88,7 +88,7 @@ def forget_peak_memory(pid: int) -> None:
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes: the largest resident size since `forget_peak_memory`."""
+    """Returns the largest resident size, in bytes, since `forget_peak_memory`."""
     _, _, rest = _read(f"/proc/{pid}/status").partition("VmHWM:")
     return int(rest.split(None, 1)[0]) * 1024 if rest else 0
 
@@ -100,7 +100,7 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def descendants(pid: int, *, spare: Iterable[int] = ()) -> set[int]:
-    """All processes below `pid`, without the trees of those in `spare`."""
+    """Returns all processes below `pid`, without the trees of those in `spare`."""
     found: set[int] = set()
     spared = set(spare)
     ahead = [pid]
@@ -116,7 +116,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def oom_kills() -> int:
-    """Returns how often the OOM killer ended a process of this container."""
+    """Returns the number of processes of this container that the OOM killer has ended."""
     told = _read("/sys/fs/cgroup/memory.events") or _read("/sys/fs/cgroup/memory/memory.oom_control")
     for line in told.splitlines():
         name, _, count = line.partition(" ")
@@ -126,7 +126,7 @@ def oom_kills() -> int:
 
 
 def limit_memory(megabytes: int, *, reserve: bool) -> None:
-    """For the process backend, which has no cgroup: the data segment of each process is limited."""
+    """Limits the data segment of each process, for the process backend, which has no cgroup."""
     if LINUX:
         hard = (megabytes + _MEMORY_RESERVE_MB) * 2**20
         soft = hard if reserve else megabytes * 2**20

@@ -1,4 +1,4 @@
-"""The REPL child's line to its supervisor, and when an interrupt may end a wait on it."""
+"""The REPL child's connection to its supervisor, and where an interrupt may end a wait on it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from threading import Lock, get_ident
 from .wire import Frame, LineEnded, Mailboxes, Splitter, encode, parse
 
 MAIN = -1
-"""The mailbox of the REPL itself; those of batches have their numbers."""
+"""The mailbox of the REPL itself. The mailboxes of batches are named by their numbers."""
 
 
 class Interrupts:
-    """SIGINT raises KeyboardInterrupt where interrupts are allowed, and waits elsewhere."""
+    """The handler of SIGINT: it raises KeyboardInterrupt where interrupts are allowed, and defers it elsewhere."""
 
     def __init__(self) -> None:
         self._allowed = False
@@ -32,7 +32,9 @@ class Interrupts:
         self._pending = True
 
     def arm(self) -> None:
-        """Before each cell: a late signal for the last one is forgotten, a cell's own handler replaced."""
+        """Prepares for a cell: forgets a late signal for the last one, and replaces the handler that a
+        cell set.
+        """
         self._pending = False
         set_handler(SIGINT, self.handle)
         pthread_sigmask(SIG_UNBLOCK, {SIGINT})
@@ -49,7 +51,7 @@ class Interrupts:
 
     @contextmanager
     def _set(self, allowed: bool) -> Iterator[None]:
-        if get_ident() != self._thread:  # signals come to the main thread only
+        if get_ident() != self._thread:  # only the main thread receives signals
             yield
             return
         before = self._allowed
@@ -67,7 +69,7 @@ class Interrupts:
 
 
 class Line:
-    """The REPL's side of the socket to the supervisor; for several threads."""
+    """The REPL's end of the socket to the supervisor. Thread-safe."""
 
     def __init__(self, control: socket.socket, *, interrupts: Interrupts) -> None:
         self._control = control
@@ -95,7 +97,7 @@ class Line:
 
     def _receive(self, timeout: float | None) -> list[Frame]:
         with self._interruptible():
-            self._poll.poll()  # nothing is lost when a signal's handler raises here
+            self._poll.poll()  # nothing is lost if a signal handler raises here
         try:
             data, fds, _, _ = recv_fds(self._control, 2**20, 4)
         except OSError as error:

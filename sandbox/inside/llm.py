@@ -1,4 +1,4 @@
-"""`llm_batch`, as user code sees it: prompts go to the host, answers come back one by one."""
+"""`llm_batch` as user code calls it: prompts go to the host, answers come back one by one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LlmBatch:
         return [answer or "" for answer in answers]
 
     def _collect(self, number: int, answers: list[str | None]) -> str:
-        """Fills `answers` in until the host has finished; its summary."""
+        """Fills in `answers` until the host finishes the batch. Returns the batch's summary."""
         unfinished: dict[int, str] = {}
         while True:
             frame = self._line.wait(number)
@@ -102,7 +102,7 @@ def _checked(prompts: list[str]) -> list[str]:
 
 
 def _frames(number: int, prompts: list[str], *, cell: int) -> list[Frame]:
-    """The batch in as few frames as its size allows."""
+    """Returns the batch in as few frames as its size allows."""
     frames: list[Frame] = []
     room = 0
     for index, prompt in enumerate(prompts):

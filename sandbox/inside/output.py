@@ -1,7 +1,7 @@
 """A cell's output in the supervisor: bytes in, text out. The head is forwarded, the tail is kept.
 
-The first half of the allowed characters is forwarded as it arrives. Of the rest only the end is kept, as bytes,
-and forwarded when the cell ends. Characters beyond the head are counted by their first bytes.
+The first half of the allowed characters is forwarded as it arrives. Of the rest, only the end is kept as bytes and
+forwarded when the cell ends. Characters beyond the head are counted by their first bytes.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import re
 from collections import deque
 
 _CONTINUATION = bytes(range(0x80, 0xC0))
-"""The bytes of UTF-8 that begin no character."""
+"""The bytes of UTF-8 that do not begin a character."""
 _SURROGATE = re.compile(rb"(\xed[\xa0-\xbf][\x80-\xbf])")
 
 
 class Decoder:
-    """UTF-8 in chunks; invalid bytes become `\\xNN`, encoded surrogates the surrogates that they were."""
+    """Decodes UTF-8 in chunks. Invalid bytes become `\\xNN`; encoded surrogates become surrogates."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
         data = self._held + data
-        whole = len(data) if final else len(data) - _begun(data)
+        whole = len(data) if final else len(data) - _incomplete_bytes(data)
         self._held = data[whole:]
-        # Every second part is a surrogate. No handler in Python: a flood of invalid bytes would call it for each.
+        # Every second part is a surrogate. A handler in Python would be called for each byte of a flood of invalid
+        # ones.
         parts = _SURROGATE.split(data[:whole])
         parts_as_text = (
             part.decode("utf-8", "surrogatepass" if place % 2 else "backslashreplace")
@@ -38,8 +39,8 @@ class Decoder:
         return held
 
 
-def _begun(data: bytes) -> int:
-    """The number of bytes at the end that begin an incomplete character."""
+def _incomplete_bytes(data: bytes) -> int:
+    """Returns the number of bytes at the end that begin an incomplete character."""
     for count, byte in enumerate(reversed(data[-3:]), start=1):
         if byte >= 0xC0:
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
@@ -59,7 +60,7 @@ class Output:
         self._tail_size = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """Takes data and returns the part that belongs to the head."""
+        """Adds data. Returns the part that belongs to the head."""
         if self._head_left == 0:
             self.chars += len(data.translate(None, _CONTINUATION))
             self._keep(data)
@@ -79,11 +80,11 @@ class Output:
             return
         self._tail.append(data)
         self._tail_size += len(data)
-        # A character has at most four bytes; one more, as the first that is kept may be half of one.
+        # A character has at most four bytes. One more, because the first byte kept may lie inside a character.
         while self._tail_size - len(self._tail[0]) > 4 * (self._tail_limit + 1):
             self._tail_size -= len(self._tail.popleft())
 
     def tail(self) -> str:
-        """Returns the rest after the last byte."""
+        """Returns the kept end of the output. Called after the last byte."""
         text = Decoder().feed(b"".join(self._tail), final=True)
         return text[-self._tail_limit :] if self._tail_limit else ""

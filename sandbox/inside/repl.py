@@ -1,6 +1,6 @@
 """The REPL child: it keeps one namespace, runs the supervisor's cells and reports their results.
 
-User code shares this process and can break anything in it; a broken child is replaced. The REPL defends its state
+User code shares this process and can break anything in it; a broken child is replaced. The REPL protects its state
 against ordinary accidents: replaced builtins, closed streams, a trace function, a stopped clock. Signals interrupt
 user code only, never the REPL's own work.
 """
@@ -17,7 +17,7 @@ import sys
 import types
 from contextlib import AbstractContextManager, suppress
 
-# By their names, as a cell may replace them where they come from.
+# Imported by name, because a cell may replace attributes of these modules.
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from io import FileIO
 from os import O_RDONLY, _exit, close, dup2, getpid
@@ -34,7 +34,7 @@ from .line import MAIN, Interrupts, Line
 from .llm import LlmBatch
 from .wire import Frame, encode, pieces
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -45,13 +45,13 @@ _BUILTINS = dict(_builtins)
 
 
 class Stream(io.TextIOWrapper):
-    """A cell's stdout or stderr. Threads that an earlier cell left behind print to nowhere."""
+    """A cell's stdout or stderr. The output of threads that an earlier cell left behind is dropped."""
 
     strangers: set[int | None]
     switching: AbstractContextManager[bool]
 
     def write(self, text: str) -> int:
-        with self.switching:  # who may print, and whereto, does not change between the question and the printing
+        with self.switching:  # the writer and the target must not change between the check and the write
             if self.strangers and get_native_id() in self.strangers:
                 return len(text)
             return super().write(text)
@@ -74,10 +74,10 @@ class Repl:
         self._stderr: Stream | None = None
         self._answer = ""
         self._coroutines = Coroutines()
-        os.register_at_fork(after_in_child=self._forked)
+        os.register_at_fork(after_in_child=self._after_fork)
 
-    def _forked(self) -> None:
-        # A process that the cell forks must neither speak for the REPL nor hold its line open.
+    def _after_fork(self) -> None:
+        # A process that the cell forks must neither speak for the REPL nor hold its connection open.
         self.line.close()
         self._switching = RLock()
         for stream in (self._stdout, self._stderr):
@@ -122,7 +122,7 @@ class Repl:
     def _run(self, frame: Frame) -> None:
         threads = _thread._count()
         self._connect_streams(self.line.fds.popleft())
-        reserve = os_open("/dev/null", O_RDONLY)  # room for the next cell's pipe, if this one opens all it can
+        reserve = os_open("/dev/null", O_RDONLY)  # reserves a descriptor for the next cell's pipe
         code = self._text("code") + frame["code"]
         self.llm_batch.open(cell=frame["number"], has_host=frame["sub_llms"])
         self.namespace["__builtins__"] = builtins
@@ -138,7 +138,7 @@ class Repl:
         _settrace(None)
         _setprofile(None)
         _builtins.update(_BUILTINS)
-        if getpid() != self.pid:  # a fork of the cell's came back here
+        if getpid() != self.pid:  # a fork made by the cell returned here
             _exit(0)
         self.line.in_cell = False
         with suppress(Exception):
@@ -152,7 +152,10 @@ class Repl:
             self._ration_memory(ran_out=outcome.error is not None and outcome.error["type"] == "MemoryError")
 
     def _ration_memory(self, *, ran_out: bool) -> None:
-        """After a cell that used all memory up the next has a reserve to tidy up with; or the state has to go."""
+        """Gives the next cell a reserve to free memory with, after a cell that ran out of it.
+
+        Raises MemoryError, which ends the state, if that cell runs out as well.
+        """
         if ran_out and self._on_reserve:
             raise MemoryError("no memory was left, and none was set free")
         self._on_reserve = ran_out
@@ -170,18 +173,18 @@ class Repl:
             dup2(pipe, 1)
             dup2(pipe, 2)
         close(pipe)
-        self._stdout = self._usable(self._stdout, 1)
-        self._stderr = self._usable(self._stderr, 2)
+        self._stdout = self._open_stream(self._stdout, 1)
+        self._stderr = self._open_stream(self._stderr, 2)
         sys.stdout = sys.__stdout__ = self._stdout  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._stderr  # type: ignore[misc]
 
-    def _usable(self, stream: Stream | None, fd: int) -> Stream:
-        """The stream of before, as user code may hold on to it; a new one if it was closed or detached."""
+    def _open_stream(self, stream: Stream | None, fd: int) -> Stream:
+        """Returns the existing stream, because user code may hold it; a new one if it was closed or detached."""
         with suppress(ValueError):
             if stream is not None and not stream.closed:
                 return stream
         raw = FileIO(fd, "wb", closefd=False)
-        # Unbuffered, so that the order with what subprocesses and os.write print is the true one.
+        # Unbuffered, to keep the true order with the output of subprocesses and os.write.
         stream = Stream(raw, encoding="utf-8", errors="surrogatepass", newline="\n", write_through=True)
         stream.strangers = self._strangers
         stream.switching = self._switching
@@ -216,7 +219,7 @@ class Repl:
         )
 
     def _restore_answer(self) -> str:
-        """Puts the last `answer` back if the cell bound the name to something else. Returns the type of that.
+        """Restores the last `answer` if the cell bound the name to something else. Returns the type of that value.
 
         A model that continues with `answer["content"] = …` would otherwise fail or be ignored.
         """
@@ -224,14 +227,14 @@ class Repl:
             found = "nothing"
         else:
             kind = type(self.namespace["answer"])
-            if issubclass(kind, dict):  # isinstance would ask the answer
+            if issubclass(kind, dict):  # isinstance would run code of the answer
                 return ""
             found = cell.type_name(kind)
         self.namespace["answer"] = {"content": self._answer, "ready": False}
         return found
 
     def _read_answer(self) -> bool:
-        """Returns whether `answer` is ready. An `answer` that cannot be read is replaced by the last one."""
+        """Returns whether `answer` is ready. An unreadable `answer` is replaced by the last one."""
         answer = self.namespace.get("answer")
         said = cell.guarded(lambda: cell.read_answer(answer), self.interrupts.allowed)
         if said is None:
@@ -243,12 +246,12 @@ class Repl:
 
 
 def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
-    """The whole life of the child, just forked. Ends the process."""
+    """Runs a newly forked child for its whole life, then ends the process."""
     try:
         _leave_the_supervisor(control)
         kernel.become_expendable()
         Repl(control, memory_mb=memory_mb).serve()
-    except BaseException as error:  # a cell broke what the REPL stands on; or the supervisor has ended
+    except BaseException as error:  # a cell broke what the REPL depends on, or the supervisor has ended
         with suppress(BaseException):
             control.sendall(encode({"t": "broke", "error": repr(error)[:1000]}))
     finally:
@@ -256,12 +259,12 @@ def live(control: socket.socket, *, memory_mb: int) -> NoReturn:
 
 
 def _leave_the_supervisor(control: socket.socket) -> None:
-    """Own session, default signals, and no file but the line to the supervisor."""
+    """Detaches from the supervisor: own session, default signals, no open file but the connection to it."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in every Python
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in every Python process
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

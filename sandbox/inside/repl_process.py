@@ -1,7 +1,7 @@
-"""One REPL child as the supervisor sees it: started, fed, timed, measured, interrupted, killed, started again.
+"""One REPL child from the supervisor's side: started, fed, timed, measured, interrupted, killed, restarted.
 
-The child's word counts for what its cell's code could have made it say anyway (its results), and for nothing
-else: time, memory, output and processes are measured from outside.
+The child is trusted only for its cells' results, which their code could have forged anyway. Time, memory, output
+and processes are measured from outside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections import deque
 
 from . import frame_checks, kernel, repl
-from .running_cell import CHUNK, INTERRUPTS, NEVER, NOTHING, Measured, RunningCell, obituary
+from .running_cell import CHUNK, INTERRUPTS, NEVER, NOTHING, Measured, RunningCell, reason_of_death
 from .wire import (
     Frame,
     Splitter,
@@ -26,7 +26,7 @@ from .wire import (
     parse,
 )
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .config import Config
 
     class Supervisor(Protocol):
-        """What a REPL process asks of its supervisor."""
+        """The parts of its supervisor that a REPL process uses."""
 
         config: Config
 
@@ -82,13 +82,13 @@ class ReplProcess:
         ours, theirs = socket.socketpair()
         try:
             pid = os.fork()
-        except OSError:  # the processes of the last one are still dying
+        except OSError:  # the processes of the last child are still ending
             ours.close()
             theirs.close()
             self._retry_at = time.monotonic() + _FORK_RETRY_SECONDS
             return
         if pid == 0:
-            # This frame stays below the REPL's, so nothing of the supervisor's is ever finalized in the child.
+            # This frame stays below the REPL's, so that the child never finalizes anything of the supervisor's.
             repl.live(theirs, memory_mb=self._supervisor.config.process_memory_mb)
         theirs.close()
         ours.setblocking(False)
@@ -102,7 +102,7 @@ class ReplProcess:
         self._cell = None
 
     def kill(self) -> None:
-        """Ends the child and all that it started."""
+        """Ends the child and all processes that it started."""
         self._end_processes()
         self.pid = 0
         self._let_go()
@@ -111,9 +111,9 @@ class ReplProcess:
         others = self._supervisor.other_repls(self)
         if os.getpid() == 1 and not others:
             with contextlib.suppress(OSError):
-                os.kill(-1, signal.SIGKILL)  # in one sweep: nothing can fork away from it
+                os.kill(-1, signal.SIGKILL)  # in one call, so that nothing can fork away from it
             return
-        for _ in range(100):  # each sweep may miss what is forked meanwhile
+        for _ in range(100):  # each pass may miss processes that are forked during it
             doomed = {pid for pid in kernel.descendants(os.getpid(), spare=others) if not kernel.is_zombie(pid)}
             if self.pid:
                 with contextlib.suppress(OSError):
@@ -141,15 +141,15 @@ class ReplProcess:
 
     def handle_death(self, status: int, usage: resource.struct_rusage) -> None:
         """Handles the child's death, caused by its own cell or by processes of an earlier one."""
-        self._hear(last=True)  # its result may have been the last that it said
+        self._read_frames(last=True)  # its last message may be its result
         if not self.pid:
             return
         out_of_memory = kernel.oom_kills() > self._oom_kills
-        reason = obituary(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
+        reason = reason_of_death(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
-        """The state is gone: says so, and starts again."""
+        """Reports that the state is lost, and restarts the REPL."""
         cell, self._cell = self._cell, None
         measured = Measured(self.pid, cell, waited_before=self._waited_before, cpu=cpu, peak=peak)
         was_set_up = self._set_up
@@ -182,7 +182,7 @@ class ReplProcess:
         os.set_blocking(reading, False)
         limit = self._supervisor.config.output_chars
         self._cell = RunningCell(frame, pid=self.pid, pipe=reading, output_chars=limit)
-        self._supervisor.watch(reading, self._hear_output)
+        self._supervisor.watch(reading, self._read_output)
         self._send(enclose(body), fd=writing)
 
     def _send(self, data: bytes, *, fd: int = -1) -> None:
@@ -201,7 +201,7 @@ class ReplProcess:
                 sent = socket.send_fds(self._control, [data], [fd] if fd >= 0 else [])
             except BlockingIOError:
                 break
-            except OSError:  # it hung up; its death is noticed where it is read from
+            except OSError:  # it hung up; the reading side handles its death
                 return
             if fd >= 0:
                 os.close(fd)
@@ -221,7 +221,7 @@ class ReplProcess:
         self._listen_control()
         if self._cell is not None:
             if on:
-                self._supervisor.watch(self._cell.pipe, self._hear_output)
+                self._supervisor.watch(self._cell.pipe, self._read_output)
             else:
                 self._supervisor.unwatch(self._cell.pipe)
 
@@ -230,18 +230,18 @@ class ReplProcess:
             return
         events = (selectors.EVENT_READ if self._hears else 0) | (selectors.EVENT_WRITE if self._unsent else 0)
         if events:
-            self._supervisor.watch(self._control.fileno(), self._converse, events=events)
+            self._supervisor.watch(self._control.fileno(), self._serve_control, events=events)
         else:
             self._supervisor.unwatch(self._control.fileno())
 
-    def _converse(self) -> None:
+    def _serve_control(self) -> None:
         if self._unsent:
             self._flush_control()
         if self._hears:
-            self._hear()
+            self._read_frames()
 
-    def _hear(self, *, last: bool = False) -> None:
-        """Reads what the child says: one chunk, or before it is buried all there is."""
+    def _read_frames(self, *, last: bool = False) -> None:
+        """Reads frames of the child: one chunk, or with `last` everything that is left."""
         control = self._control
         while control is not None:
             try:
@@ -250,8 +250,8 @@ class ReplProcess:
                     self._hang_up()
                     return
                 for body in self._splitter.feed(data):
-                    self._believe(frame_checks.check(parse(body), frame_checks.FROM_REPL))
-                    if control is not self._control:  # it was lost for what it said
+                    self._handle_frame(frame_checks.check(parse(body), frame_checks.FROM_REPL))
+                    if control is not self._control:  # it was lost because of what it sent
                         return
             except BlockingIOError:
                 return
@@ -264,14 +264,17 @@ class ReplProcess:
                 return
 
     def _hang_up(self) -> None:
-        """The child closed its line. It may be on its way out; then its own exit status is the reason."""
+        """Kills the child, because it closed its connection.
+
+        If it was about to exit, its own exit status is the reason.
+        """
         if self._control is not None:
             self._supervisor.unwatch(self._control.fileno())
         self._hung_up = True
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def _believe(self, frame: Frame) -> None:
+    def _handle_frame(self, frame: Frame) -> None:
         kind = frame["t"]
         if kind == "up":
             if not self._announced:
@@ -282,7 +285,7 @@ class ReplProcess:
                 raise WireError("set up again while a cell runs")
             self._set_up = True
             self._supervisor.tell({"t": "set", "repl": self.number, "generation": self._generation})
-            self._take_stock()
+            self._measure_baseline()
         elif kind == "broke":
             self._lose(f"the REPL failed: {frame['error']}")
         elif kind in ("batch", "cancel"):
@@ -290,9 +293,9 @@ class ReplProcess:
         elif self._cell is None:
             raise WireError(f"a frame of type {kind!r} while no cell runs")
         else:
-            self._believe_result(frame, self._cell)
+            self._handle_result(frame, self._cell)
 
-    def _believe_result(self, frame: Frame, cell: RunningCell) -> None:
+    def _handle_result(self, frame: Frame, cell: RunningCell) -> None:
         if frame["t"] == "piece":
             cell.answer_chars += len(frame["text"])
             if cell.answer_chars > frame_checks.MAX_ANSWER:
@@ -303,7 +306,7 @@ class ReplProcess:
         else:
             self._cell = None
             self._finish(cell, Measured(self.pid, cell, waited_before=self._waited_before), frame, lost="")
-            self._take_stock()
+            self._measure_baseline()
 
     def _pass_batch_on(self, frame: Frame) -> None:
         cell, number = self._cell, frame["batch"]
@@ -311,7 +314,7 @@ class ReplProcess:
             if cell is not None and cell.batches.pop(number, None) is not None:
                 self._supervisor.tell({**frame, "repl": self.number})
             return
-        if cell is None or frame["cell"] != cell.number:  # of a thread that an earlier cell left behind
+        if cell is None or frame["cell"] != cell.number:  # sent by a thread that an earlier cell left behind
             self._send(encode({"t": "over", "batch": number}))
             return
         if not cell.has_sub_llms:
@@ -326,7 +329,7 @@ class ReplProcess:
 
     # -- output
 
-    def _hear_output(self) -> None:
+    def _read_output(self) -> None:
         cell = self._cell
         if cell is None:
             return
@@ -382,8 +385,8 @@ class ReplProcess:
             self._retire(cell)
         self._supervisor.tell(*self._flushed(cell), result)
 
-    def _take_stock(self) -> None:
-        """Measures the state before the next cell, between cells, where nobody waits for it."""
+    def _measure_baseline(self) -> None:
+        """Measures the state before the next cell, between cells, when nothing waits for it."""
         self._bystanders = self._processes()
         self._waited_before = kernel.waited_cpu_seconds(self.pid)
         self._oom_kills = kernel.oom_kills()
@@ -418,7 +421,7 @@ class ReplProcess:
                 self._lose("the cell could not be interrupted at its time limit")
 
     def _interrupt(self) -> None:
-        """As Ctrl-C in a terminal would: what the cell runs in the foreground gets it too."""
+        """Interrupts the cell like Ctrl-C in a terminal, including its foreground processes."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGCONT)
             os.killpg(self.pid, signal.SIGINT)

@@ -17,7 +17,7 @@ from .wire import Frame, pieces
 CHUNK = 65536
 NEVER = float("inf")
 _FLUSH_SECONDS = 0.02
-"""Live output is gathered for so long: a short cell's output then travels with its result."""
+"""Seconds for which live output is gathered. The output of a short cell then travels with its result."""
 INTERRUPTS = (0.0, 0.35)
 _GRACE_SECONDS = 0.7
 """Seconds from the first interrupt to the kill. The second interrupt is for a cell that swallowed the first."""
@@ -43,7 +43,7 @@ class RunningCell:
 
     @property
     def next_step_at(self) -> float:
-        """The time of its next interrupt or, after the last one, of its kill."""
+        """The time of the next step: interrupt, second interrupt, kill."""
         step = self.interrupts
         return self.ends_at + (INTERRUPTS[step] if step < len(INTERRUPTS) else _GRACE_SECONDS)
 
@@ -114,7 +114,7 @@ class Measured:
         self.peak = kernel.peak_memory(pid) if peak is None else peak
 
 
-def obituary(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
+def reason_of_death(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
     """Returns why a process ended, from its wait status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

@@ -1,4 +1,4 @@
-"""The source of a cell: it is parsed as a notebook would, and repaired where models wrap or indent it.
+"""The source of a cell: parses it like a notebook, and repairs fences and indentation that models add.
 
 Only source that does not compile is repaired, so code that Python accepts never changes its meaning.
 """
@@ -6,9 +6,9 @@ Only source that does not compile is repaired, so code that Python accepts never
 from __future__ import annotations
 
 import re
-from _ast import Expr, If, PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST  # `ast` has much more, and takes its time
+from _ast import Expr, If, PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST  # `ast` has much more and is slow to import
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -22,7 +22,7 @@ _INSTALLERS = re.compile(r"[^%!]*[%!]\s*(python3?\s+-m\s+)?(pip3?|conda|mamba|uv
 
 
 class Parsed:
-    """A cell's syntax tree, the names of the repairs that it took, and whether its last value is shown."""
+    """A cell's syntax tree, the names of its repairs, and whether its last value is shown."""
 
     def __init__(self, tree: Any, *, repairs: list[str], shows_value: bool) -> None:
         self.tree = tree
@@ -31,7 +31,7 @@ class Parsed:
 
 
 def parse(code: str, *, name: str) -> Parsed:
-    """Returns the parsed cell. Raises SyntaxError, of the cell as it was written; ValueError for a NUL in it."""
+    """Returns the parsed cell. Raises SyntaxError for the cell as written, and ValueError if it contains a NUL."""
     try:
         return _parsed(code, _parse(code, name=name))
     except SyntaxError as problem:
@@ -55,7 +55,7 @@ def _parsed(code: str, tree: Any, *, repairs: list[str] | None = None) -> Parsed
 
 
 def _repairs(code: str, *, name: str) -> list[tuple[list[str], Callable[[], Any]]]:
-    """Returns the ways to read the cell, each with the names of its repairs, the smallest first.
+    """Returns possible repairs of the cell, the smallest first, each with its names and a function that parses it.
 
     Lines keep their numbers, because tracebacks show them as the model wrote them.
     """
@@ -74,9 +74,9 @@ def _repairs(code: str, *, name: str) -> list[tuple[list[str], Callable[[], Any]
 
 
 def _without_fences(code: str) -> str | None:
-    """Returns the cell with blank lines for its fences, None unless all of it is in fenced blocks.
+    """Returns the cell with blank lines in place of its fences; None unless all of it is in fenced blocks.
 
-    A last fence that is missing is forgiven.
+    The last fence may be missing.
     """
     lines, fence, found = code.split("\n"), "", False
     for place, line in enumerate(lines):
@@ -93,20 +93,20 @@ def _without_fences(code: str) -> str | None:
 def _parse_indented(code: str, *, name: str) -> Any:
     """Parses a cell that is indented as a whole, or in its first line only.
 
-    It becomes the body of an `if`. Taking spaces off its lines would change texts that go over several lines.
+    The cell becomes the body of an `if`. Removing spaces from its lines would change multi-line strings.
     """
     tree = _parse(f"if True:\n{code}", name=name)
     block = tree.body[0]
     if type(block) is not If or block.orelse:
         raise IndentationError("the cell is not indented uniformly")
-    from ast import increment_lineno  # only here, see above
+    from ast import increment_lineno  # imported only when needed, see above
 
     tree.body[:1] = block.body
     return increment_lineno(tree, -1)
 
 
 def _ends_in_semicolon(code: str, tree: Any) -> bool:
-    """Whether a semicolon follows the last expression, which then is not shown, as in a notebook."""
+    """Returns whether a semicolon follows the last expression, which is then not shown, as in a notebook."""
     last = tree.body[-1] if tree.body else None
     if type(last) is not Expr or last.end_lineno is None:
         return False
@@ -115,7 +115,7 @@ def _ends_in_semicolon(code: str, tree: Any) -> bool:
 
 
 def _refuse_magic(code: str, error: SyntaxError) -> None:
-    """Raises a SyntaxError with advice if the line that Python refused is one for a shell or for IPython."""
+    """Raises a SyntaxError with advice if the line that Python refused is for a shell or for IPython."""
     lines = _LINE_END.split(code)
     number = error.lineno or 0
     line = lines[number - 1] if 0 < number <= len(lines) else ""

@@ -1,7 +1,7 @@
 """The first process of a box: one loop that passes frames between the host and the REPLs, and keeps the time.
 
-It runs no user code and trusts no REPL. It ends, and with it the box, when the host closes the line, when its
-lifetime is over, or when the host breaks the wire.
+It runs no user code and trusts no REPL. It ends, and the box with it, when the host closes the connection, when
+its lifetime is over, or when the host breaks the protocol.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .wire import Frame, Splitter, encode, parse
 
 _CHUNK = 65536
 _UNSENT_LIMIT = 4 * 2**20
-"""Bytes that wait for the host before the REPLs have to wait."""
+"""The number of unsent bytes to the host above which the REPLs must wait."""
 _MAX_REPLS = 16
 
 
@@ -133,7 +133,7 @@ class Supervisor:
         self._throttle()
 
     def _throttle(self) -> None:
-        """A host that reads slowly makes the REPLs wait, not this process grow."""
+        """Makes the REPLs wait for a host that reads slowly, so that this process does not grow."""
         congested = self._unsent_size > _UNSENT_LIMIT
         if congested != self._congested:
             self._congested = congested
@@ -157,7 +157,7 @@ class Supervisor:
                     repl.handle_death(status, usage)
 
     def hold_host(self, hold: bool) -> None:
-        """While a REPL that is being set up reads slowly, its data waits outside."""
+        """Stops or resumes reading from the host, so that data for a REPL that is slow to set up waits outside."""
         if hold:
             self.unwatch(0)
         else:
@@ -172,11 +172,13 @@ class Supervisor:
 
 
 def main() -> None:
-    """`config` is the last argument. Standard input and output are the line to the host."""
+    """Runs the supervisor. The last argument is the configuration; standard input and output connect to
+    the host.
+    """
     config = Config(**json.loads(sys.argv[-1]))
     kernel.hide_from_same_user()
     kernel.adopt_orphans()
-    # A container's first process gets no signal that it does not handle: with these two, no REPL can end it so.
+    # The first process of a container gets only signals that it handles, so no REPL can end it with these two.
     for number in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     supervisor = Supervisor(config)

@@ -1,8 +1,8 @@
-"""Frames: what crosses between host, supervisor and REPL.
+"""Frames: the messages between host, supervisor and REPL.
 
-A frame is a JSON object in ASCII behind a four-byte big-endian length. ASCII, because NUL, lone surrogates and
-control characters then survive as escapes. The length is limited, so that no peer can make another one hold
-more than that; a text that may be longer travels in pieces.
+A frame is a JSON object in ASCII after a four-byte big-endian length. In ASCII, NUL, lone surrogates and control
+characters survive as escapes. The length is limited, which bounds the memory that a peer can claim; a longer text
+travels in pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 
-TYPE_CHECKING = False  # of `typing` without its import, which would be a tenth of a sandbox's start
+TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
 if TYPE_CHECKING:
     from typing import Any
 
@@ -25,7 +25,7 @@ else:
 
 MAX_FRAME = 2**20
 PIECE_CHARS = 64_000
-"""Characters of one frame's text; a character takes at most 12 bytes (a surrogate pair, escaped)."""
+"""The maximum length of a frame's text, in characters. One takes at most 12 bytes (an escaped surrogate pair)."""
 
 _LENGTH = struct.Struct(">I")
 _MAX_DIGITS = 20
@@ -36,7 +36,7 @@ class WireError(Exception):
 
 
 class LineEnded(Exception):
-    """Nothing more will come from the peer."""
+    """The peer will send nothing more."""
 
 
 def _bounded_int(digits: str) -> int:
@@ -75,14 +75,14 @@ def parse(body: bytes) -> Frame:
 
 
 def pieces(text: str) -> list[str]:
-    """`text` in pieces that fit a frame; at least one."""
+    """Returns `text` in pieces that fit a frame; at least one."""
     if len(text) <= PIECE_CHARS:
         return [text]
     return [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
 
 
 class Splitter:
-    """Bytes as they come in, frame bodies as they are complete."""
+    """A splitter of a stream of bytes into frame bodies."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -109,8 +109,8 @@ class Mailboxes:
     """Mailboxes of threads that wait for frames of one stream. One waiting thread reads for all of them.
 
     Without a reader thread, a lone waiter gets its frame without a thread switch. `receive(timeout)` returns
-    frames, none after the timeout, and raises LineEnded or WireError when the stream ends; `address` returns the
-    mailbox of a frame; `blocking` wraps the wait.
+    frames, none after the timeout, and raises LineEnded or WireError when the stream ends. `address` returns the
+    mailbox of a frame. `blocking` wraps the wait.
     """
 
     def __init__(
@@ -129,7 +129,9 @@ class Mailboxes:
         self._broken: Exception | None = None
 
     def wait(self, address: Hashable, *, timeout: float | None = None) -> Frame:
-        """The next frame for `address`; TimeoutError if none came in time, EOFError if none can come."""
+        """Returns the next frame for `address`. Raises TimeoutError after the timeout, and EOFError if none can
+        come.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._turn:
             while not self._boxes[address]:

@@ -23,12 +23,17 @@ SENT_TO = {
     "model-probe",
     "fork-continue",
     "api-fork-continue",
+    "launch-file",
+    "launch-probe",
+    "launch-draft-save",
+    "launch-draft-delete",
+    "rollouts-selected",
 }
 
 
 TAKE_BOTH = {
     *("rollout-notes", "review"),
-    *("launch", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"),
+    *("launch", "launch-preview", "experiment-action", "api-experiment-control", "fork", "api-rollout-forks"),
 }
 
 
@@ -47,6 +52,11 @@ def addresses(experiment):
         "experiments": reverse("experiments"),
         "launch": reverse("launch"),
         "launch-spec": reverse("launch-spec"),
+        "launch-preview": reverse("launch-preview"),
+        "launch-file": reverse("launch-file"),
+        "launch-probe": reverse("launch-probe"),
+        "launch-draft-save": reverse("launch-draft-save"),
+        "launch-draft-delete": reverse("launch-draft-delete", args=[1]),
         "experiment": reverse("experiment", args=slug),
         "experiment-live": reverse("experiment-live", args=slug),
         "experiment-cancel": reverse("experiment-cancel", args=slug),
@@ -72,6 +82,9 @@ def addresses(experiment):
         "rollout-multiples": f"{reverse('rollout-multiples')}?rollout={rollout.pk}&rollout={beside.pk}",
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
+        "rollout-filters": reverse("rollout-filters"),
+        "rollout-preview": reverse("rollout-preview", args=pk),
+        "rollouts-selected": reverse("rollouts-selected"),
         "share": reverse("share"),
         "shared-links": reverse("shared-links"),
         "shared-link-revoke": reverse("shared-link-revoke", args=[1]),

@@ -21,6 +21,8 @@ PAGES = """
 /launch/
 /launch/spec/?name=x
 /launch/?clone={slug}
+/launch/?preset=oolong-subsets&generated
+/launch/preview/?name=x
 /experiments/{slug}/
 /experiments/{slug}/?unscored=zero&sort=-reward
 /experiments/{slug}/live/
@@ -43,6 +45,9 @@ PAGES = """
 /compare/rollouts/?a={rollout}&b={other_rollout}
 /rollouts/
 /rollouts/?q=env:oolong "a phrase"&sort=-reward
+/rollouts/?pane=1&columns=id,reward
+/rollouts/filters/?q=env:oolong&experiment={slug}
+/rollouts/{rollout}/preview/
 /rollouts/{rollout}/
 /rollouts/{rollout}/?attempt=1&from=1
 /rollouts/{rollout}/live/

@@ -214,7 +214,7 @@ class TestEndpoints:
 @pytest.mark.parametrize(("free", "status"), [(60e9, Status.OK), (2e9, Status.WARN), (1e8, Status.FAIL)])
 def test_disk(monkeypatch, tmp_path, free, status):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(1e12, 0, free))
-    assert disk.judged("var", tmp_path, advice="Free space.").status is status
+    assert disk.free_space_finding("var", tmp_path, advice="Free space.").status is status
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_next_one_runs():

@@ -85,7 +85,7 @@ def test_from_login_to_the_output_of_a_cell(page, site):
     page.locator("[name=examples]").fill("0")
     page.get_by_label("Oolong").check()
     page.get_by_role("button", name="Launch").click()
-    expect(page.get_by_text("greater than or equal to 1").first).to_be_visible()
+    expect(page.get_by_text("must be a whole number from 1 to 100,000, not 0").first).to_be_visible()
     expect(page.get_by_label("Oolong")).to_be_checked()
     assert not Experiment.objects.exists()
     keep(page, "launch-refused")

@@ -11,7 +11,7 @@ import pytest
 from rlm_runs.engine import events as e
 from rlm_runs.engine.cancellation import CancellationToken
 from rlm_runs.engine.clients.base import Completion
-from rlm_runs.engine.clients.fences import Called, blocks, call_of, written
+from rlm_runs.engine.clients.fences import FencedCall, blocks, call_of, written
 from rlm_runs.engine.clients.text_tools import TextToolsClient, as_text
 from rlm_runs.engine.environments.base import Settings
 from rlm_runs.engine.repl import repl_tool
@@ -124,7 +124,7 @@ def test_without_tools_nothing_is_changed():
 
 
 def test_a_fence_is_longer_than_what_it_holds():
-    call = Called(REPL, json.dumps({"code": "a\n````\nb"}))
+    call = FencedCall(REPL, json.dumps({"code": "a\n````\nb"}))
     text = written([call], cell_tool=REPL)
     assert text == "`````repl\na\n````\nb\n`````"
     assert [call_of(block, cell_tool=REPL) for block in blocks(text)] == [call]

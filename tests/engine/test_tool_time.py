@@ -164,7 +164,7 @@ def test_an_error_that_says_cancelled_or_timeout_is_the_tools_own(play):
 
 
 def test_threads_that_hang_do_not_become_ever_more(play, slow, monkeypatch):
-    monkeypatch.setattr(time_limit, "_LEFT", time_limit._LeftBehind())
+    monkeypatch.setattr(time_limit, "_LEFT", time_limit._AbandonedThreads())
     monkeypatch.setattr(time_limit, "MOST_LEFT_BEHIND", 2)
     settings = LlmSettings(tool_time_limit=FASTER)
     told = play(steps(CALL, CALL, CALL, completion("42")), environment=slow, settings=settings)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rlm_runs.engine.environments import custom
-from rlm_runs.engine.environments.custom import OwnEnvironmentError, add_own
+from rlm_runs.engine.environments.custom import CustomEnvironmentError, add_custom
 from rlm_runs.engine.environments.registry import REGISTRY
 
 GOOD = """
@@ -44,7 +44,7 @@ def test_a_file_of_the_folder_is_in_the_registry(folder):
     (folder / "echo.py").write_text(GOOD)
     (folder / "_draft.py").write_text("no python")
     registry = dict(REGISTRY)
-    add_own(registry)
+    add_custom(registry)
     assert set(registry) - set(REGISTRY) == {"echo"}
     environment = registry["echo"](registry["echo"].settings_type(word="ho"))
     (example,) = environment.load(n=1, seed=1)
@@ -77,14 +77,14 @@ def test_every_process_of_the_program_has_it(folder):
 )
 def test_a_broken_file_is_named(folder, text, says):
     (folder / "broken.py").write_text(text)
-    with pytest.raises(OwnEnvironmentError, match=says):
-        add_own(dict(REGISTRY))
+    with pytest.raises(CustomEnvironmentError, match=says):
+        add_custom(dict(REGISTRY))
 
 
 def test_a_folder_that_is_none_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("RLM_ENVIRONMENTS_DIR", str(tmp_path / "gone"))
-    with pytest.raises(OwnEnvironmentError, match=r"RLM_ENVIRONMENTS_DIR names .*gone, which is no folder"):
-        add_own({})
+    with pytest.raises(CustomEnvironmentError, match=r"RLM_ENVIRONMENTS_DIR names .*gone, which is no folder"):
+        add_custom({})
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def package(tmp_path, monkeypatch):
 def test_an_entry_point_is_in_the_registry(package):
     package("echo_package:Echo")
     registry = dict(REGISTRY)
-    add_own(registry)
+    add_custom(registry)
     assert registry["echo"].title == "Echo"
 
 
@@ -119,5 +119,5 @@ def test_an_entry_point_is_in_the_registry(package):
 )
 def test_a_broken_entry_point_is_named(package, value, says):
     package(value)
-    with pytest.raises(OwnEnvironmentError, match=says):
-        add_own(dict(REGISTRY))
+    with pytest.raises(CustomEnvironmentError, match=says):
+        add_custom(dict(REGISTRY))

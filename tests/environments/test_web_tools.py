@@ -13,7 +13,7 @@ from rlm_runs.engine.environments.base import DataError
 from rlm_runs.engine.environments.page_cuts import MAX_CHARS
 from rlm_runs.engine.environments.page_text import text_of
 from rlm_runs.engine.environments.web_access import Fetched, FetchError, Web
-from rlm_runs.engine.environments.web_tools import SearchError, WebTools, check_means
+from rlm_runs.engine.environments.web_tools import SearchError, WebTools, check_prerequisites
 
 HTML = b"""<html><head><title>A page</title>
 <style>p {}</style><script>alert("no")</script></head><body><h1>Head</h1>
@@ -80,14 +80,14 @@ def test_without_a_key_there_is_no_search(monkeypatch):
     with pytest.raises(SearchError, match="SERPER_API_KEY is not set"):
         WebTools().search("what")
     with pytest.raises(DataError, match=r"SERPER_API_KEY.* is not set\. Do that\."):
-        check_means(instead="Do that.")
+        check_prerequisites(instead="Do that.")
 
 
 @pytest.mark.usefixtures("_key")
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(web_tools, "missing_packages", lambda: ["pypdf"])
     with pytest.raises(DataError, match=r"pip install pypdf\. Do that\."):
-        check_means(instead="Do that.")
+        check_prerequisites(instead="Do that.")
 
 
 def test_several_pages_are_opened_at_once_and_what_fails_stands_in_its_place():

@@ -56,11 +56,12 @@ def test_settings_of_an_entry_reach_its_arms_only():
     [
         ({"name": None}, "name", "is missing"),
         ({"name": "  "}, "name", "must not be blank"),
-        ({"examples": 0}, "examples", "greater than or equal to 1, not 0"),
-        ({"examples": -3}, "examples", "greater than or equal to 1, not -3"),
-        ({"examples": "many"}, "examples", "valid integer"),
-        ({"repetitions": 0}, "repetitions", "greater than or equal to 1"),
-        ({"seed": -1}, "seed", "greater than or equal to 0"),
+        ({"examples": 0}, "examples", "must be a whole number from 1 to 100,000, not 0"),
+        ({"examples": -3}, "examples", "from 1 to 100,000, not -3"),
+        ({"examples": "many"}, "examples", "must be a whole number from 1 to 100,000, not 'many'"),
+        ({"repetitions": 0}, "repetitions", "from 1 to 1,000"),
+        ({"seed": -1}, "seed", "must be a whole number of at least 0, not -1"),
+        ({"seed": 2**70}, "seed", "must be below 9,223,372,036,854,775,808"),
         ({"models": []}, "models", "must not be empty"),
         ({"models": "demo-model"}, "models", "must be a list"),
         (
@@ -89,12 +90,13 @@ def test_settings_of_an_entry_reach_its_arms_only():
         (
             {"environments": [{"name": "verbatim-copy", "content_type": "wrds"}]},
             "environments[0].content_type",
-            "'words', 'json', 'csv', 'codes', 'mixed' or 'all', not 'wrds'",
+            "must be one of words, json, csv, codes, mixed, all, not 'wrds' (did you mean words?)",
         ),
         ({"environments": [{"name": "oolong", "speed": 1}]}, "environments[0].speed", "unknown setting 'speed'"),
-        ({"sampling": {"temperature": -1}}, "sampling.temperature", "greater than or equal to 0"),
+        ({"sampling": {"temperature": -1}}, "sampling.temperature", "must be a number from 0 to 2, not -1"),
+        ({"sampling": 3}, "sampling", "must be a table"),
         ({"sampling": {"temprature": 1}}, "sampling.temprature", "did you mean temperature?"),
-        ({"models": [{"name": "demo-model", "temperature": 3}]}, "models[0].temperature", "equal to 2, not 3"),
+        ({"models": [{"name": "demo-model", "temperature": 3}]}, "models[0].temperature", "from 0 to 2, not 3"),
         ({"models": ["demo-model", {"top_p": 1}]}, "models[1].name", "is missing"),
         ({"models": ["demo-model", 7]}, "models[1]", "must be a name, or a table with a name and settings"),
         (
@@ -237,4 +239,4 @@ def test_a_setting_that_is_a_table_of_an_environment_of_ones_own_is_refused_in_w
 
     monkeypatch.setitem(REGISTRY, "own", Own)
     found = problems_of(environments=[{"name": "own", "inner": {"b": 1}}])
-    assert found == {"environments[0].inner.b": "extra inputs are not permitted, not 1"}
+    assert found == {"environments[0].inner.b": "unknown setting 'b'"}

@@ -1,19 +1,19 @@
-// The little that pages need beside htmx: theme, figures, keys, copying.
+// What pages need besides htmx: theme, figures, keyboard shortcuts, copying.
 "use strict";
 (() => {
   const root = document.documentElement;
 
-  // Theme: as the system says, until the switch is used.
+  // Theme: the system's, until the switch is used.
   const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   function switchTheme() {
     root.dataset.theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only, then */ }
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* applies to this page only */ }
     drawFigures(true);
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawFigures(true));
 
-  // Figures: panels from a JSON block; `var(--name)` in it becomes what the theme makes of it, `faint(--name)` the
-  // same with little of it left.
+  // Figures: panels from a JSON block. `var(--name)` in it becomes the theme's colour, `faint(--name)` the same
+  // colour at low opacity.
   const drawn = new WeakMap();
   function themed(value, style) {
     if (typeof value === "string") {
@@ -28,7 +28,7 @@
     }
     return value;
   }
-  // Bars whose names do not fit side by side lie down, one group under the other.
+  // Bars whose names do not fit side by side become horizontal, one group below the other.
   function laidOut(panel, width) {
     const axis = panel.layout.xaxis;
     if (!axis.ticktext || !axis.ticktext.length) return panel;
@@ -36,7 +36,7 @@
     const groups = axis.ticktext.length;
     const bars = new Set(panel.data.map((trace) => trace.offsetgroup || trace.name)).size;
     if ((width - 72) / groups >= Math.min(longest * 6.6 + 8, 220) && (width - 72) / groups >= bars * 7) return panel;
-    // Names on one line where that leaves most of the width to the bars.
+    // Names stay on one line if that leaves most of the width to the bars.
     const most = width > 700 ? Math.floor(width / 18) : Math.max(14, Math.floor(width / 20));
     const names = axis.ticktext.map((text) => {
       const line = text.replaceAll("<br>", " · ");
@@ -74,7 +74,7 @@
       const figure = themed(JSON.parse(source.textContent), style);
       while (box.children.length > figure.panels.length) { Plotly.purge(box.lastChild.lastChild); box.lastChild.remove(); }
       box.classList.toggle("several", figure.panels.length > 1);
-      // All places first: what is drawn takes the width that it has then.
+      // All containers first, because a drawing takes the width that its container has at that time.
       const places = figure.panels.map((panel, at) => placeFor(box, at));
       figure.panels.forEach((panel, at) => drawPanel(places[at], panel, figure, box));
     }
@@ -91,13 +91,13 @@
       if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
     });
   }
-  // The words of a hover, the first line bold: they come as plain lines.
+  // The text of a tooltip, which arrives as plain lines. The first line is bold.
   function inLines(own) {
     if (!Array.isArray(own) || !own[1].includes("\n")) return own;
     const [first, ...rest] = own[1].split("\n");
     return [own[0], [`<b>${first}</b>`, ...rest].join("<br>")];
   }
-  // The rollouts behind a bar or mark, by its own filter.
+  // The rollouts behind a bar or mark, found by its own filter.
   function openRollouts(point, rollouts) {
     const query = point.customdata && point.customdata[0];
     if (!query || !rollouts) return;
@@ -113,7 +113,7 @@
     resizing = setTimeout(() => drawFigures(true), 200);
   });
 
-  // A figure as one file: title, legend and panels on one sheet, in the colours that the page has.
+  // A figure as one file: title, legend and panels on one sheet, in the page's colours.
   const escaped = (text) => text.replace(/[&<>"]/g, (found) => `&#${found.charCodeAt(0)};`);
   async function sheet(box) {
     const style = getComputedStyle(root);
@@ -127,7 +127,7 @@
     const parts = [];
     let [x, y] = [16, 8];
     for (const line of lines(figure.title, 19)) parts.push(words(line.trim(), 16, y += 24, 18, ink, bold));
-    // Colours, then the shapes of a scatter, then the shades of a breakdown: what there is of them.
+    // Colours, the shapes of a scatter plot and the shades of a breakdown, as far as the figure has them.
     for (const entries of [figure.legend, figure.shapes || [], figure.shades || []]) {
       if (entries.length) [x, y] = [16, y + 22];
       for (const { name, pattern, mark, colour, opacity } of entries) {
@@ -178,7 +178,7 @@
     link.click();
   }
 
-  // What is ticked in a table, and how far it is scrolled, outlives its being sent again.
+  // Check boxes and scroll position of a table survive its replacement.
   const kept = { ticked: new Set(), scrolled: new Map() };
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target } = event.detail;
@@ -197,9 +197,9 @@
     kept.scrolled.clear();
   });
 
-  // Keys. Never while one is typing, never with a modifier.
-  const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
-  // Where two conversations stand side by side, keys move in the one that has the focus, or had it last.
+  // Keyboard shortcuts, which are off while a field has the focus or a modifier is pressed.
+  const isTyping = (target) => target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  // With two conversations side by side, keys move in the one that has the focus, or had it last.
   let column = null;
   document.addEventListener("focusin", (event) => { column = event.target.closest("[data-column]") || column; });
   function step(way) {
@@ -254,7 +254,7 @@
     if (dialog.open) dialog.close(); else dialog.showModal();
   }
 
-  // Filters apply as they are chosen; without this script the button does it.
+  // Filters apply when they are chosen. Without this script, the button applies them.
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-apply]");
     if (form && event.target.matches("select")) form.requestSubmit();
@@ -286,7 +286,7 @@
     setTimeout(() => { button.textContent = before; }, 1500);
   }
 
-  // The outline follows the turn that is read.
+  // The outline follows the turn in view.
   function watchTurns() {
     const outline = document.querySelector("[data-outline]");
     if (!outline || outline.dataset.watched) return;
@@ -306,7 +306,7 @@
     mark();
   }
 
-  // A turn that is on another page of a long trace is still linkable.
+  // Links also work for a turn on another page of a long trace.
   function findTurn() {
     const found = /^#turn-(\d+)$/.exec(location.hash);
     if (!found || document.getElementById(location.hash.slice(1))) return;
@@ -315,14 +315,14 @@
   }
   addEventListener("hashchange", findTurn);
 
-  // A session that ended answers with the login page, which has no place inside another page.
+  // An expired session returns the login page, which must not appear inside another page.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/login")) {
       event.preventDefault();
       location.reload();
     }
   });
-  // What is shared is the page as it stands, also where its address changed without being loaded again.
+  // Shares the current page, even if its URL changed without a reload.
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.target.matches("[data-share]")) event.detail.parameters.query = location.search.slice(1);
   });
@@ -338,7 +338,7 @@
   findTurn();
 })();
 
-// Filters complete what is typed: arrows choose, Enter or Tab takes, Escape leaves. Without this they are plain text.
+// Completes filters: arrows choose, Enter or Tab accepts, Escape closes. Without it, filters are plain text.
 (() => {
   for (const field of document.querySelectorAll("input[data-complete]")) completes(field);
 
@@ -397,7 +397,7 @@
         const response = await fetch(url, { headers: { Accept: "application/json" } });
         const answer = response.ok && !response.redirected ? await response.json() : null;
         if (answer && number === asked && document.activeElement === field) show(answer);
-      } catch { /* plain text, then */ }
+      } catch { /* stays plain text */ }
     }
     function take(number) {
       const { text } = found.options[number];
@@ -431,7 +431,7 @@
     });
   }
 
-  // A menu closes when one looks elsewhere.
+  // A menu closes on a click outside of it.
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details:is(.menu, .drop)[open]")) if (!menu.contains(event.target)) menu.open = false;
   });

@@ -1,4 +1,4 @@
-// The navigation: it collapses, opens as a drawer on a phone, and follows `g` with a letter.
+// The navigation: it collapses, opens as a drawer on a phone, and responds to `g` plus a letter.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -18,9 +18,9 @@
   }
   function toggleNarrow() {
     if (root.dataset.navigation === "narrow") delete root.dataset.navigation; else root.dataset.navigation = "narrow";
-    try { localStorage.setItem("navigation", root.dataset.navigation || "wide"); } catch { /* for this page only, then */ }
+    try { localStorage.setItem("navigation", root.dataset.navigation || "wide"); } catch { /* applies to this page only */ }
     tellCollapsed();
-    dispatchEvent(new Event("resize"));  // figures take the width that they have now
+    dispatchEvent(new Event("resize"));  // figures adapt to their new width
   }
   function setDrawer(isOpen) {
     root.toggleAttribute("data-drawer", isOpen);

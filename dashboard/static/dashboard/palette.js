@@ -1,5 +1,5 @@
-// The command palette: Ctrl-K or Cmd-K opens it, arrows choose, Enter goes. The focus stays in the field; the list
-// is announced through it.
+// The command palette: Ctrl-K or Cmd-K opens it, arrows choose, Enter opens the entry. The focus stays in the field,
+// which announces the list to screen readers.
 "use strict";
 (() => {
   const dialog = document.getElementById("palette");

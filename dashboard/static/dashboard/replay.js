@@ -1,4 +1,4 @@
-// The inspector of a transcript shows the state after the turn that is read. What was fetched once is kept.
+// The inspector of a transcript shows the state after the turn in view. Fetched states are cached.
 (() => {
   const inspector = document.querySelector("[data-inspector]");
   if (!inspector) return;
@@ -39,6 +39,6 @@
     waiting = setTimeout(() => show(event.detail), kept.has(event.detail) ? 0 : 40);
   });
   inspector.addEventListener("toggle", () => { if (inspector.open && wanted !== null) show(wanted); });
-  // A turn that goes on changes what stands after it.
+  // A running turn changes the state after it.
   document.addEventListener("htmx:oobAfterSwap", () => { kept.clear(); if (wanted !== null) show(wanted); });
 })();

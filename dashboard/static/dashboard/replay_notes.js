@@ -1,4 +1,4 @@
-// Notes on a moment: `c` on a turn, or a button beside a selected text, opens the form with the moment filled in.
+// Notes on a moment: `c` on a turn, or the button beside selected text, opens the form with the moment filled in.
 "use strict";
 (() => {
   const PARTS = [[".said", "content"], [".shown pre", "shown"], [".answer-now pre", "answer"], [".cell > pre", "arguments"]];

@@ -5,7 +5,7 @@
   const GAP = 2;
   const LABELS = 96;
   const AXIS = 22;
-  const LEAST = 0.75; // px: narrower bars are drawn this wide, so that nothing disappears
+  const LEAST = 0.75; // px: the minimum width of a bar, so that none disappears
   const LANES = { model: "Root model", cell: "Cells", tool: "Tools", judge: "Judge" };
   const COLOURS = { model: "--span-model", cell: "--span-cell", tool: "--span-tool", sub_call: "--span-sub", judge: "--span-judge" };
 
@@ -24,7 +24,7 @@
     return spans;
   }
 
-  // What the timeline shows, each with its lane: overlapping sub-calls get lanes of their own.
+  // The spans of the timeline with their lanes. Overlapping sub-calls get separate lanes.
   function laneBars(spans) {
     const lanes = [];
     const laneOf = (name) => { const at = lanes.indexOf(name); return at < 0 ? lanes.push(name) - 1 : at; };
@@ -44,7 +44,7 @@
     return { lanes, bars };
   }
 
-  // Each bar as wide as the measure of its subtree, children from the left in their order.
+  // Each bar is as wide as the measure of its subtree, with its children from the left in order.
   function flameBars(spans, measure) {
     const value = new Float64Array(spans.length);
     for (let at = spans.length - 1; at >= 0; at--) {

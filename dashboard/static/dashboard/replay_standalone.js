@@ -1,10 +1,11 @@
-// A replay in one file: sub-calls that open, keys, search, theme. It makes no request and sets no markup from text.
+// A replay in one file: sub-calls, keyboard shortcuts, search, theme. It makes no requests and never sets markup from
+// text.
 "use strict";
 (() => {
   const root = document.documentElement;
   const idOf = (text) => document.getElementById(text);
 
-  // Sub-calls lie in templates and are copied into the page when they are opened.
+  // Sub-calls are in templates and are copied into the page when they are opened.
   function fill(call) {
     const inside = call.querySelector(":scope > .inside");
     const source = idOf(`call-${call.dataset.call}`);
@@ -14,7 +15,7 @@
     if (event.target.matches("details.call") && event.target.open) fill(event.target);
   }, true);
 
-  // The way to a sub-call: the templates that it lies in, the outermost first.
+  // The path to a sub-call: the templates that contain it, the outermost first.
   const holders = new Map();
   for (const template of document.querySelectorAll("template")) {
     for (const call of template.content.querySelectorAll("[data-call]")) holders.set(call.dataset.call, template.id.slice(5));
@@ -44,7 +45,7 @@
     mark();
   }
 
-  // Steps: from where the focus is, else from what is at the top of the window.
+  // Steps start from the focus, else from the top of the window.
   function next(stops, way) {
     const here = document.activeElement;
     if (here && here !== document.body) {
@@ -68,7 +69,7 @@
   function stepCall(way) {
     const stop = next([...document.querySelectorAll("#turns details.call")], way);
     if (!stop) return;
-    // Those that were opened on the way are closed again, except around the next one.
+    // Sub-calls that were opened on the way are closed again, except those around the next match.
     for (let call = stepped; call; call = call.parentElement.closest("details.call")) if (!call.contains(stop)) call.open = false;
     fill(stop);
     stop.open = true;
@@ -76,10 +77,10 @@
     go(stop);
   }
 
-  // Search: in every turn and every opening, also of the sub-calls that were never opened.
+  // Searches every turn and every opening, including those of sub-calls that were never opened.
   const field = document.querySelector("[data-find]"), told = document.querySelector("[data-found]");
   let places = [], at = -1;
-  // The text of a part, without the turns and sub-calls in it: those are entries of their own.
+  // The text of a part, without the turns and sub-calls in it, which are separate entries.
   const walkerOf = (part) => document.createTreeWalker(part, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
     if (node.nodeType === Node.TEXT_NODE) return NodeFilter.FILTER_ACCEPT;
     return node.matches(".inside, .turns, .outline") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
@@ -155,7 +156,7 @@
     if (event.key === "Escape") { field.value = ""; search(); field.blur(); }
   });
 
-  // The outline follows the turn that is read.
+  // The outline follows the turn in view.
   function mark() {
     const turns = [...document.querySelectorAll("#turns > .turn")];
     const now = turns.filter((turn) => turn.getBoundingClientRect().top <= 96).pop() || turns[0];
@@ -166,7 +167,7 @@
     if (!marking) { marking = true; requestAnimationFrame(() => { marking = false; mark(); }); }
   }, { passive: true });
 
-  // A moment has an address, in a sub-call, too.
+  // Every moment has a URL, even in a sub-call.
   function follow() {
     const key = /^#call-(\d+)-/.exec(location.hash);
     if (key) openCall(key[1]);

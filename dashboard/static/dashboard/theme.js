@@ -1,4 +1,4 @@
-// Before the first paint, so that a dark page never flashes light, and the navigation never jumps.
+// Runs before the first paint, so that a dark page never flashes light and the navigation never jumps.
 (() => {
   const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; /* storage may be off */ } };
   const theme = kept("theme");

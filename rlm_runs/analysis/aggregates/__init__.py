@@ -1,14 +1,14 @@
-"""Numbers that pages show, each in a bounded number of queries. Nothing here reads a text.
+"""The numbers on pages, each computed in a bounded number of queries that read no texts.
 
-- `snapshot`: one experiment as it is now, kept in the process until it changes;
+- `snapshot`: one experiment at a moment, kept in the process until it changes;
 - `frame`: rollouts as columns, the input of figures and comparisons;
-- `tallies`: counts and sums by arm and state; `progress`: how far experiments are;
-- `provider_bill`: what providers say that it cost;
+- `tallies`: counts and sums by arm and state; `progress`: the progress of experiments;
+- `provider_bill`: the costs that providers report;
 - `arms`: the arms of an experiment with their comparisons; `arm_differences`: the settings in which arms differ;
 - `measures`: the numbers of a rollout that can be plotted; `dimensions` and `metadata_keys`: what they can be
   plotted by; `points`: the numbers of a figure;
-- `decisions`: arms that early stopping ended; `baselines`: what arms are compared with;
-- `uncertain_tokens`: prompts that a server cut, and counts that are estimates;
+- `decisions`: arms that early stopping ended; `baselines`: the arms that others are compared with;
+- `uncertain_tokens`: truncated prompts, and estimated token counts;
 - `unscored`: whether rollouts without a reward count.
 """
 

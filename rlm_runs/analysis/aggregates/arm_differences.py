@@ -1,4 +1,4 @@
-"""The settings in which arms differ, as they name arms in tables, figures and sentences."""
+"""The settings in which arms differ, which name the arms in tables, figures and sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABSENT = _Absent()
 
 
 def differing_settings(arms: Sequence[Arm]) -> dict[int, tuple[tuple[str, str], ...]]:
-    """Returns arm → the settings, as text, in which arms of the same environment or scaffold differ.
+    """Returns a map of arm → the settings, as text, in which arms of the same environment or scaffold differ.
 
     Model, sub-model and sampling are compared over all arms.
     """
@@ -50,33 +50,33 @@ def _model_settings(arm: Arm) -> dict[str, Any]:
 
 
 def in_words(value: Any) -> str:
-    """A setting as a reader sees it."""
+    """Returns a setting as readers see it."""
     if value is ABSENT:
         return "not set"
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(_whole(value))
+    return str(_as_int(value))
 
 
 def identity(value: Any) -> str:
-    """Returns the same text for the same value, "" for an absent one: 5 equals 5.0, and neither equals "5"."""
+    """Returns an equal text for equal values, "" for an absent one: 5 equals 5.0, and neither equals "5"."""
     if value is ABSENT:
         return ""
-    return json.dumps(_whole(value), sort_keys=True, default=str)
+    return json.dumps(_as_int(value), sort_keys=True, default=str)
 
 
-def _whole(value: Any) -> Any:
-    """A number without a fraction as a whole number, all else as it is."""
+def _as_int(value: Any) -> Any:
+    """Returns a number without a fraction as an int, and any other value as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def distinct_labels(values: Iterable[Any], *, words: Callable[[Any], str] = in_words) -> dict[str, str]:
-    """Returns the identity of each value → its text, unique among them.
+    """Returns a map of each value's identity → its text, unique among them.
 
-    Values that look the same (none and "none", yes and "yes") are told apart by quotes around texts; values that
-    still look the same, such as long texts that are cut, are numbered.
+    Values that look the same (none and "none", yes and "yes") are distinguished by quotes around texts. Values
+    that still look the same, such as truncated long texts, are numbered.
     """
     by_identity = {identity(value): value for value in values}
     read = {key: words(value) for key, value in by_identity.items()}

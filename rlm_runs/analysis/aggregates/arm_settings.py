@@ -27,7 +27,9 @@ class SettingRow:
 
 
 def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
-    """Every setting that any of the arms has. The arms must have their experiment with them: no query."""
+    """Returns every setting that any of the arms has. The arms must have their experiment loaded; it makes no
+    query.
+    """
     told = [dict(_settings(arm)) for arm in arms]
     order = {key: None for settings in told for key in settings}
     groups = list(dict.fromkeys(group for group, _ in order))
@@ -36,7 +38,7 @@ def setting_rows(arms: Sequence[Arm]) -> tuple[SettingRow, ...]:
             group=group,
             name=name,
             values=tuple(
-                _in_words(settings[group, name]) if (group, name) in settings else ABSENT for settings in told
+                _as_text(settings[group, name]) if (group, name) in settings else ABSENT for settings in told
             ),
         )
         for group, name in sorted(order, key=lambda key: groups.index(key[0]))
@@ -59,7 +61,7 @@ def _settings(arm: Arm) -> Iterator[tuple[tuple[str, str], Any]]:
     yield ("run", "seed"), arm.experiment.seed
 
 
-def _in_words(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The arms of an experiment in numbers, the comparisons between them, and the best of each experiment."""
+"""The arms of an experiment in numbers, the comparisons between them, and the best arm of each experiment."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ class Money:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm in numbers. All means are over the rollouts that count under the switch for unscored rollouts.
+    """One arm in numbers. All means are over the rollouts that count under the chosen treatment of unscored ones.
 
-    `differs` are the settings in which it differs from other arms. `group` is what it shares with its competitors,
-    `series` what distinguishes it from them. A mean is None if no rollout has the number. `ended_early` is why it
-    ended before its last rollout, "" if it did not. `uncertain` counts its rollouts whose tokens are uncertain.
+    `differs` are the settings in which it differs from other arms. `group` is what it shares with the arms that it
+    competes with, `series` what distinguishes it from them. A mean is None if no rollout has the number.
+    `ended_early` is the reason why early stopping ended it, "" if it did not. `uncertain` counts its rollouts with
+    uncertain tokens.
     """
 
     pk: int
@@ -78,7 +79,7 @@ class ArmSummary:
 
     @property
     def name(self) -> str:
-        """Its scaffold, and all settings in which it differs from others."""
+        """The arm's scaffold, and all settings in which it differs from others."""
         return " · ".join([self.scaffold_name, *(f"{key} {value}" for key, value in self.differs)])
 
 
@@ -109,7 +110,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that the experiment page says in numbers."""
+    """The numbers of the experiment page."""
 
     unscored: Unscored
     arms: tuple[ArmSummary, ...]
@@ -123,7 +124,9 @@ class Summary:
 
 
 def summary(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Summary:
-    """Arms and comparisons of one experiment. Two queries, however many arms and rollouts, and none again."""
+    """Returns the arms and comparisons of one experiment. Two queries for any number of arms, none when
+    repeated.
+    """
     return snapshot.remembered(("summary", unscored), lambda: _summary(snapshot, unscored))
 
 
@@ -160,7 +163,7 @@ def _summary(snapshot: Snapshot, unscored: Unscored) -> Summary:
 
 
 def by_arm(snapshot: Snapshot, *, unscored: Unscored) -> Cut:
-    """One cell per arm, in the order of the arms; one that has no rollouts has an empty cell."""
+    """Returns one cell per arm, in the order of the arms. An arm without rollouts has an empty cell."""
     frame = snapshot.frame()
     order = np.array([arm.pk for arm in snapshot.arms], dtype=np.int64)
     by_pk = np.argsort(order)
@@ -192,7 +195,7 @@ _MEANS = (
 
 
 def _means_of(pieces: Cut, at: int) -> dict[str, float | None]:
-    """The plain means of a cell over known values."""
+    """Returns the means of a cell's known values, without intervals."""
     own = pieces.frame["cell"] == at
     found: dict[str, float | None] = {}
     for name in _MEANS:
@@ -239,7 +242,7 @@ def _arm_summary(
 
 
 def _money(tallies: Iterable[Tally]) -> dict[int, Money]:
-    """Arm → what all its attempts cost, to the last digit."""
+    """Returns a map of arm → the exact cost of all its attempts."""
     found: dict[int, Money] = {}
     for each in tallies:
         before = found.get(each.arm, Money())
@@ -258,7 +261,7 @@ def _comparisons(
     chosen: str | None,
     ended: Mapping[int, ArmDecision],
 ) -> tuple[Comparison, ...]:
-    """Each arm against its baseline, with unscored rollouts counted as chosen and the other way."""
+    """Returns each arm against its baseline, with unscored rollouts treated as chosen and the other way."""
     asked = next(iter(ways.values()))
     bases, are_llms = baselines(arms, chosen=chosen)
     found, otherwise = (lifts(way, MEASURES["reward"], baselines=bases) for way in ways.values())
@@ -290,14 +293,14 @@ def _comparisons(
 
 
 def _p(paired: Paired | None, decision: ArmDecision | None) -> float:
-    """The p of one comparison; NaN if there is none that holds."""
+    """Returns the p-value of one comparison; NaN if there is no valid one."""
     if decision is not None:
         return np.nan if decision.e_value is None else min(1.0, 1 / decision.e_value)
     return np.nan if paired is None else paired.p
 
 
 def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
-    """The arm's means as multiples of its baseline's, on the examples that both have."""
+    """Returns the arm's means as multiples of its baseline's, on the examples that both have."""
     own, others = frame["cell"] == at, frame["cell"] == base
     common = np.isin(frame["example"], np.intersect1d(frame["example"][own], frame["example"][others]))
     found = {}
@@ -310,7 +313,7 @@ def _prices(frame: Frame, at: int, base: int) -> dict[str, float]:
 
 
 def _known_mean(values: NDArray[np.float64]) -> float | None:
-    """None of nothing, and where one of the values is not known."""
+    """Returns the mean; None without values, or if one of them is unknown."""
     return float(values.mean()) if len(values) and not np.isnan(values).any() else None
 
 
@@ -350,7 +353,7 @@ def _pass_rates(snapshot: Snapshot, unscored: Unscored) -> tuple[ArmPassRates, .
 
 
 def _rates(shares: NDArray[np.float64], rewards: Table, *, k: int) -> list[PassRate]:
-    """The mean of each row of [arms, examples] over the examples that have k attempts."""
+    """Returns the mean of each row of [arms, examples] over the examples that have k attempts."""
     rows, columns = np.nonzero(~np.isnan(shares))
     table = Table.of(shares[rows, columns], examples=columns, arms=rows, arm_ids=range(len(shares)))
     intervals = statistics.mean_intervals(table, bounds=(0.0, 1.0))
@@ -367,10 +370,12 @@ class BestArm:
 
 
 def best_arms(experiments: Sequence[Experiment]) -> dict[int, BestArm]:
-    """Experiment → its best arm, for a page of the list. Three queries, and rows of the best arms only."""
+    """Returns a map of experiment → its best arm, for a page of the list. Three queries, which read the best arms
+    only.
+    """
     scored = Rollout.objects.filter(COMPLETED, reward__isnull=False, experiment__in=experiments)
     averages = scored.values_list("experiment", "arm").annotate(mean=Avg("reward")).order_by("mean", "-arm")
-    best = {experiment: arm for experiment, arm, _ in averages}  # the last one wins: the highest mean
+    best = {experiment: arm for experiment, arm, _ in averages}  # later rows win, and the highest mean comes last
     arms = Arm.objects.in_bulk(best.values())
     rewards: dict[int, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
     of_best = scored.filter(arm__in=best.values()).order_by("arm", "example_id", "repetition")

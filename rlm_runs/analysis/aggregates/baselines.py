@@ -1,4 +1,4 @@
-"""The baseline of each arm: what it is compared with, on the experiment page and by early stopping."""
+"""The baseline of each arm, for the experiment page and for early stopping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rlm_runs.models import Experiment
 
 
 class Side(Protocol):
-    """An arm's scaffold, its environment, and what it shares with its competitors (`group`)."""
+    """An arm's scaffold, its environment, and what it shares with the arms that it competes with (`group`)."""
 
     @property
     def scaffold(self) -> str: ...
@@ -21,17 +21,18 @@ class Side(Protocol):
 
 
 def chosen_baseline(experiment: Experiment) -> str | None:
-    """Returns the scaffold that the experiment's early stopping names as its baseline."""
+    """Returns the scaffold that the experiment's early stopping names as its baseline; None without one."""
     table = experiment.spec.get("early_stopping") or {}
     return table.get("baseline")
 
 
 def baselines(arms: Sequence[Side], *, chosen: str | None = None) -> tuple[list[int | None], bool]:
-    """The place of each arm's baseline, None for a baseline itself; and whether a scaffold is the baseline.
+    """Returns the place of each arm's baseline, None for a baseline itself; and whether a scaffold is the
+    baseline.
 
-    It is the first arm of the group with the chosen scaffold, by default with one that is a baseline. An
-    experiment of one scaffold compares something else, such as models. The first arm of each environment is the
-    baseline then.
+    The baseline is the first arm of the group with the chosen scaffold, by default with a scaffold that is a
+    baseline. An experiment of one scaffold compares something else, such as models. In this case, the first arm of
+    each environment is the baseline.
     """
     first: dict[str, int] = {}
     for at, arm in enumerate(arms):

@@ -1,8 +1,7 @@
-"""Behaviour of arms: their use of the REPL, stop reasons, failure modes, and where their time went.
+"""Behaviour of arms: their use of the REPL, stop reasons, failure modes, and how they spend their time.
 
-Uses and times are means over the rollouts that count and have the number; an import without a transcript has
-fewer. Stop reasons and failure modes count all rollouts that ended, except cancelled ones, with and without a
-reward.
+Uses and times are means over the counted rollouts that have the number; an import without a transcript has fewer.
+Stop reasons and failure modes count all rollouts that ended, except cancelled ones, with and without a reward.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ from .unscored import (
 Values = NDArray[np.float64]
 
 ARMS_AT_ONCE = 14
-"""Arms that one response shows, so that it keeps its size: they share the room that their filters have."""
+"""The maximum number of arms in one response, which bounds its size. They share the room for filters."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """One number of a rollout about its use of the REPL, NaN if it is unknown or does not exist.
+    """A number about a rollout's use of the REPL, NaN if it is unknown or does not exist.
 
-    For a share, which is yes or no, `term` finds the yes in the filter language; for other numbers it finds the
-    rollouts that have one. `about` names the rollouts of the mean if they are not all.
+    `term` is the filter for rollouts that have one; for a share, it is the filter for yes. `about` names the
+    rollouts of the mean if they are not all.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Use:
     is_share: bool = False
     about: str = ""
     is_rare: bool = False
-    """Whether it is listed only where some rollout has one."""
+    """Whether the use is listed only if some rollout has one."""
 
 
 def _column(name: str) -> Callable[[Frame], Values]:
@@ -148,9 +147,9 @@ class Times:
 
 @dataclass(frozen=True)
 class ArmBehaviour:
-    """One arm. `group` and `series` name it as in figures. `uses` are in the order of `Behaviour.uses`, None if
-    unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of rollouts behind uses and
-    times; `query` finds them, None if no filter does.
+    """The behaviour of one arm. `group` and `series` name it as in figures. `uses` are in the order of
+    `Behaviour.uses`, None if unknown. `stops` and `modes` count rollouts of `ended`. `counted` is the number of
+    rollouts behind uses and times; `query` is the filter for them, None if there is none.
     """
 
     arm: Arm
@@ -168,9 +167,9 @@ class ArmBehaviour:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """All arms of an experiment in their order. `uses` are those of USES that are listed.
+    """The behaviour of all arms of an experiment, in order. `uses` are those of USES that are listed.
 
-    `stop_reasons` are the ones that occur, the most frequent first; `total` counts all rollouts.
+    `stop_reasons` are those that occur, the most frequent first; `total` counts all rollouts.
     """
 
     unscored: Unscored
@@ -186,14 +185,12 @@ class Behaviour:
 
     @property
     def with_repl(self) -> tuple[ArmBehaviour, ...]:
-        """The arms whose model has a REPL: the only ones that can use it."""
+        """The arms whose model has a REPL, which are the only ones that can use it."""
         return tuple(arm for arm in self.arms if arm.has_repl)
 
 
 def behaviour(snapshot: Snapshot, *, unscored: Unscored = Unscored.EXCLUDE) -> Behaviour:
-    """Returns the behaviour of an experiment's arms. It takes one query beside the snapshot's, none when
-    repeated.
-    """
+    """Returns the behaviour of an experiment's arms, in one query beside the snapshot's, none when repeated."""
     return snapshot.remembered(("behaviour", unscored), lambda: _behaviour(snapshot, unscored))
 
 
@@ -236,7 +233,7 @@ def _behaviour(snapshot: Snapshot, unscored: Unscored) -> Behaviour:
 
 
 def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: int) -> str | None:
-    """The filter that finds the counted rollouts of an arm; None if it is too long."""
+    """Returns the filter that finds the counted rollouts of an arm; None if it is too long."""
     query = f"arm:{arm} {outcomes_term(unscored)}"
     own = whole.where((whole["arm"] == arm) & (whole["outcome"] == Outcome.SCORED))
     mine = kept.where(kept["arm"] == arm)
@@ -248,7 +245,7 @@ def _query(arm: int, unscored: Unscored, *, kept: Frame, whole: Frame, longest: 
 
 
 def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: bool) -> dict[int, Interval]:
-    """Arm → the mean over its rollouts that have the number, for arms with some."""
+    """Returns a map of arm → the mean over its rollouts that have the number, for arms with some."""
     known = ~np.isnan(values)
     table = Table.of(
         values[known], examples=frame["example"][known], arms=frame["arm"][known], arm_ids=np.sort(arms)
@@ -259,7 +256,7 @@ def _means(frame: Frame, values: Values, arms: NDArray[np.int64], *, is_share: b
 
 
 def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
-    """Mean times over the rollouts that have all parts, so that the parts add up to the whole."""
+    """Returns mean times over the rollouts that have all parts, so that the parts add up to the total."""
     telling = frame.where(~np.isnan(np.stack([frame[name] for name in _TIMES])).any(axis=0))
     totals = _means(telling, telling["seconds"], arms, is_share=False)
     parts = [_means(telling, part.of(telling), arms, is_share=False) for part in PARTS]
@@ -269,7 +266,7 @@ def _times(frame: Frame, arms: NDArray[np.int64]) -> dict[int, Times]:
 
 
 def _stops(tallies: Iterable[Tally]) -> dict[int, dict[str, int]]:
-    """Arm → stop reason → rollouts that ended with it; cancelled ones apart."""
+    """Returns a map of arm → stop reason → the number of rollouts, without cancelled ones."""
     found: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for each in tallies:
         if each.status in (Rollout.Status.COMPLETED, Rollout.Status.FAILED):
@@ -278,7 +275,7 @@ def _stops(tallies: Iterable[Tally]) -> dict[int, dict[str, int]]:
 
 
 def _modes(experiment: Experiment) -> dict[int, dict[str, int]]:
-    """Arm → failure mode → rollouts that have it. One query."""
+    """Returns a map of arm → failure mode → the number of rollouts. One query."""
     mode = Func(F("failure_modes"), function="unnest")
     rows = experiment.rollouts().filter(COMPLETED | FAILED).order_by().values_list("arm", mode)
     found: dict[int, dict[str, int]] = defaultdict(dict)

@@ -1,7 +1,7 @@
-"""Arms side by side: each in numbers, and each against the first of them on the examples that both have.
+"""Arms side by side: the numbers of each, and each against the first on their common examples.
 
 Arms of several experiments meet on their examples, which experiments share by content. All measures of all arms
-are resampled together: with 12 arms and 500 examples, 11 measures so take no longer than three do one by one.
+are resampled together: with 12 arms and 500 examples, 11 measures take no longer than three do one by one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .measures import Measure
 from .unscored import Unscored, select_counted
 
 _KEPT = 64
-"""Comparisons whose numbers are kept: a few hundred bytes for each arm and measure."""
+"""The number of comparisons whose results are cached, at a few hundred bytes per arm and measure."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One measure of all arms in their order; `against` and `adjusted` compare each with the first.
+    """One measure of all arms in order; `against` and `adjusted` compare each with the first.
 
-    `means` are over the counted rollouts with a known measure; `unknown` counts the others. `adjusted` is the p of
-    `against` after Holm's correction over the arms. Both are None for the first arm.
+    `means` are over the counted rollouts with a known measure; `unknown` counts the others. `adjusted` is the
+    p-value of `against` after Holm's correction over the arms. Both are None for the first arm.
     """
 
     measure: Measure
@@ -71,8 +71,8 @@ class MeasureRow:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """All numbers of a comparison. `arms` are ids, the baseline first; `shared` the examples that all of them have
-    a counted rollout of.
+    """All numbers of a comparison. `arms` are ids, the baseline first. `shared` counts the examples of which every
+    arm has a counted rollout.
     """
 
     arms: tuple[int, ...]
@@ -83,23 +83,24 @@ class SideBySide:
 
     @property
     def reward(self) -> MeasureRow:
-        """The row that decides."""
+        """The row of the reward, which decides."""
         return next(row for row in self.rows if row.measure.name == "reward")
 
 
 def side_by_side(
     frame: Frame, arms: Sequence[int], *, measures: Sequence[Measure], unscored: Unscored
 ) -> SideBySide:
-    """`frame` holds the rollouts of all arms, whatever their state, with `reward` and all measures.
+    """Returns the comparison of arms. `frame` holds all their rollouts, in any state, with `reward` and all
+    measures.
 
-    The same rollouts give the same numbers, so they are computed once and kept, by what the frame holds.
+    Results are cached by the content of the frame, because the same rollouts give the same numbers.
     """
     return _side_by_side(Keyed(frame), tuple(arms), tuple(measures), unscored)
 
 
 @dataclass(frozen=True, eq=False)
 class Keyed:
-    """A frame that is equal to every other that holds the same."""
+    """A frame that compares equal to any other with the same content."""
 
     frame: Frame
 
@@ -158,7 +159,7 @@ def _side_by_side(
 def values_table(frame: Frame, arms: Sequence[int], measures: Sequence[Measure]) -> Table:
     """Returns all measures of all arms as one table: row `m * len(arms) + a` is measure m of arm a.
 
-    Its columns are all examples of the frame, also those without known values.
+    Its columns are all examples of the frame, including those without known values.
     """
     places = {arm: place for place, arm in enumerate(arms)}
     of_arm = np.array([places[arm] for arm in frame["arm"].tolist()], dtype=np.int64)
@@ -173,7 +174,9 @@ def values_table(frame: Frame, arms: Sequence[int], measures: Sequence[Measure])
 
 
 def _means(table: Table, frame: Frame, arms: Sequence[int], measures: Sequence[Measure]) -> list[Interval | None]:
-    """Rewards of 0 and 1 are proportions and keep within their range; everything else is a mean from 0 on."""
+    """Returns the mean of each row. Rewards of 0 and 1 are proportions within [0, 1]; other means are bounded by 0
+    only.
+    """
     at = _place(measures, "reward") * len(arms)
     is_reward = np.zeros(len(table.arms), dtype=bool)
     is_reward[at : at + len(arms)] = True

@@ -1,4 +1,4 @@
-"""Arms that early stopping ended. What was tested while it ran has no p-value of a fixed number of examples."""
+"""Arms that early stopping ended, whose tests have no p-value for a fixed number of examples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _NAMED = 3
 
 
 def decisions(snapshot: Snapshot) -> Mapping[int, ArmDecision]:
-    """Returns arm → why it ended early, for arms that did and were not reopened. One query, none without early
-    stopping.
+    """Returns a map of arm → its decision, for arms that ended early and were not reopened.
+
+    One query, none without early stopping.
     """
     if not snapshot.experiment.spec.get("early_stopping"):
         return {}
@@ -25,7 +26,7 @@ def _decisions(arms: Sequence[int]) -> dict[int, ArmDecision]:
 
 
 def ended_early_words(arms: Iterable[Arm]) -> str:
-    """A warning for figures and comparisons with these arms, which ended early; empty without arms."""
+    """Returns a warning for figures and comparisons with these arms, which ended early; "" without arms."""
     names = list(map(str, arms))
     if not names:
         return ""

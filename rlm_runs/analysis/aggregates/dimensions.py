@@ -1,7 +1,7 @@
 """Dimensions: what the rollouts of an experiment can be grouped by, found in its arms and examples.
 
-Every setting that differs between arms is a dimension, and so is every metadata key that differs between examples.
-Unforeseen ablations have their figures too. Dimensions have the names of the filter language.
+Every setting that differs between arms is a dimension, and so is every metadata key that differs between examples,
+so that any ablation has its figures. Dimensions have the names of the filter language.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .measures import Measure
 from .snapshot import Snapshot
 
 _FEW = 10
-"""Most different numbers that are groups of their own; more are binned."""
+"""The maximum number of different numbers that form groups of their own; more are binned."""
 SETTING = "set."
 METADATA = "meta."
 _MODEL_SIDE = ("model", "sub-model", "judge")
 
 
 class Level(Enum):
-    """What a dimension is a property of."""
+    """The kind of object that a dimension is a property of."""
 
     ARM = "arm"
     EXAMPLE = "example"
@@ -42,8 +42,8 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Dimension:
-    """A dimension. `parts` are the settings that it covers, so that the rest can be shown elsewhere. For a
-    dimension of arms, `by_arm` has the value of each arm that has one; numeric ones can be binned.
+    """A dimension. `parts` are the settings that it covers, so that the others can be shown elsewhere. For a
+    dimension of arms, `by_arm` maps each arm to its value, if it has one. Numeric dimensions can be binned.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a dimension as text. `term` is the filter that finds its rollouts: empty if the arms imply
-    it, None if no filter does. `low` and `high` are the limits of a bin; only the last bin includes its high.
+    """One value of a dimension as text. `term` is the filter for its rollouts: "" if the arms imply it, None if
+    there is none. `low` and `high` are the limits of a bin; only the last bin includes its upper limit.
     """
 
     label: str
@@ -68,7 +68,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The rollouts of a frame by one dimension: [rollouts] of places in `values`, which are sorted."""
+    """The rollouts of a frame by one dimension. `codes` are places in the sorted `values`: [rollouts]."""
 
     dimension: Dimension
     codes: NDArray[np.int64]
@@ -77,7 +77,9 @@ class Grouping:
 
 @dataclass(frozen=True)
 class ArmParts:
-    """What distinguishes an arm, as (name, text): the environment's and model's side, and the scaffold's."""
+    """The (name, text) pairs that distinguish an arm: those of its environment and model, and those of its
+    scaffold.
+    """
 
     environment: tuple[tuple[str, str], ...]
     scaffold: tuple[tuple[str, str], ...]
@@ -95,7 +97,7 @@ class ArmParts:
 
 
 def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
-    """Returns arm → what distinguishes it from the others."""
+    """Returns a map of arm → what distinguishes it from the others."""
     differing = differing_settings(arms)
     found = {}
     for arm in arms:
@@ -110,7 +112,7 @@ def arm_parts(arms: Sequence[Arm]) -> dict[int, ArmParts]:
 
 
 def dimensions(snapshot: Snapshot) -> dict[str, Dimension]:
-    """Returns all dimensions of an experiment by name: those that vary, and the basic ones in any case."""
+    """Returns all dimensions of an experiment by name: the ones that vary, and the basic ones in any case."""
     return snapshot.remembered("dimensions", lambda: {each.name: each for each in _dimensions(snapshot)})
 
 
@@ -147,7 +149,7 @@ def _dimensions(snapshot: Snapshot) -> list[Dimension]:
 
 
 def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
-    """Everything that distinguishes arms beside the covered parts."""
+    """Returns a dimension of everything that distinguishes arms besides the covered parts."""
     parts = arm_parts(snapshot.arms)
     by_arm = {arm: each.label(without=told) for arm, each in parts.items()}
     every = frozenset(name for each in parts.values() for name, _ in each.environment + each.scaffold)
@@ -155,7 +157,7 @@ def residual(snapshot: Snapshot, *, told: frozenset[str]) -> Dimension:
 
 
 def side(snapshot: Snapshot, name: str, *, told: frozenset[str]) -> Dimension:
-    """The dimension `group` or `variant` without the covered parts."""
+    """Returns the dimension `group` or `variant` without the covered parts."""
     of = "environment" if name == "group" else "scaffold"
     whole = dimensions(snapshot)[name]
     parts = arm_parts(snapshot.arms)
@@ -174,7 +176,9 @@ def _of_arm(name: str, title: str, arms: Sequence[Arm], value: Callable[[Arm], A
 
 
 def _setting(name: str, arms: Sequence[Arm]) -> Dimension:
-    """A setting by its name, of whichever side has it. An arm that lacks it has no value."""
+    """Returns the dimension of a setting by name, whichever side has it. An arm without the setting has no
+    value.
+    """
     by_arm = {
         arm.pk: settings[name]
         for arm in arms
@@ -187,7 +191,7 @@ def _setting(name: str, arms: Sequence[Arm]) -> Dimension:
 
 
 def stop_reason(snapshot: Snapshot) -> Measure:
-    """The stop reason as a number: its place among those of the experiment, from 1."""
+    """Returns the stop reason as a number: its place among those of the experiment, from 1."""
     known = ", ".join(
         "'{}'".format(reason.replace("'", "''").replace("%", "%%")) for reason in snapshot.stop_reasons()
     )
@@ -197,10 +201,10 @@ def stop_reason(snapshot: Snapshot) -> Measure:
 
 
 def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int = 5) -> Grouping:
-    """The rollouts of a frame by a dimension. The frame is one of this snapshot, perhaps narrowed.
+    """Groups the rollouts of a frame by a dimension. The frame is one of this snapshot, possibly filtered.
 
-    Numbers sort as numbers, and none before all. Numbers with many values are put in `bins` of about equally
-    many examples. Values that no rollout of the frame has are left out.
+    Numbers sort as numbers, with none first. Numbers with many values are put into `bins` of about equally many
+    examples. Values without a rollout in the frame are omitted.
     """
     if dimension.level is Level.EXAMPLE:
         codes, values = _by_example(snapshot, dimension, frame=frame, bins=bins)
@@ -212,15 +216,16 @@ def grouped(snapshot: Snapshot, dimension: Dimension, *, frame: Frame, bins: int
         words = distinct_labels(value_of.values(), words=value_in_words)
         values = [Value(words[identity(each.value)]) for each in raw]
     else:
-        codes, values = _as_arms_come(snapshot, dimension, frame=frame)
+        codes, values = _in_arm_order(snapshot, dimension, frame=frame)
     return _compact(dimension, codes, values)
 
 
-def _as_arms_come(
+def _in_arm_order(
     snapshot: Snapshot, dimension: Dimension, *, frame: Frame
 ) -> tuple[NDArray[np.int64], list[Value]]:
-    """In the order in which the experiment names them, which is its author's; the scaffolds of imported files,
-    which come as their folders are called, in their own.
+    """Returns codes and values in the order in which the experiment names them, which is its author's.
+
+    Scaffolds of imported files use the registry's order, because the files come in the order of their folders.
     """
     arms = list(snapshot.arms)
     if snapshot.experiment.sources and dimension.name in ("variant", "scaffold"):
@@ -228,27 +233,27 @@ def _as_arms_come(
     labels = [str(dimension.by_arm[arm.pk]) for arm in arms]
     order = list(dict.fromkeys(labels))
     code_of = {arm.pk: order.index(label) for arm, label in zip(arms, labels, strict=True)}
-    return _looked_up(frame["arm"], code_of), [Value(label) for label in order]
+    return _codes_of(frame["arm"], code_of), [Value(label) for label in order]
 
 
 @dataclass(frozen=True)
 class _Raw:
-    """A value as it is stored."""
+    """A value as stored."""
 
     value: Any
 
 
 def _by_value(ids: NDArray[np.int64], value_of: Mapping[int, Any]) -> tuple[NDArray[np.int64], list[_Raw]]:
-    """Ids → places among the different values, sorted by type and size."""
+    """Returns ids as places among the different values, sorted by type and size, and these values."""
     of_key = {identity(value): value for value in value_of.values()}
     order = sorted(of_key, key=_sort_key)
     place = {key: at for at, key in enumerate(order)}
-    codes = _looked_up(ids, {each: place[identity(value)] for each, value in value_of.items()})
+    codes = _codes_of(ids, {each: place[identity(value)] for each, value in value_of.items()})
     return codes, [_Raw(of_key[key]) for key in order]
 
 
 def _sort_key(key: str) -> tuple[int, float, str]:
-    """The order of values: absent, none, no, yes, numbers by size, texts."""
+    """Returns a sort key: absent, none, no, yes, numbers by size, texts."""
     if not key:
         return 0, 0.0, ""
     value = json.loads(key)
@@ -256,21 +261,21 @@ def _sort_key(key: str) -> tuple[int, float, str]:
         return 1, 0.0, ""
     if isinstance(value, bool | int | float):
         return 2 if isinstance(value, bool) else 3, float(value), ""
-    return 4, 0.0, _natural(key)
+    return 4, 0.0, _natural_key(key)
 
 
-def _natural(text: str) -> str:
-    """So that 'part 10' comes after 'part 9'."""
+def _natural_key(text: str) -> str:
+    """Returns a sort key under which 'part 10' comes after 'part 9'."""
     return re.sub(r"\d+", lambda found: found[0].rjust(12, "0")[:24], text)
 
 
 def value_in_words(value: Any) -> str:
-    """A value as a label, or the beginning of one."""
+    """Returns a value as a label of at most 80 characters."""
     return in_words(value)[:80]
 
 
-def _looked_up(ids: NDArray[np.int64], code_of: Mapping[int, int]) -> NDArray[np.int64]:
-    """ids → codes; −1 for an id without one."""
+def _codes_of(ids: NDArray[np.int64], code_of: Mapping[int, int]) -> NDArray[np.int64]:
+    """Maps ids to codes; −1 for an id without one."""
     if not code_of or not len(ids):
         return np.full(len(ids), -1, dtype=np.int64)
     known = np.array(sorted(code_of), dtype=np.int64)
@@ -291,20 +296,20 @@ def _by_example(
     codes, found = _by_value(frame["example"], value_of)
     known = {identity(value): value for value in (*values.values(), *value_of.values())}
     words = distinct_labels((*known.values(), ABSENT), words=value_in_words)
-    alike = Counter(sign for value in known.values() for sign in _signs(value))
+    alike = Counter(sign for value in known.values() for sign in _filter_forms(value))
     return codes, [
         Value(
             words[identity(each.value)],
             term=_term(dimension.name, each.value)
-            if all(alike[sign] < 2 for sign in _signs(each.value))
+            if all(alike[sign] < 2 for sign in _filter_forms(each.value))
             else None,
         )
         for each in found
     ]
 
 
-def _signs(value: Any) -> set[str | float | None]:
-    """The forms under which the filter language knows a value. Values that share one cannot be filtered apart.
+def _filter_forms(value: Any) -> set[str | float | None]:
+    """Returns the forms under which the filter language knows a value. Values that share a form share a filter.
 
     The language does not distinguish null from absent, a text that reads as a number from the number, and true
     from 1.
@@ -314,24 +319,24 @@ def _signs(value: Any) -> set[str | float | None]:
     if isinstance(value, bool):
         return {json.dumps(value), float(value)}
     if isinstance(value, int | float):
-        return {_plain(float(value)), repr(float(value)), float(value)}
+        return {_plain_number(float(value)), repr(float(value)), float(value)}
     return {value if isinstance(value, str) else json.dumps(value)}
 
 
 def named(name: str) -> str:
-    """A key of the filter language; the part behind its dot is quoted unless it is a plain word."""
+    """Returns a key of the filter language. The part after its dot is quoted unless it is a plain word."""
     family, dot, own = name.partition(".")
     return name if re.fullmatch(r"[\w.-]*", own, re.ASCII) else f"{family}{dot}{_quoted(own)}"
 
 
 def _term(name: str, value: Any) -> str:
-    """A filter for exactly this value."""
+    """Returns the filter for exactly this value."""
     if value is None or value is ABSENT:
         return f"{named(name)}:none"
     if isinstance(value, bool):
         return f"{named(name)}:{'true' if value else 'false'}"
     if isinstance(value, int | float):
-        return f"{named(name)}:{_plain(float(value))}"
+        return f"{named(name)}:{_plain_number(float(value))}"
     is_plain = re.fullmatch(r"[A-Za-z][\w+-]*", str(value), re.ASCII) and str(value) != "none"
     return f"{named(name)}:{value if is_plain else _quoted(str(value))}"
 
@@ -342,7 +347,7 @@ def _quoted(text: str) -> str:
 
 
 def numbers(snapshot: Snapshot, dimension: Dimension, *, frame: Frame) -> NDArray[np.float64]:
-    """A numeric dimension as it is, not grouped: [rollouts], NaN where an example or arm has no number."""
+    """Returns a numeric dimension without grouping: [rollouts], NaN if an example or arm has no number."""
     if dimension.level is Level.EXAMPLE:
         values: Mapping[int, Any] = snapshot.metadata(dimension.name.removeprefix(METADATA))
         ids = frame["example"]
@@ -358,7 +363,9 @@ def _number(value: Any) -> float:
 
 
 def _binned(dimension: Dimension, x: NDArray[np.float64], *, bins: int) -> tuple[NDArray[np.int64], list[Value]]:
-    """Bins of about equally many rollouts; a bin takes its low and not its high, but for the last."""
+    """Returns bins of about equally many rollouts. A bin includes its lower limit; only the last includes its
+    upper.
+    """
     known = x[~np.isnan(x)]
     key = named(dimension.name)
     if not len(known):
@@ -369,18 +376,18 @@ def _binned(dimension: Dimension, x: NDArray[np.float64], *, bins: int) -> tuple
     values = [Value(value_in_words(ABSENT), term=f"{key}:none")]
     for at in range(last + 1):
         low, high = float(edges[at]), float(edges[min(at + 1, len(edges) - 1)])
-        until = f"{key}:<{_plain(high)}" if at < last else f"{key}:<={_plain(high)}"
-        label = f"{_short(low)} to {_short(high)}"
-        values.append(Value(label, f"{key}:>={_plain(low)} {until}", low, high))
+        until = f"{key}:<{_plain_number(high)}" if at < last else f"{key}:<={_plain_number(high)}"
+        label = f"{_axis_label(low)} to {_axis_label(high)}"
+        values.append(Value(label, f"{key}:>={_plain_number(low)} {until}", low, high))
     return np.where(np.isnan(x), 0, codes), values
 
 
-def _plain(number: float) -> str:
+def _plain_number(number: float) -> str:
     return f"{number:.0f}" if number.is_integer() else repr(number)
 
 
-def _short(number: float) -> str:
-    """As long as an axis has room for: 850, 12.5k, 1.25M."""
+def _axis_label(number: float) -> str:
+    """Returns a number short enough for an axis: 850, 12.5k, 1.25M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(number) >= size * 10 or (size == 1e6 and abs(number) >= size):
             return f"{number / size:.3g}{unit}"
@@ -402,7 +409,7 @@ def _by_rollout(
 
 
 def _compact(dimension: Dimension, codes: NDArray[np.int64], values: Sequence[Value]) -> Grouping:
-    """Only the values that some rollout has; a rollout without a value keeps −1."""
+    """Returns a grouping of the values that occur. A rollout without a value keeps −1."""
     used = np.unique(codes[codes >= 0])
     place = np.full(max(len(values), 1), -1, dtype=np.int64)
     place[used] = np.arange(len(used))

@@ -1,7 +1,7 @@
 """Results by type of example: each arm against its baseline on the examples with each value of a metadata key.
 
 A mean over mixed tasks hides that an arm is ahead on one task and behind on another. Types are compared by paired
-tests, corrected by Holm over all comparisons of the key, with the number of examples that each would need.
+tests, corrected by Holm over all comparisons of the key, with the number of examples that each test would need.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _ALPHA = 0.05
 class TypeRow:
     """An arm against its baseline on one type of example.
 
-    `p` is corrected. `needed` examples show the observed difference with 80 % power at p < 0.05 after the
-    correction, `needed_for_effect` the chosen one; None without a difference, or with too little data for its
-    spread.
+    `p` is corrected. `needed` is the number of examples that would show the observed difference with 80 % power at
+    p < 0.05 after the correction, `needed_for_effect` the number for the chosen effect. They are None without a
+    difference, or with too little data to estimate its spread.
     """
 
     environment: str
@@ -50,7 +50,9 @@ class TypeRow:
 
 @dataclass(frozen=True)
 class Dependence:
-    """Whether the difference of an arm from its baseline depends on the type; `p` is corrected over the arms."""
+    """The test of whether an arm's difference from its baseline depends on the type. `p` is corrected over the
+    arms.
+    """
 
     arm: ArmSummary
     baseline: ArmSummary
@@ -61,7 +63,9 @@ class Dependence:
 
 @dataclass(frozen=True)
 class ByType:
-    """All comparisons by one metadata key. `effect` is the chosen effect, `comparisons` those that were made."""
+    """All comparisons by one metadata key. `effect` is the chosen effect, `comparisons` is the number of
+    comparisons.
+    """
 
     key: str
     keys: tuple[str, ...]
@@ -73,14 +77,15 @@ class ByType:
 
 
 def type_keys(snapshot: Snapshot) -> tuple[str, ...]:
-    """The metadata keys with several values: words first, then numbers."""
+    """Returns the metadata keys with several values: text keys first, then numeric ones."""
     keys = sorted(snapshot.metadata_keys(), key=lambda key: key.numeric)
     return tuple(key.name for key in keys)
 
 
 def by_type(snapshot: Snapshot, key: str, *, unscored: Unscored, effect: float) -> ByType:
-    """Returns the comparisons by a metadata key that the examples have. Computed once per version of the
-    experiment; the effect only enters at the end.
+    """Returns the comparisons by a metadata key of the examples.
+
+    They are computed once per version of the experiment; the effect only enters at the end.
     """
     found = snapshot.remembered(("by type", key, unscored), lambda: _by_type(snapshot, key, unscored))
     level = _ALPHA / max(found.comparisons, 1)
@@ -95,7 +100,7 @@ def _by_type(snapshot: Snapshot, key: str, unscored: Unscored) -> ByType:
     arms = summary(snapshot, unscored=unscored).arms
     place = {arm.pk: at for at, arm in enumerate(arms)}
     of_arm = np.array([place[arm] for arm in frame["arm"].tolist()], dtype=np.int64)
-    # A value that the examples of an environment lack altogether is none of its types.
+    # A value that the examples of an environment lack altogether is not one of its types.
     lacking = [at for at, value in enumerate(kinds.values) if value.term and value.term.endswith(":none")]
     pieces = cut(frame, [of_arm, np.where(np.isin(kinds.codes, lacking), -1, kinds.codes)], unscored=unscored)
     bases, _ = baselines(arms, chosen=chosen_baseline(snapshot.experiment))
@@ -114,7 +119,7 @@ def _by_type(snapshot: Snapshot, key: str, unscored: Unscored) -> ByType:
 def _rows(
     pieces: Cut, arms: Sequence[ArmSummary], bases: Sequence[int | None], values: Sequence[Value]
 ) -> tuple[TypeRow, ...]:
-    """By environment, type and arm."""
+    """Returns the rows by environment, type and arm."""
     at = {cell.place: number for number, cell in enumerate(pieces.cells)}
     of_base = [
         None if (base := bases[cell.place[0]]) is None else at.get((base, cell.place[1])) for cell in pieces.cells
@@ -152,7 +157,9 @@ def _rows(
 
 
 def _needed(paired: Paired | None, effect: float | None, level: float) -> int | None:
-    """Examples that show a difference with 80 % power: the observed one, or `effect` at the observed spread."""
+    """Returns the examples that show a difference with 80 % power: the observed one, or `effect` at the observed
+    spread.
+    """
     if paired is None:
         return None
     size = abs(paired.mean_difference) if effect is None else effect
@@ -196,7 +203,7 @@ def _difference(row: TypeRow) -> float:
 
 
 def _p_of_dependence(pieces: Cut, rewards: NDArray[np.float64], at: int, base: int) -> float | None:
-    """Of one arm: its differences by example, with the type of each."""
+    """Returns the p-value of one arm, from its differences by example and the type of each."""
     cells = {cell.place: number for number, cell in enumerate(pieces.cells)}
     differences, kinds = [], []
     for (arm, kind), number in cells.items():

@@ -1,7 +1,7 @@
-"""Rollouts as columns: what figures, comparisons and statistics are computed from.
+"""Rollouts as columns, the input of figures, comparisons and statistics.
 
-A frame is read in one query, by a binary COPY whose rows all have the same size, so that numpy takes them as they
-come: a hundred thousand rollouts cost no more than the database needs to send them.
+A frame is read in one query, by a binary COPY whose rows all have the same size, so that numpy reads them without
+conversion. A hundred thousand rollouts cost no more than the database needs to send them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEYS = {
 
 
 class Outcome(IntEnum):
-    """The outcome of a rollout; one that ended without a reward is classified by the reason."""
+    """The outcome of a rollout. One that ended without a reward is classified by the reason."""
 
     SCORED = 0
     TOO_LONG = 1
@@ -41,7 +41,7 @@ class Outcome(IntEnum):
 
 
 ENDED_UNSCORED = (Outcome.TOO_LONG, Outcome.UNJUDGED, Outcome.FAILED)
-"""Outcomes of rollouts that ran and have no reward, which the switch for unscored rollouts covers."""
+"""Outcomes of rollouts that ran and have no reward, to which the treatment of unscored rollouts applies."""
 
 _OUTCOME = f"""
 CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
@@ -55,9 +55,8 @@ CASE WHEN r.status IN ('queued', 'running') THEN {Outcome.UNFINISHED:d}
 
 @dataclass(frozen=True)
 class Frame:
-    """Columns of one length with an entry per rollout: `rollout`, `arm`, `example`, `position`, `repetition`
-    and `outcome` as int64, measures by name as float64 with NaN for unknown values. Sorted by arm, example and
-    repetition.
+    """Columns with an entry per rollout: `rollout`, `arm`, `example`, `position`, `repetition` and `outcome` as
+    int64, measures by name as float64 with NaN for unknown values. Sorted by arm, example and repetition.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -73,19 +72,19 @@ class Frame:
         return Frame({name: column[mask] for name, column in self.columns.items()})
 
     def with_column(self, name: str, values: NDArray[Any]) -> Frame:
-        """The same rollouts with one column more, or another in its place."""
+        """Returns the same rollouts with one column added or replaced."""
         return Frame({**self.columns, name: values})
 
 
 def load(arms: Iterable[int], *, measures: Sequence[Measure]) -> Frame:
-    """The rollouts of these arms (their ids), whatever their state, with these measures. One query."""
+    """Returns the rollouts of these arms (ids), in any state, with these measures. One query."""
     return _read("r.arm_id = ANY(%s)", sorted(set(arms)), measures=measures)
 
 
-def refreshed(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
-    """Returns the frame with the rollouts that ended since it was read. One query.
+def refresh(frame: Frame, *, unfinished: Sequence[int], measures: Sequence[Measure]) -> Frame | None:
+    """Returns the frame updated with the rollouts that ended since it was read. One query.
 
-    Returns None if more happened: rollouts were added, removed or started again.
+    Returns None if more happened: rollouts were added, removed or restarted.
     """
     were = frame["rollout"][frame["outcome"] == Outcome.UNFINISHED]
     are = np.asarray(unfinished, dtype=np.int64)
@@ -113,7 +112,7 @@ def _read(condition: str, ids: Sequence[int], *, measures: Sequence[Measure]) ->
 
 
 def example_values(examples: Iterable[int], key: str) -> dict[int, Any]:
-    """Returns example id → its metadata under `key`, for examples that have it. One query."""
+    """Returns a map of example id → its metadata under `key`, for examples that have it. One query."""
     statement = "SELECT id, metadata -> %s FROM rlm_runs_example WHERE id = ANY(%s) AND metadata ? %s"
     with connection.cursor() as cursor:
         cursor.execute(statement, [key, list(examples), key])
@@ -128,7 +127,10 @@ def _copied(statement: str, parameters: Sequence[Any]) -> bytes:
 
 
 def _columns(copied: bytes, types: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
-    """The columns of a binary COPY without NULLs: each row its number of fields, each field its size and value."""
+    """Returns the columns of a binary COPY without NULLs.
+
+    Each row starts with its number of fields, and each field with its size.
+    """
     row = np.dtype([("fields", ">i2"), *((part, of) for name, of in types for part, of in _field(name, of))])
     rows = np.frombuffer(copied, dtype=row, offset=_HEADER, count=(len(copied) - _HEADER - 2) // row.itemsize)
     return {name: rows[name].astype(kind[1:]) for name, kind in types}

@@ -1,7 +1,7 @@
-"""The example × arm matrix: on which examples arms agree, and where they do not.
+"""The example × arm matrix: the examples on which arms agree, and those on which they do not.
 
-A row is an example, a column an arm, a cell the mean reward of the repetitions that count. Rows are ordered and
-filtered on columns of numpy; only those of one page become objects.
+A row is an example, a column an arm, a cell the mean reward of the counted repetitions. Rows are sorted and
+filtered as numpy columns; only those of one page become objects.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROUNDING = 1e-12
 
 
 class Show(Enum):
-    """A filter of examples. A is the first arm, B the second; only counted rewards decide."""
+    """A filter of examples. A is the first arm, B the second. Only counted rewards matter."""
 
     ALL = "all"
     DIFFER = "differ"
@@ -46,9 +46,9 @@ class Repetition:
 
 @dataclass(frozen=True)
 class Cell:
-    """An arm on an example: the mean reward of the repetitions that count; None where none does.
+    """An arm on an example: the mean reward of the counted repetitions; None without any.
 
-    `number` is the example's in this arm's experiment, from 1; 0 where the arm never had it.
+    `number` is the example's number in this arm's experiment, from 1; 0 if the arm never had it.
     """
 
     number: int
@@ -58,8 +58,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """An example with a cell per arm, in their order. `number` counts from 1, in the first arm that has it;
-    `owner` is that arm's place. `left_out`: none of its rollouts counts though some have a reward.
+    """An example with a cell per arm, in order. `number` counts from 1, in the first arm that has it; `owner` is
+    that arm's place. `left_out` is true if none of its rollouts counts although some have a reward.
     """
 
     example: int
@@ -89,7 +89,7 @@ class Matrix:
 
     @classmethod
     def of(cls, frame: Frame, arms: Sequence[int], *, unscored: Unscored) -> Matrix:
-        """`frame` holds the rollouts of all arms, whatever their state, with `reward`."""
+        """Returns the matrix. `frame` holds the rollouts of all arms, in any state, with `reward`."""
         examples, column = np.unique(frame["example"], return_inverse=True)
         cell = _places(frame["arm"], arms) * len(examples) + column
         shape = (len(arms), len(examples))
@@ -99,7 +99,7 @@ class Matrix:
         means = np.full(shape, np.nan)
         np.divide(_summed(counted_cell, shape, weights=kept["reward"]), counts, out=means, where=counts > 0)
         numbers, owners = (np.zeros(len(examples), dtype=np.int64) for _ in range(2))
-        for place in reversed(range(len(arms))):  # so that the first arm has the last word
+        for place in reversed(range(len(arms))):  # reversed, so that the first arm wins
             own = frame["arm"] == arms[place]
             numbers[column[own]] = frame["position"][own] + 1
             owners[column[own]] = place
@@ -116,7 +116,7 @@ class Matrix:
 
     @property
     def disagreement(self) -> NDArray[np.float64]:
-        """The best mean reward less the worst; NaN where fewer than two arms have one: [examples]."""
+        """The best mean reward minus the worst; NaN if fewer than two arms have one: [examples]."""
         known = ~np.isnan(self.means)
         best = np.where(known, self.means, -np.inf).max(axis=0, initial=-np.inf)
         worst = np.where(known, self.means, np.inf).min(axis=0, initial=np.inf)
@@ -126,7 +126,7 @@ class Matrix:
         return spread
 
     def shown(self, show: Show) -> NDArray[np.bool_]:
-        """Returns a mask of the examples that the filter leaves: [examples]."""
+        """Returns a mask of the examples that pass the filter: [examples]."""
         with np.errstate(invalid="ignore"):
             match show:
                 case Show.DIFFER:
@@ -144,7 +144,7 @@ class Matrix:
 
     @property
     def _difference(self) -> NDArray[np.float64]:
-        """B minus A, 0 for differences within rounding: [examples]."""
+        """Returns B minus A, 0 for differences within rounding: [examples]."""
         if len(self.arms) < 2:
             return np.full(len(self.examples), np.nan)
         difference: NDArray[np.float64] = self.means[1] - self.means[0]
@@ -152,10 +152,10 @@ class Matrix:
         return difference
 
     def ordered(self, *, sort: str, show: Show) -> NDArray[np.int64]:
-        """The examples (their ids) that the filter leaves, in the order of `sort`.
+        """Returns the ids of the examples that pass the filter, in the order of `sort`.
 
-        That is DISAGREEMENT (the greatest first), EXAMPLE (by number), or an arm's id, with `-` for the highest
-        reward first. Ties are in the order of numbers; examples without such a value come last.
+        `sort` is DISAGREEMENT (the greatest first), EXAMPLE (by number), or an arm's id, with `-` for the highest
+        reward first. Ties are sorted by number; examples without the value come last.
         """
         keys: list[NDArray[Any]] = [self.examples, self.numbers, self.owners]
         if sort == DISAGREEMENT:
@@ -168,7 +168,7 @@ class Matrix:
         return ordered
 
     def rows(self, examples: Sequence[int]) -> list[Row]:
-        """The rows of these examples, in the order given."""
+        """Returns the rows of these examples, in the given order."""
         at = self.frame.where(np.isin(self.frame["example"], examples))
         cells: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
         numbers: dict[tuple[int, int], int] = {}
@@ -208,13 +208,13 @@ class Matrix:
 
 
 def _any(by_arm: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether it holds for any arm: [arms, examples] → [examples]."""
+    """Returns whether any arm has the flag: [arms, examples] → [examples]."""
     found: NDArray[np.bool_] = np.logical_or.reduce(by_arm, axis=0)
     return found
 
 
 def _places(found: NDArray[np.int64], arms: Sequence[int]) -> NDArray[np.int64]:
-    """The place of each among the arms."""
+    """Returns the place of each id among the arms."""
     order = np.argsort(arms)
     places: NDArray[np.int64] = order[np.searchsorted(np.asarray(arms, dtype=np.int64), found, sorter=order)]
     return places

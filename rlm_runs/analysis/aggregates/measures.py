@@ -1,6 +1,6 @@
-"""Measures: numbers of a rollout that can be plotted and tested, each from a column or one of its metrics.
+"""Measures: numbers of a rollout that can be plotted and tested, each read from a column or a metric.
 
-An environment's metrics are measures too, as `metric.<name>`. NULL is unknown, never zero.
+An environment's metrics are measures too, as `metric.<name>`. NULL means unknown, never zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _METRIC = "metric."
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a rollout. `sql` reads it from the row `r`; `higher_is_better` is None where that depends."""
+    """One number of a rollout. `sql` reads it from the row `r`; `higher_is_better` is None if that depends."""
 
     name: str
     title: str
@@ -22,7 +22,7 @@ class Measure:
 
     @property
     def axis(self) -> str:
-        """The title with its unit, as an axis says it."""
+        """The title with its unit, for an axis."""
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
@@ -93,12 +93,12 @@ MEASURES = {
 
 
 def measure(name: str) -> Measure | None:
-    """The measure of that name; an environment's own metric under `metric.<name>`. None for any other name."""
+    """Returns the measure of this name; an environment's metric for `metric.<name>`; None for any other name."""
     if not name.startswith(_METRIC):
         return MEASURES.get(name)
     key = name.removeprefix(_METRIC)
     literal = quoted(key)
-    # Metrics are stored as they came; a value that is not a number is unknown.
+    # Metrics are stored as received; a value that is not a number is unknown.
     number = f"CASE WHEN jsonb_typeof(r.metrics -> {literal}) = 'number' THEN (r.metrics ->> {literal}) END"
     return Measure(name, key, "", number, higher_is_better=None) if key else None
 

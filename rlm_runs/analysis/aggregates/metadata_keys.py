@@ -9,13 +9,13 @@ from django.db import connection
 
 _LOOKED_AT = 400
 _MOST_WORDS = 24
-"""More different words than this are names of examples, not kinds of them."""
+"""A key with more different texts than this identifies examples instead of grouping them."""
 _LONGEST = 80
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key with several values. `numeric`: all of them are numbers."""
+    """One key with several values. `numeric` says that all of them are numbers."""
 
     name: str
     numeric: bool

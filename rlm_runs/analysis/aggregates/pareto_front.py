@@ -1,4 +1,4 @@
-"""The Pareto front: which arms no other arm beats in both reward and price, and how surely."""
+"""The Pareto front: the arms that no other arm beats in both reward and price, with their certainty."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from .unscored import Unscored, select_counted
 
 @dataclass(frozen=True)
 class FrontPlace:
-    """Whether an arm is on the front, and in which share of the resamples; None if its price is unknown."""
+    """An arm's place: whether it is on the front, and in which share of the resamples. The share is None if its
+    price is unknown.
+    """
 
     is_on: bool
     share: float | None
 
 
 def front(frame: Frame, arms: Sequence[int], *, price: str, unscored: Unscored) -> tuple[FrontPlace, ...]:
-    """Returns the places of the arms in their order, among means over the counted rollouts of each.
+    """Returns the places of the arms in order, from means over their counted rollouts.
 
-    `frame` holds the rollouts of all arms with `reward` and the measure `price`; less is better.
+    `frame` holds the rollouts of all arms with `reward` and the measure `price`, of which less is better.
     """
     return _front(Keyed(frame), tuple(arms), price, unscored)
 

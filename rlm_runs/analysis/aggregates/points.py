@@ -1,6 +1,6 @@
-"""The numbers of a figure: rollouts cut up by up to three dimensions, and what each piece comes to.
+"""The numbers of a figure: rollouts cut by up to three dimensions, and the statistics of each cell.
 
-Pure: frames and groupings in, intervals and tests out.
+Pure functions: frames and groupings in, intervals and tests out.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class LeftOut:
 
     @property
     def unscored(self) -> int:
-        """Rollouts that the switch for unscored rollouts covers."""
+        """Rollouts to which the treatment of unscored rollouts applies."""
         return self.too_long + self.unjudged + self.failed
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece: its place along each dimension, the arms in it, and how many of its rollouts count."""
+    """A cell: its place along each dimension, its arms, and the number of its counted rollouts."""
 
     place: tuple[int, ...]
     arms: tuple[int, ...]
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Cut:
-    """A frame cut into cells. `frame` has the rollouts that count, and `cell` their number in `cells`."""
+    """A frame cut into cells. `frame` has the counted rollouts, and `cell` their place in `cells`."""
 
     cells: tuple[Cell, ...]
     frame: Frame
@@ -55,19 +55,19 @@ class Cut:
 
 
 def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unscored) -> Cut:
-    """All rollouts of a frame by the codes of each dimension ([rollouts] each, −1 for those in none)."""
+    """Cuts all rollouts of a frame by the codes of each dimension, [rollouts] each, −1 for rollouts in none."""
     codes = np.stack(dimensions)
     inside: NDArray[np.bool_] = np.all(codes >= 0, axis=0)
     if not inside.all():
         frame, codes = frame.where(inside), codes[:, inside]
-    cell_of, places = _numbered(codes)
+    cell_of, places = _number_cells(codes)
     number = places.shape[1]
     numbered = frame.with_column("cell", cell_of)
     kept = select_counted(numbered, unscored)
     counts = np.bincount(kept["cell"], minlength=number)
-    outcomes = _crossed(cell_of, frame["outcome"], number, len(Outcome))
+    outcomes = _cross_counts(cell_of, frame["outcome"], number, len(Outcome))
     arms = np.unique(frame["arm"])
-    of_arms = _crossed(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
+    of_arms = _cross_counts(cell_of, np.searchsorted(arms, frame["arm"]), number, len(arms))
     cells = tuple(
         Cell(
             place=tuple(places[:, at].tolist()),
@@ -81,9 +81,10 @@ def cut(frame: Frame, dimensions: Sequence[NDArray[np.int64]], *, unscored: Unsc
     return Cut(cells=cells, frame=kept, unscored=unscored)
 
 
-def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[dimensions, rollouts] → the number of each rollout's cell, [rollouts], and the places of the cells that
-    there are, [dimensions, cells], in ascending order.
+def _number_cells(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the cell number of each rollout, and the places of the cells that occur, in ascending order.
+
+    `codes` is [dimensions, rollouts]; the results are [rollouts] and [dimensions, cells].
     """
     sizes = [int(each.max(initial=0)) + 1 for each in codes]
     flat = np.ravel_multi_index(list(codes), sizes) if codes.shape[1] else np.empty(0, dtype=np.int64)
@@ -92,21 +93,23 @@ def _numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return cell_of.astype(np.int64), places
 
 
-def _crossed(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
-    """Counts of rollouts by row and column: [height, width]."""
+def _cross_counts(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int
+) -> NDArray[np.int64]:
+    """Returns counts of rollouts by row and column: [height, width]."""
     return np.bincount(rows * width + columns, minlength=height * width).reshape(height, width)
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A measure over the rollouts of a cell; `unknown` counts those that count and lack the number."""
+    """A measure over the rollouts of a cell. `unknown` counts the counted rollouts without the number."""
 
     interval: Interval | None
     unknown: int
 
 
 def means(pieces: Cut, measure: Measure) -> list[Mean]:
-    """The mean of a measure in each cell, with its interval clustered by example."""
+    """Returns the mean of a measure in each cell, with its interval clustered by example."""
     values = pieces.frame[measure.name]
     unknown = np.bincount(pieces.frame["cell"][np.isnan(values)], minlength=len(pieces.cells))
     found = statistics.mean_intervals(
@@ -116,7 +119,7 @@ def means(pieces: Cut, measure: Measure) -> list[Mean]:
 
 
 def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]:
-    """The mean of a measure in each cell and of how many rollouts it is, without an interval; None of none."""
+    """Returns each cell's mean and number of known values, without an interval; None for a cell without any."""
     values, cells = pieces.frame[measure.name], pieces.frame["cell"]
     known = ~np.isnan(values)
     counts = np.bincount(cells[known], minlength=len(pieces.cells)).tolist()
@@ -125,7 +128,7 @@ def plain_means(pieces: Cut, measure: Measure) -> list[tuple[float, int] | None]
 
 
 def table(pieces: Cut, *names: str) -> Table:
-    """The first measure by cell and example, of the rollouts that have all that are named."""
+    """Returns the first measure by cell and example, of the rollouts that have all named measures."""
     columns = [pieces.frame[name] for name in names]
     known = ~np.isnan(np.stack(columns)).any(axis=0)
     return Table.of(
@@ -137,12 +140,14 @@ def table(pieces: Cut, *names: str) -> Table:
 
 
 def is_share(measure: Measure) -> bool:
-    """Returns whether its values are 0 for no and 1 for yes."""
+    """Returns whether the measure's values are 0 for no and 1 for yes."""
     return measure.name == "reward" or measure.name.startswith("metric.")
 
 
 def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the limits of its mean: counts are not negative, and rewards from 0 to 1 stay there."""
+    """Returns the limits of the measure's mean: counts are not negative, and rewards from 0 to 1 stay in this
+    range.
+    """
     known = values[~np.isnan(values)]
     if len(known) and known.min() < 0:
         return -np.inf, np.inf
@@ -150,16 +155,19 @@ def bounds(measure: Measure, values: NDArray[np.float64]) -> tuple[float, float]
 
 
 def lifts(pieces: Cut, measure: Measure, *, baselines: Sequence[int | None]) -> list[Paired | None]:
-    """Returns each cell against its baseline's cell, paired by example; None for baselines, and without one."""
+    """Returns each cell against its baseline's cell, paired by example; None for baselines and cells
+    without one.
+    """
     pairs = [(base, at) for at, base in enumerate(baselines) if base is not None and base != at]
     found = iter(statistics.compare_arms(table(pieces, measure.name), pairs=pairs)) if pairs else iter(())
     return [next(found) if base is not None and base != at else None for at, base in enumerate(baselines)]
 
 
 def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interval | None]:
-    """Mean reward ÷ mean main-model tokens of each cell, relative to that of its baseline, on the examples that
-    both have. None without a baseline, or with one whose reward or tokens are 0, and where a reward of either is
-    negative.
+    """Returns mean reward ÷ mean main-model tokens of each cell, relative to its baseline, on their common
+    examples.
+
+    None without a baseline, if the baseline's reward or tokens are 0, and if either has a negative reward.
     """
     rewards = table(pieces, "reward", "main_tokens")
     tokens = table(pieces, "main_tokens", "reward")
@@ -176,7 +184,7 @@ def efficiencies(pieces: Cut, *, baselines: Sequence[int | None]) -> list[Interv
 
 
 def _rows(whole: Table, rows: Sequence[int]) -> Table:
-    """Some rows of a table, with the examples that they have."""
+    """Returns some rows of a table, with the examples that they have."""
     chosen = list(rows)
     some = Table(
         sums=whole.sums[chosen],

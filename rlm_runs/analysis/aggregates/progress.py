@@ -23,7 +23,7 @@ _RECENT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of an experiment: counts of its rollouts by state.
+    """The progress of an experiment: counts of its rollouts by state.
 
     `cost` sums the priced rollouts over all attempts; `unpriced` counts the others. The cost of judges is
     separate.
@@ -47,7 +47,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Rollouts that ended, for whatever reason."""
+        """Rollouts that ended, for any reason."""
         return self.completed + self.too_long + self.failed + self.cancelled
 
     @property
@@ -69,22 +69,22 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """Whole percent, 100 only where all is done."""
+        """The share of ended rollouts in whole percent; 100 only if all have ended."""
         return self.done * 100 // self.total if self.total else 100
 
     @property
     def per_minute(self) -> float | None:
-        """Rollouts that ended per minute of late; None while none has."""
+        """The recent number of ended rollouts per minute; None if none has ended recently."""
         return self.recent * 60 / self.recent_seconds if self.recent and self.recent_seconds else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds to the end at the present rate; None without a rate."""
+        """Seconds to the end at the recent rate; None without a rate."""
         return (self.total - self.done) / self.per_minute * 60 if self.per_minute else None
 
     @property
     def version(self) -> str:
-        """Changes whenever one of the counts does: what a live page compares."""
+        """A hash that changes whenever one of the counts does, for live pages to compare."""
         counts = (self.total, self.completed, self.too_long, self.failed, self.cancelled, self.running, self.cost)
         return hashlib.sha256(repr(counts).encode()).hexdigest()[:16]
 
@@ -113,7 +113,7 @@ def progress_from(tallies: Sequence[Tally], experiment: Experiment) -> Progress:
 
 
 def _recent(experiments: Sequence[Experiment], now: datetime) -> dict[int, int]:
-    """Experiment → how many rollouts ended of late."""
+    """Returns a map of experiment → the number of rollouts that ended recently."""
     ended = Rollout.objects.filter(
         experiment__in=experiments, status__in=Rollout.FINISHED, finished_at__gte=now - _RECENT
     )
@@ -150,7 +150,9 @@ def _progress(tallies: Sequence[Tally], *, recent: int, now: datetime) -> Progre
 
 
 def snapshot_progress(snapshot: Snapshot) -> Progress:
-    """Progress of the experiment of a snapshot; kept with the snapshot once every rollout has ended."""
+    """Returns the progress of a snapshot's experiment. It is kept with the snapshot once every rollout has
+    ended.
+    """
 
     def now() -> Progress:
         return progress_from(snapshot.tallies(), snapshot.experiment)

@@ -1,6 +1,6 @@
-"""What providers report that an experiment's rollouts cost, beside what the price list says.
+"""The costs that providers report for an experiment's rollouts, beside those of the price list.
 
-It reads an index that holds only rollouts with a reported cost, so it costs nothing where no provider reports any.
+It reads an index of the rollouts with a reported cost, so it costs nothing if no provider reports any.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .snapshot import Snapshot
 
 @dataclass(frozen=True)
 class ProviderBill:
-    """Dollars of the last attempts. `reported` is of `rollouts`; the others are of the `priced` ones among them.
+    """Dollars of the last attempts. `reported` covers `rollouts`; the others cover the `priced` ones among them.
 
-    `ours` is by the price list, `theirs` what the provider reports for the same rollouts.
+    `ours` is the cost by the price list, `theirs` what the provider reports for the same rollouts.
     """
 
     rollouts: int
@@ -30,12 +30,12 @@ class ProviderBill:
 
     @property
     def difference(self) -> Decimal:
-        """Dollars that the provider reports beyond the price list's."""
+        """Dollars that the provider reports beyond those of the price list."""
         return self.theirs - self.ours
 
 
 def provider_bill(snapshot: Snapshot) -> ProviderBill | None:
-    """The bill of an experiment, None where no provider reports any cost. Read once per snapshot."""
+    """Returns the bill of an experiment; None if no provider reports any cost. Read once per snapshot."""
     return snapshot.remembered("provider bill", lambda: _read(snapshot.experiment.pk))
 
 

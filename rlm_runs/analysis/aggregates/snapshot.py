@@ -1,8 +1,9 @@
-"""Snapshots: an experiment at one moment, kept in the process until one of its rollouts changes its state.
+"""Snapshots: an experiment at one moment, kept in the process until one of its rollouts changes state.
 
-Reading a hundred thousand rollouts takes part of a second. Asking whether one changed takes a few milliseconds and
-reads no row: counts by status and the last end come from an index. Pages ask that, and read only the rollouts that
-ended since. Ended rollouts change by retries and rescorings only, which the experiment counts; then all are read.
+Reading a hundred thousand rollouts takes a fraction of a second. Checking whether one changed takes a few
+milliseconds and reads no row: counts by status and the last end come from an index. Pages make this check, and
+read only the rollouts that ended since. Ended rollouts change only through retries and rescorings, which the
+experiment counts; after one, all rollouts are read again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.db.models import Count, Max
 
 from rlm_runs.models import Arm, Experiment
 
-from .frame import Frame, example_values, load, refreshed
+from .frame import Frame, example_values, load, refresh
 from .measures import MEASURES, Measure
 from .metadata_keys import Key, metadata_keys
 from .tallies import Tally, tally
@@ -51,7 +52,7 @@ _USUAL = (
 @dataclass(frozen=True)
 class State:
     """The facts that change with the experiment. `total` counts the rollouts, `files` names the imported files,
-    `revision` counts changes of rollouts that had ended.
+    `revision` counts changes to ended rollouts.
     """
 
     version: str
@@ -61,7 +62,7 @@ class State:
 
 
 class Snapshot:
-    """What pages read of one experiment. Each part is read once, when it is first needed.
+    """The data that pages read of one experiment. Each part is read once, on first use.
 
     `before` is an earlier snapshot, whose ended rollouts are not read again.
     """
@@ -81,12 +82,12 @@ class Snapshot:
 
     @property
     def version(self) -> str:
-        """Another one whenever a rollout begins, ends or goes away, and when files are imported again."""
+        """A hash that changes whenever a rollout begins, ends or disappears, and when files are imported again."""
         return self.state.version
 
     @property
     def latest_read(self) -> Snapshot | None:
-        """This one, where its rollouts were read, or the one before it."""
+        """This snapshot if its rollouts were read, else the one before it."""
         return self if self._frame is not None else self._before
 
     def frame(self, measures: Iterable[Measure] = ()) -> Frame:
@@ -101,34 +102,34 @@ class Snapshot:
             return self._frame
 
     def _renewed(self) -> Frame | None:
-        """The frame of the snapshot before, brought up to date; None where that cannot be done."""
+        """Returns the previous snapshot's frame, brought up to date; None if that is not possible."""
         before = self._before
         if before is None or before._frame is None:
             return None
         if replace(before.state, version="") != replace(self.state, version=""):
             return None
-        frame, measures = before._frame, before._measures  # the frame first: its measures are known by then
-        found = refreshed(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
+        frame, measures = before._frame, before._measures  # the frame first, because its measures are set by then
+        found = refresh(frame, unfinished=_unfinished(self.experiment), measures=list(measures.values()))
         if found is not None:
             self._measures = measures
-            known = dict(before._remembered)  # a copy: its readers may be adding to it
-            self._remembered |= {key: known[key] for key in known if _is_of_examples(key)}  # they stay the same
+            known = dict(before._remembered)  # a copy, because other threads may be adding to it
+            self._remembered |= {key: known[key] for key in known if _is_of_examples(key)}  # these stay the same
         return found
 
     def examples(self) -> list[int]:
-        """The ids of its examples, ascending."""
+        """Returns the ids of the experiment's examples, in ascending order."""
         return self.remembered(_EXAMPLES, lambda: [int(found) for found in np.unique(self.frame()["example"])])
 
     def metadata_keys(self) -> tuple[Key, ...]:
-        """The keys of its examples' metadata by which rollouts can be grouped."""
+        """Returns the keys of the examples' metadata by which rollouts can be grouped."""
         return self.remembered(_METADATA_KEYS, lambda: metadata_keys(self.examples()))
 
     def metadata(self, key: str) -> dict[int, Any]:
-        """Example → its metadata under this key."""
+        """Returns a map of example → its metadata under this key."""
         return self.remembered((_METADATA, key), lambda: example_values(self.examples(), key))
 
     def metrics(self) -> tuple[str, ...]:
-        """The names of the numbers that its environments' scoring gives beside the reward."""
+        """Returns the names of the metrics that the environments' scoring gives beside the reward."""
         return self.remembered("metrics", lambda: _metrics([arm.pk for arm in self.arms]))
 
     def stop_reasons(self) -> tuple[str, ...]:
@@ -136,7 +137,7 @@ class Snapshot:
         return tuple(sorted({each.stop_reason for each in self.tallies()} - {""}))
 
     def tallies(self) -> list[Tally]:
-        """All rollouts, counted and summed by how they stand."""
+        """Returns the counts and sums of all rollouts by state."""
         return self.remembered("tallies", lambda: tally([self.experiment]))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -147,7 +148,7 @@ class Snapshot:
         with self._lock:
             if key not in self._remembered:
                 made = make()
-                if len(self._remembered) >= _KEPT_RESULTS:  # keys come from addresses, which anyone can make up
+                if len(self._remembered) >= _KEPT_RESULTS:  # keys come from URLs, which anyone can make up
                     self._remembered.clear()
                 self._remembered[key] = made
             return cast("T", self._remembered[key])
@@ -158,7 +159,7 @@ _lock = Lock()
 
 
 def snapshot(experiment: Experiment) -> Snapshot:
-    """The experiment as it is now: from before where nothing changed. One query that reads an index."""
+    """Returns the current snapshot, reusing the previous one if nothing changed. One query that reads an index."""
     state = _state(experiment)
     with _lock:
         found = _snapshots.get(experiment.pk)
@@ -171,7 +172,7 @@ def snapshot(experiment: Experiment) -> Snapshot:
 
 
 def forget() -> None:
-    """Forgets all snapshots. For code that changes rows in ways that no running program does."""
+    """Drops all snapshots. For code that changes rows in ways that no running program does."""
     with _lock:
         _snapshots.clear()
 
@@ -194,7 +195,9 @@ def _state(experiment: Experiment) -> State:
 
 
 def _unfinished(experiment: Experiment) -> list[int]:
-    """The ids of the rollouts that have not ended: one row, since a hundred thousand rows take their time."""
+    """Returns the ids of the rollouts that have not ended. Aggregated into one row, because 100,000 rows
+    are slow.
+    """
     found = experiment.rollouts().unfinished().aggregate(ids=ArrayAgg("pk", default=[]))
     return list(found["ids"])
 
@@ -204,7 +207,9 @@ def _is_of_examples(key: Hashable) -> bool:
 
 
 def _metrics(arms: Sequence[int]) -> tuple[str, ...]:
-    """Metric names, from the first completed rollouts of each arm; an environment gives all rollouts the same."""
+    """Returns metric names from the first completed rollouts of each arm, because its rollouts all have
+    the same.
+    """
     statement = """
         SELECT DISTINCT metric.key
         FROM unnest(%s::bigint[]) AS arm(id),

@@ -1,6 +1,6 @@
-"""Experiments counted and summed up by arm and by how rollouts stand: what progress and prices are made of.
+"""Counts and sums of an experiment's rollouts by arm and state, the input of progress and costs.
 
-All of it comes from one pass over an index that holds these columns, so it reads no row.
+One pass over an index that holds these columns computes everything, without reading a row.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _BEGUN_AND_ENDED = Q(status__in=Rollout.FINISHED, started_at__isnull=False)
 class Tally:
     """The rollouts of one arm with the same status, stop reason and kind of sandbox.
 
-    Sums are of known values, in dollars. `begun` counts rollouts that began and ended; `unpriced` those of them
-    whose cost is unknown; `unknown` those whose cost or judging cost is unknown.
+    Sums are of known values, in dollars. `begun` counts rollouts that began and ended; `unpriced` counts those of
+    them with an unknown cost; `unknown` those with an unknown cost or judge cost.
     """
 
     experiment: int
@@ -43,7 +43,7 @@ class Tally:
 
 
 def tally(experiments: Iterable[Experiment]) -> list[Tally]:
-    """All rollouts of these, each in one tally. One query."""
+    """Returns the tallies of these experiments. Each rollout is in exactly one. One query."""
     rows = (
         Rollout.objects.filter(experiment__in=experiments)
         .order_by()

@@ -1,6 +1,6 @@
-"""Rollouts whose token counts are not the server's for what was sent: prompts that it cut, and counts of our own.
+"""Rollouts with uncertain token counts: prompts that the server truncated, and counts of our own.
 
-It reads two indexes that hold only such rollouts, so it costs nothing where there are none.
+It reads two indexes that hold only such rollouts, so it costs nothing if there are none.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ NONE = UncertainTokens()
 
 
 def uncertain_tokens(snapshot: Snapshot) -> Mapping[int, UncertainTokens]:
-    """Those of each arm that has some. Read once per snapshot."""
+    """Returns a map of arm → its uncertain rollouts, for arms that have some. Read once per snapshot."""
     return snapshot.remembered("uncertain tokens", lambda: _read(snapshot.experiment.pk))
 
 
 def uncertain_words(found: Iterable[UncertainTokens]) -> list[str]:
-    """Sentences for a figure of these arms; none where all counts are certain."""
+    """Returns sentences for a figure of these arms; empty if all counts are certain."""
     total = sum(found, NONE)
     words = []
     if total.truncated:

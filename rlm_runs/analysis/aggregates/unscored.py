@@ -1,4 +1,4 @@
-"""Rollouts without a reward: whether they count, and as what. None is ever silently a zero."""
+"""The treatment of rollouts without a reward: whether and how they count. None is ever silently a zero."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .frame import ENDED_UNSCORED, Frame, Outcome
 
 TOO_LONG = "prompt_too_long"
 LONGEST_QUERY = 2_000
-"""Characters of a filter in an address."""
+"""The maximum length of a filter in a URL, in characters."""
 
 COMPLETED = Q(status=Rollout.Status.COMPLETED)
 FAILED = Q(status=Rollout.Status.FAILED)
 
 
 class Unscored(Enum):
-    """How a rollout that ended without a reward counts. Cancelled and unfinished rollouts never count.
+    """The treatment of rollouts that ended without a reward. Cancelled and unfinished rollouts never count.
 
-    EXCLUDE leaves it out. ZERO counts it as reward 0, with its tokens, seconds and dollars. COMMON leaves out its
-    example in every arm: the examples that remain were finished by all arms that have them.
+    EXCLUDE omits it. ZERO counts it as reward 0, with its tokens, seconds and dollars. COMMON omits its example in
+    every arm, so that the remaining examples were finished by all arms that have them.
     """
 
     EXCLUDE = "exclude"
@@ -33,7 +33,9 @@ class Unscored(Enum):
 
 
 def select_counted(frame: Frame, unscored: Unscored) -> Frame:
-    """The rollouts of a frame that count, as what they count. Which arms there are matters to COMMON."""
+    """Returns the counted rollouts of a frame, with their counted reward. COMMON depends on the arms in
+    the frame.
+    """
     scored = frame["outcome"] == Outcome.SCORED
     if unscored is Unscored.EXCLUDE:
         return frame.where(scored)
@@ -49,10 +51,10 @@ def outcomes_term(unscored: Unscored) -> str:
 
 
 def examples_term(kept: Frame, *, whole: Frame) -> str | None:
-    """Returns the filter for the examples that COMMON keeps, of the arms of `whole`; None if no filter
-    distinguishes them.
+    """Returns the filter for the examples that COMMON keeps; None if no filter distinguishes them.
 
-    Examples are filtered by number, and every environment counts its own from 1.
+    `whole` holds all rollouts of the arms. Examples are filtered by number, and every environment numbers its own
+    from 1.
     """
     places = np.unique(kept["position"])
     namesakes = np.isin(whole["position"], places) & (whole["outcome"] == Outcome.SCORED)
@@ -62,6 +64,6 @@ def examples_term(kept: Frame, *, whole: Frame) -> str | None:
 
 
 def _ranges(numbers: NDArray[np.int64]) -> str:
-    """1..3,5 of ascending numbers."""
+    """Returns ascending numbers as ranges, such as 1..3,5."""
     parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)

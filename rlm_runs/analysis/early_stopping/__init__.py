@@ -1,7 +1,7 @@
-"""Early stopping: which arms of an experiment need no further rollouts. Pure functions of rollouts as columns.
+"""Early stopping: finds the arms that need no further rollouts. Pure functions of rollouts as columns.
 
 - `settings`: the table `[early_stopping]` of a spec;
-- `progress`: the rollouts of each arm by example and repetition, and the differences of two arms in their order;
+- `progress`: the rollouts of each arm by example and repetition, and the ordered differences of two arms;
 - `betting`: arms whose comparison with their baseline is decided;
 - `halving`: arms that successive halving prunes;
 - `standing`: both for one experiment.

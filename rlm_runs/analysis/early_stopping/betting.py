@@ -1,9 +1,9 @@
 """Arms whose comparison with their baseline is decided, by sequential tests that share an error rate.
 
-An experiment with K comparisons at S stages of repetitions makes K × S of them, each at alpha / (K × S)
-(Bonferroni). So the chance that any finding or any interval of the experiment is ever wrong is at most alpha,
-however the comparisons depend on each other, and they do: they share their baseline. An interval and a decision
-never contradict each other.
+An experiment with K comparisons at S stages of repetitions makes K × S tests, each at alpha / (K × S)
+(Bonferroni). The probability that any finding or any interval of the experiment is ever wrong is therefore at most
+alpha, however the comparisons depend on each other. They do depend, because they share their baseline. An interval
+and a decision never contradict each other.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .settings import EarlyStopping
 
 @dataclass(frozen=True)
 class Verdict:
-    """One comparison as it stands. Once there is a `finding`, `found` is that of the n at which it was made.
+    """The current state of one comparison. With a `finding`, `found` is that of the n at which it was made.
 
-    `found` is None without examples, where rewards are not between 0 and 1, and where it was not asked for.
-    `families` is the number of comparisons that share the error rate.
+    `found` is None without examples, if rewards are not between 0 and 1, and if it was not requested. `families`
+    is the number of comparisons that share the error rate.
     """
 
     found: Sequential | None
@@ -32,7 +32,7 @@ class Verdict:
 
     @property
     def p(self) -> float | None:
-        """The anytime-valid p, corrected for all comparisons."""
+        """The anytime-valid p-value, corrected for all comparisons."""
         return None if self.found is None else self.found.p_value(families=self.families)
 
 
@@ -45,7 +45,7 @@ def verdicts(
 ) -> list[Verdict | None]:
     """Returns each arm against its baseline (a place among the arms); None for an arm without one.
 
-    Without `with_open` an open comparison has no interval, which takes most of the time.
+    Without `with_open`, open comparisons get no interval, whose computation takes most of the time.
     """
     steps = stages(arms)
     families = max(1, sum(base is not None for base in baselines) * len(steps))
@@ -67,7 +67,7 @@ def verdicts(
 def _verdict(
     by_stage: Sequence[Floats], *, level: float, families: int, settings: EarlyStopping, with_open: bool
 ) -> Verdict:
-    """The first stage that decides, else the one with the narrowest interval."""
+    """Returns the first stage that decides, else the one with the narrowest interval."""
     if any((np.abs(values) > 1).any() for values in by_stage):
         return Verdict(None, None, families)
     for values in by_stage:

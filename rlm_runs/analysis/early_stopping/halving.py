@@ -1,11 +1,11 @@
-"""Successive halving: the weakest arms are pruned at rungs, so that the best ones get most of the rollouts.
+"""Successive halving: prunes the weakest arms at rungs, so that the best ones get most of the rollouts.
 
-Karnin, Koren and Somekh (2013, "Almost optimal exploration in multi-armed bandits") and Jamieson and Talwalkar
-(2016, "Non-stochastic best arm identification and hyperparameter optimization"). It looks for the best arm within
-a budget and controls no error rate: a pruned arm may be the best one, and no p-value follows from what it prunes.
+Sources: Karnin, Koren and Somekh (2013, "Almost optimal exploration in multi-armed bandits") and Jamieson and
+Talwalkar (2016, "Non-stochastic best arm identification and hyperparameter optimization"). It looks for the best
+arm within a budget and controls no error rate: a pruned arm may be the best one, and pruning yields no p-value.
 
-It is deterministic. A rung is reached when every arm that is left has ended its first rollouts, in the order in
-which they are queued; arms are ranked by their means over the examples of the rung that all of them have.
+It is deterministic. A rung is reached when every remaining arm has ended its first rollouts, in the order in which
+they are queued. Arms are ranked by their means over the examples of the rung that all of them have.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Pruned:
-    """An arm that did not pass a rung: its mean over `n` examples, and the mean it would have needed.
+    """An arm that did not pass a rung: its mean over `n` examples, and the mean that it needed.
 
     `rung` is the number of rollouts after which it was pruned.
     """
@@ -44,8 +44,8 @@ def pruned(
 ) -> dict[int, Pruned]:
     """Returns the arms (ids) of one environment that do not pass a rung which all others have reached.
 
-    `safe` arms are never pruned. `earlier` holds the arms that were pruned before, with their rungs: they take no
-    part in later ones, whatever their rewards have become.
+    `safe` arms are never pruned. `earlier` maps arms pruned before to their rungs; they take no part in later
+    rungs, even if their rewards change.
     """
     gone = dict(earlier or {})
     alive, found = dict(arms), dict[int, Pruned]()
@@ -63,12 +63,14 @@ def pruned(
 
 
 def _is_reached(arms: Iterable[ArmProgress], rung: int) -> bool:
-    """Whether all arms have ended this many rollouts, and have more."""
+    """Returns whether all arms have ended this number of rollouts, and have more."""
     return all(rung < each.ended.size and bool(each.ended.T.ravel()[:rung].all()) for each in arms)
 
 
 def _means(arms: Sequence[ArmProgress], rung: int) -> Floats:
-    """Each arm's means on the examples that all of them have, of the rung's rollouts: [arms, examples]."""
+    """Returns each arm's means over the rung's rollouts, on the examples that all of them have: [arms,
+    examples].
+    """
     means = np.stack([each.first(rung) for each in arms])
     common: Floats = means[:, ~np.isnan(means).any(axis=0)]
     return common
@@ -77,7 +79,7 @@ def _means(arms: Sequence[ArmProgress], rung: int) -> Floats:
 def _weakest(
     means: Mapping[int, Floats], settings: EarlyStopping, *, rung: int, safe: frozenset[int]
 ) -> dict[int, Pruned]:
-    """The arms below the last that passes. Arms that tie with it pass too."""
+    """Returns the arms below the last one that passes. Arms that tie with it pass as well."""
     rivals = {arm: float(values.mean()) for arm, values in means.items() if arm not in safe}
     passing = max(settings.keep, math.ceil(len(rivals) / settings.eta))
     if passing >= len(rivals):

@@ -1,9 +1,9 @@
 """The rollouts of an experiment by arm, example and repetition, and the differences of two arms in order.
 
-Differences are taken in the order of the examples, up to the first example on which one of the two arms has not
-ended. Rollouts end in an order that depends on them: short ones come first, and short ones may be those that an
-arm gives up on. Taking differences as they come would therefore favour one arm while others are open. Waiting for
-the gap keeps the sequence a sample in the order in which the examples were drawn.
+Differences are taken in the order of the examples, up to the first example that one of the two arms has not ended.
+The order in which rollouts end depends on their results: short ones come first, and an arm may be short where it
+gives up. Taking differences as they arrive would therefore favour one arm while others are open. Waiting for the
+gap keeps the sequence a sample in the order in which the examples were drawn.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ Flags = NDArray[np.bool_]
 class ArmProgress:
     """The rollouts of one arm: `ended` and `rewards`, [examples, repetitions].
 
-    A rollout that does not exist counts as ended. `rewards` are NaN where there is none that counts.
+    A rollout that does not exist counts as ended. `rewards` are NaN without a counted reward.
     """
 
     ended: Flags
     rewards: Floats
 
     def means(self, repetitions: int) -> Floats:
-        """The mean over the first repetitions of each example, NaN without a reward: [examples]."""
+        """Returns the mean over the first repetitions of each example, NaN without a reward: [examples]."""
         return _mean_by_example(self.rewards[:, :repetitions])
 
     def first(self, count: int) -> Floats:
-        """The means over the first rollouts in the order of the queue: repetition, then example."""
+        """Returns the means over the first rollouts in the order of the queue: repetition, then example."""
         examples, repetitions = self.rewards.shape
         order = np.arange(repetitions) * examples + np.arange(examples)[:, None]
         return _mean_by_example(np.where(order < count, self.rewards, np.nan))
 
     def have_ended(self, repetitions: int) -> Flags:
-        """Whether the first repetitions of each example have ended: [examples]."""
+        """Returns whether the first repetitions of each example have ended: [examples]."""
         ended: Flags = np.logical_and.reduce(self.ended[:, :repetitions], axis=1)
         return ended
 
@@ -54,9 +54,10 @@ def _mean_by_example(rewards: Floats) -> Floats:
 
 
 def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[ArmProgress]:
-    """The progress of each arm. `frame` holds all rollouts of the experiment with their rewards.
+    """Returns the progress of each arm. `frame` holds all rollouts of the experiment with their rewards.
 
-    `unscored` is "exclude" or "zero": how rollouts count that ran and have no reward. Cancelled ones never count.
+    `unscored` is "exclude" or "zero": the treatment of rollouts that ran and have no reward. Cancelled ones never
+    count.
     """
     shape = tuple(int(frame[name].max(initial=-1)) + 1 for name in ("position", "repetition"))
     counted = frame["outcome"] == Outcome.SCORED
@@ -76,7 +77,9 @@ def progress_of(frame: Frame, arms: Sequence[int], *, unscored: str) -> list[Arm
 
 
 def differences(arm: ArmProgress, baseline: ArmProgress, *, repetitions: int) -> Floats:
-    """The arm less its baseline on the examples that both have, up to the first that is open: [examples]."""
+    """Returns the arm's means minus its baseline's, on their common examples before the first unfinished one:
+    [examples].
+    """
     ended = arm.have_ended(repetitions) & baseline.have_ended(repetitions)
     until = len(ended) if ended.all() else int(np.argmin(ended))
     found = arm.means(repetitions)[:until] - baseline.means(repetitions)[:until]
@@ -84,10 +87,10 @@ def differences(arm: ArmProgress, baseline: ArmProgress, *, repetitions: int) ->
 
 
 def stages(arms: Sequence[ArmProgress]) -> list[int]:
-    """Numbers of repetitions after which arms are compared: 1, 2, 4, … and all.
+    """Returns the numbers of repetitions after which arms are compared: 1, 2, 4, … and all.
 
     Rollouts go by repetition first, so the first repetition of all examples ends long before the last. Each stage
-    is a comparison of its own; they share the error rate.
+    is a separate comparison; the stages share the error rate.
     """
     most = max((arm.ended.shape[1] for arm in arms), default=0)
     powers = [2**power for power in range(most.bit_length()) if 2**power < most]

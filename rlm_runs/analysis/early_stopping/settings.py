@@ -15,7 +15,7 @@ _OF_ONE_METHOD = {
 
 
 class EarlyStopping(BaseModel):
-    """When arms end before their last rollout.
+    """The rules by which arms end before their last rollout.
 
         [early_stopping]
         method = "betting"
@@ -63,7 +63,7 @@ class EarlyStopping(BaseModel):
         return self
 
     def written(self) -> dict[str, Any]:
-        """The settings of its method, every default written out."""
+        """Returns the settings of its method, every default written out."""
         others = {name for name, method in _OF_ONE_METHOD.items() if method != self.method}
         return self.model_dump(mode="json", exclude_none=True, exclude=others)
 

@@ -1,4 +1,4 @@
-"""How the early stopping of an experiment stands: its comparisons, and the arms that need no further rollouts."""
+"""The state of an experiment's early stopping: its comparisons, and the arms that need no further rollouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .settings import EarlyStopping
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against its baseline, both by their ids."""
+    """An arm against its baseline, both given by id."""
 
     arm: int
     baseline: int
@@ -30,9 +30,10 @@ class Comparison:
 class End:
     """An arm that needs no further rollouts.
 
-    `reason` is `ahead`, `behind`, `equivalent` (decided by the test), `unneeded` (a baseline that no arm waits
-    for) or `pruned` (by halving). `n` examples decided. `estimate` is the mean difference from the baseline, or a
-    pruned arm's mean reward; `needed` is the mean that it would have needed. `rung` is 0 but for pruned arms.
+    `reason` is `ahead`, `behind`, `equivalent` (decided by the test), `unneeded` (a baseline without open arms) or
+    `pruned` (by halving). `n` is the number of examples behind the decision. `estimate` is the mean difference
+    from the baseline, or a pruned arm's mean reward; `needed` is the mean that it needed. `rung` is 0 except for
+    pruned arms.
     """
 
     arm: int
@@ -51,7 +52,7 @@ class End:
 
 @dataclass(frozen=True)
 class Standing:
-    """All comparisons, none with halving, and the arms that are to end."""
+    """All comparisons (none with halving), and the arms to end."""
 
     comparisons: tuple[Comparison, ...]
     ends: tuple[End, ...]
@@ -74,8 +75,8 @@ def standing(
 ) -> Standing:
     """Returns the standing. `frame` holds all rollouts of the experiment with `reward`.
 
-    `ended` holds the arms that ended before (ids), each with its rung. They are not ended again. Without
-    `with_open`, open comparisons have no interval.
+    `ended` maps arms that ended before (ids) to their rungs; they are not ended again. Without `with_open`, open
+    comparisons have no interval.
     """
     before = ended or {}
     progress = progress_of(frame, [arm.pk for arm in arms], unscored=settings.unscored)
@@ -98,7 +99,7 @@ def standing(
 
 
 def _decided(comparisons: Sequence[Comparison], settings: EarlyStopping) -> Iterator[End]:
-    """The arms with a finding, and the baselines all of whose arms have one."""
+    """Yields the arms with a finding, and the baselines whose arms all have one."""
     waited_for = set()
     for each in comparisons:
         found, finding = each.verdict.found, each.verdict.finding
@@ -130,7 +131,7 @@ def _pruned(
     safe: frozenset[int],
     before: Mapping[int, int],
 ) -> Iterator[End]:
-    """Arms compete within an environment with its settings: these have the same examples."""
+    """Yields the pruned arms. Arms compete within an environment with its settings, which share their examples."""
     by_environment: dict[str, dict[int, ArmProgress]] = defaultdict(dict)
     for arm, each in zip(arms, progress, strict=True):
         by_environment[identity([arm.environment, arm.environment_settings])][arm.pk] = each

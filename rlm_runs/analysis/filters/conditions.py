@@ -1,7 +1,7 @@
 """Terms as a condition on rollouts.
 
-A term and its negation share no rollout and leave none out: an unknown value fulfils no comparison, and so each
-negated one.
+A term and its negation share no rollout, and together match all. An unknown value therefore fails every comparison
+and passes every negated one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NONE = "none"
 """The word for an unknown value."""
 _LARGEST = Decimal(2**62)
 _MOST_ARMS = 2_000
-"""Looked up by their ids; more than these are left to the database."""
+"""The maximum number of arms that are looked up by id; more are left to the database."""
 _NOTHING = Q(pk__in=[])
 _UNSCORED = Q(status__in=["completed", "failed"], reward=None)
 _TOLD_APART = ("prompt_too_long", "unjudged")
@@ -86,8 +86,10 @@ def condition(query: Query, *, find: Find = search.find) -> Q:
 
 
 def _of_arms(found: Q) -> Q:
-    """The rollouts of these arms. The arms are looked up first: their ids lead to their rollouts by an index, and
-    let the database know how many those are.
+    """Returns the condition on rollouts of these arms.
+
+    The arms are looked up first, because their ids lead to their rollouts by an index and tell the database how
+    many there are.
     """
     arms = Arm.objects.filter(found).order_by().values("pk")
     ids = [arm["pk"] for arm in arms[: _MOST_ARMS + 1]]
@@ -157,7 +159,7 @@ def _regex(pattern: str) -> str:
 
 def _numeric(key: Key, value: Value) -> Q:
     if _is_none(value):
-        return with_score(None, _compared) if key.name == "manual" else Q(IsNull(key.expression, True))
+        return with_score(None, _comparison) if key.name == "manual" else Q(IsNull(key.expression, True))
     if value.number is None:
         raise FilterError(
             f"“{value.text}” is not a number, and {key.name} is one",
@@ -166,14 +168,14 @@ def _numeric(key: Key, value: Value) -> Q:
             allowed=[key.kind.value],
         )
     if key.name == "manual":
-        return with_score(value.number, _compared)
+        return with_score(value.number, _comparison)
     if key.kind is Kind.WHOLE:
         return _whole(key, value.number)
-    return _compared(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)
+    return _comparison(key.expression, value.number, float if key.kind is Kind.NUMBER else Decimal)
 
 
-def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
-    """A comparison, which an unknown value does not fulfil."""
+def _comparison(expression: Any, number: Number, as_stored: Callable[[Decimal], Any]) -> Q:
+    """Returns a comparison, which an unknown value fails."""
     limits = [
         (Exact, number.least if number.least == number.most else None),
         (GreaterThanOrEqual, number.least),
@@ -188,30 +190,30 @@ def _compared(expression: Any, number: Number, as_stored: Callable[[Decimal], An
 
 
 def _whole(key: Key, number: Number) -> Q:
-    """A comparison of whole numbers within the database's range, with the same meaning."""
-    least = _up(number.least, key.first) if number.least is not None else None
-    most = _down(number.most, key.first) if number.most is not None else None
-    above = _down(number.above, key.first) if number.above is not None else None
-    below = _up(number.below, key.first) if number.below is not None else None
+    """Returns an equivalent comparison of whole numbers within the database's range."""
+    least = _round_up(number.least, key.first) if number.least is not None else None
+    most = _round_down(number.most, key.first) if number.most is not None else None
+    above = _round_down(number.above, key.first) if number.above is not None else None
+    below = _round_up(number.below, key.first) if number.below is not None else None
     if least is not None and most is not None and least > most:
         return _NOTHING
-    return _compared(key.expression, Number(least, most, above, below), int)
+    return _comparison(key.expression, Number(least, most, above, below), int)
 
 
-def _up(limit: Decimal, first: int) -> Decimal:
-    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.ceil(limit) - first)
+def _round_up(limit: Decimal, first: int) -> Decimal:
+    return _clamp(limit) if abs(limit) > _LARGEST else Decimal(math.ceil(limit) - first)
 
 
-def _down(limit: Decimal, first: int) -> Decimal:
-    return _held(limit) if abs(limit) > _LARGEST else Decimal(math.floor(limit) - first)
+def _round_down(limit: Decimal, first: int) -> Decimal:
+    return _clamp(limit) if abs(limit) > _LARGEST else Decimal(math.floor(limit) - first)
 
 
-def _held(limit: Decimal) -> Decimal:
+def _clamp(limit: Decimal) -> Decimal:
     return max(-_LARGEST, min(_LARGEST, limit))
 
 
 def _in_json(key: Key, value: Value) -> Q:
-    """A comparison with a value of a JSON column: as numbers if both are numbers, else as text."""
+    """Returns a comparison with a value of a JSON column: as numbers if both are numbers, else as text."""
     columns = SETTINGS if key.of_arm else (str(key.column),)
     texts = [json_text(column, key.name) for column in columns]
     if _is_none(value):
@@ -226,5 +228,5 @@ def _in_json(key: Key, value: Value) -> Q:
             )
             found.append(Q(lookup))
     if value.number is not None:
-        found += [_compared(json_number(column, key.name), value.number, float) for column in columns]
+        found += [_comparison(json_number(column, key.name), value.number, float) for column in columns]
     return reduce(or_, found)

@@ -1,4 +1,4 @@
-"""Completions at a place of a query, and reasons for empty results, read from the store in bounded time."""
+"""Completions within a query, and reasons for empty results, read from the store in bounded time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .reviews import REVIEW_KEYS
 
 _MOST = 12
 _NEWEST = 2_000
-"""Rollouts whose stop reasons are offered; there is no index of those."""
+"""The number of newest rollouts whose stop reasons are offered, because they have no index."""
 _SOME = 200
-"""The same of those whose metrics and metadata are read."""
+"""The number of newest rollouts whose metrics and metadata are read."""
 _CHUNK = re.compile(r'(?:"(?:[^"\\]|\\.)*(?:"|$)|\S)*')
 _TYPED = re.compile(r"([A-Za-z_][\w.-]*):(.*)", re.DOTALL)
 
@@ -46,7 +46,7 @@ class Completions:
 
 
 def complete(source: str, at: int, *, experiment: Experiment | None = None) -> Completions:
-    """Returns completions of the word at the cursor: keys, and behind a colon the values in the store."""
+    """Returns completions of the word at the cursor: keys, and after a colon the values in the store."""
     start, end = _chunk(source, at)
     typed = source[start:at]
     minus = typed.startswith("-")
@@ -57,7 +57,7 @@ def complete(source: str, at: int, *, experiment: Experiment | None = None) -> C
 
 
 def hints(query: Query, *, experiment: Experiment | None = None) -> list[str]:
-    """Returns sentences about values that the store does not have, with similar ones, for an empty list."""
+    """Returns sentences about values that the store lacks, with similar ones, for an empty list."""
     said: list[str] = []
     for asked in query.terms:
         key = key_named(asked.key) if asked.key and not asked.is_negated else None
@@ -78,14 +78,20 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
     yield f"No rollout has the {asked.key} “{value.text}”{meant}"
 
 
+def known_values(name: str, *, experiment: Experiment | None = None) -> list[str]:
+    """Returns the values of a key that rollouts have; [] for a number, or an unknown key."""
+    key = key_named(name)
+    return [] if key is None or key.is_numeric else _known(key, experiment)
+
+
 def own_keys(experiment: Experiment) -> list[str]:
-    """The keys that are the experiment's own, as they are asked for: `metric.…`, `set.…`, `meta.…`."""
+    """Returns the experiment's own keys as written in queries: `metric.…`, `set.…`, `meta.…`."""
     families = ("metric", "set", "meta")
     return [f"{family}.{name}" for family in families for name in _own_keys(family, experiment)]
 
 
 def _chunk(source: str, at: int) -> tuple[int, int]:
-    """The word around a place."""
+    """Returns the start and end of the word around a position."""
     for found in _CHUNK.finditer(source):
         if found.start() <= at <= found.end():
             return found.start(), found.end()
@@ -121,7 +127,7 @@ def _values(name: str, typed: str, experiment: Experiment | None) -> Iterator[Op
 
 
 def _known(key: Key, experiment: Experiment | None) -> list[str]:
-    """Values of rollouts: all of them if there are few, else those of the newest."""
+    """Returns values of rollouts: all of them if there are few, else those of the newest."""
     if key.kind is Kind.OUTCOME:
         return list(OUTCOMES)
     if key.name in REVIEW_KEYS:
@@ -129,7 +135,7 @@ def _known(key: Key, experiment: Experiment | None) -> list[str]:
     if key.name == "status":
         return list(Rollout.Status.values)
     if key.name == "experiment":
-        if experiment is not None:  # A reader of a shared link sees this experiment only.
+        if experiment is not None:  # Readers of a shared link see only this experiment.
             return [experiment.slug]
         newest = Experiment.objects.listed().order_by("-pk").values_list("slug", flat=True)
         return list(newest[:_NEWEST])
@@ -161,7 +167,10 @@ def _arms(experiment: Experiment | None) -> QuerySet[Arm]:
 
 
 def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) -> Iterable[Any]:
-    """The newest rollouts; in an experiment, the last in its order, from all arms and by an index."""
+    """Returns a column of the newest rollouts.
+
+    Within an experiment, these are the last in its order, which come from all arms and from an index.
+    """
     if experiment is None:
         return Rollout.objects.order_by("-pk").values_list(column, flat=True)[:most]
     rollouts = Rollout.objects.filter(experiment=experiment).order_by("-example_position", "-pk")
@@ -169,7 +178,7 @@ def _newest(experiment: Experiment | None, column: str, *, most: int = _NEWEST) 
 
 
 def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, object]]:
-    """JSON objects that have keys of that family."""
+    """Yields JSON objects that have keys of this family."""
     if family == "set":
         for row in _arms(experiment).order_by("-pk").values_list(*SETTINGS)[:_SOME]:
             yield from row
@@ -179,7 +188,7 @@ def _objects(family: str, experiment: Experiment | None) -> Iterator[dict[str, o
 
 
 def _own_keys(family: str, experiment: Experiment | None) -> list[str]:
-    """Keys that can be written down: a name may hold anything, a query may not."""
+    """Returns the printable keys. A name may contain anything, a query may not."""
     names = {unescape(name) for found in _objects(family, experiment) for name in found}
     return sorted(filter(str.isprintable, names))
 

@@ -1,4 +1,4 @@
-"""The registry of filter keys, read by parsing, completion, errors and docs/filters.md."""
+"""The registry of filter keys, which parsing, completion, errors and docs/filters.md use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rlm_runs.models.texts import escape
 
 
 class Kind(Enum):
-    """The type of a key's values; the text is used in errors."""
+    """The type of a key's values. The text is used in errors."""
 
     TEXT = "a name, several with commas between them, or with * for anything"
     WHOLE = "a number, <1, >=10, 1..5"
@@ -31,9 +31,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Key:
-    """One key. `column` is a field's path or an expression; `first` is the number written for a stored 0.
-    `family` is "meta", "set" or "metric" if `name` is a key in a JSON column. With `of_arm` it is a column of
-    arms, else of rollouts.
+    """One key. `column` is a field's path or an expression; `first` is the number written for a stored 0. `family`
+    is "meta", "set" or "metric" if `name` is a key in a JSON column. With `of_arm`, the column belongs to arms,
+    else to rollouts.
     """
 
     name: str
@@ -118,14 +118,14 @@ KINDS: Mapping[str, Key] = {
         Key("", Kind.ANYTHING, "metric of the environment: metric.char_accuracy", "metrics", family="metric"),
     )
 }
-"""The keys that are the experiment's own: `meta.…`, `set.…` and `metric.…`."""
+"""The keys that are specific to an experiment: `meta.…`, `set.…` and `metric.…`."""
 
 SETTINGS = ("scaffold_settings", "environment_settings", "sampling")
-"""Columns of arms in which a setting may stand."""
+"""Columns of arms that may hold a setting."""
 
 
 def key_named(name: str) -> Key | None:
-    """Returns the key of a name, None if there is none."""
+    """Returns the key of this name; None if there is none."""
     family, dot, own = name.partition(".")
     if dot and own and family in KINDS:
         kind = KINDS[family]
@@ -145,19 +145,21 @@ def json_text(column: str, key: str) -> Func:
 
 
 def json_number(column: str, key: str) -> Case:
-    """Returns the same as a number; NULL if it is not one. true and false are 1 and 0."""
+    """Returns the value under a key of a JSON object as a number; NULL if it is not one. true and false are 1 and
+    0.
+    """
     value = Func(
         F(column), Value(escape(key)), template="(%(expressions)s)", arg_joiner=" -> ", output_field=TextField()
     )
     kind = Func(value, function="jsonb_typeof", output_field=TextField())
     written = json_text(column, key)
     return Case(
-        When(_same(kind, "number"), then=Cast(written, FloatField())),
-        When(_same(kind, "boolean") & _same(written, "true"), then=Value(1.0)),
-        When(_same(kind, "boolean"), then=Value(0.0)),
+        When(_equals(kind, "number"), then=Cast(written, FloatField())),
+        When(_equals(kind, "boolean") & _equals(written, "true"), then=Value(1.0)),
+        When(_equals(kind, "boolean"), then=Value(0.0)),
         output_field=FloatField(),
     )
 
 
-def _same(one: Any, other: str) -> Q:
+def _equals(one: Any, other: str) -> Q:
     return Q(Exact(one, other))

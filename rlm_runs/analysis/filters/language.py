@@ -1,4 +1,4 @@
-"""Text ↔ terms. Pure: what a key means, and whether there is such a key, is said by whoever asks.
+"""Parses text into terms, and writes terms as text. The callers know the keys and their meaning.
 
     query   = term (space term)*
     term    = ["-"] (key ":" value ("," value)* | words)
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 MOST_CHARS = 2_000
-"""Characters of a query; a longer one is refused unread."""
+"""The maximum length of a query, in characters; a longer one is refused unread."""
 
 _SPACE = re.compile(r"\s+")
 _KEY = re.compile(r'([A-Za-z_][\w.-]*)(?:(?<=\.)("(?:[^"\\]|\\.)*"))?:')
@@ -34,8 +34,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 class FilterError(ValueError):
-    """A query that cannot be read. `start` and `end` are the place of the word; `allowed` lists valid words,
-    `suggestion` is the whole query with that word corrected, "" if nothing is similar.
+    """A query cannot be parsed. `start` and `end` are the position of the word; `allowed` lists valid words,
+    `suggestion` is the whole query with the word corrected, "" if nothing is similar.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Number:
-    """A comparison with a number, or with two: all that are given hold."""
+    """A comparison with one number or two; all given limits must hold."""
 
     least: Decimal | None = None
     most: Decimal | None = None
@@ -59,14 +59,18 @@ class Number:
 
     def __str__(self) -> str:
         if self.above is not None:
-            return f">{_figure(self.above)}"
+            return f">{_plain_number(self.above)}"
         if self.below is not None:
-            return f"<{_figure(self.below)}"
+            return f"<{_plain_number(self.below)}"
         if self.least is not None and self.least == self.most:
-            return _figure(self.least)
+            return _plain_number(self.least)
         if self.least is not None and self.most is not None:
-            return f"{_figure(self.least)}..{_figure(self.most)}"
-        return f">={_figure(self.least)}" if self.least is not None else f"<={_figure(self.most or Decimal(0))}"
+            return f"{_plain_number(self.least)}..{_plain_number(self.most)}"
+        return (
+            f">={_plain_number(self.least)}"
+            if self.least is not None
+            else f"<={_plain_number(self.most or Decimal(0))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,18 @@ class Value:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether it is meaningful for numbers only."""
+        """Whether the value is meaningful for numbers only."""
         return self.number is not None and not _NUMBER.fullmatch(self.text)
 
     @property
     def pattern(self) -> str | None:
-        """Its text with `*` for any characters, None without a star."""
+        """The text as a pattern with `*` for any characters; None without a star."""
         return self.text if "*" in self.text and not self.is_quoted else None
 
 
 @dataclass(frozen=True)
 class Term:
-    """`key` is "" for words that are searched for; they are then the text of the one value."""
+    """One term. Words to search for have the `key` "", and are the text of the only value."""
 
     key: str
     values: tuple[Value, ...]
@@ -106,13 +110,13 @@ class Term:
 
     @property
     def key_start(self) -> int:
-        """The start of its key, behind the minus."""
+        """The start of the key, after the minus."""
         return self.start + self.is_negated
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text and the terms that it says."""
+    """A text and its terms."""
 
     text: str
     terms: tuple[Term, ...] = ()
@@ -124,12 +128,12 @@ class Query:
 
     @property
     def searches(self) -> bool:
-        """Whether it searches texts."""
+        """Whether the query searches texts."""
         return any(not term.key for term in self.terms)
 
 
 def parse(source: str) -> Query:
-    """The terms of a text. Raises FilterError at the first word that cannot be read."""
+    """Returns the query of a text. Raises FilterError at the first word that cannot be parsed."""
     if len(source) > MOST_CHARS:
         raise FilterError(f"a filter has at most {MOST_CHARS:,} characters", start=MOST_CHARS, end=len(source))
     terms = []
@@ -178,7 +182,7 @@ def _words(source: str, start: int, at: int, *, is_negated: bool) -> Term:
 
 
 def _values(source: str, at: int) -> tuple[tuple[Value, ...], int]:
-    """The alternatives from `at` on, and where they end."""
+    """Returns the alternatives from `at` on, and their end."""
     values: list[Value] = []
     while at < len(source) and _SPACE.match(source, at) is None:
         if found := _QUOTED.match(source, at):
@@ -233,19 +237,20 @@ def _unquoted(inside: str) -> str:
     return _ESCAPED.sub(r"\1", inside)
 
 
-def _figure(number: Decimal) -> str:
-    """The shortest plain way to write it."""
+def _plain_number(number: Decimal) -> str:
+    """Returns the shortest plain form of a number."""
     short = format(number.normalize(), "f")
     return short if len(short) < 40 else str(number)
 
 
 def text(terms: Iterable[Term]) -> str:
-    """The query that says these terms: `parse(text(terms))` has the same ones, at places of their own."""
-    return " ".join(map(_written, terms))
+    """Returns a query with these terms: `parse(text(terms))` gives the same terms, with new positions."""
+    return " ".join(map(_write_term, terms))
 
 
 def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = False) -> Term:
-    """A term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; "" searches.
+    """Returns a term for a link: `term("env", "oolong")`, `term("reward", Number(below=Decimal(1)))`; the key ""
+    searches.
 
     A str is a name, whatever it looks like.
     """
@@ -255,30 +260,30 @@ def term(key: str, *values: str | float | Decimal | Number, is_negated: bool = F
 def _as_value(value: str | float | Decimal | Number) -> Value:
     if isinstance(value, str):
         return Value(value, is_quoted=True)
-    said = str(value) if isinstance(value, Number) else _figure(Decimal(str(value)))
+    said = str(value) if isinstance(value, Number) else _plain_number(Decimal(str(value)))
     return Value(said, number=_number(said))
 
 
-def _written(term: Term) -> str:
+def _write_term(term: Term) -> str:
     minus = "-" * term.is_negated
     if not term.key:
-        return minus + _written_words(term.values[0].text)
-    return f"{minus}{_written_key(term.key)}:{','.join(map(_written_value, term.values))}"
+        return minus + _write_words(term.values[0].text)
+    return f"{minus}{_write_key(term.key)}:{','.join(map(_write_value, term.values))}"
 
 
-def _written_words(said: str) -> str:
+def _write_words(said: str) -> str:
     is_plain = _WORDS.fullmatch(said) and said[0] not in "-#" and ":" not in said
     return said if is_plain else _quoted(said)
 
 
-def _written_key(key: str) -> str:
+def _write_key(key: str) -> str:
     if _PLAIN_KEY.fullmatch(key):
         return key
     kind, _, name = key.partition(".")
     return f"{kind}.{_quoted(name)}"
 
 
-def _written_value(value: Value) -> str:
+def _write_value(value: Value) -> str:
     if not value.is_quoted:
         return value.text
     is_plain = _PLAIN.fullmatch(value.text) and _number(value.text) is None and value.text != "none"

@@ -1,6 +1,6 @@
-"""Conditions on what people wrote about rollouts: notes, tags, manual scores and their authors.
+"""Conditions on reviews of rollouts: notes, tags, manual scores and their authors.
 
-Reviews are few beside rollouts, so each condition is a set of rollouts that is read from the reviews.
+Reviews are few compared with rollouts, so each condition is a set of rollouts read from the reviews.
 """
 
 from __future__ import annotations
@@ -16,28 +16,30 @@ from rlm_runs.models.texts import escape
 from .language import Number, Value
 
 REVIEW_KEYS = ("note", "tag", "manual", "reviewed_by")
-"""Keys that ask for reviews. Readers of a shared link may not use them."""
+"""Keys of reviews. Readers of a shared link may not use them."""
 
 
 def with_note(value: Value, *, is_none: bool) -> Q:
-    """Rollouts with a note that contains the text, in any case; `*` is any note."""
+    """Returns the condition for rollouts with a note that contains the text, ignoring case; `*` means any note."""
     if is_none or value.pattern == "*":
         return _among(Comment.objects.all(), is_none=is_none)
     return _among(Comment.objects.filter(Q(body__icontains=escape(value.text))))
 
 
 def with_tag(value: Value, *, is_none: bool, regex: str) -> Q:
-    """Rollouts with a tag; `regex` is that of a pattern, "" without one."""
+    """Returns the condition for rollouts with a tag. `regex` is that of a pattern, "" without one."""
     return _named(RolloutTag.objects.all(), "name", value, is_none=is_none, regex=regex)
 
 
 def reviewed_by(value: Value, *, is_none: bool, regex: str) -> Q:
-    """Rollouts that a user has scored."""
+    """Returns the condition for rollouts that a user has scored."""
     return _named(ManualScore.objects.current(), "author_name", value, is_none=is_none, regex=regex)
 
 
 def with_score(number: Number | None, compared: Callable[[Any, Number, Callable[..., Any]], Q]) -> Q:
-    """Rollouts by the mean of their reviewers' last scores; None for those without a score."""
+    """Returns the condition on the mean of a rollout's latest scores by reviewer; with None, for rollouts without
+    one.
+    """
     scores = ManualScore.objects.current()
     if number is None:
         return _among(scores, is_none=True)

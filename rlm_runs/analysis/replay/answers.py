@@ -16,7 +16,9 @@ _NO_ANSWER = digest("")
 
 @dataclass(frozen=True)
 class AnswerEdit:
-    """One change. `turn` and `cell` count from 1; `became_ready` is true for the cell that declared it ready."""
+    """One change. `turn` and `cell` count from 1; `became_ready` is true for the cell that declared the answer
+    ready.
+    """
 
     turn: int
     cell: int
@@ -24,7 +26,7 @@ class AnswerEdit:
     after: Excerpt
     became_ready: bool
     seconds: float | None
-    """Since the conversation began, to the end of the cell; None without times."""
+    """Seconds from the start of the conversation to the end of the cell; None without times."""
 
 
 def read(trajectory: Trajectory) -> tuple[AnswerEdit, ...]:

@@ -1,7 +1,7 @@
 """The context window of a conversation, turn by turn: what filled the prompt of each model call.
 
-A prompt's tokens are the server's count. Its parts are known in characters; each gets the share of the tokens that
-it has of the characters. Folds and compactions of a scaffold show as a smaller prompt.
+A prompt's tokens are the server's count. The sizes of its parts are known in characters; each part gets its
+proportional share of the tokens. Folds and compactions of a scaffold appear as a smaller prompt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PARTS = ("system", "prompt", "outputs", "own")
 
 @dataclass(frozen=True)
 class WindowTurn:
-    """One model call. `chars` and `tokens` are by part; tokens are None where the server reported none."""
+    """One model call. `chars` and `tokens` are by part; `tokens` is None if the server reported none."""
 
     pk: int
     number: int
@@ -29,7 +29,7 @@ class WindowTurn:
 
     @property
     def tokens(self) -> Mapping[str, float] | None:
-        """Part → tokens of the prompt."""
+        """Part → its tokens in the prompt; None if unknown."""
         total = sum(self.chars.values())
         if self.prompt_tokens is None or not total:
             return None
@@ -37,7 +37,7 @@ class WindowTurn:
 
 
 def read(trajectory: Trajectory) -> tuple[WindowTurn, ...]:
-    """Returns the model calls of a conversation. Three queries, and no text is read."""
+    """Returns the model calls of a conversation. Three queries, which read no text."""
     turns = list(trajectory.turns.order_by("index"))
     executions: dict[int, list[Execution]] = defaultdict(list)
     rows = Execution.objects.filter(turn__trajectory=trajectory).only("turn", "arguments", "shown")

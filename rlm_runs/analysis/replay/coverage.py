@@ -1,8 +1,8 @@
-"""Input coverage: which ranges of the input data were printed, and which went into prompts of sub-LLMs.
+"""Input coverage: the ranges of the input data that were printed, and those that went into sub-LLM prompts.
 
-Lines are looked up in an index of the input's lines. A line that occurs several times is taken for the one that
-follows the match before it, else for its first place. A piece of a line is searched as it stands. What a model
-rewrote, or code only computed with, is not found.
+Lines are looked up in an index of the input's lines. A line that occurs several times is matched to the place
+after the previous match, else to its first place. Part of a line is searched as it is. Text that a model rewrote,
+or that code only computed with, is not found.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from ...engine.environments.registry import REGISTRY
 from ...models import Execution, Rollout, Text, Trajectory
 
 _SECONDS = 1.5
-"""Time that one look may take; what is left out by then is said."""
+"""The time limit of one computation, in seconds. A result that reaches it is marked as partial."""
 _MOST_CHARS = 20_000_000
-"""Characters of prompts that one look reads."""
+"""Characters of prompts that one computation reads."""
 _PIECE = 20
-"""Characters from which on a piece of a line is searched."""
+"""The minimum length of a part of a line that is searched, in characters."""
 
 Range = tuple[int, int]
-"""From, inclusive, and to, exclusive, in characters of the input."""
+"""Start (inclusive) and end (exclusive), in characters of the input."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Ranges of the input, in order and without overlap. `is_partial`: the look ended before all was read."""
+    """Ranges of the input, in order and without overlap. `is_partial` says that the time limit cut the computation
+    off.
+    """
 
     chars: int
     printed: tuple[Range, ...]
@@ -39,12 +41,12 @@ class Coverage:
     is_partial: bool
 
     def share(self, ranges: Sequence[Range]) -> float:
-        """Returns the part of the input that the ranges cover, from 0 to 1."""
+        """Returns the share of the input that the ranges cover, from 0 to 1."""
         return sum(end - begin for begin, end in ranges) / self.chars if self.chars else 0.0
 
     @property
     def missed_evidence(self) -> tuple[Range, ...]:
-        """Evidence of which nothing was read."""
+        """Ranges of the evidence that were not read at all."""
         return tuple(
             each
             for each in self.evidence
@@ -53,7 +55,7 @@ class Coverage:
 
 
 def read(rollout: Rollout, *, attempt: int) -> tuple[Coverage, str] | None:
-    """Returns the coverage of a rollout's input data, and the data; None where the example has none."""
+    """Returns the coverage of a rollout's input data, and the data; None if the example has none."""
     example = rollout.example
     if example.input_data_id is None:
         return None
@@ -68,8 +70,8 @@ def read(rollout: Rollout, *, attempt: int) -> tuple[Coverage, str] | None:
             chars=len(data),
             printed=printed,
             prompted=prompted,
-            unread=_gaps(_merged([*printed, *prompted]), len(data)),
-            evidence=_merged(_evidence(rollout, whole)),
+            unread=_gaps(_merge([*printed, *prompted]), len(data)),
+            evidence=_merge(_evidence(rollout, whole)),
             is_partial=finder.is_partial,
         ),
         data,
@@ -99,7 +101,7 @@ def _prompts(rollout: Rollout, *, attempt: int) -> Iterable[str]:
 
 
 def _texts(digests: Iterable[str]) -> Iterable[str]:
-    """The texts, a few at a time, until they are too many."""
+    """Yields the texts in small batches, up to a limit on their total length."""
     wanted = list(dict.fromkeys(digests))
     left = _MOST_CHARS
     for start in range(0, len(wanted), 100):
@@ -147,7 +149,7 @@ class _Finder:
                 self.is_partial = True
                 break
             found += self._in_text(text)
-        return _merged(found)
+        return _merge(found)
 
     def _in_text(self, text: str) -> Iterable[Range]:
         expected = -1
@@ -163,7 +165,7 @@ class _Finder:
                 yield from self._piece(line)
 
     def _piece(self, line: str) -> Iterable[Range]:
-        """Where the line lies in a longer one, or a longer part of it lies in the input."""
+        """Returns the place of the line within a longer one, or of a longer part of it within the input."""
         at = self.data.find(line)
         if at >= 0:
             yield at, at + len(line)
@@ -172,10 +174,10 @@ class _Finder:
             anchor = line[begin : begin + _PIECE]
             at = self.data.find(anchor)
             if at >= 0:
-                yield self._grown(line, begin, at)
+                yield self._extend_match(line, begin, at)
                 return
 
-    def _grown(self, line: str, begin: int, at: int) -> Range:
+    def _extend_match(self, line: str, begin: int, at: int) -> Range:
         first, place = begin, at
         while first and place and line[first - 1] == self.data[place - 1]:
             first, place = first - 1, place - 1
@@ -185,8 +187,8 @@ class _Finder:
         return place, end
 
 
-def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """The union; ranges that only a line end parts are one."""
+def _merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Returns the union. Ranges separated only by a line end are merged."""
     found: list[Range] = []
     for begin, end in sorted(ranges):
         if found and begin <= found[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Candidate moments at which a rollout went wrong, found by rule. They are hints to read, not verdicts."""
+"""Candidate moments at which a rollout went wrong, found by rules. They are hints for reading, not verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..transcripts import EMPTY, Excerpt, code_of, excerpts
 from .variables import bound_names
 
 _LONGEST_ANSWER = 200
-"""Characters of an answer that is searched in outputs; longer ones are texts of their own."""
+"""The maximum length of an answer that is searched in outputs, in characters."""
 _ANSWER_CHARS = 4_000
 _CODE_CHARS = 50_000
 
@@ -52,7 +52,7 @@ def read(rollout: Rollout, *, attempt: int) -> tuple[Moment, ...]:
         *_contradictions(cells, gold, given),
         *_errors(cells),
         *_edits(cells, gold, given),
-        *_cuts(cells, gold),
+        *_truncations(cells, gold),
     ]
     return tuple(sorted(found, key=lambda moment: (moment.cell, moment.rule)))
 
@@ -64,7 +64,7 @@ def _answers(rollout: Rollout) -> tuple[str, str]:
 
 
 def _whole(text: Excerpt) -> str:
-    """The text; "" where it is too long to be searched for."""
+    """Returns the text; "" if it is too long to search for."""
     return "" if text.is_cut else text.text.strip()
 
 
@@ -89,9 +89,9 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
             "output_id",
         )
     )
-    says_given = _holding(given, {row[6] for row in fields})
-    says_gold = _holding(gold, {row[6] for row in fields})
-    hidden = _holding(gold, {row[8] for row in fields if row[7] and row[6] not in says_gold})
+    says_given = _texts_with_answer(given, {row[6] for row in fields})
+    says_gold = _texts_with_answer(gold, {row[6] for row in fields})
+    hidden = _texts_with_answer(gold, {row[8] for row in fields if row[7] and row[6] not in says_gold})
     answers = excerpts({row[3] for row in fields if row[3]}, chars=_ANSWER_CHARS)
     codes = excerpts({row[5] for row in fields}, chars=_CODE_CHARS) if any(row[2] for row in fields) else {}
     return [
@@ -113,8 +113,10 @@ def _cells(rollout: Rollout, *, attempt: int, gold: str, given: str) -> list[_Ce
     ]
 
 
-def _holding(answer: str, digests: set[str | None]) -> set[str]:
-    """The texts that hold the answer as words of their own, by the database: no text is read here."""
+def _texts_with_answer(answer: str, digests: set[str | None]) -> set[str]:
+    """Returns the texts that contain the answer as separate words. The database searches them; no text is read
+    here.
+    """
     if not answer or len(answer) > _LONGEST_ANSWER:
         return set()
     pattern = rf"(^|[^[:alnum:]]){re.escape(escape(answer))}($|[^[:alnum:]])"
@@ -137,7 +139,7 @@ def _contradictions(cells: Sequence[_Cell], gold: str, given: str) -> Iterator[M
 
 
 def _errors(cells: Sequence[_Cell]) -> Iterator[Moment]:
-    """The first failed cell that nothing made up for: no later cell binds its names, or none succeeded at all."""
+    """Yields the first failed cell that was never repaired: no later cell binds its names, or none succeeded."""
     for place, cell in enumerate(cells):
         if not cell.error:
             continue
@@ -175,7 +177,7 @@ def _edits(cells: Sequence[_Cell], gold: str, given: str) -> Iterator[Moment]:
             yield Moment("edit", "First wrong answer", f"answer became {_short(given)}.", wrote.turn, wrote.number)
 
 
-def _cuts(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
+def _truncations(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
     cut = next((cell for cell in cells if cell.hides_gold), None)
     if cut is not None:
         yield Moment(
@@ -188,7 +190,7 @@ def _cuts(cells: Sequence[_Cell], gold: str) -> Iterator[Moment]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two answers are the same but for case, spaces, punctuation at the ends, and the form of a number."""
+    """Returns whether two answers are equal, ignoring case, spaces, punctuation at the ends and number formats."""
     left, right = (re.sub(r"\s+", " ", text).strip(" .\"'`*").casefold() for text in (one, other))
     if left == right:
         return True

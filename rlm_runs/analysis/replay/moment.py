@@ -15,7 +15,7 @@ _ANSWER_CHARS = 2_000
 
 @dataclass(frozen=True)
 class AnswerNow:
-    """`answer` after a turn. `changed`: a cell of that turn set it."""
+    """`answer` after a turn. `changed` says whether a cell of that turn set it."""
 
     text: Excerpt
     is_ready: bool
@@ -24,9 +24,9 @@ class AnswerNow:
 
 @dataclass(frozen=True)
 class Moment:
-    """The state after turn `number`, from 1. `cell` has the variables after its last cell, or an earlier one.
+    """The state after turn `number`, counted from 1. `cell` has the variables after the latest cell so far.
 
-    `windows` has all turns' prompts, for their common scale; `window` is this turn's.
+    `windows` has all turns' prompts, for their common scale; `window` is that of this turn.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Moment:
 
     @property
     def is_of_this_turn(self) -> bool:
-        """Whether the variables are those after a cell of this turn."""
+        """Whether the variables come from a cell of this turn."""
         return self.cell is not None and self.cell.turn == self.number
 
 

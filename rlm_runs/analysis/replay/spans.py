@@ -24,8 +24,9 @@ _LABEL_CHARS = 60
 class Span:
     """One interval. `start` is in seconds since the attempt's first event; `parent` is an index, None at the top.
 
-    `tokens` (prompt and completion) and `dollars` are of the span itself, without its children; None is unknown.
-    `turn` is the number, from 1, of the root's turn that it belongs to, 0 for none. `key` names it in addresses.
+    `tokens` (prompt and completion) and `dollars` belong to the span itself, without its children; None means
+    unknown. `turn` is the number, from 1, of the root's turn that it belongs to, 0 for none. `key` names it in
+    URLs.
     """
 
     key: str
@@ -42,20 +43,20 @@ class Span:
 
     @property
     def end(self) -> float:
-        """Seconds from the attempt's first event to its end."""
+        """The end of the span, in seconds since the attempt's first event."""
         return self.start + self.seconds
 
 
 @dataclass(frozen=True)
 class SpanTree:
-    """The spans of an attempt, each behind its parent. `began` is the time of second 0."""
+    """The spans of an attempt, each after its parent. `began` is the time of second 0."""
 
     began: datetime
     seconds: float
     spans: tuple[Span, ...]
 
     def children(self) -> Mapping[int, Sequence[int]]:
-        """Returns index → the indices of its children."""
+        """Returns a map of index → the indices of its children."""
         found: dict[int, list[int]] = defaultdict(list)
         for index, span in enumerate(self.spans):
             if span.parent is not None:
@@ -66,7 +67,7 @@ class SpanTree:
 def read(rollout: Rollout, *, attempt: int, now: datetime) -> SpanTree | None:
     """Returns the spans of an attempt; None without a trace, or for an import without times. Three queries.
 
-    What runs still ends `now`.
+    Running spans end `now`.
     """
     rows = _Rows.of(rollout, attempt=attempt)
     roots = [row for row in rows.trajectories.values() if row.parent_id is None]
@@ -146,7 +147,7 @@ class _Rows:
 
     @property
     def has_times(self) -> bool:
-        """Whether the trace was recorded as it ran; an import has its texts only."""
+        """Whether the trace was recorded live; an import has only its texts."""
         return any(turn.seconds > 0 for turns in self.turns.values() for turn in turns)
 
     @staticmethod
@@ -161,10 +162,12 @@ class _Builder:
     now: datetime
     spans: list[Span] = field(default_factory=list)
     cells: Counter[int] = field(default_factory=Counter)
-    """Cells so far by conversation, for their numbers."""
+    """Conversation → its cells so far, for their numbers."""
 
     def tree(self, roots: Sequence[_Trajectory]) -> SpanTree:
-        """Walks the tree with a stack of its own: a trace may nest deeper than Python does."""
+        """Builds the tree with an explicit stack, because a trace may nest deeper than Python's recursion
+        limit.
+        """
         self.spans.append(Span("rollout", None, "rollout", "rollout", 0.0, 0.0, 0))
         stack = [self._conversation(row, parent=0, turn=0) for row in roots]
         while stack:
@@ -289,14 +292,14 @@ class _Builder:
 
 
 def _tokens(turn: _Turn) -> int | None:
-    """Tokens of a call; as in the roll-ups, a failed call for which none were reported has none."""
+    """Returns the tokens of a call. As in the roll-ups, a failed call without reported tokens has none."""
     if turn.prompt_tokens is None or turn.completion_tokens is None:
         return 0 if turn.error else None
     return turn.prompt_tokens + turn.completion_tokens
 
 
 def _sum(values: Iterable[Any]) -> Any:
-    """The sum; None if one is unknown."""
+    """Returns the sum; None if one is unknown."""
     total: Any = 0
     for value in values:
         if value is None:
@@ -315,7 +318,7 @@ def own_seconds(tree: SpanTree) -> tuple[float, ...]:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    """The length of the union of the spans, in seconds."""
+    """Returns the length of the union of the spans, in seconds."""
     covered, until = 0.0, 0.0
     for span in sorted(spans, key=lambda each: each.start):
         covered += max(0.0, span.end - max(span.start, until))
@@ -325,8 +328,8 @@ def _covered(spans: Iterable[Span]) -> float:
 
 @dataclass(frozen=True)
 class BatchTimes:
-    """How the time of a batch went. `wide` is the most calls at once; `waiting` the seconds in which only the
-    slowest call ran.
+    """The timing of a batch. `wide` is the highest number of calls at once; `waiting` is the number of seconds in
+    which only the slowest call ran.
     """
 
     span: Span

@@ -1,4 +1,4 @@
-"""Search in the texts of one attempt: what the models said, the code, its outputs and the prompts of sub-LLMs."""
+"""Search in the texts of one attempt: messages of models, code, outputs, and prompts of sub-LLMs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..transcripts import code_of, excerpts
 
 MOST_MATCHES = 200
 _SECONDS = 1.0
-"""Time that one search may take; a search that was not finished by then says so."""
+"""The time limit of one search, in seconds. A result that reaches it is marked as partial."""
 _CHARS = 500_000
-"""Characters of one text that are searched."""
+"""Characters searched per text."""
 _TEXTS = 200
-"""Texts that are read at once."""
+"""Texts read at once."""
 _AROUND = 60
 
 
 @dataclass(frozen=True)
 class Match:
-    """The first place of the words in a text, with what stands around it.
+    """The first occurrence of the words in a text, with its context.
 
-    `turn` is the number of the root's turn, from 1, None in a sub-LLM's conversation, which `trajectory` names.
+    `turn` is the number of the root's turn, from 1, or None in a sub-LLM's conversation, which `trajectory` names.
     """
 
     part: str
@@ -37,7 +37,9 @@ class Match:
 
 @dataclass(frozen=True)
 class Found:
-    """Matches in the order of the rollout, the root's first. `is_partial`: not all texts were searched."""
+    """Matches in the order of the rollout, the root's first. `is_partial` says that not all texts were
+    searched.
+    """
 
     matches: tuple[Match, ...]
     is_partial: bool
@@ -52,7 +54,7 @@ class _Place:
 
 
 def search(rollout: Rollout, words: str, *, attempt: int) -> Found:
-    """Returns the texts that contain the words, in any case. Each text counts once, at its first place."""
+    """Returns the texts that contain the words, ignoring case. Each text counts once, at its first place."""
     until = time.monotonic() + _SECONDS
     found: list[Match] = []
     if not words.strip():

@@ -1,4 +1,4 @@
-"""Variables of a REPL after each cell: what they were, what changed, and which cells wrote them."""
+"""Variables of a REPL after each cell: their values, their changes, and the cells that wrote them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class CellVariables:
 
     @property
     def changed(self) -> tuple[Variable, ...]:
-        """Those that are new or changed."""
+        """The variables that are new or changed."""
         return tuple(variable for variable in self.variables if variable.change)
 
 
 @dataclass(frozen=True)
 class VariableHistory:
-    """All cells of a conversation. `writers` is name → the numbers of the cells that wrote it."""
+    """All cells of a conversation. `writers` maps each name to the numbers of the cells that wrote it."""
 
     cells: tuple[CellVariables, ...]
     writers: Mapping[str, tuple[int, ...]]
@@ -57,8 +57,8 @@ class VariableHistory:
 def read(trajectory: Trajectory) -> VariableHistory:
     """Returns the variables of a conversation's REPL. Two queries.
 
-    A variable is taken for written where its type, size or preview changed, and where the cell's code binds its
-    name: a change inside a large value may not show in its preview.
+    A variable counts as written if its type, size or preview changed, or if the cell's code binds its name,
+    because a change inside a large value may not show in its preview.
     """
     rows = list(
         Execution.objects.filter(turn__trajectory=trajectory, kind=Execution.Kind.CELL)
@@ -93,7 +93,7 @@ def _variable(
 
 
 def bound_names(code: str) -> set[str]:
-    """Returns the names that a cell's code binds or changes in place, as far as its text tells."""
+    """Returns the names that a cell's code binds or modifies in place, as far as its text shows."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Statistics: intervals, paired comparisons, corrections, plans. Functions of numbers that know no store.
+"""Statistics: intervals, paired comparisons, corrections and sample sizes. Functions of numbers without a store.
 
 Values are flat arrays with the example of each or, for many arms together, a `Table`. All random draws have fixed
 seeds, so a page shows the same numbers at each load. Docstrings name the methods and when they apply.

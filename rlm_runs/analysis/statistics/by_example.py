@@ -1,4 +1,4 @@
-"""Values gathered by arm and example, so that repetitions stay together and arms are paired by example."""
+"""Values grouped by arm and example, so that repetitions stay together and arms are paired by example."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .resampling import Floats
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One metric of some arms on the examples of all of them.
+    """One metric of some arms on the union of their examples.
 
-    `sums` and `counts` of an arm's repetitions of an example: [arms, examples], 0 where the arm has no value
-    there. `arms` and `examples` are the ids of rows and columns, ascending. `zero_one`: [arms], whether all
-    values of an arm are 0 or 1.
+    `sums` and `counts` are over an arm's repetitions of an example: [arms, examples], 0 where the arm has no
+    value. `arms` and `examples` are the ids of rows and columns, in ascending order. `zero_one` says whether all
+    values of an arm are 0 or 1: [arms].
     """
 
     sums: Floats
@@ -41,7 +41,7 @@ class Table:
 
         `arm_ids` and `example_ids` are the rows and columns if there are more than the values name; tables of
         metrics that are resampled together must share them. Raises ValueError for NaN or infinity, for arrays of
-        unequal length, and for an id that the ids lack.
+        unequal length, and for an id of the values that is not among the given ids.
         """
         data = np.asarray(values, dtype=np.float64)
         of_example = np.asarray(examples, dtype=np.int64)
@@ -65,7 +65,7 @@ class Table:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Whether an arm has a value of an example: [arms, examples]."""
+        """Whether an arm has a value for an example: [arms, examples]."""
         present: NDArray[np.bool_] = self.counts > 0
         return present
 
@@ -85,7 +85,7 @@ class Table:
         return means
 
     def common(self, arms: Sequence[int] | None = None) -> NDArray[np.bool_]:
-        """On which examples all of these rows (all rows, if none are named) have a value: [examples]."""
+        """Returns whether all of these rows (all rows by default) have a value for each example: [examples]."""
         rows = range(len(self.arms)) if arms is None else arms
         common: NDArray[np.bool_] = np.logical_and.reduce(self.present[list(rows)], axis=0)
         return common
@@ -101,11 +101,11 @@ class Table:
         )
 
     def pooled(self, most: int) -> Table:
-        """Returns a table with at most this many columns: examples are grouped into lots of similar size.
+        """Returns a table with at most `most` columns: examples are pooled into lots of similar size.
 
-        Lots of independent examples are independent, so they can be resampled instead of the examples. The groups
-        are random (the same at each call), because neighbours may be alike, for example where examples are sorted
-        by length. Each lot has the id of one of its examples.
+        Lots of independent examples are independent, so they can be resampled instead of the examples. The lots
+        are random (the same at each call), because neighbours may be alike, for example if examples are sorted by
+        length. Each lot has the id of one of its examples.
         """
         if len(self.examples) <= most:
             return self
@@ -121,7 +121,7 @@ class Table:
 
 
 def _positions(found: NDArray[np.int64], ids: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ids in ascending order, and where among them each of those found is."""
+    """Returns the ids in ascending order, and the place of each of `found` among them."""
     if ids is None:
         own, places = np.unique(found, return_inverse=True)
         return own, places.astype(np.int64)

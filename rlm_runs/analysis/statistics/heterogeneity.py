@@ -1,4 +1,4 @@
-"""Whether a mean difference depends on the kind of example: a pooled mean hides opposite differences."""
+"""A test of whether a mean difference depends on the kind of example. A pooled mean hides opposite differences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SEED = 20_261_127
 
 
 def differ_between(differences: ArrayLike, kinds: ArrayLike) -> float | None:
-    """A permutation test that the mean difference is the same for all kinds of examples: p.
+    """Returns the p-value of a permutation test that the mean difference is the same for all kinds of examples.
 
-    `differences`: [examples], `kinds`: the kind of each, a number. The statistic is the variance between the
-    means of the kinds; under the null hypothesis the kinds could as well be dealt out at random. The permutations
-    are the same at each call, and the observed one counts among them. None with a single kind, or where each kind
-    has one example.
+    `differences`: [examples]; `kinds`: the kind of each as a number. The statistic is the variance between the
+    means of the kinds; under the null hypothesis, kinds are exchangeable. The permutations are the same at each
+    call, and the observed assignment counts among them. None with a single kind, or if each kind has only one
+    example.
     """
     values = np.asarray(differences, dtype=np.float64)
     _, codes, counts = np.unique(np.asarray(kinds), return_inverse=True, return_counts=True)

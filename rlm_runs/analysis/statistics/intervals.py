@@ -1,5 +1,5 @@
-"""Confidence intervals of means: Wilson (1927) for 0/1 values, else a bootstrap over examples, or Student's t
-for few or very many.
+"""Confidence intervals of means: Wilson (1927) for 0/1 values, else a bootstrap over examples, or Student's t for
+few or very many examples.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ALL_EQUAL = "all examples are equal: no interval"
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or another figure made of means, with its confidence interval.
+    """A mean, or a figure made of means, with its confidence interval.
 
-    `n` counts the values. `low` and `high` are None if the values show no spread; for a ratio, `high` alone is
-    None if there is no upper limit. `method` names the method as text, or the reason for a missing interval.
+    `n` counts the values. `low` and `high` are both None if the values show no spread; for a ratio, `high` alone
+    is None if there is no upper limit. `method` names the method as text, or the reason for a missing interval.
     """
 
     mean: float
@@ -45,14 +45,14 @@ class Interval:
 
     @property
     def half_width(self) -> float | None:
-        """The longer arm of the interval: what may stand after a ±, also where the interval is lopsided."""
+        """The longer side of the interval, to be shown after a ±; None without an interval."""
         if self.low is None or self.high is None:
             return None
         return max(self.mean - self.low, self.high - self.mean)
 
 
 def wilson(*, successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion."""
+    """Returns Wilson's score interval of a proportion."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -70,20 +70,19 @@ def mean_interval(
     bounds: Bounds | None = None,
     proportion: bool = True,
 ) -> Interval | None:
-    """The mean over all values, and its interval; None of nothing.
+    """Returns the mean over all values with its interval; None without values.
 
-    `values`: [values]. `clusters`: the example of each, [values]; repetitions of an example are not independent,
-    and None says that each value has an example of its own. The method:
+    `values`: [values]. `clusters`: the example of each value, because repetitions of an example are not
+    independent; None gives each value its own example. The methods are:
 
-    - 0/1 values, one per example: Wilson. `proportion=False` says that they are counts that happen to be 0 and
-      1.
+    - 0/1 values, one per example: Wilson. `proportion=False` declares them counts that happen to be 0 and 1.
     - 7 to 2,048 examples: expanded BCa bootstrap over examples (see `resampling`), the same at each call.
     - fewer or more: Student's t with the linearised variance over examples.
-    - all examples equal: no spread was seen, which does not mean that there is none. Where all are 0, or all 1,
-      it is the Wilson interval of as many successes as there are examples: repetitions that agree throughout may
-      be copies, so they count once. Of other values nothing is known, and low and high are None.
+    - all examples equal: no spread was observed, which does not mean that there is none. If all are 0, or all are
+      1, the interval is Wilson's for as many successes as there are examples: repetitions that always agree may be
+      copies, so they count once. For other values, `low` and `high` are None.
 
-    Limits of t are cut to `bounds` where such are known; the others keep within the range of the values anyway.
+    Limits of t are clipped to `bounds` if given; those of the other methods stay within the range of the values.
     """
     data = np.asarray(values, dtype=np.float64)
     of_example = np.arange(len(data)) if clusters is None else clusters
@@ -107,7 +106,7 @@ def mean_intervals(
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """One arm: sums and counts of its examples, those it has."""
+    """One arm: the sums and counts of its own examples."""
 
     sums: Floats
     counts: Floats
@@ -136,7 +135,7 @@ class _Sample:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the greatest mean of an example, beyond which rounding alone would lead."""
+        """The smallest and largest mean of an example, which only rounding could exceed."""
         means = self.sums / self.counts
         return float(means.min()), float(means.max())
 
@@ -150,7 +149,7 @@ class _Sample:
 
 
 def _closed_form(sample: _Sample, *, confidence: float, proportion: bool) -> Interval | None:
-    """The interval by a formula; None without values, and for values that must be resampled."""
+    """Returns the closed-form interval; None without values, and for values that must be resampled."""
     if not sample.count:
         return None
     if sample.zero_one and proportion:
@@ -171,7 +170,9 @@ def _closed_form(sample: _Sample, *, confidence: float, proportion: bool) -> Int
 
 
 def _clustered_t(sample: _Sample, *, confidence: float) -> Interval:
-    """Linearised variance of a mean over examples; with one value each it is the usual s²/n."""
+    """Returns the interval from the linearised variance over examples; with one value each, it is the
+    usual s²/n.
+    """
     error = math.sqrt(sample.count / (sample.count - 1) * float(np.sum(sample.residuals**2))) / sample.n
     reach = student_t(degrees=sample.count - 1, confidence=confidence) * error
     method = "t, clustered by example" if sample.is_repeated else "t"
@@ -179,7 +180,7 @@ def _clustered_t(sample: _Sample, *, confidence: float) -> Interval:
 
 
 def _bootstrap(samples: Sequence[_Sample], *, confidence: float) -> list[Interval]:
-    """Expanded BCa of each arm. Every arm's examples take the first places, whichever examples they are."""
+    """Returns the expanded BCa interval of each arm. Its examples occupy the first places, whichever they are."""
     columns = np.zeros((2, len(samples), max(sample.count for sample in samples)))
     scales = [float(np.abs(sample.residuals).max()) for sample in samples]
     for row, sample in enumerate(samples):

@@ -9,9 +9,9 @@ from .resampling import Floats
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down adjusted p, in the order given; NaN (a comparison that could not be made) is not counted.
+    """Returns Holm's step-down adjusted p-values in the given order. NaN (no test was possible) is not counted.
 
-    With these, the chance that any of the comparisons below 0.05 is a false one is at most 0.05.
+    With these, the probability that any comparison below 0.05 is a false positive is at most 0.05.
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)

@@ -1,17 +1,17 @@
-"""Two arms on the examples that both have: by how much one is better, how surely, and how many more would tell.
+"""Two arms on their common examples: the difference, its certainty, and the sample size that would show it.
 
-Repetitions are averaged first: an example is one pair. The methods, by what the pairs are:
+Repetitions are averaged first, so that an example is one pair. The method depends on the pairs:
 
-- **0 or 1 on both sides**: exact McNemar, which asks only how the examples split on which the arms differ; the
-  interval of the difference is Bonett and Price's, which stays honest where few examples, or none, differ.
-- **anything else**: a sign-flip permutation test of the mean difference (each example's difference could as well
-  have had the other sign), exact up to 16 examples that differ, else by 10,000 random flips, the same at each
-  call, and beyond 2,048 examples Student's t, its limit. It was preferred to Wilcoxon's test because it is about
-  the mean difference, which is the number on the page, and needs no rule for ties, of which rewards are full.
-  The interval is that of a mean (`mean_interval`).
+- **0 or 1 on both sides**: exact McNemar test, which uses only the split of the examples on which the arms
+  differ. The interval of the difference is Bonett and Price's, which keeps its coverage if few examples, or none,
+  differ.
+- **anything else**: a sign-flip permutation test of the mean difference (under the null hypothesis, each
+  difference could as well have the other sign). It is exact up to 16 examples that differ, uses 10,000 random
+  flips (the same at each call) up to 2,048 examples, and its limit, Student's t, beyond. It is preferred to
+  Wilcoxon's test because it tests the mean difference, which the page shows, and needs no rule for ties, which
+  are frequent among rewards. The interval is that of a mean (`mean_interval`).
 
-Test and interval are two methods, so that close to p = 0.05 one may say yes where the other says no. What counts
-is p.
+Test and interval are different methods, so close to p = 0.05 they may disagree. The p-value decides.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SEED = 20_260_102
 
 @dataclass(frozen=True)
 class Effect:
-    """The size of a difference, apart from its certainty. `size` is Cohen's word for values of this size."""
+    """The size of a difference, independent of its certainty. `size` is Cohen's word for values of this size."""
 
     name: str
     value: float
@@ -52,13 +52,13 @@ class Effect:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two arms on their common examples: on how many B is better, worse and equal, and by how much.
+    """Two arms on their common examples: on how many B is better and worse, and by how much.
 
-    `difference` is the mean difference with its interval. `test` names the test behind `p`, two-sided. `effect` is
-    None if it is undefined (no example differs; all differ by the same). `more_examples` is the number of further
-    examples with which a difference of this size shows at p < 0.05 with 80 % power: 0 if there are enough, None
-    without a difference, or with too little data for its spread. `deviation` is the standard deviation of the
-    differences, 0 of a single one.
+    `difference` is the mean difference with its interval. `test` names the test behind `p`, which is two-sided.
+    `effect` is None if it is undefined (no example differs, or all differ equally). `more_examples` is the number
+    of additional examples with which a difference of this size shows at p < 0.05 with 80 % power: 0 if there are
+    enough, None without a difference, or with too little data to estimate its spread. `deviation` is the standard
+    deviation of the differences, 0 for a single one.
     """
 
     n: int
@@ -73,18 +73,17 @@ class Paired:
 
     @property
     def equal(self) -> int:
-        """Examples on which neither is better."""
+        """Examples on which neither arm is better."""
         return self.n - self.better - self.worse
 
     @property
     def mean_difference(self) -> float:
-        """B's mean over the common examples, less A's."""
+        """B's mean over the common examples minus A's."""
         return self.difference.mean
 
 
 def compare_paired(baseline: ArrayLike, other: ArrayLike, *, confidence: float = 0.95) -> Paired | None:
-    """Returns `other` against `baseline`, example by example: [examples] each, in one order; None without
-    examples.
+    """Returns the comparison of `other` with `baseline` by example, [examples] each; None without examples.
 
     Raises ValueError for arrays of unequal length, and for NaN.
     """
@@ -97,7 +96,9 @@ def compare_paired(baseline: ArrayLike, other: ArrayLike, *, confidence: float =
 
 
 def compare_to(table: Table, *, baseline: int, confidence: float = 0.95) -> list[Paired | None]:
-    """Returns every row against the row `baseline`; None for that row, and for rows without common examples."""
+    """Returns the comparison of every row with the row `baseline`; None for that row, and without common
+    examples.
+    """
     rows = [row for row in range(len(table.arms)) if row != baseline]
     found = compare_arms(table, pairs=[(baseline, row) for row in rows], confidence=confidence)
     by_row = dict(zip(rows, found, strict=True))
@@ -107,7 +108,7 @@ def compare_to(table: Table, *, baseline: int, confidence: float = 0.95) -> list
 def compare_arms(
     table: Table, *, pairs: Sequence[tuple[int, int]], confidence: float = 0.95
 ) -> list[Paired | None]:
-    """Returns B against A on their common examples for each pair of rows (A, B); None without common examples.
+    """Returns the comparison of B with A on their common examples, for each pair of rows (A, B); None without any.
 
     All pairs are resampled and flipped together: 66 pairs of 500 examples take about as long as one.
     """
@@ -125,19 +126,22 @@ def compare_arms(
 
 
 def mcnemar(*, better: int, worse: int) -> float:
-    """McNemar's exact test, two-sided: how often chance alone would split the examples that differ so unevenly."""
+    """Returns the two-sided p-value of McNemar's exact test.
+
+    It is the probability that chance alone splits the differing examples at least as unevenly.
+    """
     return (
         float(min(1.0, 2 * scipy.special.bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
     )
 
 
 def sign_flip(differences: ArrayLike) -> float:
-    """The sign-flip permutation test of a mean difference of 0, two-sided: [examples]."""
+    """Returns the two-sided p-value of the sign-flip permutation test of a mean difference of 0: [examples]."""
     return _sign_flips([np.asarray(differences, dtype=np.float64)])[0]
 
 
 def bonett_price(*, better: int, worse: int, n: int, confidence: float = 0.95) -> Interval:
-    """The difference of two paired proportions, (better − worse) / n, with Bonett and Price's interval."""
+    """Returns the difference of two paired proportions, (better − worse) / n, with Bonett and Price's interval."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     up, down = (better + 1) / (n + 2), (worse + 1) / (n + 2)
     reach = z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
@@ -154,7 +158,7 @@ class _Sample:
 
     @classmethod
     def of(cls, first: Floats, second: Floats) -> _Sample:
-        """Differences that are no more than rounding are exactly 0."""
+        """Returns the sample. Differences within rounding are exactly 0."""
         common = ~np.isnan(first) & ~np.isnan(second)
         pair = np.stack([first[common], second[common]])
         differences = pair[1] - pair[0]
@@ -191,7 +195,7 @@ def _of_binary(sample: _Sample, *, confidence: float) -> Paired | None:
         p=mcnemar(better=better, worse=worse),
         test=MCNEMAR,
         effect=None if effect is None else Effect("Cohen's g", effect, _size(effect, steps=(0.05, 0.15, 0.25))),
-        more_examples=_more(examples_for_binary(better=better / n, worse=worse / n), n=n),
+        more_examples=_examples_missing(examples_for_binary(better=better / n, worse=worse / n), n=n),
         deviation=sample.deviation,
     )
 
@@ -214,23 +218,23 @@ def _of_means(sample: _Sample, *, difference: Interval | None, p: float) -> Pair
         if differing <= MOST_RESAMPLED
         else PAIRED_T,
         effect=None if effect is None else Effect("Cohen's d_z", effect, _size(effect, steps=(0.2, 0.5, 0.8))),
-        more_examples=None if effect is None else _more(examples_for_means(effect=effect), n=sample.n),
+        more_examples=None if effect is None else _examples_missing(examples_for_means(effect=effect), n=sample.n),
         deviation=deviation,
     )
 
 
-def _more(needed: int | None, *, n: int) -> int | None:
+def _examples_missing(needed: int | None, *, n: int) -> int | None:
     return None if needed is None else max(needed - n, 0)
 
 
 def _size(value: float, *, steps: tuple[float, float, float]) -> str:
-    """Cohen's words for a standardised effect."""
+    """Returns Cohen's word for a standardised effect."""
     words = ("negligible", "small", "medium", "large")
     return words[sum(abs(value) >= step for step in steps)]
 
 
 def _mean_intervals(samples: list[Floats], *, confidence: float) -> list[Interval | None]:
-    """The mean of each sample with its interval; None of an empty one."""
+    """Returns the mean of each sample with its interval; None for an empty sample."""
     lengths = [len(sample) for sample in samples]
     examples = [np.arange(length) for length in lengths]
     table = Table.of(
@@ -243,7 +247,9 @@ def _mean_intervals(samples: list[Floats], *, confidence: float) -> list[Interva
 
 
 def _sign_flips(samples: list[Floats]) -> list[float]:
-    """p of each sample. Samples that need random flips are flipped together. Equal examples do not count."""
+    """Returns the p-value of each sample. Random flips are made for all samples together. Equal examples do not
+    count.
+    """
     differing = [sample[sample != 0] for sample in samples]
     p_values = [
         _exact_flips(found) if len(found) <= _MOST_EXACT else _paired_t(sample)
@@ -257,7 +263,7 @@ def _sign_flips(samples: list[Floats]) -> list[float]:
 
 
 def _exact_flips(differences: Floats) -> float:
-    """p over all 2ⁿ patterns of signs, half of which mirror the other half."""
+    """Returns p over all 2ⁿ patterns of signs, half of which mirror the other half."""
     if not len(differences):
         return 1.0
     sums = differences[:1]
@@ -268,7 +274,7 @@ def _exact_flips(differences: Floats) -> float:
 
 
 def _random_flips(samples: list[Floats]) -> list[float]:
-    """Monte Carlo p, the pattern that was seen counted among the others, so that it is never 0."""
+    """Returns the Monte Carlo p-value. The observed pattern counts among the others, so that p is never 0."""
     columns = np.zeros((len(samples), max(map(len, samples))), dtype=np.float32)
     for row, sample in enumerate(samples):
         columns[row, : len(sample)] = sample / np.abs(sample).max()
@@ -283,7 +289,7 @@ def _random_flips(samples: list[Floats]) -> list[float]:
 
 @lru_cache(maxsize=MOST_RESAMPLED // _BLOCK)
 def _signs(block: int) -> NDArray[np.int8]:
-    """+1 or −1 for 256 examples: [256, RESAMPLES]. All blocks together take 20 MB."""
+    """Returns +1 or −1 for 256 examples: [256, RESAMPLES]. All blocks together take 20 MB."""
     bits = np.random.default_rng([_SEED, block]).integers(2, size=(_BLOCK, RESAMPLES), dtype=np.int8)
     signs: NDArray[np.int8] = 2 * bits - 1
     signs.flags.writeable = False

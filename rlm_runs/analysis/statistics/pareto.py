@@ -10,10 +10,10 @@ from .resampling import MOST_RESAMPLED, Floats, divided, resampled_sums
 
 
 def pareto_front(costs: ArrayLike, rewards: ArrayLike) -> NDArray[np.bool_]:
-    """Returns whether each arm is on the front: no other is as good in both and better in one.
+    """Returns whether each arm is on the front: no other arm is at least as good in both and better in one.
 
-    `costs` (or seconds, or tokens: less is better) and `rewards`: [arms]. Arms with equal values are on it
-    together. An arm with NaN, an unknown cost or reward, is never on it and beats no other.
+    `costs` (or seconds, or tokens; less is better) and `rewards`: [arms]. Arms with equal values are on it
+    together. An arm with NaN (an unknown cost or reward) is never on it and beats no other.
     """
     front = _fronts(np.asarray(costs, dtype=np.float64)[:, None], np.asarray(rewards, dtype=np.float64)[:, None])
     on_front: NDArray[np.bool_] = front[:, 0]
@@ -21,10 +21,11 @@ def pareto_front(costs: ArrayLike, rewards: ArrayLike) -> NDArray[np.bool_]:
 
 
 def front_shares(costs: Table, rewards: Table) -> Floats:
-    """In which share of the resamples each arm is on the front: [arms], NaN where it lacks a cost or a reward.
+    """Returns the share of resamples in which each arm is on the front: [arms], NaN if it lacks a cost or a
+    reward.
 
-    Costs and rewards of all arms are drawn together, by example. ValueError where the tables' arms or examples
-    differ. More than 2,048 examples are drawn in 2,048 lots, each of several examples.
+    Costs and rewards of all arms are drawn together, by example. More than 2,048 examples are drawn in 2,048 lots
+    of several examples each. Raises ValueError if the tables' arms or examples differ.
     """
     if not np.array_equal(costs.arms, rewards.arms) or not np.array_equal(costs.examples, rewards.examples):
         raise ValueError("costs and rewards must be of the same arms and examples")
@@ -34,7 +35,9 @@ def front_shares(costs: Table, rewards: Table) -> Floats:
 
 
 def _resampled_means(table: Table) -> Floats:
-    """[arms, RESAMPLES], NaN where an arm has nothing. Not centred, so that sums of 0/1 rewards tie exactly."""
+    """Returns resampled means, [arms, RESAMPLES], NaN without values. Not centred, so that sums of 0/1 tie
+    exactly.
+    """
     pooled = table.pooled(MOST_RESAMPLED)
     arms = len(table.arms)
     sums = resampled_sums(np.concatenate([pooled.sums, pooled.counts]))
@@ -42,7 +45,7 @@ def _resampled_means(table: Table) -> Floats:
 
 
 def _fronts(costs: Floats, rewards: Floats) -> NDArray[np.bool_]:
-    """The front of each column: [arms, columns]."""
+    """Returns the front of each column: [arms, columns]."""
     front = ~np.isnan(costs) & ~np.isnan(rewards)
     for arm in range(len(costs)):
         no_worse = (costs <= costs[arm]) & (rewards >= rewards[arm])

@@ -1,4 +1,4 @@
-"""Repetitions of an example: does at least one of k attempts succeed (pass@k), do all of k (pass^k)?"""
+"""Success rates over repetitions: at least one of k attempts succeeds (pass@k), or all of k do (pass^k)."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ def pass_at_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
 
 
 def pass_hat_k(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> Floats:
-    """The unbiased estimate, by example, that all k attempts succeed: C(c, k) / C(n, k). Else as `pass_at_k`."""
+    """Returns the unbiased estimate per example that all k attempts succeed: C(c, k) / C(n, k).
+
+    Arguments, NaN and errors are as in `pass_at_k`.
+    """
     won, tried = _checked(successes, attempts, k=k)
     return _share_of_choices(won, tried, k=k)
 
 
 def pass_rate(by_example: Floats, *, k: int, confidence: float = 0.95) -> PassRate:
-    """The mean of `pass_at_k` or `pass_hat_k` over examples, with the interval of a mean of rewards.
+    """Returns the mean of `pass_at_k` or `pass_hat_k` over examples, with the interval of a mean of rewards.
 
-    An example is one value here, whatever its attempts: the estimate of each has its attempts behind it already.
+    An example counts once, whatever its attempts, because its estimate already accounts for them.
     """
     counted = by_example[~np.isnan(by_example)]
     interval = mean_interval(counted, confidence=confidence, bounds=(0.0, 1.0))
@@ -61,11 +64,11 @@ def _checked(successes: ArrayLike, attempts: ArrayLike, *, k: int) -> tuple[Floa
 
 
 def _share_of_choices(chosen: Floats, among: Floats, *, k: int) -> Floats:
-    """C(chosen, k) / C(among, k), NaN where among < k."""
+    """Returns C(chosen, k) / C(among, k), NaN where among < k."""
     shares = np.where(among < k, np.nan, 0.0)
     possible = (among >= k) & (chosen >= k)
     few, many = chosen[possible], among[possible]
-    # Ordered so that equal counts cancel exactly: where all succeed the share is 1, not nearly 1.
+    # Ordered so that equal counts cancel exactly: if all succeed, the share is 1 and not nearly 1.
     log_gamma = scipy.special.gammaln
     logs = (log_gamma(few + 1) - log_gamma(many + 1)) - (log_gamma(few - k + 1) - log_gamma(many - k + 1))
     shares[possible] = np.exp(logs)

@@ -1,4 +1,4 @@
-"""Sample sizes: how many examples a difference of the observed size needs to be told from none."""
+"""Sample sizes: the number of examples that a test needs to detect a difference."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import scipy
 from .resampling import student_t
 
 _FAR_BEYOND = 10_000
-"""Degrees of freedom from which Student's t is the normal distribution."""
+"""Degrees of freedom above which Student's t is treated as normal."""
 
 
 def examples_for_binary(*, better: float, worse: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
-    """Pairs that McNemar's test needs, two-sided, where a share of `better` goes one way and `worse` the other.
+    """Returns the pairs that McNemar's two-sided test needs if shares `better` and `worse` differ in each
+    direction.
 
-    Connor's formula with a continuity correction, since the test is exact: by simulation the chance is 80-92 %
-    where 80 are asked for, and without the correction 74-78 %. And at least as many that the test can come out
-    below alpha at all. None where the shares are equal: no number shows a difference that is not there.
+    It uses Connor's formula with a continuity correction, because the test is exact: in simulations the power is
+    80-92 % where 80 is requested, and 74-78 % without the correction. The result is never so small that the test
+    cannot fall below alpha. None if the shares are equal, because no sample shows a difference that does not
+    exist.
     """
     difference = abs(better - worse)
     if difference < 1e-12:
@@ -32,9 +34,10 @@ def examples_for_binary(*, better: float, worse: float, power: float = 0.8, alph
 
 
 def examples_for_means(*, effect: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
-    """Pairs that a paired t test needs, two-sided, for a mean difference of `effect` standard deviations.
+    """Returns the pairs that a two-sided paired t test needs for a mean difference of `effect` standard
+    deviations.
 
-    At least as many that a sign-flip test can come out below alpha at all. None where the effect is 0.
+    The result is never so small that a sign-flip test cannot fall below alpha. None if the effect is 0.
     """
     if abs(effect) < 1e-12:
         return None
@@ -55,7 +58,7 @@ def _power_of_t(count: int, *, effect: float, alpha: float) -> float:
 
 
 def _fewest_unequal(alpha: float) -> int:
-    """With fewer examples that differ, even a sweep could be chance: 2 × 0.5ⁿ > alpha."""
+    """Returns the fewest differing examples that can be significant. With fewer, 2 × 0.5ⁿ > alpha."""
     return math.ceil(math.log2(2 / alpha))
 
 

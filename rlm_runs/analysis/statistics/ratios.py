@@ -1,7 +1,7 @@
-"""Figures that are quotients of means, reward per token above all, resampled as one.
+"""Ratios of means, such as reward per token, resampled together.
 
-Numerator, denominator and baseline move together when the same examples are drawn again. An interval made of
-intervals would not know that.
+Numerator, denominator and baseline move together when the same examples are drawn. Combining separate intervals
+would ignore this.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ NO_REWARD = "the mean above is 0: no interval"
 ALL_IN_PROPORTION = "no spread was seen: no interval"
 
 _FEWEST_RESAMPLED = 10
-"""Fewest examples for the bootstrap. With fewer, too many resamples divide by 0; t on the logarithm covers
-93-98 % there.
+"""The minimum number of examples for the bootstrap. With fewer, too many resamples divide by 0; t on the logarithm
+covers 93-98 % there.
 """
 
 
@@ -41,9 +41,10 @@ def ratio_interval(
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> Interval | None:
-    """mean(numerators) ÷ mean(denominators) of the same rollouts, paired by example; see `ratio_intervals`.
+    """Returns mean(numerators) ÷ mean(denominators) of the same rollouts, paired by example; see
+    `ratio_intervals`.
 
-    `numerators`, `denominators`, `clusters`: [values]. None of nothing, and where the denominators' mean is 0.
+    `numerators`, `denominators`, `clusters`: [values]. None without values, and if the denominators' mean is 0.
     """
     above = np.asarray(numerators, dtype=np.float64)
     of_example = np.arange(len(above)) if clusters is None else clusters
@@ -59,18 +60,17 @@ def ratio_intervals(
     common: bool = True,
     confidence: float = 0.95,
 ) -> list[Interval | None]:
-    """mean(numerator) ÷ mean(denominator) of each row, relative to that of the row `baseline` if one is named.
+    """Returns mean(numerator) ÷ mean(denominator) of each row, relative to the row `baseline` if given.
 
-    With rewards over tokens and the LLM arm as baseline this is the article's token efficiency. The tables must
-    have the same arms and examples as rows and columns (ValueError otherwise), all values must be ≥ 0. `common`:
-    over the examples that have all the values that go into the figure; else each mean is over whatever examples
-    it has, and those that have several pull them together in the resamples. `n` of the result counts those
-    examples.
+    With rewards over tokens and the LLM arm as baseline, this is the article's token efficiency. Both tables must
+    have the same arms and examples (else ValueError), and all values must be ≥ 0. With `common`, means are over
+    the examples that have all values of the figure; otherwise each mean is over its own examples, and shared
+    examples are resampled together. `n` of the result counts those examples.
 
-    None where a mean is missing, or one that is divided by is 0. Of the baseline itself it is 1 by definition:
-    the limits are 1. Of 10 to 2,048 examples: expanded BCa bootstrap, its `high` None where so many resamples
-    divide by 0 that there is no upper limit (a baseline that solved one example of fifty). Of fewer or more:
-    Student's t on the logarithm of the ratio, linearised.
+    None if a mean is missing, or if a divisor is 0. For the baseline itself, ratio and limits are 1 by definition.
+    With 10 to 2,048 examples, the method is the expanded BCa bootstrap; its `high` is None if so many resamples
+    divide by 0 that there is no upper limit (for example, a baseline that solved one example of fifty). With fewer
+    or more examples, it is Student's t on the logarithm of the ratio, linearised.
     """
     _check(numerators, denominators)
     quotients = [
@@ -109,7 +109,7 @@ class _Quotient:
     def of(
         cls, numerators: Table, denominators: Table, *, row: int, baseline: int | None, common: bool
     ) -> _Quotient | None:
-        """None where a mean is missing or one that is divided by is 0."""
+        """Returns the quotient; None if a mean is missing or a divisor is 0."""
         parts = [(numerators, row, 1), (denominators, row, -1)]
         if baseline is not None:
             parts += [(numerators, baseline, -1), (denominators, baseline, 1)]
@@ -133,7 +133,7 @@ class _Quotient:
 
     @property
     def influence(self) -> Floats:
-        """By how much each example pulls the logarithm of the ratio: [examples]."""
+        """The pull of each example on the logarithm of the ratio: [examples]."""
         of_values, of_counts = np.split(self.shares, 2)
         pulls = of_values - of_counts
         influence: Floats = self.powers @ pulls
@@ -157,7 +157,7 @@ class _Quotient:
 
 
 def _closed_form(quotient: _Quotient, *, confidence: float) -> Interval | None:
-    """The interval by a formula; None for values that must be resampled."""
+    """Returns the closed-form interval; None for values that must be resampled."""
     ratio, examples = quotient.ratio, quotient.examples
     if quotient.is_baseline:
         return Interval(1.0, examples, 1.0, 1.0, "the baseline itself")
@@ -175,7 +175,9 @@ def _closed_form(quotient: _Quotient, *, confidence: float) -> Interval | None:
 
 
 def _bootstrap(quotients: list[_Quotient], *, confidence: float) -> list[Interval]:
-    """Expanded BCa of each. All means are taken as shares of the observed ones, so every ratio is 1."""
+    """Returns the expanded BCa interval of each quotient. Means are relative to the observed ones, so every ratio
+    is 1.
+    """
     most = max(quotient.examples for quotient in quotients)
     columns = [np.pad(quotient.shares, ((0, 0), (0, most - quotient.examples))) for quotient in quotients]
     resampled = np.split(resampled_sums(np.concatenate(columns)), len(quotients))
@@ -185,9 +187,10 @@ def _bootstrap(quotients: list[_Quotient], *, confidence: float) -> list[Interva
 
 
 def _limits(quotient: _Quotient, sums: Floats, *, confidence: float) -> Interval:
-    """A resample in which 0 is divided by 0 says nothing: it is 0 to the lower limit, ∞ to the upper.
+    """Returns the limits. A resample in which 0 is divided by 0 counts as 0 for the lower limit and ∞ for the
+    upper.
 
-    One that happened to draw no example at all counts as the sample itself.
+    A resample that drew no example at all counts as the sample itself.
     """
     of_values, of_counts = np.split(sums, 2)
     means = divided(of_values, of_counts, otherwise=1.0)

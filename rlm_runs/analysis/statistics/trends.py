@@ -14,7 +14,7 @@ from .resampling import Floats, student_t
 
 
 class Binning(Enum):
-    """Whether bins hold equally many values, or are equally wide."""
+    """The kind of bins: with equally many values, or equally wide."""
 
     COUNT = "count"
     WIDTH = "width"
@@ -22,7 +22,7 @@ class Binning(Enum):
 
 @dataclass(frozen=True)
 class Bin:
-    """The values from `low` to `high` (which only the last bin includes), and the mean of those in it."""
+    """The values from `low` to `high` (which only the last bin includes), and their mean."""
 
     low: float
     high: float
@@ -51,10 +51,10 @@ def binned(
     confidence: float = 0.95,
     bounds: Bounds | None = None,
 ) -> list[Bin]:
-    """Means of `y` in bins of `x`, in ascending order; bins without values are left out.
+    """Returns the means of `y` in bins of `x`, in ascending order; bins without values are omitted.
 
-    `x`, `y`, `clusters`: [values], `clusters` as in `mean_interval`, which gives the intervals. Equal `x` share
-    a bin, so that with many ties there may be fewer bins than asked for. ValueError where bins < 1.
+    `x`, `y`, `clusters`: [values], `clusters` as in `mean_interval`, which gives the intervals. Equal values of
+    `x` share a bin, so many ties may give fewer bins than requested. Raises ValueError if bins < 1.
     """
     of_x, of_y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if bins < 1:
@@ -76,7 +76,7 @@ def binned(
 
 
 def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Examples numbered from 0 within each bin, so that no table has bins × all examples."""
+    """Returns the examples numbered from 0 within each bin, so that no table has bins × all examples."""
     distinct, numbers = np.unique(examples, return_inverse=True)
     pairs, pair_of = np.unique(bin_of * len(distinct) + numbers, return_inverse=True)
     bins = pairs // len(distinct)
@@ -85,7 +85,7 @@ def _places_in_bins(examples: NDArray[np.int64], bin_of: NDArray[np.int64]) -> N
 
 
 def _lower_edges(x: Floats, *, bins: int, by: Binning) -> Floats:
-    """The lower edges of the bins, ascending."""
+    """Returns the lower edges of the bins, ascending."""
     if by is Binning.WIDTH:
         return np.unique(np.linspace(x.min(), x.max(), bins + 1)[:-1])
     distinct, counts = np.unique(x, return_counts=True)
@@ -104,12 +104,12 @@ def rolling_mean(
     bounds: Bounds | None = None,
     at_most: int = 200,
 ) -> Rolling:
-    """The mean of `y` over each `window` examples that follow each other in `x`, at the mean of their `x`.
+    """Returns the mean of `y` over each `window` consecutive examples by `x`, at the mean of their `x`.
 
     `x`, `y`, `clusters`: [values]. Repetitions of an example are averaged first. With fewer examples than the
-    window there is one window of all; of nothing there is none. Of many windows `at_most` are given, evenly
-    spaced. The band is pointwise: Wilson where all means are 0 or 1, else Student's t, cut to `bounds`.
-    ValueError where window < 1.
+    window there is one window of all; without values there is none. Of many windows, `at_most` are returned,
+    evenly spaced. The band is pointwise: Wilson if all means are 0 or 1, else Student's t, clipped to `bounds`.
+    Raises ValueError if window < 1.
     """
     if window < 1:
         raise ValueError("a window must have at least one example")
@@ -139,7 +139,7 @@ def _window_means(values: Floats, starts: NDArray[np.int64], *, width: int) -> F
 def _band(
     values: Floats, means: Floats, starts: NDArray[np.int64], *, width: int, confidence: float
 ) -> tuple[Floats, Floats]:
-    """Limits of each window's mean, NaN where its values are all equal, or just one."""
+    """Returns the limits of each window's mean, NaN where its values are all equal or there is only one."""
     if ((values == 0) | (values == 1)).all():
         found = [wilson(successes=round(mean * width), n=width, confidence=confidence) for mean in means]
         low, high = np.array([(each.low, each.high) for each in found], dtype=np.float64).T

@@ -1,8 +1,8 @@
 """Transcripts: one trajectory of a rollout at a time.
 
 A `Conversation` is a trajectory with its turns, their cells and tool calls, and one line for each sub-LLM that a
-cell called. Each line opens to a conversation of its own, at any depth, so nothing here recurses. Only the
-beginning of each text is read (`Excerpt`). `prompt_of` returns the exact messages of a turn's model call.
+cell called. Each line opens to its own conversation, at any depth, so nothing here recurses. Only the beginning of
+each text is read (`Excerpt`). `prompt_of` returns the exact messages of a turn's model call.
 """
 
 from __future__ import annotations

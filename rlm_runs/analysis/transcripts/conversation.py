@@ -1,4 +1,4 @@
-"""A conversation as a page reads it: turns, their executions, and the batches of sub-LLMs that these called."""
+"""A conversation as a page reads it: turns, their executions, and the batches of sub-LLMs that they called."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from .excerpts import Excerpt
 
 @dataclass(frozen=True)
 class SubCall:
-    """One sub-LLM of a batch, in one line. `summary` is all that is known of one from an import without its
-    texts.
-    """
+    """One sub-LLM of a batch, in one line. `summary` holds all that is known of an imported one without texts."""
 
     pk: int
     batch: int
@@ -35,17 +33,17 @@ class SubCall:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it returned; false while it runs, and forever if its worker died."""
+        """Whether the sub-LLM returned. False while it runs, and permanently if its worker died."""
         return self.finished_at is not None
 
     @property
     def seconds(self) -> float | None:
-        """Its duration."""
+        """The duration in seconds; None while it runs."""
         return (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion."""
+        """Prompt and completion tokens."""
         return self.summary["tokens"] if self.summary else self.prompt_tokens + self.completion_tokens
 
     @property
@@ -65,7 +63,7 @@ _TROUBLE = frozenset(
 
 @dataclass(frozen=True)
 class Batch:
-    """The sub-LLMs that one `llm_batch` started. `key` names it on a page."""
+    """The sub-LLMs that one `llm_batch` started. `key` names the batch on a page."""
 
     key: str
     index: int
@@ -83,25 +81,25 @@ class Batch:
 
     @property
     def troubled(self) -> int:
-        """Calls that ended in something else than an answer."""
+        """The number of calls that ended without a regular answer."""
         return sum(call.is_finished and not call.is_ok for call in self.calls)
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion of all calls."""
+        """Prompt and completion tokens of all calls."""
         return sum(call.tokens for call in self.calls)
 
     @property
     def unfinished(self) -> int:
-        """Calls that run, or were cut off."""
+        """The number of calls that run or were cut off."""
         return sum(not call.is_finished for call in self.calls)
 
 
 @dataclass(frozen=True)
 class ExecutionView:
-    """A cell or a tool call. `row` has its numbers and marks, the excerpts its words.
+    """A cell or a tool call. `row` has its numbers and flags, the excerpts have its texts.
 
-    `answer` is the `answer` dict's content where this cell changed it (or made it ready), else None.
+    `answer` is the content of the `answer` dict if this cell changed it or made it ready, else None.
     """
 
     row: Execution
@@ -115,7 +113,7 @@ class ExecutionView:
 
     @property
     def is_cell(self) -> bool:
-        """A REPL cell, not a tool call."""
+        """Whether it is a REPL cell instead of a tool call."""
         return self.row.kind == Execution.Kind.CELL
 
 
@@ -132,23 +130,23 @@ class TurnView:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether a part of it failed."""
-        return bool(self.row.error) or any(went_wrong(execution.row) for execution in self.executions)
+        """Whether a part of the turn failed."""
+        return bool(self.row.error) or any(has_failed(execution.row) for execution in self.executions)
 
     @property
     def is_ready(self) -> bool:
-        """Whether a cell of it declared the answer ready."""
+        """Whether a cell of the turn declared the answer ready."""
         return any(execution.row.ready for execution in self.executions)
 
     @property
     def sub_calls(self) -> int:
-        """Sub-LLMs called in it."""
+        """The number of sub-LLMs called in the turn."""
         return sum(len(batch.calls) for execution in self.executions for batch in execution.batches)
 
 
 @dataclass(frozen=True)
 class OpeningMessage:
-    """One of the messages that open a conversation."""
+    """A message that opens a conversation."""
 
     index: int
     role: str
@@ -168,7 +166,7 @@ class OutlineEntry:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A trajectory as it is read. `first` is the number of the first of its `turns` that are here."""
+    """A trajectory for reading. `first` is the number of the first turn in `turns`."""
 
     row: Trajectory
     opening: tuple[OpeningMessage, ...]
@@ -179,14 +177,14 @@ class Conversation:
 
     @property
     def last(self) -> int:
-        """The number of the last of its turns that are here."""
+        """The number of the last turn in `turns`."""
         return self.first + len(self.turns) - 1
 
     @property
     def total(self) -> int:
-        """Turns of all of it."""
+        """The number of turns of the whole conversation."""
         return len(self.outline)
 
 
-def went_wrong(execution: Execution) -> bool:
+def has_failed(execution: Execution) -> bool:
     return bool(execution.error_type or execution.timed_out or execution.state_lost)

@@ -1,4 +1,4 @@
-"""Reads a trajectory as a conversation, in a fixed number of queries however long it is."""
+"""Reads a trajectory as a conversation, in a fixed number of queries for any length."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from .conversation import (
     OutlineEntry,
     SubCall,
     TurnView,
-    went_wrong,
+    has_failed,
 )
 from .excerpts import EMPTY, EXCERPT_CHARS, FIRST_LINE_CHARS, Excerpt, code_of, excerpt_of, excerpts
 
 _CODE_COUNTS = 3
-"""Weight of code relative to text, for the marks of its tokens."""
+"""The weight of code relative to text, which accounts for the markup of its tokens."""
 _NO_ANSWER = digest("")
 
 
 def root_of(rollout: Rollout, *, attempt: int) -> Trajectory | None:
-    """The root's trajectory of an attempt; None before its first event, and for imports without a transcript."""
+    """Returns the root's trajectory of an attempt; None before its first event, and for imports without a
+    transcript.
+    """
     return rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.ROOT).first()
 
 
 def version_of(trajectory: Trajectory) -> str:
-    """Changes with every event of a conversation: what a live page compares. Three queries, and no text."""
+    """Returns a hash that changes with every event of a conversation, for live pages. Three queries, no text."""
     executions = Execution.objects.filter(turn__trajectory=trajectory)
     steps = executions.aggregate(all=Count("id"), ended=Count("id", filter=Q(finished=True)))
     calls = Trajectory.objects.filter(parent__turn__trajectory=trajectory).aggregate(
@@ -48,7 +50,7 @@ def version_of(trajectory: Trajectory) -> str:
 
 
 def judges_of(rollout: Rollout, *, attempt: int) -> list[Trajectory]:
-    """The conversations in which the answer of an attempt was judged when it ended."""
+    """Returns the conversations that judged the answer of an attempt when it ended."""
     found = rollout.trajectories.filter(attempt=attempt, kind=Trajectory.Kind.JUDGE, rescoring=None)
     return list(found.defer("opening", "tools").order_by("pk"))
 
@@ -67,7 +69,7 @@ class Window:
 
 
 def read(trajectory: Trajectory, window: Window = Window()) -> Conversation:
-    """The part of the conversation that the window shows. Six queries, however long it is."""
+    """Returns the part of the conversation in the window. Six queries for any length."""
     turns = list(trajectory.turns.order_by("index"))
     page = turns[window.first - 1 : window.first - 1 + window.limit]
     executions = _executions(trajectory)
@@ -89,7 +91,7 @@ def read(trajectory: Trajectory, window: Window = Window()) -> Conversation:
 
 
 def _executions(trajectory: Trajectory) -> dict[int, list[Execution]]:
-    """Turn → its cells and tool calls, in order."""
+    """Returns a map of turn → its cells and tool calls, in order."""
     found: dict[int, list[Execution]] = defaultdict(list)
     rows = Execution.objects.filter(turn__trajectory=trajectory).order_by("turn__index", "position")
     for execution in rows.defer("variables"):
@@ -98,7 +100,7 @@ def _executions(trajectory: Trajectory) -> dict[int, list[Execution]]:
 
 
 def sub_calls_of(executions: Sequence[int]) -> dict[int, list[SubCall]]:
-    """Execution → the sub-LLMs that it called, in order."""
+    """Returns a map of execution → the sub-LLMs that it called, in order."""
     rows = (
         Trajectory.objects.filter(parent__in=executions)
         .defer("opening", "tools")
@@ -121,7 +123,7 @@ def sub_calls_of(executions: Sequence[int]) -> dict[int, list[SubCall]]:
 
 
 def batch_of(execution: Execution, number: int) -> tuple[SubCall, ...]:
-    """All sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
+    """Returns all sub-LLMs that one `llm_batch` of a cell called, in order. One query."""
     calls = sub_calls_of([execution.pk]).get(execution.pk, ())
     return tuple(call for call in calls if call.batch == number)
 
@@ -158,7 +160,7 @@ def _texts(
     executions: Mapping[int, Sequence[Execution]],
     window: Window,
 ) -> dict[str, Excerpt]:
-    """The beginnings of all texts of these turns, within the window's budget."""
+    """Returns the beginnings of all texts of these turns, within the window's budget."""
     digests: list[str | None] = [trajectory.answer_id, *(message["text"] for message in trajectory.opening)]
     for turn in page:
         digests += [turn.content_id, turn.reasoning_id, turn.reply_id]
@@ -166,11 +168,11 @@ def _texts(
             digests += [execution.shown_id, execution.out_id, execution.answer_id]
             digests += [execution.arguments_id] * _CODE_COUNTS
     uses = Counter(key for key in digests if key)
-    return _within(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
+    return _fit_texts(window, excerpts(uses, chars=EXCERPT_CHARS), uses)
 
 
-def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
-    """All cut to the greatest length at which they fit; nothing is cut where they fit as they are."""
+def _fit_texts(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int]) -> dict[str, Excerpt]:
+    """Returns all texts cut to the greatest length at which they fit; unchanged if they fit as they are."""
     weights = {key: window.weigh(excerpt.text) for key, excerpt in found.items()}
     shares = sorted((weight, uses[key]) for key, weight in weights.items())
     left, waiting = window.budget, sum(uses[key] for key in found)
@@ -189,7 +191,7 @@ def _within(window: Window, found: Mapping[str, Excerpt], uses: Mapping[str, int
 
 
 def _gists(turns: Sequence[Turn], executions: Mapping[int, Sequence[Execution]]) -> dict[int, str]:
-    """Turn → its summary in a few words, the model's first, else the code's."""
+    """Returns a map of turn → its summary in a few words, from the model's message, else from the code."""
     first = {turn.pk: executions[turn.pk][0].arguments_id for turn in turns if executions.get(turn.pk)}
     starts = excerpts({*(turn.content_id for turn in turns), *first.values()}, chars=4 * FIRST_LINE_CHARS)
     found = {}
@@ -205,7 +207,7 @@ def outline_entry(turn: Turn, executions: Sequence[Execution], gist: str) -> Out
         number=turn.index + 1,
         gist=gist,
         seconds=turn.seconds + sum(execution.seconds or 0 for execution in executions),
-        is_troubled=bool(turn.error) or any(map(went_wrong, executions)),
+        is_troubled=bool(turn.error) or any(map(has_failed, executions)),
         is_ready=any(execution.ready for execution in executions),
     )
 
@@ -216,7 +218,10 @@ def execution_views(
     calls: Mapping[int, Sequence[SubCall]],
     texts: Mapping[str, Excerpt],
 ) -> dict[int, tuple[ExecutionView, ...]]:
-    """Turn → its executions. Cells are numbered through the conversation; an answer shows where it changed."""
+    """Returns a map of turn → its executions. Cells are numbered through the conversation.
+
+    An execution has an `answer` only where it changed.
+    """
     found = {}
     cells = 0
     answer: tuple[str | None, bool] = (None, False)

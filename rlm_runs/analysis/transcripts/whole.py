@@ -14,8 +14,8 @@ from .reading import execution_views, outline_entry, sub_calls_of, turn_view
 
 @dataclass(frozen=True)
 class Bounds:
-    """The text to read, in characters: `longest` of one text, `total` of all of them as often as they stand in
-    the trace. Where the total does not suffice, the longest texts are cut to one length.
+    """The amount of text to read, in characters: `longest` for one text, `total` for all of them, counted as often
+    as they occur in the trace. If the total does not suffice, the longest texts are cut to one length.
     """
 
     longest: int = 100_000
@@ -29,8 +29,8 @@ DEFAULT_BOUNDS = Bounds()
 class WholeTrace:
     """All conversations of an attempt.
 
-    `texts` has the texts that were asked for beside the trace. `cut` is the number of texts that are not there in
-    full, `cap` the length to which they were cut.
+    `texts` has the texts that were requested beside the trace. `cut` is the number of texts that are not complete,
+    `cap` is the length to which they were cut.
     """
 
     root: Conversation | None
@@ -44,7 +44,7 @@ class WholeTrace:
 def read_whole(
     rollout: Rollout, *, attempt: int, beside: Iterable[str] = (), bounds: Bounds = DEFAULT_BOUNDS
 ) -> WholeTrace:
-    """Returns the conversations of an attempt. Six queries, however many there are; rescorings are left out.
+    """Returns the conversations of an attempt, without rescorings. Six queries for any number of them.
 
     `beside` are digests of further texts, which share the bounds.
     """
@@ -79,7 +79,7 @@ def _digests(
     turns: Mapping[int, Sequence[Turn]],
     executions: Mapping[int, Sequence[Execution]],
 ) -> Iterable[str]:
-    """The texts of the trace, each as often as it stands in it."""
+    """Returns the digests of the trace's texts, each as often as it occurs."""
     found: list[str | None] = []
     for row in trajectories:
         found += [row.answer_id, *(message["text"] for message in row.opening)]
@@ -92,7 +92,7 @@ def _digests(
 
 
 def _cap(uses: Mapping[str, int], bounds: Bounds) -> int:
-    """The greatest length at which all texts fit, without reading them."""
+    """Returns the greatest length at which all texts fit, without reading them."""
     chars = dict(Text.objects.filter(sha256__in=set(uses)).values_list("sha256", "chars"))
     left, waiting = bounds.total, sum(uses[digest] for digest in chars)
     for length, times in sorted((length, uses[digest]) for digest, length in chars.items()):

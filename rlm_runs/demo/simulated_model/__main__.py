@@ -14,7 +14,7 @@ from .server import DemoServer
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parses the options, writes the port file, serves."""
+    """Parses the options, writes the port file, and serves."""
     options, port_file = _parse(arguments)
     server = DemoServer(options)
     if port_file is not None:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         partial.write_text(f"{server.port}\n")
         os.replace(partial, port_file)
     print(f"demo model (simulated) on {server.url}/v1", flush=True)
-    # A shell that starts this process in the background has SIGINT ignored, and the process would inherit that.
+    # A shell ignores SIGINT for background processes, and this process would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit)
     try:

@@ -16,7 +16,9 @@ MODEL = "demo-model"
 
 
 def chat_completion(request: ChatRequest, *, reply: Reply) -> dict[str, Any]:
-    """The response body; cut to the request's token limit, then with `finish_reason` "length"."""
+    """Returns the response body. A reply beyond the request's token limit is cut, with `finish_reason`
+    "length".
+    """
     digest = hashlib.sha256(request.fingerprint.encode("utf-8", "replace")).hexdigest()
     calls = [_tool_call(reply, digest=digest)] if reply.tool else []
     content, finish_reason = reply.content, "tool_calls" if calls else "stop"

@@ -1,7 +1,7 @@
 """The input and the output of a policy: a conversation read from messages and tools, and a reply.
 
 All randomness of a policy comes from `chance(…)`, a hash of the conversation's opening and a name. A reply
-therefore depends on the conversation alone.
+therefore depends only on the conversation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .tokens import content_text
 REPL_TOOL = "call_python_repl"
 PYTHON_TOOL = "python"
 STUCK_AFTER = 3
-"""Cells in a row that fail before the model gives up."""
+"""The number of consecutive failed cells after which the model gives up."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Conversation:
 
     @property
     def is_rlm(self) -> bool:
-        """Whether there is a REPL to work in."""
+        """Whether the model has a REPL."""
         return REPL_TOOL in self.tools
 
     @property
@@ -93,22 +93,22 @@ class Conversation:
         return any(code in step.code for step in self.steps)
 
     def rng(self, name: str) -> random.Random:
-        """Random numbers of this conversation's own, a different stream for each name."""
+        """Returns random numbers of this conversation, a different stream for each name."""
         return random.Random(f"{self.seed}|{name}")
 
     def steady_rng(self, name: str) -> random.Random:
-        """The same, and the same in a turn in which the tools are taken away."""
+        """Returns random numbers that also stay the same in a turn without the tools."""
         return random.Random(f"{self.steady_seed}|{name}")
 
     def chance(self, probability: float, name: str) -> bool:
-        """A decision that stays the same in every turn of the conversation."""
+        """Returns a random decision that stays the same in every turn of the conversation."""
         return self.rng(name).random() < probability
 
 
 def read_conversation(
     messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]], seed: str
 ) -> Conversation:
-    """Never fails on any list of messages."""
+    """Returns the conversation. Never fails on any list of messages."""
     system = "\n".join(_text(m) for m in messages if m.get("role") in ("system", "developer"))
     task = next((_text(m) for m in messages if m.get("role") == "user"), "")
     functions = [tool.get("function") for tool in tools]

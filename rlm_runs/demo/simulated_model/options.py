@@ -14,14 +14,14 @@ class DemoOptions:
     seed: int = 7
     latency: float = 0.0
     jitter: float = 0.0
-    """Seconds that are added to `latency` in part; the part comes from the request's hash."""
+    """The maximum number of seconds added to `latency`. The request's hash determines the share."""
     fail_429: float = 0.0
     fail_500: float = 0.0
     retry_after: float = 1.0
     """Seconds in the `Retry-After` header of a 429."""
     window: int = 16_000
     api_key: str | None = None
-    """None: any key is accepted, or none."""
+    """The required key; None to accept any key, or none."""
 
     def __post_init__(self) -> None:
         if min(self.latency, self.jitter, self.fail_429, self.fail_500, self.retry_after) < 0:

@@ -1,4 +1,4 @@
-"""Chat completion requests, checked; errors have the API's form."""
+"""Validation of chat completion requests. Errors have the API's form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """The part of a request that the demo model heeds.
+    """The part of a request that the demo model uses.
 
     `fingerprint` is the body, independent of key order and of whether the answer is streamed.
     """
@@ -30,7 +30,7 @@ class ChatRequest:
 
 
 def parse_request(body: bytes) -> ChatRequest:
-    """Raises ApiError (400) where the body is malformed."""
+    """Returns the parsed request. Raises ApiError (400) for a malformed body."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:

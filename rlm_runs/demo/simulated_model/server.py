@@ -1,4 +1,4 @@
-"""The HTTP side: POST /v1/chat/completions, GET /v1/models, GET /healthz.
+"""The HTTP server: POST /v1/chat/completions, GET /v1/models, GET /healthz.
 
 server = DemoServer(DemoOptions(seed=7))
 server.start()
@@ -70,12 +70,12 @@ class DemoServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on, chosen by the system where the options say 0."""
+        """The port on which it listens, chosen by the system if the options say 0."""
         return int(self._http.server_address[1])
 
     @property
     def url(self) -> str:
-        """Without the `/v1`."""
+        """The base URL, without the `/v1`."""
         return f"http://{self.options.host}:{self.port}"
 
     def start(self) -> None:
@@ -118,7 +118,9 @@ class DemoServer:
         return Answer(request, chat_completion(request, reply=reply_to(conversation)), seconds)
 
     def _fail_perhaps(self, request: ChatRequest) -> None:
-        """Injected failures: drawn from the request and how often it was seen, so that a retry may succeed."""
+        """Raises injected failures, drawn from the request and its number of repetitions, so that a retry may
+        succeed.
+        """
         key = hashlib.sha256(request.fingerprint.encode("utf-8", "replace")).hexdigest()
         with self._seen_lock:
             self._seen[key] += 1
@@ -130,7 +132,7 @@ class DemoServer:
             raise server_error()
 
     def _draw(self, *parts: str) -> float:
-        """A number from 0 to 1 that depends on the seed and the parts alone."""
+        """Returns a number from 0 to 1 that depends only on the seed and the parts."""
         text = "\x00".join([str(self.options.seed), *parts])
         return int(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], 16) / 16**12
 
@@ -142,7 +144,7 @@ class _HttpServer(ThreadingHTTPServer):
     demo: DemoServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error; anything else is printed."""
+        """Prints errors, except for clients that disconnected."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -162,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path != "/v1/chat/completions":
-            # The body was not read, so the connection cannot be used again.
+            # The body was not read, so the connection cannot be reused.
             self.close_connection = True
             self._send_error(unknown_url(method="POST", path=self.path))
         else:
@@ -233,4 +235,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing: the client keeps requests and answers."""
+        """Logs nothing, because the client keeps requests and responses."""

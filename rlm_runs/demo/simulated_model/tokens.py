@@ -5,8 +5,8 @@
   tools' JSON.
 - A completion has the tokens of its text, its tool calls and its reasoning. Reasoning tokens are those of the
   text in `reasoning_content`.
-- Cached tokens: everything before the last assistant message was sent before. It counts as cached from 1,024
-  tokens on, in steps of 128.
+- Cached tokens are those before the last assistant message, which were sent before. They count as cached from
+  1,024 tokens on, in steps of 128.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ CACHE_STEP = 128
 
 
 def text_tokens(text: str) -> int:
-    """Tokens of a text."""
+    """Returns the tokens of a text."""
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
 
 def message_tokens(message: Mapping[str, Any]) -> int:
-    """Tokens of one message of a prompt."""
+    """Returns the tokens of one message of a prompt."""
     calls = message.get("tool_calls") or []
     return PER_MESSAGE + text_tokens(content_text(message.get("content"))) + sum(map(call_tokens, calls))
 
 
 def call_tokens(call: Mapping[str, Any]) -> int:
-    """Tokens of one tool call: its name and its arguments."""
+    """Returns the tokens of one tool call: its name and its arguments."""
     function = call.get("function") or {}
     return text_tokens(f"{function.get('name', '')}{function.get('arguments', '')}")
 
 
 def prompt_tokens(messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] = ()) -> int:
-    """Tokens of a whole prompt."""
+    """Returns the tokens of a whole prompt."""
     return _tools_tokens(tools) + sum(map(message_tokens, messages))
 
 
 def cached_tokens(messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] = ()) -> int:
-    """Tokens of the prompt that an earlier turn of the same conversation sent already."""
+    """Returns the tokens of the prompt that an earlier turn of the same conversation sent."""
     last = max((i for i, m in enumerate(messages) if m.get("role") == "assistant"), default=0)
     seen = prompt_tokens(messages[:last], tools=tools) if last else 0
     return seen // CACHE_STEP * CACHE_STEP if seen >= CACHE_MINIMUM else 0
 
 
 def content_text(content: Any) -> str:
-    """A message's content as text: it may be a text, a list of parts, or null."""
+    """Returns a message's content, which may be a text, a list of parts or null, as text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

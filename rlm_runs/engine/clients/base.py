@@ -1,4 +1,4 @@
-"""The protocol of a model client, and the completion that it returns."""
+"""The protocol of a model client, and the completion that a client returns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ToolSchemas = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Completion:
-    """A model's answer and its cost in time. `seconds` includes `retry_seconds`, spent on failed tries.
+    """A model's answer and the time it took. `seconds` includes `retry_seconds`, the time spent on failed tries.
 
-    Of an answer that was streamed, `first_token_seconds` is the time from the request to its first piece, and
-    `tokens_per_second` the rate of the tokens behind it; None where they are not known.
+    For a streamed answer, `first_token_seconds` is the time from the request to the first piece, and
+    `tokens_per_second` is the rate of the tokens after it. Both are None if unknown.
     """
 
     content: str = ""
@@ -34,7 +34,7 @@ class Completion:
     tokens_per_second: float | None = None
 
     def message(self) -> dict[str, Any]:
-        """The assistant message that later calls of the conversation are sent."""
+        """Returns the assistant message that later calls of the conversation send."""
         message: dict[str, Any] = {"role": "assistant", "content": self.content}
         if self.tool_calls:
             message["tool_calls"] = [
@@ -49,17 +49,17 @@ class Completion:
 
 
 class Watcher(Protocol):
-    """Receives an answer while it is streamed."""
+    """A receiver of an answer while it is streamed."""
 
     def restart(self) -> None:
-        """Another try begins: what was shown does not count."""
+        """Discards what was shown, because another try begins."""
 
     def add(self, *, content: str = "", reasoning: str = "", arguments: str = "") -> None:
-        """The next pieces: of the text, of the reasoning, of the arguments of tool calls."""
+        """Adds the next pieces of the text, of the reasoning and of the arguments of tool calls."""
 
 
 class ModelClient(Protocol):
-    """One endpoint. Thread-safe."""
+    """A client of one endpoint. Thread-safe."""
 
     def complete(
         self,
@@ -71,16 +71,16 @@ class ModelClient(Protocol):
         control: CancellationToken,
         watcher: Watcher | None = None,
     ) -> Completion:
-        """Returns one chat completion, retried where that may help.
+        """Returns one chat completion, after retries where a retry may help.
 
         Raises PromptTooLong, BadCompletion or another ModelFailure, whose `tries` hold the time spent, and Stopped
-        if the rollout is stopped meanwhile.
+        if the rollout is stopped during the call.
         """
 
 
 @dataclass(frozen=True)
 class Clients:
-    """The clients of each role. A rollout without sub-LLMs or judge does not use theirs."""
+    """The clients of each role. A rollout without sub-LLMs or a judge does not use theirs."""
 
     main: ModelClient
     sub: ModelClient

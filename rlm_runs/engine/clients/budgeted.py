@@ -18,7 +18,7 @@ from .token_estimates import estimator
 class BudgetedClient:
     """A client under a rollout's budget. See `ModelClient`.
 
-    What a call is not known to have used counts at its estimate, because unknown is not zero.
+    A call whose usage is unknown counts at its estimate, because unknown is not zero.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The client of OpenAI-compatible chat completion servers.
 
-Retried are 408, 409, 429 and 5xx (as status or inside a 200), timeouts, broken connections and answers that are no
-completion, with exponential backoff and full jitter, or as long as `Retry-After` says. Each retry is kept on the
-turn.
+It retries on 408, 409, 429 and 5xx (as the status or inside a 200), timeouts, broken connections, and responses
+that are not completions. It waits with exponential backoff and full jitter, or as long as `Retry-After` says. Each
+retry is stored on the turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..cancellation import CancellationToken
 from ..errors import CallAborted, ModelFailure, Tries
 from ..events import FailedTry
 from .base import Completion, Messages, ToolSchemas, Watcher
-from .error_reading import Passing, Sent, failure_inside, failure_of, is_page, no_completion
+from .error_reading import Sent, TransientFailure, failure_inside, failure_of, is_page, no_completion
 from .event_stream import BrokenStream, StreamedCompletion
 from .gate import Outcome, Report, ServerGate
 from .message_log import body_of
@@ -38,12 +38,14 @@ _OF_OPENAI = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "Open
 """Environment variable → header, as OpenAI's own client sends them."""
 
 _KEPT_TRIES = 50
-"""Failed tries of a call that are kept, the latest; an endpoint that is away may be tried for hours."""
+"""The number of failed tries that a call keeps, the latest ones. An endpoint may be down and retried for hours."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """`tries` in all; waits of up to `first_wait` seconds doubled each time, never over `longest_wait`."""
+    """The retries of a call. `tries` counts all tries; waits double from `first_wait` up to `longest_wait`
+    seconds.
+    """
 
     tries: int = 6
     first_wait: float = 0.5
@@ -54,16 +56,16 @@ class RetryPolicy:
         """Seconds to wait before retry number `retry`, from 0."""
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after)
-        # Full jitter: many rollouts that fail together must not come back together.
+        # Full jitter spreads retries, so that rollouts that failed together do not retry together.
         return random.uniform(0, min(self.longest_wait, self.first_wait * 2 ** min(retry, 30)))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model's answers are read. `window` is the model's in tokens, None if not known.
+    """The settings for reading a model's answers. `window` is the context window in tokens, None if unknown.
 
-    `think_tags` says whether reasoning between tags in the content is taken out of it. `checks_prompts` says that
-    a server whose count of a prompt is far below our own has cut it.
+    `think_tags` says whether reasoning between tags is removed from the content. With `checks_prompts`, a server
+    whose prompt count is far below our own count is taken to have truncated the prompt.
     """
 
     window: int | None = None
@@ -73,7 +75,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Call:
-    """What each try of a call sends, and its observers. `tokens` is the estimate of its tokens."""
+    """The request that each try of a call sends, and its observers. `tokens` is the estimated number of tokens."""
 
     body: Sequence[bytes | bytearray]
     sent: Sent
@@ -83,9 +85,9 @@ class _Call:
 
 
 class ChatClient:
-    """One endpoint. `timeout` is of a single try, in seconds; each try passes all `gates`.
+    """A client of one endpoint. `timeout` is the limit of a single try, in seconds. Each try passes all `gates`.
 
-    At most `connections` calls are in flight; further ones wait for a connection.
+    At most `connections` calls are in flight; further calls wait for a connection.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class ChatClient:
         try:
             sent = Sent(self._reading.window, partial(prompt_tokens, messages))
             call = _Call(self._body(model, messages, tools, sampling), sent, tokens, control, watcher)
-            completion = self._try_until_it_works(call, tries=tries)
+            completion = self._complete_with_retries(call, tries=tries)
         except (ModelFailure, CallAborted) as failure:
             tries.seconds = time.monotonic() - began
             failure.tries = tries
@@ -154,22 +156,22 @@ class ChatClient:
         except (TypeError, ValueError) as error:
             raise ModelFailure(f"the request could not be made: {error}") from error
 
-    def _try_until_it_works(self, call: _Call, *, tries: Tries) -> Completion:
+    def _complete_with_retries(self, call: _Call, *, tries: Tries) -> Completion:
         first_fault_at: float | None = None
         while True:
             call.control.check()
             began = tried_at = time.monotonic()
             try:
                 with self._through_gates(call) as report:
-                    began = tried_at = self._told_wait(tries, since=began)
-                    return self._reported_try(call, report)
-            except (Passing, ModelFailure) as problem:
+                    began = tried_at = self._add_wait(tries, since=began)
+                    return self._try_and_report(call, report)
+            except (TransientFailure, ModelFailure) as problem:
                 tries.failed.append(_failed_try(problem, seconds=time.monotonic() - tried_at))
                 if problem.endpoint_fault and first_fault_at is None:
                     first_fault_at = began
                 if not (problem.endpoint_fault and self._is_away(first_fault_at)):
                     self._give_up_if_final(problem, tries)
-                retry_after = problem.retry_after if isinstance(problem, Passing) else None
+                retry_after = problem.retry_after if isinstance(problem, TransientFailure) else None
                 wait = self._retry.wait_before(tries.retries, retry_after=retry_after)
                 tries.failed[-1] = replace(tries.failed[-1], waited=wait)
                 del tries.failed[:-_KEPT_TRIES]
@@ -177,7 +179,7 @@ class ChatClient:
                 tries.retries += 1
                 tries.retry_seconds += time.monotonic() - began
 
-    def _give_up_if_final(self, problem: Passing | ModelFailure, tries: Tries) -> None:
+    def _give_up_if_final(self, problem: TransientFailure | ModelFailure, tries: Tries) -> None:
         """Raises the call's failure if it is final or no try is left."""
         if isinstance(problem, ModelFailure):
             raise problem
@@ -187,14 +189,14 @@ class ChatClient:
             raise failure from problem
 
     def _is_away(self, since: float | None) -> bool:
-        """Whether the endpoint fails all calls. This call then waits and does not count as failed."""
+        """Returns whether the endpoint fails all calls. The call then waits instead of failing."""
         return since is not None and any(gate.fails_since(since) for gate in self._gates)
 
-    def _reported_try(self, call: _Call, report: Report) -> Completion:
+    def _try_and_report(self, call: _Call, report: Report) -> Completion:
         try:
             completion = self._try(call)
-        except (Passing, ModelFailure) as problem:
-            retry_after = problem.retry_after if isinstance(problem, Passing) else None
+        except (TransientFailure, ModelFailure) as problem:
+            retry_after = problem.retry_after if isinstance(problem, TransientFailure) else None
             report(Outcome(retry_after=retry_after, fault=str(problem) if problem.endpoint_fault else ""))
             raise
         report(Outcome(usage=completion.usage))
@@ -212,15 +214,15 @@ class ChatClient:
 
             yield report
 
-    def _told_wait(self, tries: Tries, *, since: float) -> float:
-        """Counts what the gates took as waiting; now."""
+    def _add_wait(self, tries: Tries, *, since: float) -> float:
+        """Adds the time spent waiting at the gates to `retry_seconds`, and returns the current time."""
         now = time.monotonic()
         if self._gates:
             tries.retry_seconds += now - since
         return now
 
     def _try(self, call: _Call) -> Completion:
-        """One request. Raises a ModelFailure that is final, Passing, or CallAborted."""
+        """Sends one request. Raises a final ModelFailure, TransientFailure or CallAborted."""
         streamed = StreamedCompletion(call.watcher)
         try:
             with self._transport.post(
@@ -236,7 +238,7 @@ class ChatClient:
             raise no_completion(f"the endpoint's stream broke: {error}") from error
         except TransportError as error:
             raise _failure_of_transport(error, server=self._transport.server) from error
-        except ValueError as error:  # a header or an address that cannot be
+        except ValueError as error:  # an invalid header or address
             raise ModelFailure(f"the request could not be made: {error}") from error
         tags = self._reading.think_tags
         if answer.is_stream:
@@ -250,7 +252,10 @@ class ChatClient:
 def completion_of(
     raw: bytes, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
 ) -> Completion:
-    """The completion in a body of HTTP 200. Raises Passing where there is none, or what its error means."""
+    """Returns the completion in a body of HTTP 200.
+
+    Raises TransientFailure if it has none, or the failure that its error means.
+    """
     text = raw.decode("utf-8", "replace")
     if not text.strip():
         raise no_completion("the endpoint's answer is empty")
@@ -265,14 +270,14 @@ def completion_of(
 def completion_in(
     body: Any, headers: Mapping[str, str], *, sent: Sent, think_tags: ThinkTags = "auto"
 ) -> Completion:
-    """The same of a body that is read already."""
+    """Returns the completion in a decoded body. Raises like `completion_of`."""
     if failure := failure_inside(body, headers, sent=sent):
         raise failure
     return parse_completion(body, think_tags=think_tags)
 
 
-def _failed_try(problem: Passing | ModelFailure, *, seconds: float) -> FailedTry:
-    """The record of a failed try."""
+def _failed_try(problem: TransientFailure | ModelFailure, *, seconds: float) -> FailedTry:
+    """Returns the record of a failed try."""
     return FailedTry(
         at=datetime.now(UTC), seconds=seconds, waited=0.0, status=problem.status, message=str(problem)[:500]
     )
@@ -285,9 +290,9 @@ def _headers(api_key: str) -> dict[str, str]:
     return headers | {header: os.environ[name] for name, header in _OF_OPENAI.items() if os.environ.get(name)}
 
 
-def _failure_of_transport(error: TransportError, *, server: str) -> Passing:
+def _failure_of_transport(error: TransportError, *, server: str) -> TransientFailure:
     if not error.sent:
-        return Passing(f"{server} cannot be reached: {error}")
+        return TransientFailure(f"{server} cannot be reached: {error}")
     if error.timed_out:
-        return Passing("the endpoint did not answer in time", cost=None)
-    return Passing(f"the connection to the endpoint broke: {error}", cost=None)
+        return TransientFailure("the endpoint did not answer in time", cost=None)
+    return TransientFailure(f"the connection to the endpoint broke: {error}", cost=None)

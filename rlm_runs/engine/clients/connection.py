@@ -1,7 +1,7 @@
-"""A connection to a server, made in steps which another thread can end: name, socket, tunnel, TLS.
+"""A connection to a server, made in steps that another thread can abort: name, socket, tunnel, TLS.
 
-It is `http.client`'s, whose socket is ours: shutting it down wakes the thread that waits for it, and tells the
-server that nobody reads its answer.
+It builds on `http.client` but owns the socket. Shutting the socket down wakes the thread that waits for it, and
+tells the server that nobody reads its answer.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ import httpx2
 from ..threads import CallThread
 
 _LONGEST_CONNECT = 30.0
-"""Seconds that the name, the socket, the tunnel and TLS may take, each."""
+"""Seconds allowed for each of name look-up, socket, tunnel and TLS."""
 _LOOK_AT_ABORT = 0.2
-"""Seconds between two looks at the abort flag where nothing can be shut down yet."""
+"""Seconds between two checks of the abort flag while there is nothing to shut down yet."""
 
 
 class Abort:
-    """The end of a call from outside. Thread-safe; it never touches a socket that the call has given back."""
+    """A switch that aborts a call from another thread. Thread-safe; it never touches a socket that the call has
+    returned.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -41,13 +43,15 @@ class Abort:
         self.happened = False
 
     def now(self) -> None:
-        """Ends the call: the thread that waits for its socket continues, and the server sees the end."""
+        """Aborts the call. The thread that waits for its socket continues, and the server sees the
+        connection end.
+        """
         with self._lock:
             self.happened = True
             self._shut_down()
 
     def covers(self, sock: socket.socket) -> None:
-        """Names the call's socket. Raises ConnectionAbortedError if the call was aborted already."""
+        """Registers the call's socket. Raises ConnectionAbortedError if the call was aborted before."""
         with self._lock:
             self._socket = sock
             if self.happened:
@@ -55,7 +59,7 @@ class Abort:
         self.check()
 
     def forget(self) -> None:
-        """The call is over; its socket may serve another one."""
+        """Forgets the socket, because the call is over and the socket may serve another one."""
         with self._lock:
             self._socket = None
 
@@ -66,13 +70,13 @@ class Abort:
 
     def _shut_down(self) -> None:
         if self._socket is not None:
-            with suppress(OSError):  # it is closed already
-                # An SSLSocket's own `shutdown` would drop its state under the thread that reads.
+            with suppress(OSError):  # already closed
+                # `SSLSocket.shutdown` would drop the TLS state under the thread that reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class Route:
-    """The way to a server, through a proxy where the environment names one (`HTTPS_PROXY`, `NO_PROXY`, …)."""
+    """The route to a server, through a proxy if the environment names one (`HTTPS_PROXY`, `NO_PROXY`, …)."""
 
     def __init__(self, base_url: str) -> None:
         self._url = urlsplit(base_url)
@@ -82,7 +86,7 @@ class Route:
 
     @cached_property
     def proxy(self) -> SplitResult | None:
-        """The proxy's URL. Raises ValueError where it is of another kind than http."""
+        """The proxy's URL, None without one. Raises ValueError if its scheme is not http."""
         proxies = getproxies()
         found = proxies.get(self._url.scheme) or proxies.get("all")
         if not found or proxy_bypass(self.host):
@@ -94,25 +98,25 @@ class Route:
 
     @property
     def first_hop(self) -> tuple[str, int]:
-        """Host and port to connect to."""
+        """The host and port to connect to."""
         return (self.proxy.hostname or "", self.proxy.port or 80) if self.proxy else (self.host, self.port)
 
     @cached_property
     def proxy_headers(self) -> dict[str, str]:
-        """The login at the proxy."""
+        """The headers that log in at the proxy."""
         if self.proxy is None or self.proxy.username is None:
             return {}
         login = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
         return {"Proxy-Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
     def target(self, path: str) -> str:
-        """What a request line names: the path, or for a proxy of plain HTTP the whole URL."""
+        """Returns the target of a request line: the path, or the whole URL for a proxy of plain HTTP."""
         full = self._url.path.rstrip("/") + path
         return f"http://{self._url.netloc}{full}" if self.proxy and not self.is_secure else full
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection of one route. `abort` is that of the call which it serves."""
+    """A connection on one route. `abort` is that of the call in progress."""
 
     abort: Abort
     timeout: float
@@ -133,7 +137,7 @@ class Connection(http.client.HTTPConnection):
         if self._route.proxy and self._route.is_secure:
             self._tunnel()  # type: ignore[attr-defined]
         if self._route.is_secure:
-            # The handshake follows when the new socket is covered.
+            # The handshake follows once `abort` covers the new socket.
             secure = _tls().wrap_socket(self.sock, server_hostname=self._route.host, do_handshake_on_connect=False)
             self.sock = secure
             self.abort.covers(secure)
@@ -141,7 +145,7 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
 
     def post(self, path: str, body: Sequence[bytes | bytearray], *, headers: Mapping[str, str]) -> None:
-        """Sends a request, the parts of its body one after the other."""
+        """Sends a request, with the parts of its body one after the other."""
         self.putrequest("POST", self._route.target(path))
         for_proxy = {} if self._route.is_secure else self._route.proxy_headers
         for name, value in {**headers, **for_proxy}.items():
@@ -152,7 +156,7 @@ class Connection(http.client.HTTPConnection):
             self.send(part)
 
     def is_usable(self) -> bool:
-        """Whether it is open. An idle connection that has something to read was closed by its server."""
+        """Returns whether the connection is open. If an idle connection is readable, its server has closed it."""
         if self.sock is None:
             return False
         poll = select.poll()
@@ -161,22 +165,24 @@ class Connection(http.client.HTTPConnection):
 
 
 def _addresses(host: str, port: int, *, abort: Abort, seconds: float) -> list[Any]:
-    """The addresses of a host. A look-up cannot be ended, so a thread makes it that may be left behind."""
+    """Returns the addresses of a host. A look-up cannot be aborted, so a thread makes it and may be left
+    behind.
+    """
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # it is a name
+    except socket.gaierror:  # the host is a name
         pass
     done = Event()
     looked_up = CallThread("look-up").submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     looked_up.add_done_callback(lambda _: done.set())
     until = time.monotonic() + seconds
     while not done.wait(_LOOK_AT_ABORT):
-        _go_on(abort, until=until)
+        _check_deadline(abort, until=until)
     return looked_up.result()
 
 
 def _connected(addresses: Sequence[Any], *, abort: Abort, seconds: float) -> socket.socket:
-    """A socket that is connected to the first of the addresses that answers."""
+    """Returns a socket connected to the first address that answers."""
     until = time.monotonic() + seconds
     problem = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
@@ -185,7 +191,7 @@ def _connected(addresses: Sequence[Any], *, abort: Abort, seconds: float) -> soc
             sock.setblocking(False)
             _finish_connect(sock, sock.connect_ex(address), abort=abort, until=until)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # gateways drop what is silent for long
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # gateways drop silent connections
         except OSError as error:
             sock.close()
             abort.check()
@@ -202,12 +208,12 @@ def _finish_connect(sock: socket.socket, code: int, *, abort: Abort, until: floa
         if poll.poll(_LOOK_AT_ABORT * 1000):
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         else:
-            _go_on(abort, until=until)
+            _check_deadline(abort, until=until)
     if code:
         raise OSError(code, os.strerror(code))
 
 
-def _go_on(abort: Abort, *, until: float) -> None:
+def _check_deadline(abort: Abort, *, until: float) -> None:
     abort.check()
     if time.monotonic() > until:
         raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
@@ -215,5 +221,5 @@ def _go_on(abort: Abort, *, until: float) -> None:
 
 @cache
 def _tls() -> SSLContext:
-    """The certificates that the system trusts; SSL_CERT_FILE and SSL_CERT_DIR are honoured."""
+    """Returns a context that trusts the system's certificates; SSL_CERT_FILE and SSL_CERT_DIR are honoured."""
     return httpx2.create_ssl_context()

@@ -1,7 +1,8 @@
-"""A server's refusal → a failure of ours: too long, passing (another try may mend it), or final.
+"""Maps a server's error to a failure: too long, passing (another try may succeed), or final.
 
-Servers put their words under many names, as text, object, list or JSON in a string, and some send an error inside
-HTTP 200. Only fields that hold a server's own words are read: some servers repeat the prompt in the error.
+Servers put their message under many names, as text, object, list or JSON in a string, and some send an error
+inside HTTP 200. Only fields that hold a server's own message are read, because some servers repeat the prompt in
+the error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _WORDS = (
     *("reason", "description", "title", "raw", "cause", "innererror", "inner_error", "exception", "fault"),
     *("faultstring", "output", "metadata", "base_resp", "upstream", "provider_error", "response", "data"),
 )
-"""Fields with a server's words, or with an object that has them; the first found is the message."""
+"""Fields that hold a server's message, or an object that has one. The first match is the message."""
 _CODES = (
     *("code", "type", "status", "error_type", "error_code", "errorcode", "__type", "kind", "reason", "param"),
     *("status_code", "http_status_code", "finish_reason"),
@@ -43,11 +44,11 @@ _PAGE = re.compile(r"^\s*(?:<!doctype|<html|<\?xml|<head|<body)", re.IGNORECASE)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
-class Passing(Exception):
-    """A failure of one try that another may mend.
+class TransientFailure(Exception):
+    """A failure of one try that a retry may resolve.
 
-    `status` is the response's, or the one in its body; None without a response. `retry_after` is in seconds, as
-    the server asked. `failure` is what the call ends with if no try is left.
+    `status` is that of the response or of its body, None without a response. `retry_after` is in seconds, as the
+    server asked. `failure` is the exception that the call raises if no try is left.
     """
 
     def __init__(
@@ -67,20 +68,20 @@ class Passing(Exception):
 
     @property
     def endpoint_fault(self) -> bool:
-        """Whether the endpoint failed, and not this call: it cannot be reached, or is broken."""
+        """Whether the endpoint as a whole failed: it cannot be reached, or it is broken."""
         return (self.status is None or self.status >= 500) and self.failure is not PromptTooLong
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A request's size in tokens: the window of its model, None if not known, and our own count of its prompt."""
+    """A request's size in tokens: its model's context window, None if unknown, and our own count of its prompt."""
 
     window: int | None = None
     count: Callable[[], int] = int
 
     @cached_property
     def tokens(self) -> int:
-        """Tokens of the prompt, counted when first asked for."""
+        """Tokens of the prompt, counted on first access."""
         return self.count()
 
     @property
@@ -91,7 +92,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class ServerWords:
-    """The words of an error: `message` for people, `texts` and `codes` for rules."""
+    """The text of an error: `message` for people, `texts` and `codes` for rules."""
 
     message: str
     texts: tuple[str, ...]
@@ -99,23 +100,25 @@ class ServerWords:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status among the codes, where there is one."""
+        """The HTTP status among the codes, None if there is none."""
         found = [int(code) for code in self.codes if re.fullmatch(r"[45]\d\d", code)]
         return found[0] if found else None
 
 
 def failure_of(
     status: int, headers: Mapping[str, str], body: bytes | str, *, sent: Sent = Sent()
-) -> ModelFailure | Passing:
-    """The failure that an HTTP error status and its body mean."""
+) -> ModelFailure | TransientFailure:
+    """Returns the failure that an HTTP error status and its body mean."""
     words = words_of(decoded(body) or headers.get("location", ""))
     return _failure(words, status=status, told=f"HTTP {status}", sent=sent, retry_after=_retry_after(headers))
 
 
-def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()) -> ModelFailure | Passing | None:
-    """The failure that a decoded body of HTTP 200 holds in place of a completion; None if it holds none.
+def failure_inside(
+    body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()
+) -> ModelFailure | TransientFailure | None:
+    """Returns the failure in a decoded body of HTTP 200; None if the body holds none.
 
-    An error without a status passes: what was wrong with the request would have been said with one.
+    An error without a status is passing: a problem with the request would have come with one.
     """
     error = _error_in(body)
     if error is None:
@@ -125,18 +128,20 @@ def failure_inside(body: Any, headers: Mapping[str, str], *, sent: Sent = Sent()
     told = f"HTTP {status} inside 200" if status else "the endpoint answered with an error"
     failure = _failure(words, status=status or 200, told=told, sent=sent, retry_after=_retry_after(headers))
     if status is None and type(failure) is ModelFailure:
-        return Passing(str(failure), status=200, cost=None, failure=BadCompletion)
+        return TransientFailure(str(failure), status=200, cost=None, failure=BadCompletion)
     return failure
 
 
-def no_completion(why: str, body: Any = None) -> Passing:
-    """A response that is no chat completion: a proxy's page, an empty or broken body. It may be billed."""
+def no_completion(why: str, body: Any = None) -> TransientFailure:
+    """Returns the failure for a response that is not a chat completion, such as a proxy's page. It may be
+    billed.
+    """
     shown = "" if body is None else f": {_short(body)}"
-    return Passing(f"{why}{shown}", status=200, cost=None, failure=BadCompletion)
+    return TransientFailure(f"{why}{shown}", status=200, cost=None, failure=BadCompletion)
 
 
 def decoded(body: bytes | str) -> Any:
-    """A body as JSON, an event stream as its first event, anything else as its text without markup."""
+    """Returns a body as JSON, an event stream as its first event, and anything else as text without markup."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     for part in (text, *_events_in(text)):
         try:
@@ -147,12 +152,12 @@ def decoded(body: bytes | str) -> Any:
 
 
 def is_page(body: bytes | str) -> bool:
-    """Whether a body is a page, as proxies send one."""
+    """Returns whether a body is an HTML page, as proxies send one."""
     return bool(_PAGE.match(body.decode("utf-8", "replace") if isinstance(body, bytes) else body))
 
 
 def words_of(body: Any) -> ServerWords:
-    """The words of a decoded error body, of any form."""
+    """Returns the text of a decoded error body, whatever its shape."""
     texts: list[str] = []
     codes: list[str] = []
     _collect(body, texts, codes, depth=0)
@@ -162,16 +167,16 @@ def words_of(body: Any) -> ServerWords:
 
 def _failure(
     words: ServerWords, *, status: int, told: str, sent: Sent, retry_after: float | None
-) -> ModelFailure | Passing:
+) -> ModelFailure | TransientFailure:
     message = f"{told}: {words.message}" if words.message else told
     if says_too_long(codes=words.codes, texts=words.texts, status=status) or _body_was_too_large(words, status):
         return _refused(PromptTooLong, message, status)
     said = " ".join([*words.codes, *words.texts])
-    # An exhausted account is a 429 as well, but waiting does not help.
+    # An account without credit gets a 429 as well, but waiting does not help.
     if (status in _PASSING or status >= 500) and not _NO_MONEY.search(said):
         # Some servers fail on a long prompt instead of refusing it.
         last = PromptTooLong if status == 500 and sent.is_over else ModelFailure
-        return Passing(message, status=status, retry_after=retry_after, failure=last)
+        return TransientFailure(message, status=status, retry_after=retry_after, failure=last)
     if status in (400, 413, 422) and sent.is_over:
         counted = f"the prompt has about {sent.tokens:,} tokens, the window {sent.window:,}"
         return _refused(PromptTooLong, f"{message} ({counted})", status)
@@ -187,13 +192,15 @@ def _refused(kind: type[ModelFailure], message: str, status: int) -> ModelFailur
 
 
 def _body_was_too_large(words: ServerWords, status: int) -> bool:
-    """HTTP 413 with no words, or a proxy's: requests hold nothing that is large but their prompt."""
+    """Returns whether this is an HTTP 413 without a message, or a proxy's. Only the prompt can make a request
+    large.
+    """
     said = " ".join(words.texts).lower()
     return status == 413 and (not said or bool(re.search(r"(?:entity|payload|content|body) too large", said)))
 
 
 def _error_in(body: Any) -> Any:
-    """The part of a body that is an error, None without one."""
+    """Returns the part of a body that is an error; None without one."""
     if isinstance(body, list):
         return next((found for item in body if (found := _error_in(item)) is not None), None)
     if not isinstance(body, Mapping):
@@ -239,7 +246,7 @@ def _collect_object(found: Mapping[str, Any], texts: list[str], codes: list[str]
 
 
 def _json_in(text: str) -> Any:
-    """The JSON object that a text holds, as gateways put another server's answer into theirs."""
+    """Returns the JSON object in a text, because gateways wrap another server's answer in their own."""
     for start in (text.find('{"'), text.find("{'")):
         if start < 0:
             continue
@@ -261,7 +268,7 @@ def _short(value: Any) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header, which may be a number or a date, or of its form in milliseconds."""
+    """Returns the seconds of a Retry-After header (a number or a date) or of its variant in milliseconds."""
     found = {name.lower(): value for name, value in headers.items()}
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -1,7 +1,7 @@
-"""A streamed chat completion: server-sent events → the body that the server would have sent in one piece.
+"""A streamed chat completion: assembles server-sent events into the body that the server would have sent whole.
 
-Servers differ in how they number tool calls, name reasoning, place usage and end; all that is settled here. What
-comes out is read as any other body is.
+Servers differ in how they number tool calls, name reasoning, place usage and end a stream. This module handles
+these differences; the result is parsed like any other body.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _END = "[DONE]"
 
 
 class BrokenStream(Exception):
-    """A stream ended before the completion did, or is no stream of completions."""
+    """The stream ended before its completion did, or is not a stream of completions."""
 
 
 @dataclass
@@ -40,8 +40,8 @@ class _Call:
 
 
 class StreamedCompletion:
-    """The completion so far. `first_at` and `last_at` are the moments of its first and last piece of text, of
-    reasoning or of a call, on the monotonic clock.
+    """The completion so far. `first_at` and `last_at` are the times of its first and last piece of text, reasoning
+    or tool call, on the monotonic clock.
     """
 
     def __init__(self, watcher: Watcher | None = None) -> None:
@@ -65,13 +65,13 @@ class StreamedCompletion:
             for event in events(pieces):
                 self.add(event)
         except (OSError, http.client.HTTPException):
-            if not self.is_complete:  # behind the end of the completion nothing matters
+            if not self.is_complete:  # ignore whatever follows the end of the completion
                 raise
         if not self.is_complete:
             raise BrokenStream("it ended before the completion did")
 
     def timed(self, completion: Completion) -> Completion:
-        """The completion with the times of its stream."""
+        """Returns the completion with the times of its stream."""
         if self.first_at is None or self.last_at is None:
             return completion
         tokens, seconds = completion.usage.completion or 0, self.last_at - self.first_at
@@ -80,11 +80,11 @@ class StreamedCompletion:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server said that it is: by its last line, or by the reason why the model stopped."""
+        """Whether the server marked the completion as complete, by its last line or by a finish reason."""
         return self.is_done or self._finish_reason is not None or "error" in self._head
 
     def body(self) -> dict[str, Any]:
-        """Returns the completion as a body that was sent in one piece."""
+        """Returns the completion as a body that was sent whole."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
@@ -94,7 +94,7 @@ class StreamedCompletion:
         return {**self._head, "choices": [choice], "usage": self._usage}
 
     def add(self, event: str) -> None:
-        """Takes the data of one event. Raises BrokenStream if it is not JSON."""
+        """Adds the data of one event. Raises BrokenStream if it is not JSON."""
         if event.strip() == _END:
             self.is_done = True
             return
@@ -108,7 +108,7 @@ class StreamedCompletion:
             name: value for name, value in chunk.items() if name not in ("choices", "usage") and value is not None
         }
         if chunk.get("usage"):
-            self._usage = chunk["usage"]  # some servers send it once, some with each chunk, the last one counts
+            self._usage = chunk["usage"]  # some servers send it once, some with each chunk; the last one counts
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, Mapping) and choice.get("index", 0) == 0:
@@ -117,7 +117,7 @@ class StreamedCompletion:
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
         delta = choice.get("delta")
         if not isinstance(delta, Mapping):
-            whole = choice.get("message")  # some servers send a short answer in one piece
+            whole = choice.get("message")  # some servers send a short answer whole
             delta = whole if isinstance(whole, Mapping) and self.first_at is None else {}
         content = _text(delta.get("content"))
         reasoning = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
@@ -143,7 +143,7 @@ class StreamedCompletion:
         name = str(function.get("name") or "")
         call = self._call_of(delta, name=name)
         call.id = call.id or str(delta.get("id") or "")
-        if name != call.name:  # some servers repeat it with each piece
+        if name != call.name:  # some servers repeat the name with each piece
             call.name += name
         arguments = function.get("arguments")
         if arguments:
@@ -153,10 +153,10 @@ class StreamedCompletion:
                 self._watcher.add(arguments=piece)
 
     def _call_of(self, delta: Mapping[str, Any], *, name: str) -> _Call:
-        """The call that a piece belongs to: that of its index, else of its id, else the last one.
+        """Returns the call that a piece belongs to, by its index, else by its id, else the last call.
 
-        Some servers give every call the index 0, some give every piece an id of its own. A piece therefore begins
-        a call if its id is new and it has a name.
+        Some servers give every call the index 0, others give every piece its own id. A piece therefore begins a
+        new call only if its id is new and it has a name.
         """
         index, own_id = delta.get("index"), str(delta.get("id") or "")
         key = index if isinstance(index, int) else None
@@ -184,16 +184,16 @@ def events(pieces: Iterable[bytes]) -> Iterator[str]:
                 data = []
         elif line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
-    if data:  # a last event without the empty line behind it
+    if data:  # the last event may lack the empty line after it
         yield "\n".join(data)
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends, which are LF, CRLF or CR."""
+    """Yields lines without their ends, which are LF, CRLF or CR."""
     rest = b""
     for piece in pieces:
         whole = (rest + piece).splitlines(keepends=True)
-        # The last one may go on in the next piece, and a CR may be half of a CRLF.
+        # The last line may continue in the next piece, and a CR may be half of a CRLF.
         rest = whole.pop() if whole and not whole[-1].endswith(b"\n") else b""
         for line in whole:
             yield line.rstrip(b"\r\n")

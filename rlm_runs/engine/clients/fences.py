@@ -1,11 +1,11 @@
-"""Fenced blocks in a model's text: how a model without tool calling calls tools, read and written.
+"""Fenced blocks in a model's text: how a model without tool calling calls tools. Reads and writes them.
 
     ```repl
     print(len(context))
     ```
 
-A block fenced as `repl` is a cell, one fenced as `tool` a JSON object with `name` and `arguments`. A longer fence
-may hold shorter ones. Text is read line by line, which takes linear time whatever a model wrote.
+A block fenced as `repl` is a cell; a block fenced as `tool` is a JSON object with `name` and `arguments`. A longer
+fence may contain shorter ones. The text is read line by line, in linear time whatever the model wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _NAME = re.compile(r'"name"\s*:\s*"([^"]{1,100})"')
 
 @dataclass(frozen=True)
 class Block:
-    """A block; `start` is where its fence begins in the text, `closed` whether it ended before the text did."""
+    """A fenced block. `start` is the offset of its fence in the text; `closed` says whether its end fence was
+    found.
+    """
 
     kind: str
     body: str
@@ -30,15 +32,15 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Called:
-    """A tool and its arguments, as JSON text that is perhaps malformed."""
+class FencedCall:
+    """A tool's name and its arguments as JSON text, which may be malformed."""
 
     name: str
     arguments: str
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """The blocks of a text, in order."""
+    """Yields the blocks of a text, in order."""
     fence, kind, start, at = "", "", 0, 0
     body: list[str] = []
     for line in text.split("\n"):
@@ -55,27 +57,27 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(kind, "\n".join(body), start, closed=False)
 
 
-def call_of(block: Block, *, cell_tool: str) -> Called:
+def call_of(block: Block, *, cell_tool: str) -> FencedCall:
     """Returns the call of a block. `cell_tool` is the tool that runs cells, "" without one."""
     if block.kind == "repl":
-        return Called(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
+        return FencedCall(cell_tool or block.kind, json.dumps({"code": block.body}, ensure_ascii=False))
     try:
         asked = json.loads(block.body, strict=False)
     except (ValueError, RecursionError):
         asked = None
     if isinstance(asked, dict) and isinstance(asked.get("name"), str):
-        return Called(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
-    # The tool itself reports what is wrong with its arguments.
+        return FencedCall(asked["name"], json.dumps(asked.get("arguments", {}), ensure_ascii=False))
+    # The tool itself reports errors in its arguments.
     named = _NAME.search(block.body)
-    return Called(named[1] if named else "tool", block.body)
+    return FencedCall(named[1] if named else "tool", block.body)
 
 
-def written(calls: Sequence[Called], *, cell_tool: str) -> str:
-    """The blocks that make these calls."""
-    return "\n".join(_written(call, cell_tool=cell_tool) for call in calls)
+def written(calls: Sequence[FencedCall], *, cell_tool: str) -> str:
+    """Returns the text of the blocks that make these calls."""
+    return "\n".join(_fenced(call, cell_tool=cell_tool) for call in calls)
 
 
-def _written(call: Called, *, cell_tool: str) -> str:
+def _fenced(call: FencedCall, *, cell_tool: str) -> str:
     kind, body = "tool", f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments or "{}"}}}'
     if call.name == cell_tool and (code := _code_of(call.arguments)) is not None:
         kind, body = "repl", code

@@ -1,7 +1,7 @@
-"""Gates before a server or a rollout's sub-calls: a call waits at each until it may begin.
+"""Gates that a call passes before it begins: limits of a server, or of a rollout's sub-calls.
 
-The gate of this module limits the calls in flight of one rollout. Those of a server are shared by all processes,
-which is not for the engine to know: they have the same interface.
+The gate in this module limits the calls in flight of one rollout. Gates of a server are shared by all processes;
+they live outside the engine and have the same interface.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LOOK_AT_CONTROL = 0.2
 class Outcome:
     """The end of one try of a call.
 
-    `retry_after` is in seconds, as the server asked. `fault` says in words what is wrong with the endpoint, ""
-    where nothing is, or where only this call failed.
+    `retry_after` is in seconds, as the server asked. `fault` describes what is wrong with the endpoint; it is ""
+    if nothing is, or if only this call failed.
     """
 
     usage: Usage | None = None
@@ -41,20 +41,20 @@ class ServerGate(Protocol):
     """A gate that each try of a call passes. Thread-safe."""
 
     def passed(self, control: CancellationToken, *, tokens: int = 0) -> AbstractContextManager[Report]:
-        """Waits for the try's turn, and holds its place for the block.
+        """Waits for the try's turn and holds its place for the duration of the block.
 
-        `tokens` are its estimate. Raises Stopped.
+        `tokens` is the estimate of the try. Raises Stopped.
         """
 
     def fails_since(self, moment: float) -> bool:
-        """Whether the server fails and is to be waited for.
+        """Returns whether the server is failing and calls should wait for it.
 
-        It has answered no call since that moment of the monotonic clock.
+        This is the case if it has answered no call since `moment`, a time of the monotonic clock.
         """
 
 
 class Gate:
-    """Lets `concurrency` callers in at a time."""
+    """A gate that admits `concurrency` callers at a time."""
 
     def __init__(self, *, concurrency: int) -> None:
         self._places = threading.BoundedSemaphore(concurrency)
@@ -75,11 +75,11 @@ class Gate:
 
 
 def _ignored(_: Outcome) -> None:
-    """This gate does not care how a call ended."""
+    """Ignores how a call ended."""
 
 
 class GatedClient:
-    """A client behind a gate. `check` is asked when a call's turn has come, and may refuse it."""
+    """A client behind a gate. `check` runs when a call's turn has come, and may refuse the call by raising."""
 
     def __init__(self, client: ModelClient, gate: Gate, *, check: Callable[[], None]) -> None:
         self._client = client

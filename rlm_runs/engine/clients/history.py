@@ -1,8 +1,8 @@
 """The messages of a conversation as requests send them.
 
-The store keeps what the model wrote. Servers read the history again, and many refuse a call whose arguments are no
-JSON object, an empty or repeated id, a name with other characters, or an empty message, from then on at each turn.
-What they would refuse is replaced on the wire only.
+The store keeps what the model wrote. Servers read the history again, and many refuse arguments that are not a JSON
+object, an empty or repeated id, a name with other characters, or an empty message. Such a message would fail every
+later turn. This module replaces it on the wire only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NO_CONTENT = "(no content)"
-"""Stands for the text of a turn that has neither text nor calls."""
+"""Replaces the text of a turn that has neither text nor calls."""
 
 _NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _LONGEST_NAME = 64
@@ -22,15 +22,17 @@ _ID = re.compile(r"[\x21-\x7e]+")
 
 
 class WireHistory:
-    """Turns messages into what is sent, in their order; each message once. Ids are unique in the conversation."""
+    """A converter of messages to their form on the wire, in order and each once. Ids are unique in the
+    conversation.
+    """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
         self._open: list[tuple[str, str]] = []
-        """Calls without a result: the model's id, and that on the wire."""
+        """Calls without a result: the model's id, and the id on the wire."""
 
     def of(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """The message as it is sent."""
+        """Returns the message as it is sent."""
         if message["role"] == "tool":
             return {**message, "tool_call_id": self._id_of_result(str(message.get("tool_call_id", "")))}
         if message["role"] != "assistant":
@@ -53,7 +55,7 @@ class WireHistory:
         return ours
 
     def _id_of_result(self, theirs: str) -> str:
-        """The id of the first call with this id that has no result yet."""
+        """Returns the wire id of the first call with this id that has no result yet."""
         for place, (own, ours) in enumerate(self._open):
             if own == theirs:
                 del self._open[place]
@@ -62,19 +64,21 @@ class WireHistory:
 
 
 def valid_arguments(written: str) -> str:
-    """A call's arguments as a JSON object that every parser takes: the model's own text where it is one."""
+    """Returns a call's arguments as a JSON object that every parser accepts: the model's text if it is one."""
     if not written.strip():
         return "{}"
     try:
         json.loads(written, parse_constant=_refuse).keys()
         written.encode()
     except (ValueError, RecursionError, AttributeError):
-        return _mended(written)
-    return _mended(written) if "\\u" in written and _has_surrogate(written) else written
+        return _repair(written)
+    return _repair(written) if "\\u" in written and _has_surrogate(written) else written
 
 
-def _mended(written: str) -> str:
-    """What can be read of the arguments, else their text in an object, so that the model still sees it."""
+def _repair(written: str) -> str:
+    """Returns what can be parsed of the arguments, else their text in an object, so that the model still
+    sees it.
+    """
     try:
         found = json.loads(written, strict=False, parse_constant=str)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""The messages of a conversation, with the JSON that requests send of them.
+"""The messages of a conversation, with their JSON for requests.
 
-Each call of a conversation sends the whole history. A message is encoded once; the next call adds what is new. The
-messages are as the model wrote them, their JSON is what servers take (see `history`).
+Each call sends the whole history. A message is encoded once; the next call only adds the new ones. The messages
+stay as the model wrote them; their JSON is what servers accept (see `history`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 class MessageLog(Sequence[Mapping[str, Any]]):
-    """Messages that are only ever added to. Used by one thread at a time."""
+    """An append-only sequence of messages. Used by one thread at a time."""
 
     def __init__(self, messages: Iterable[Mapping[str, Any]] = ()) -> None:
         self._messages = list(messages)
@@ -26,11 +26,13 @@ class MessageLog(Sequence[Mapping[str, Any]]):
         self._counted: dict[Callable[[Mapping[str, Any]], int], tuple[int, int]] = {}
 
     def append(self, message: Mapping[str, Any]) -> None:
-        """Adds a message, which must not be changed later."""
+        """Adds a message. The caller must not change it later."""
         self._messages.append(message)
 
     def encoded(self) -> bytearray:
-        """Returns the messages as the elements of a JSON array, without its brackets. The caller only reads it."""
+        """Returns the messages as the elements of a JSON array, without brackets. The caller must not modify the
+        result.
+        """
         for message in self._messages[self._encoded_messages :]:
             if self._encoded:
                 self._encoded += b","
@@ -39,7 +41,7 @@ class MessageLog(Sequence[Mapping[str, Any]]):
         return self._encoded
 
     def counted(self, count: Callable[[Mapping[str, Any]], int]) -> int:
-        """Returns the sum of a number over the messages. A function counts each message once."""
+        """Returns the sum of `count` over the messages. Each function counts each message once."""
         messages, total = self._counted.get(count, (0, 0))
         total += sum(map(count, self._messages[messages:]))
         self._counted[count] = len(self._messages), total
@@ -57,11 +59,11 @@ class MessageLog(Sequence[Mapping[str, Any]]):
 
 
 def encode(value: Any) -> bytes:
-    """Returns JSON in UTF-8. A lone surrogate, which UTF-8 does not have, becomes `?`. Raises ValueError."""
+    """Returns JSON in UTF-8. A lone surrogate, which UTF-8 cannot encode, becomes `?`. Raises ValueError."""
     return _ENCODE(value).encode("utf-8", "replace")
 
 
 def body_of(parameters: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> list[bytes | bytearray]:
-    """Returns the JSON object of the parameters and the messages, in parts to be sent one after the other."""
+    """Returns the JSON object of the parameters and the messages, in parts that are sent one after the other."""
     log = messages if isinstance(messages, MessageLog) else MessageLog(messages)
     return [encode(parameters)[:-1] + b',"messages":[', log.encoded(), b"]}"]

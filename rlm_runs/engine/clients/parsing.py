@@ -1,4 +1,4 @@
-"""A chat completion as servers send it → `Completion`."""
+"""Parses a server's chat completion into a `Completion`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .thinking import ThinkTags, split_thinking
 from .usage import read_usage, usage_in
 
 _WINDOW_IS_FULL = ("model_context_window_exceeded", "context_length_exceeded", "context_window_exceeded")
-"""Finish reasons that say that the window is full."""
+"""Finish reasons that mean that the context window is full."""
 _TEXTS = ("text", "thinking", "content", "summary", "refusal")
 _THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "summary_text", "thought")
 
@@ -22,7 +22,8 @@ _THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", 
 def parse_completion(body: Any, *, think_tags: ThinkTags = "auto") -> Completion:
     """Returns the first choice of a response body.
 
-    Raises Passing, which names what is missing, and PromptTooLong if there was no room for an answer.
+    Raises TransientFailure, which names what is missing, and PromptTooLong if the window had no room for an
+    answer.
     """
     if not isinstance(body, Mapping):
         raise no_completion("the endpoint's answer is no object", body)
@@ -50,13 +51,13 @@ def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     message = choice.get("message")
     if isinstance(message, Mapping):
         return message
-    if isinstance(choice.get("text"), str):  # a server of text completions
+    if isinstance(choice.get("text"), str):  # a text completion server
         return {"content": choice["text"]}
     raise no_completion("the endpoint's answer has no message", choice)
 
 
 def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
-    """The calls of a message; an old `function_call`, and Anthropic's parts of content, are calls as well."""
+    """Yields the calls of a message, including a legacy `function_call` and Anthropic's content parts."""
     listed = message.get("tool_calls")
     found = [listed] if isinstance(listed, Mapping) else listed if isinstance(listed, list) else []
     if not found and isinstance(message.get("function_call"), Mapping):
@@ -83,32 +84,32 @@ def _tool_calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
-    """What the model thought, under the first of the names that has some."""
+    """Returns the model's reasoning, from the first known field that has some."""
     for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks"):
-        if found := _said(message.get(name)):
+        if found := _text_in(message.get(name)):
             return found
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     return "\n\n".join(
-        filter(None, (_said(part) for part in parts if isinstance(part, Mapping) and _is_thought(part)))
+        filter(None, (_text_in(part) for part in parts if isinstance(part, Mapping) and _is_thought(part)))
     )
 
 
-def _said(value: Any) -> str:
-    """The text of a value that may be a text, a part or a list of these."""
+def _text_in(value: Any) -> str:
+    """Returns the text of a value that may be a string, a part, or a list of these."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "".join(map(_said, value))
+        return "".join(map(_text_in, value))
     if isinstance(value, Mapping):
-        return next((said for name in _TEXTS if (said := _said(value.get(name)))), "")
+        return next((said for name in _TEXTS if (said := _text_in(value.get(name)))), "")
     return ""
 
 
 def _text(content: Any) -> str:
-    """Content as text: servers send a string, null, a part, or a list of parts."""
+    """Returns content as text. Servers send a string, null, a part, or a list of parts."""
     parts = content if isinstance(content, list) else [content]
-    return "".join(_said(part) for part in parts if not (isinstance(part, Mapping) and _is_thought(part)))
+    return "".join(_text_in(part) for part in parts if not (isinstance(part, Mapping) and _is_thought(part)))
 
 
 def _is_thought(part: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What a server wants in each request beside the conversation: extras, and its own name for a limit."""
+"""Server-specific parts of each request: extra parameters, and the server's name for the token limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 
 @dataclass(frozen=True)
 class RequestShape:
-    """Parameters of every request, which the sampling of an experiment overrides name by name.
+    """Parameters of every request, which the sampling of an experiment overrides by name.
 
-    `extra_body` holds what goes into the body as it is, such as a provider's pinning; `max_tokens_parameter` is
-    the name under which the server wants the limit of a completion, "" where it takes the experiment's. `stream`
-    says whether answers are sent as they are written, where the sampling does not.
+    `extra_body` is added to the body as it is, such as provider pinning. `max_tokens_parameter` is the server's
+    name for the limit of a completion, "" to keep the experiment's name. `stream` is the default for streaming,
+    where the sampling does not set it.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class RequestShape:
     stream: bool = False
 
     def shaped(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
-        """The sampling as it is sent."""
+        """Returns the sampling as it is sent."""
         shaped = {**self.parameters, **sampling}
         extra_body = {**self.extra_body, **(sampling.get("extra_body") or {})}
         if extra_body:

@@ -1,8 +1,7 @@
-"""Tool calls for models without tool calling: blocks of text on the wire, native calls on this side of it.
+"""Tool calls for models without tool calling: text blocks on the wire, native calls everywhere else.
 
-The text form is a detail of the wire. Scaffolds, events and the store know native calls only. `as_text` derives
-the messages that are sent, so the text that a model got can always be derived too: `as_text(prompt_of(turn),
-trajectory.tools)`.
+The text form is a detail of the wire. Scaffolds, events and the store know native calls only. The text that a
+model received can always be derived: `as_text(prompt_of(turn), trajectory.tools)`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from ..cancellation import CancellationToken
 from ..events import ToolCall
 from .base import Completion, Messages, ModelClient, ToolSchemas, Watcher
-from .fences import Called, blocks, call_of, written
+from .fences import FencedCall, blocks, call_of, written
 
 _CELLS = """To call `{name}`, write the source of the cell in a fenced block:
 
@@ -38,7 +37,7 @@ _RULE = (
 
 
 class TextToolsClient:
-    """A client whose models are sent and answer text only. See `ModelClient`."""
+    """A client for models that read and write text only. See `ModelClient`."""
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
@@ -74,7 +73,7 @@ def as_text(messages: Messages, tools: ToolSchemas) -> list[dict[str, Any]]:
         if role == "tool":
             role, content = "user", f"Result {results}:\n{content}"
         elif calls := message.get("tool_calls"):
-            content = _text_of(content, [_called(call) for call in calls], cell_tool=cell_tool)
+            content = _text_of(content, [_parsed_call(call) for call in calls], cell_tool=cell_tool)
         if role == "user" and told and told[-1]["role"] == "user":
             told[-1] = {"role": "user", "content": f"{told[-1]['content']}\n\n{content}"}
         else:
@@ -83,14 +82,14 @@ def as_text(messages: Messages, tools: ToolSchemas) -> list[dict[str, Any]]:
 
 
 def _with_calls(completion: Completion, *, cell_tool: str, turn: int) -> Completion:
-    """The completion with its blocks as calls; a block that was cut off by a token limit is none."""
+    """Returns the completion with its blocks as calls. A block that a token limit truncated is not a call."""
     text = completion.content.rstrip()
     found = [block for block in blocks(text) if block.closed or completion.finish_reason != "length"]
     if not found:
         return completion
     calls = [call_of(block, cell_tool=cell_tool) for block in found]
-    # What `_text_of` gives back is the model's own text to the letter: without the blocks where they stand at its
-    # end as it would write them itself, else with them.
+    # `_text_of` must give back the model's own text to the letter. The blocks are removed only if they end the
+    # text exactly as `_text_of` would write them.
     prose = text[: found[0].start]
     content = prose if _text_of(prose, calls, cell_tool=cell_tool) == text else text
     return replace(
@@ -103,26 +102,26 @@ def _with_calls(completion: Completion, *, cell_tool: str, turn: int) -> Complet
     )
 
 
-def _text_of(content: str, calls: Sequence[Called], *, cell_tool: str) -> str:
-    """A message with its calls as blocks; as it is where it holds them already."""
+def _text_of(content: str, calls: Sequence[FencedCall], *, cell_tool: str) -> str:
+    """Returns a message with its calls as blocks; unchanged if it contains them already."""
     held = [call_of(block, cell_tool=cell_tool) for block in blocks(content)]
-    if held[: len(calls)] == list(calls):  # behind them may be one that a token limit cut off
+    if held[: len(calls)] == list(calls):  # a block that a token limit truncated may follow them
         return content
     return content + written(calls, cell_tool=cell_tool)
 
 
-def _called(call: Mapping[str, Any]) -> Called:
-    return Called(call["function"]["name"], call["function"]["arguments"])
+def _parsed_call(call: Mapping[str, Any]) -> FencedCall:
+    return FencedCall(call["function"]["name"], call["function"]["arguments"])
 
 
 def _cell_tool(tools: ToolSchemas) -> str:
-    """The tool that takes only a cell's source; "" without one."""
+    """Returns the name of the tool that takes only a cell's source; "" without one."""
     functions = (tool["function"] for tool in tools)
     return next((str(found["name"]) for found in functions if list(_properties(found)) == ["code"]), "")
 
 
 def _cell_tool_of(messages: Messages) -> str:
-    """The same from earlier calls, when tools are no longer offered."""
+    """Returns the cell tool from earlier calls, for turns that no longer offer tools."""
     for message in messages:
         for call in message.get("tool_calls", ()):
             if call["function"]["arguments"].lstrip().startswith('{"code"'):
@@ -151,6 +150,6 @@ def _with_instructions(
 
 
 def _line(function: Mapping[str, Any]) -> str:
-    # Sorted, since a store may not keep the order of keys, and the text is to be derivable from it.
+    # Sorted, because a store may not keep the order of keys and the text must be derivable from it.
     parameters = json.dumps(function.get("parameters", {}), ensure_ascii=False, sort_keys=True)
     return f"- `{function['name']}`: {function.get('description', '')} {parameters}"

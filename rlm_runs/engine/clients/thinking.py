@@ -1,7 +1,7 @@
 """Reasoning that a model writes into its content, between tags: `<think>…</think>answer`.
 
-A server without a parser for the model's reasoning leaves it there, where exact matches, boxes and judges would
-read it as the answer.
+A server without a reasoning parser leaves it there. Exact matches, boxes and judges would read it as part of the
+answer.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _PAIRS = [
 _FINAL = re.compile(r"^(?:<\|(?:end|start)\|>|assistant|<\|channel\|>final<\|message\|>)+")
 _HARMONY_END = re.compile(r"(?:<\|end\|>)?(?:<\|start\|>assistant)?$")
 _OPENED_BY_TEMPLATE = re.compile(r"</(?:think|thinking)>|\[/THINK\]|◁/think▷")
-"""Closing tags of models whose template writes the opening one into the prompt."""
+"""Closing tags of models whose chat template writes the opening tag into the prompt."""
 
 
 def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
     """Returns the content without its reasoning, and the reasoning.
 
-    `auto` takes the blocks with which a turn starts, and what stands before a closing tag that nothing opened;
-    `on` takes blocks anywhere. A block that is not closed, because a limit cut the turn off, reaches to the end.
+    `auto` takes the blocks at the start of a turn, and the text before a closing tag that has no opening tag. `on`
+    takes blocks anywhere. An unclosed block, truncated by a limit, extends to the end.
     """
     if tags == "off" or not content:
         return content, ""
@@ -37,7 +37,7 @@ def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
     while found := _block_at_start(rest):
         thought, rest = found
         thoughts.append(thought)
-    if not thoughts and (closing := _unopened(rest)):
+    if not thoughts and (closing := _unopened_tag(rest)):
         thoughts.append(rest[: closing.start()].strip())
         rest = rest[closing.end() :].lstrip()
     if tags == "on":
@@ -46,7 +46,7 @@ def split_thinking(content: str, *, tags: ThinkTags) -> tuple[str, str]:
 
 
 def _block_at_start(content: str) -> tuple[str, str] | None:
-    """The block with which a text starts and what follows it; None if it starts otherwise."""
+    """Returns the block at the start of a text and the text after it; None if the text starts otherwise."""
     begun = content.lstrip()
     pair = next((pair for pair in _PAIRS if begun[: len(pair[0])].lower() == pair[0].lower()), None)
     if pair is None:
@@ -57,8 +57,8 @@ def _block_at_start(content: str) -> tuple[str, str] | None:
     return _HARMONY_END.sub("", thought).strip(), _FINAL.sub("", rest.lstrip()) if rest else ""
 
 
-def _unopened(content: str) -> re.Match[str] | None:
-    """The first closing tag, if no tag opens before it and it is no quotation in code."""
+def _unopened_tag(content: str) -> re.Match[str] | None:
+    """Returns the first closing tag, if no tag opens before it and it is not quoted in code."""
     closing = _OPENED_BY_TEMPLATE.search(content)
     if closing is None:
         return None

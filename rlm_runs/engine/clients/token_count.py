@@ -1,7 +1,7 @@
-"""Our own count of tokens: what a call used where its server says nothing, and whether a server cut a prompt.
+"""Our own token count: a call's usage if its server reports none, and whether a server truncated a prompt.
 
-The vocabulary is o200k_base, whatever the model: other tokenizers of recent models differ from it by about a tenth
-on English and code. Numbers that rest on it are marked as estimates.
+The vocabulary is o200k_base for every model. Other tokenizers of recent models differ from it by about a tenth on
+English and code. Numbers that rest on this count are marked as estimates.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .message_log import MessageLog
 VOCABULARY = "o200k_base"
 _PER_MESSAGE = 4
 _SHORTEST = 4096
-"""Characters of a prompt below which it is taken to be whole."""
+"""Prompts with fewer characters are not checked for truncation."""
 _FAR_BELOW = 0.75
-"""The part of our own count below which a server did not read the whole prompt."""
+"""If a server reports less than this share of our own count, it did not read the whole prompt."""
 
 
 def count_tokens(text: str) -> int:
-    """Tokens of a text."""
+    """Returns the number of tokens in a text."""
     return len(_tokenizer().encode_flat(text.encode("utf-8", "replace").decode())) // 4 if text else 0
 
 
 def message_tokens(message: Mapping[str, Any]) -> int:
-    """Tokens of a message of a prompt."""
+    """Returns the number of tokens in a message of a prompt."""
     calls = message.get("tool_calls") or ()
     functions = (call["function"] for call in calls)
     called = "".join(f"{function['name']}{function['arguments']}" for function in functions)
@@ -39,12 +39,14 @@ def message_tokens(message: Mapping[str, Any]) -> int:
 
 
 def prompt_tokens(messages: Messages) -> int:
-    """Tokens of a prompt, without its tools."""
+    """Returns the number of tokens in a prompt, without its tools."""
     return messages.counted(message_tokens) if isinstance(messages, MessageLog) else _sum(messages)
 
 
 def with_estimates(completion: Completion, messages: Messages, *, checks_prompt: bool = True) -> Usage:
-    """The usage with estimates for what the server did not say, or with a mark if it read a part of the prompt."""
+    """Returns the usage, with estimates for what the server did not report and a mark if it truncated the
+    prompt.
+    """
     usage = completion.usage
     if usage.prompt is None or usage.completion is None:
         return replace(

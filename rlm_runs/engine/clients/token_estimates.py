@@ -1,6 +1,6 @@
-"""Estimates of a call's tokens before it is made: limits and budgets reserve them, and usage corrects them.
+"""Estimates of a call's tokens before it is made. Limits and budgets reserve them; the usage replaces them.
 
-Each process learns per model how many tokens a character is and how long completions are, as moving averages.
+Each process learns per model, as moving averages, the tokens per character and the length of completions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .base import Messages, ToolSchemas
 from .message_log import MessageLog
 
 _CALLS = 20
-"""Calls that the moving averages reach back."""
+"""The number of calls over which the moving averages run."""
 _MARGIN = 1.1
-"""Estimates are a little too high rather than too low."""
+"""The factor by which estimates are raised, so that they err on the high side."""
 
 
 class TokenEstimator:
@@ -30,7 +30,7 @@ class TokenEstimator:
         self._completion = 500.0
 
     def estimate(self, messages: Messages, tools: ToolSchemas, sampling: Mapping[str, Any]) -> Usage:
-        """Returns the tokens that a call may take."""
+        """Returns the estimated tokens of a call."""
         completion = self._completion * _MARGIN
         limits = [sampling.get(name) for name in ("max_tokens", "max_completion_tokens")]
         return Usage(
@@ -39,7 +39,7 @@ class TokenEstimator:
         )
 
     def learn(self, messages: Messages, tools: ToolSchemas, usage: Usage) -> None:
-        """Takes the usage of a call into account."""
+        """Updates the averages with the usage of a call."""
         characters = _characters(messages, tools)
         with self._lock:
             self._calls += 1
@@ -52,12 +52,12 @@ class TokenEstimator:
 
 @cache
 def estimator(model: str) -> TokenEstimator:
-    """The estimator of a model, shared by the process."""
+    """Returns the estimator of a model, shared by the process."""
     return TokenEstimator()
 
 
 def _characters(messages: Messages, tools: ToolSchemas) -> int:
-    """Characters of what is sent, roughly."""
+    """Returns the approximate number of characters sent."""
     of_tools = len(str(tools)) if tools else 0
     if isinstance(messages, MessageLog):
         return of_tools + messages.counted(_message_characters)

@@ -1,10 +1,10 @@
-"""Whether a server's refusal says that the prompt is longer than it takes.
+"""Detects whether a server's error means that the prompt exceeds the context window.
 
-Servers have no common code for it, and their words differ by version, so the rules look for structure: a noun for
-the input beside a phrase for a limit ("the input (61709 tokens) is longer than the model's context length"), a
-window that is exceeded ("Context size has been exceeded"), a count above a stated limit, or a plea for less input.
-What else can be too long or too many (requests per minute, `max_tokens`, a tool's name, an image) is ruled out
-first. `tests/engine/clients/refusals.toml` holds the wordings of servers that the rules were made from.
+Servers have no common code for it, and their wording varies by version, so the rules match structure: a noun for
+the input near a phrase for a limit ("the input (61709 tokens) is longer than the model's context length"), an
+exceeded window ("Context size has been exceeded"), a count above a stated limit, or a request for less input.
+Other things that can be too long or too many (requests per minute, `max_tokens`, a tool's name, an image) are
+excluded first. `tests/engine/clients/refusals.toml` holds the server messages behind the rules.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import re
 from collections.abc import Sequence
 
 _LONGEST = 4_000
-"""Characters of a message that are looked at."""
+"""Characters of a message that are examined."""
 
 _TEXT = r"prompts?|inputs?|contexts?|messages|conversation|history|instructions|dialogue|n keep"
 _PROMPT = rf"(?:{_TEXT}|tokens?)"
-"""Nouns for what was sent."""
+"""Nouns for the prompt."""
 _REQUEST = r"(?:contents?|message|requests?|payload|entity|body|sequence|query)"
-"""Nouns for it that stand for other things as well."""
+"""Nouns for the prompt that have other meanings as well."""
 _WINDOW = (
     r"(?:context (?:length|len|window|size|limit|budget)|context(?= (?:is|has|was|overflow|exceed))"
     r"|(?:max\w*|total|input|prompt|model|sequence) (?:supported )?(?:context|model|sequence|seq|session|position)"
@@ -39,7 +39,7 @@ _OTHER = (
     r"|temperature|seeds?|users?|metadata|headers?|urls?|ids?|batch|choices|labels?|time|timeout|deadline|queue|rate"
     r"|retries|connections?|memory|cost|spending|output|response|completion|answer|embeddings?|uploads?|depth)"
 )
-"""Nouns for what is not the prompt."""
+"""Nouns for other things than the prompt."""
 
 _CODE_OVER = {"exceed", "exceeds", "exceeded", "overflow", "long", "large", "reached"}
 _CODE_OTHER = {
@@ -67,7 +67,7 @@ _NO_NOUN = re.compile(
     r"input validation error|input should be|invalid[ _](?:input|request)(?:[ _]?error)?"
     r"|bad ?request(?:[ _]?error)?|malformed input|failed request|request ?id\S*|unable to submit request"
 )
-"""Fixed phrases in which a noun for the prompt is not its name."""
+"""Fixed phrases in which a noun for the prompt means something else."""
 _COMPLETION = re.compile(
     r"\bmax (?:new |completion |output |generated |gen )?tokens?\b|\bnum predict\b"
     r"|\b(?:completion|output|generated|generation|response|new|reasoning|thinking) (?:tokens?|length)\b"
@@ -145,7 +145,7 @@ _COMPLETION_COUNT = re.compile(r"(\d+) (?:in|for) (?:the|your) completion|(\d+) 
 
 
 def says_too_long(*, codes: Sequence[str], texts: Sequence[str], status: int) -> bool:
-    """Whether an error's codes or its words say it. `status` is the response's, or the one in its body."""
+    """Returns whether an error's codes or texts report it. `status` is that of the response or of its body."""
     if any(_code_says(code, nouns={"context", "prompt", "input", "inputs"}) for code in codes):
         return True
     if any(_THROTTLED.search(text.lower()) for text in texts):
@@ -156,7 +156,7 @@ def says_too_long(*, codes: Sequence[str], texts: Sequence[str], status: int) ->
 
 
 def _code_says(code: str, *, nouns: set[str]) -> bool:
-    """`context_length_exceeded`, `ContextWindowExceededError`."""
+    """Returns whether a code means it, such as `context_length_exceeded` or `ContextWindowExceededError`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", code)
     words = {word for word in re.split(r"[^a-z]+", spaced.lower()) if word}
     if len(words) > 8 or words & _CODE_OTHER:
@@ -176,13 +176,13 @@ def _text_says(text: str, *, status: int) -> bool:
         return False
     if _window_is_exceeded(said):
         return True
-    if status == 429 and not re.search(rf"\b(?:{_TEXT})\b", said):  # tokens alone may be those of a minute
+    if status == 429 and not re.search(rf"\b(?:{_TEXT})\b", said):  # tokens alone may be those per minute
         return False
     return _count_is_over(said) or any(map(_sentence_says, re.split(r"(?<=[.!?])\s+|\n|; ", said)))
 
 
 def _plain(text: str) -> str:
-    """Lower case, one space between words, no marks of code; a path is replaced by what it points at."""
+    """Returns the text in lower case with single spaces and no markup; a path is replaced by what it points at."""
     said = text.lower().replace("’", "'")
     said = _PATH.sub(lambda path: " prompt " if _points_at_content(path[0]) else " name ", said)
     said = re.sub(r"'s\b", " of", said)
@@ -196,7 +196,7 @@ def _points_at_content(path: str) -> bool:
 
 
 def _window_is_exceeded(said: str) -> bool:
-    """Whether a window is named together with something over it, or with a count above its stated size."""
+    """Returns whether a window appears with something over it, or with a count above its stated size."""
     named = re.search(rf"\b{_WINDOW}\b", said)
     if named is None:
         return False
@@ -210,7 +210,7 @@ def _window_is_exceeded(said: str) -> bool:
 
 
 def _count_is_over(said: str) -> bool:
-    """`prompt contains 9001 tokens (max 8192)`."""
+    """Returns whether a stated count exceeds its limit, as in `prompt contains 9001 tokens (max 8192)`."""
     if not re.search(rf"\b{_PROMPT}\b", said) or re.search(rf"\b{_OTHER}\b", said):
         return False
     limits = [int(found) for found in _STATED_LIMIT.findall(said)]
@@ -222,7 +222,7 @@ def _greatest(said: str) -> int:
 
 
 def _completion_is_over(said: str) -> bool:
-    """Whether the completion that was asked for exceeds the window by itself, whatever the prompt is."""
+    """Returns whether the requested completion alone exceeds the window, whatever the prompt is."""
     stated = _STATED_WINDOW.search(said)
     asked = [int(number[:18]) for found in _COMPLETION_COUNT.findall(said) for number in found if number]
     return bool(stated and asked and max(asked) >= int(stated[1][:18]))

@@ -1,6 +1,6 @@
-"""Calls to one server over kept connections, each of which another thread can abort at any moment.
+"""Calls to one server over pooled connections, each of which another thread can abort at any time.
 
-A call costs no thread of its own. Idle connections are a stack, so a call costs the same with one connection or a
+A call needs no thread of its own. Idle connections form a stack, so a call costs the same with one connection or a
 thousand.
 """
 
@@ -18,14 +18,14 @@ from ..cancellation import CancellationToken
 from .connection import Abort, Connection, Route
 
 _KEPT_SECONDS = 15.0
-"""Time that an idle connection is kept."""
+"""Seconds for which an idle connection is kept."""
 _LOOK_AT_CONTROL = 0.2
-"""Seconds between two looks at the stop flag while all connections are in use."""
+"""Seconds between two checks of the stop flag while all connections are in use."""
 _PIECE = 65536
 
 
 class TransportError(Exception):
-    """A call broke. `sent` says whether the server may have the request."""
+    """A call failed in transport. `sent` says whether the server may have received the request."""
 
     def __init__(self, message: str, *, sent: bool, timed_out: bool) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class TransportError(Exception):
 
 
 class Aborted(Exception):
-    """A call was ended from outside. `sent` says whether the server may have the request."""
+    """A call was aborted. `sent` says whether the server may have received the request."""
 
     def __init__(self, *, sent: bool) -> None:
         super().__init__("the call was aborted")
@@ -42,13 +42,13 @@ class Aborted(Exception):
 
 
 class Answer:
-    """A response inside its block. The names of `headers` are in lower case."""
+    """A response, valid inside the block of its call. The names of `headers` are in lower case."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
-        # Compression is not asked for, but some proxies compress all the same. 47: gzip or zlib, by the header.
+        # Compression is not requested, but some proxies compress anyway. 47: gzip or zlib, by the header.
         compressed = self.headers.get("content-encoding", "").lower() in ("gzip", "deflate")
         self._unpacked = zlib.decompressobj(47).decompress if compressed else bytes
 
@@ -64,7 +64,7 @@ class Answer:
 
     @property
     def is_stream(self) -> bool:
-        """Whether the body is a stream of events."""
+        """Whether the body is an event stream."""
         return self.status == 200 and self.headers.get("content-type", "").startswith("text/event-stream")
 
     @property
@@ -74,7 +74,7 @@ class Answer:
 
 
 class Transport:
-    """At most `connections` to one server at a time. `timeout` is the longest silence in seconds. Thread-safe."""
+    """A pool of at most `connections` to one server. `timeout` is the longest silence in seconds. Thread-safe."""
 
     def __init__(self, base_url: str, *, timeout: float, connections: int) -> None:
         self._route = Route(base_url)
@@ -92,14 +92,14 @@ class Transport:
         headers: Mapping[str, str],
         control: CancellationToken,
     ) -> Iterator[Answer]:
-        """Sends a request, the parts of its body one after the other, and gives the answer to the block.
+        """Sends a request, with the parts of its body one after the other, and yields the response.
 
-        Raises TransportError, also where reading in the block breaks; Aborted as soon as `control` ends calls; and
-        Stopped if it is stopped while no connection is free.
+        Raises TransportError, also if reading fails inside the block; Aborted as soon as `control` aborts calls;
+        and Stopped if it is stopped while no connection is free.
         """
         while not self._places.acquire(timeout=_LOOK_AT_CONTROL):
             control.check()
-        connection = self._kept() or Connection(self._route, timeout=self._timeout)
+        connection = self._idle_connection() or Connection(self._route, timeout=self._timeout)
         abort, sent, keep = Abort(), False, False
         try:
             with control.on_abort(abort.now):
@@ -134,8 +134,8 @@ class Transport:
         while self._idle:
             self._idle.pop()[1].close()
 
-    def _kept(self) -> Connection | None:
-        """The youngest idle connection that is still open."""
+    def _idle_connection(self) -> Connection | None:
+        """Returns the most recently used idle connection that is still open; None without one."""
         while True:
             try:
                 since, connection = self._idle.pop()

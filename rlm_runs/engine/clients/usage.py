@@ -1,11 +1,11 @@
-"""Usage as servers report it → `Usage`. Names, places and what a count includes differ by server.
+"""Parses a server's usage object into `Usage`. Names, places and what a count includes differ by server.
 
     prompt       prompt_tokens · input_tokens (Anthropic: without what the cache holds) · promptTokenCount · …
     cached       prompt_tokens_details.cached_tokens · prompt_cache_hit_tokens · cache_read_input_tokens · …
     cache write  cache_creation_input_tokens · cache_write_tokens · …
-    reasoning    a part of completion_tokens, or beside it (xAI, Gemini), as total_tokens tells
+    reasoning    a part of completion_tokens, or beside it (xAI, Gemini), as total_tokens shows
 
-A count that cannot be is unknown: a prompt of zero tokens, a completion of zero tokens that has text.
+An impossible count is unknown: a prompt of zero tokens, or a completion with text but zero tokens.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _REASONING_BESIDE = ("thoughtsTokenCount",)
 
 
 def usage_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The usage object of an answer, from any of its known places; empty if there is none."""
+    """Returns the usage object of a response, from any of its known places; empty if there is none."""
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
     meta = body.get("meta")
     places = (
         body.get("usage"),
-        choice.get("usage"),  # Moonshot, where it streams
-        _under(body.get("x_groq"), "usage"),
+        choice.get("usage"),  # Moonshot, in streams
+        _member(body.get("x_groq"), "usage"),
         body.get("usageMetadata"),
         body.get("token_usage"),
-        _under(meta, "tokens"),
+        _member(meta, "tokens"),
         body if "prompt_eval_count" in body or "eval_count" in body else None,
         body.get("timings"),  # llama.cpp
     )
@@ -61,7 +61,10 @@ def usage_in(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def read_usage(raw: Any, *, has_text: bool = True) -> Usage:
-    """Token counts of a usage object, None for each unknown one. `has_text`: a completion was written."""
+    """Returns the token counts of a usage object, None for each unknown one.
+
+    `has_text` says whether a completion was written.
+    """
     if not isinstance(raw, Mapping):
         return Usage()
     details, spent = _group(raw, _PROMPT_DETAILS), _group(raw, _COMPLETION_DETAILS)
@@ -77,12 +80,12 @@ def read_usage(raw: Any, *, has_text: bool = True) -> Usage:
         cache_write=written if prompt else None,
         completion=None if completion == 0 and (has_text or not prompt) else completion,
         reasoning=reasoning,
-        raw={} if raw is None else _kept(raw),
+        raw={} if raw is None else _counts_only(raw),
     )
 
 
 def _whole_prompt(raw: Mapping[str, Any], details: Mapping[str, Any], *, cached: int, written: int) -> int | None:
-    """Prompt tokens with those that were read from and written to a cache."""
+    """Returns the prompt tokens, including those read from and written to a cache."""
     prompt = _first(raw, _PROMPT)
     if prompt is None:
         return None
@@ -93,7 +96,7 @@ def _whole_prompt(raw: Mapping[str, Any], details: Mapping[str, Any], *, cached:
     if not cached + written or not (beside or cached > prompt):
         return prompt
     if total is not None and total == prompt + completion:
-        # The total tells that they are in it, unless the cache alone holds more.
+        # The total shows that the prompt includes them, unless the cache alone holds more.
         return prompt if cached + written <= prompt else prompt + cached + written
     if total is not None and total == prompt + cached + written + completion:
         return prompt + cached + written
@@ -104,7 +107,7 @@ def _whole_prompt(raw: Mapping[str, Any], details: Mapping[str, Any], *, cached:
 def _whole_completion(
     raw: Mapping[str, Any], *, prompt: int | None, reasoning: int | None
 ) -> tuple[int | None, int | None]:
-    """Completion tokens with those of reasoning, and these."""
+    """Returns the completion tokens including reasoning, and the reasoning tokens."""
     completion, total = _first(raw, _COMPLETION), _first(raw, _TOTAL)
     if completion is None:
         return None, reasoning
@@ -114,7 +117,7 @@ def _whole_completion(
         if reasoning and rest == reasoning:
             beside = True
         elif reasoning is None and rest > 0 and "prompt_tokens" in raw and not _mentions_cache(raw):
-            return completion + rest, rest  # Gemini's OpenAI form counts its thoughts in the total only
+            return completion + rest, rest  # Gemini's OpenAI endpoint counts reasoning in the total only
     if reasoning and (beside or reasoning > completion):
         completion += reasoning
     return completion, reasoning
@@ -145,18 +148,18 @@ def _first(raw: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """A token count, if it can be one."""
+    """Returns a value as a token count; None if it cannot be one."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
-def _under(value: Any, name: str) -> Any:
+def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
 
 
-def _kept(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as it came; of a whole body, its counts."""
+def _counts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the usage object as received; of a whole body, only its counts."""
     return {
         name: value for name, value in raw.items() if name not in ("message", "choices", "response", "context")
     }

@@ -1,10 +1,10 @@
-"""The base of environments: examples, tools, tips and a reward. One module of this folder per environment.
+"""The base of environments: examples, tools, tips and a reward. Each environment is one module of this folder.
 
     environment = REGISTRY["oolong"](OolongSettings(subset="generated"))
     examples = environment.load(n=50, seed=7)
     score = environment.score(examples[0], "42")
 
-Only `score` reads the gold answer; nothing sent to a model is made from it.
+Only `score`, `judge_prompt` and `evidence` read the gold answer. It is in no prompt but a judge's.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 class EnvironmentFault(Exception):
-    """An environment cannot do what its settings ask for; the message says what to change."""
+    """An environment cannot do what its settings ask for. The message says what to change."""
 
 
 class DataError(EnvironmentFault):
-    """The examples cannot be had: a file that is missing or malformed, a dataset out of reach."""
+    """The examples cannot be loaded: a file is missing or malformed, or a dataset is out of reach."""
 
 
 @dataclass(frozen=True)
 class Example:
     """One prompt with its gold answer.
 
-    `input_data` is the text that an RLM finds in the variable `context`, and that the LLM scaffold finds
-    inlined in its prompt; None where the prompt says it all. `metadata` holds what figures may group by.
+    `input_data` is the text that an RLM finds in the variable `context`, and that the LLM scaffold finds in its
+    prompt; None if the prompt is complete without it. `metadata` holds values that figures group by.
     """
 
     prompt: str
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """`reward` from 0 to 1, and the environment's own metrics by name."""
+    """The score of an answer: `reward` from 0 to 1, and the environment's own metrics by name."""
 
     reward: float
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function that a model may call: `parameters` is its JSON schema, `call` gets them as keywords."""
+    """A function that a model may call. `parameters` is its JSON schema; `call` gets the arguments as keywords."""
 
     name: str
     description: str
@@ -60,7 +60,7 @@ class Tool:
 
 
 class Environment(ABC, Generic[SettingsT]):
-    """Base of the environments. Holds its settings and nothing that changes."""
+    """Base of the environments. An instance holds its settings and no other state."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -73,38 +73,38 @@ class Environment(ABC, Generic[SettingsT]):
     python_tool: ClassVar[bool] = False
     """Whether the LLM scaffold has a persistent Python tool."""
     max_turns: ClassVar[int] = 30
-    """Root turns of scaffolds that run code, and of the plain model with tools."""
+    """The maximum number of root turns of scaffolds that run code, and of the plain model with tools."""
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
 
     @classmethod
     def offline(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings nearest to these whose examples and tools need no network."""
+        """Returns the closest settings whose examples and tools need no network."""
         return dict(settings)
 
     @abstractmethod
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
-        """`n` examples, the same for the same settings and seed. Raises DataError."""
+        """Returns `n` examples, always the same for the same settings and seed. Raises DataError."""
 
     @abstractmethod
     def score(self, example: Example, answer: str) -> Score:
-        """The reward of an answer, whatever text it is."""
+        """Returns the score of an answer, which may be any text."""
 
     def judge_prompt(self, example: Example, answer: str) -> str | None:
-        """Returns the prompt of a judge, which answers yes or no; None if `score` decides by itself.
+        """Returns the prompt of a judge that answers yes or no; None if `score` decides alone.
 
-        With a judge, its verdict is the reward, 1 or 0, and `score` gives the metrics.
+        With a judge, the verdict is the reward (1 or 0) and `score` gives the metrics.
         """
         return None
 
     def evidence(self, example: Example) -> Sequence[tuple[int, int]]:
-        """Returns the ranges of the input data, (from, to) in characters, on which the gold answer rests.
+        """Returns the ranges of the input data on which the gold answer rests, as (start, end) in characters.
 
-        A replay marks them. Empty where the environment does not know.
+        A replay marks them. Empty if the environment does not know them.
         """
         return ()
 
     def tools(self) -> Sequence[Tool]:
-        """Tools of the LLM scaffold, and of the sub-LLMs of an RLM."""
+        """Returns the tools of the LLM scaffold and of an RLM's sub-LLMs."""
         return ()

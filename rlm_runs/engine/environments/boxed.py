@@ -11,7 +11,7 @@ _BRACES = re.compile(r"\\boxed\{|\{|\}")
 def last_boxed(text: str) -> str | None:
     """Returns the content of the last box with matching braces; None without one.
 
-    It takes one pass, because an answer may be a megabyte of opened boxes.
+    It reads the text once, because an answer may be a megabyte of opening boxes.
     """
     opened: list[re.Match[str]] = []
     last: tuple[int, int] | None = None
@@ -26,6 +26,8 @@ def last_boxed(text: str) -> str | None:
 
 
 def unboxed(text: str) -> str:
-    """The content of the last box, or the whole text where nothing is boxed; stripped."""
+    """Returns the content of the last box, or the whole text if nothing is boxed, without surrounding
+    white space.
+    """
     boxed = last_boxed(text)
     return (text if boxed is None else boxed).strip()

@@ -14,22 +14,22 @@ MODULE_PREFIX = "rlm_runs_own_environments_"
 EnvironmentType = type[Environment[Any]]
 
 
-class OwnEnvironmentError(EnvironmentFault):
-    """A file or an entry point that gives no usable environment; the message names it."""
+class CustomEnvironmentError(EnvironmentFault):
+    """A file or an entry point does not give a usable environment. The message names it."""
 
 
 EXTENSIONS: Extensions[Environment[Any]] = Extensions(
-    base=Environment,  # type: ignore[type-abstract]  # only its subclasses are made
+    base=Environment,  # type: ignore[type-abstract]  # only its subclasses are instantiated
     folder_variable="RLM_ENVIRONMENTS_DIR",
     entry_points="rlm_runs.environments",
     module_prefix=MODULE_PREFIX,
-    error=OwnEnvironmentError,
+    error=CustomEnvironmentError,
 )
 from_folder = EXTENSIONS.from_folder
 
 
-def add_own(registry: dict[str, EnvironmentType]) -> None:
-    """Adds the custom environments. Raises OwnEnvironmentError for one that cannot be used."""
+def add_custom(registry: dict[str, EnvironmentType]) -> None:
+    """Adds the custom environments. Raises CustomEnvironmentError for one that cannot be used."""
     for where, environment in EXTENSIONS.all():
         _check(environment, where=where, registry=registry)
         registry[environment.name] = environment
@@ -50,4 +50,4 @@ def _check(found: EnvironmentType, *, where: str, registry: Mapping[str, Environ
     elif found.name in registry:
         wrong = f"there is an environment {found.name!r} already"
     if wrong:
-        raise OwnEnvironmentError(f"{where}: the environment {found.__name__} cannot be used: {wrong}")
+        raise CustomEnvironmentError(f"{where}: the environment {found.__name__} cannot be used: {wrong}")

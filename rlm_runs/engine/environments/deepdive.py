@@ -1,4 +1,4 @@
-"""DeepDive: questions that take many searches, whose answer no single page holds."""
+"""DeepDive: questions that take many searches, because no single page holds the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .judging import judge_prompt
 from .local_files import Row, read_rows, sample
 from .oolong_scoring import contains_answer, exact_match
 from .page_cuts import OPEN_DESCRIPTION, OPEN_SCHEMA, SEARCH_DESCRIPTION, SEARCH_SCHEMA
-from .web_tools import WebTools, check_means
+from .web_tools import WebTools, check_prerequisites
 
 PROMPT = """\
 {question}
@@ -43,7 +43,7 @@ INSTEAD = 'Set `source` to "generated": it needs no network, no key and no packa
 
 
 class DeepDiveSettings(Settings):
-    """The source of the questions, and the length of generated ones."""
+    """The source of the questions, and the shape of generated ones."""
 
     source: Literal["generated", "local", "huggingface"] = Field(
         "generated",
@@ -71,7 +71,9 @@ class DeepDiveSettings(Settings):
 
 
 class DeepDive(Environment[DeepDiveSettings]):
-    """No input data; `search` and `open` are for the LLM scaffold and the sub-LLMs."""
+    """The DeepDive environment. It has no input data; `search` and `open` are for the LLM scaffold and the
+    sub-LLMs.
+    """
 
     name: ClassVar[str] = "deepdive"
     title: ClassVar[str] = "DeepDive"
@@ -87,14 +89,14 @@ class DeepDive(Environment[DeepDiveSettings]):
     def load(self, *, n: int, seed: int) -> Sequence[Example]:
         if self.settings.source == "generated":
             return self._generated(n, seed=seed)
-        check_means(instead=INSTEAD)
+        check_prerequisites(instead=INSTEAD)
         if self.settings.source == "local":
             return [_from_row(row) for row in _sample_local(self.settings.path, n=n, seed=seed)]
         rows = sample_hub(HUB_DATASET, split=HUB_SPLIT, n=n, seed=seed, instead=INSTEAD)
         return [_from_row(row) for row in rows]
 
     def _generated(self, n: int, *, seed: int) -> list[Example]:
-        """Distinct questions: the n-th is the same however many there are."""
+        """Returns distinct questions. The n-th question is the same whatever the number of questions."""
         settings = self.settings
         world = graph(pages=settings.pages, seed=settings.world_seed)
         rng = random.Random(f"{self.name}|{seed}")
@@ -131,7 +133,7 @@ class DeepDive(Environment[DeepDiveSettings]):
 
 
 def search_tools(*, search: Callable[..., str], open_pages: Callable[..., str]) -> Sequence[Tool]:
-    """The two tools, over whatever is searched."""
+    """Returns the two tools, over the given search and open functions."""
     return (
         Tool("search", SEARCH_DESCRIPTION, SEARCH_SCHEMA, search),
         Tool("open", OPEN_DESCRIPTION, OPEN_SCHEMA, open_pages),

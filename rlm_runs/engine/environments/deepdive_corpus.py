@@ -1,4 +1,4 @@
-"""Search and open over a fixed set of pages: real tool use with no network. Pages are ranked by BM25."""
+"""Search and open over a fixed set of pages: real tool use without a network. BM25 ranks the pages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Corpus:
         self._mean = sum(self._lengths.values()) / max(1, len(pages))
 
     def search(self, query: str) -> str:
-        """Up to ten pages, the best first."""
+        """Returns up to ten pages as text, the best first."""
         words = set(_words(str(query)))
         scores: dict[str, float] = defaultdict(float)
         for word in words:
@@ -48,7 +48,7 @@ class Corpus:
         return joined_results([(page.title, page.url, _snippet(page, words)) for page in found])
 
     def open(self, urls: Sequence[str] | str) -> str:
-        """The pages' texts."""
+        """Returns the texts of the pages."""
         wanted = [urls] if isinstance(urls, str) else list(map(str, urls))
         return joined_pages([(url, self._text(url)) for url in wanted])
 
@@ -66,7 +66,7 @@ def _prose(page: Page) -> str:
 
 
 def _snippet(page: Page, words: set[str]) -> str:
-    """The sentences of a page that hold most words of the query, as many as fit."""
+    """Returns the sentences of a page that hold most words of the query, as many as fit."""
     sentences = re.split(r"(?<=\.) ", _prose(page).strip())
     ranked = sorted(sentences, key=lambda sentence: -len(words & set(_words(sentence))))
     text = ""

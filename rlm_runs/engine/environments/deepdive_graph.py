@@ -1,4 +1,4 @@
-"""DeepDive's generated world: a seeded graph of made-up things, each with a page that links to others."""
+"""DeepDive's generated world: a seeded graph of invented things, each with a page that links to others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .deepdive_vocabulary import (
 from .vocabulary import NAMES
 
 SITE = "https://atlas.example"
-"""No name under `.example` can ever be a real host."""
+"""No name under the reserved domain `.example` is ever a real host (RFC 2606)."""
 LINK_SHARE = 0.9
 """Share of the possible relations that a thing has."""
 
@@ -41,7 +41,7 @@ class Thing:
 
     @property
     def url(self) -> str:
-        """The address of its page."""
+        """The address of the thing's page."""
         return f"{SITE}/{self.kind}/{re.sub(r'[^a-z]+', '-', self.name.lower())}"
 
 
@@ -56,7 +56,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Graph:
-    """`links` leads from a thing's number and a relation's name to the number of another thing."""
+    """The things, their relations and their pages. `links` maps a thing's number and a relation's name to another
+    thing's number.
+    """
 
     things: tuple[Thing, ...]
     links: Mapping[tuple[int, str], int]
@@ -65,7 +67,7 @@ class Graph:
 
 @lru_cache(maxsize=4)
 def graph(*, pages: int, seed: int) -> Graph:
-    """The world of a size and a seed: always the same."""
+    """Returns the world of a size and a seed, always the same."""
     rng = random.Random(f"deepdive graph|{pages}|{seed}")
     things = _things(rng, count=pages)
     links = _links(rng, things)
@@ -94,7 +96,7 @@ def _things(rng: random.Random, *, count: int) -> tuple[Thing, ...]:
 
 
 def _name(rng: random.Random, *, kind: str, sort: str, taken: set[str]) -> str:
-    """A name whose own part no other thing has, so that no name is a part of another."""
+    """Returns a name whose own part no other thing has, so that no name is part of another."""
     while True:
         if kind == "work":
             own = f"The {rng.choice(TITLE_FIRST)} {rng.choice(TITLE_LAST)}"
@@ -122,7 +124,7 @@ def _links(rng: random.Random, things: tuple[Thing, ...]) -> dict[tuple[int, str
             fitting = [t for t in by_kind[relation.target] if t is not thing and _fits(relation, thing, t)]
             if fitting and rng.random() < LINK_SHARE:
                 links[thing.number, relation.name] = rng.choice(fitting).number
-    # A maker of works is known for one of them only.
+    # A maker of works is known for only one of them.
     for work in by_kind["work"]:
         author = links.get((work.number, "author"))
         if author is not None:
@@ -138,7 +140,7 @@ def _page(
     rng: random.Random, thing: Thing, things: tuple[Thing, ...], links: Mapping[tuple[int, str], int]
 ) -> Page:
     told = [
-        f"{thing.name} {'was' if thing.kind == 'person' else 'is'} {a(thing.sort)}.",
+        f"{thing.name} {'was' if thing.kind == 'person' else 'is'} {with_article(thing.sort)}.",
         f"{thing.name} {KINDS[thing.kind].year.format(year=thing.year)}.",
         f"{thing.name} {thing.detail}.",
     ]
@@ -154,6 +156,6 @@ def _page(
     return Page(url=thing.url, title=thing.name, text=text)
 
 
-def a(noun: str) -> str:
-    """The noun with its indefinite article."""
+def with_article(noun: str) -> str:
+    """Returns the noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

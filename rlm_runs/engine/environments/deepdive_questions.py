@@ -1,8 +1,8 @@
 """DeepDive's generated questions: trails through the graph, described by attributes instead of names.
 
-A trail starts at a thing that is described but never named, and takes some hops along relations. A description is
-as short as possible and still fits one thing only. `ends_of` searches the whole graph for the ends of a trail; a
-question is kept only if there is exactly one.
+A trail starts at a thing that is described but never named, and hops along relations. A description is as short as
+possible while it fits only one thing. `ends_of` searches the whole graph for the ends of a trail; a question is
+kept only if it has exactly one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .deepdive_graph import Graph, Thing, a
+from .deepdive_graph import Graph, Thing, with_article
 from .deepdive_vocabulary import KINDS, RELATIONS, Relation
 
 ENDS = {
@@ -29,7 +29,7 @@ OLDEST = (
 
 @dataclass(frozen=True)
 class Description:
-    """The description of a trail's start; None and "" are left out."""
+    """The description of a trail's start. Parts that are None or "" are left out."""
 
     kind: str
     sort: str
@@ -46,11 +46,11 @@ class Description:
 
     @property
     def text(self) -> str:
-        """A sentence, such as "A poet collected brass keys and was born in the 1880s."."""
+        """The description as a sentence, such as "A poet collected brass keys and was born in the 1880s."."""
         told = [self.detail] if self.detail else []
         if self.decade is not None:
             told.append(KINDS[self.kind].year.format(year=f"the {self.decade}s"))
-        noun = a(self.sort)
+        noun = with_article(self.sort)
         return f"{noun[0].upper()}{noun[1:]} {' and '.join(told)}."
 
 
@@ -68,13 +68,13 @@ class Trail:
 
     @property
     def end_kind(self) -> str:
-        """The kind of thing that it leads to."""
+        """The kind of thing at the end of the trail."""
         return self.hops[-1].target
 
 
 @dataclass(frozen=True)
 class Question:
-    """`asks` is what figures may group by: name, year or oldest."""
+    """A generated question. `asks` is name, year or oldest; figures may group by it."""
 
     text: str
     answer: str
@@ -110,7 +110,7 @@ def question(rng: random.Random, *, graph: Graph, hops: range, trails: int) -> Q
 
 
 def _trail(rng: random.Random, *, graph: Graph, hops: int) -> Trail:
-    """A random walk that visits nothing twice."""
+    """Returns a random walk that visits nothing twice."""
     while True:
         start = rng.choice(graph.things)
         description = _description(rng, start, graph.things)
@@ -141,7 +141,7 @@ def _walk(rng: random.Random, start: Thing, *, graph: Graph, hops: int) -> tuple
 
 
 def _description(rng: random.Random, thing: Thing, things: Sequence[Thing]) -> Description | None:
-    """A shortest description that fits this thing alone, chosen at random; None if there is none."""
+    """Returns a shortest description that fits only this thing, chosen at random; None if there is none."""
     decade = thing.year // 10 * 10
     short = [
         Description(thing.kind, thing.sort, decade=decade),

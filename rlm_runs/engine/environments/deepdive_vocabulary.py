@@ -1,7 +1,7 @@
-"""The vocabulary of DeepDive's generated world: kinds of things, relations, words.
+"""The vocabulary of DeepDive's generated world: kinds of things, relations and words.
 
 Every thing has a sort ("cartographer"), a detail ("collected brass keys") and a year. A relation leads from one
-thing to another. It has two texts: one for the page, with both names, and one for questions, with neither.
+thing to another. It has two texts: one with both names for the page, and one with neither for questions.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing, with the forms of its text on pages and in questions."""
+    """A kind of thing, with its texts for pages and questions."""
 
     share: float
     """Share of all pages."""
     sorts: tuple[str, ...]
     detail: str
-    """With the place of an adjective and a noun: `{a} {b}`."""
+    """A template with places for an adjective and a noun: `{a} {b}`."""
     detail_nouns: tuple[str, ...]
     year: str
     asked_year: str
@@ -28,7 +28,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Relation:
-    """`page` has the places `{name}` and `{target}`; `question` names nothing."""
+    """A relation between two kinds. `page` has the places `{name}` and `{target}`; `question` names nothing."""
 
     name: str
     source: str
@@ -36,7 +36,7 @@ class Relation:
     page: str
     question: str
     years_between: int | None = None
-    """Years by which the target is older at least; None for any age."""
+    """The number of years by which the target must be older; None for no limit."""
 
 
 KINDS: Mapping[str, Kind] = {

@@ -1,7 +1,7 @@
-"""Rows of a data set on the Hugging Face hub, through the package `datasets`, which is imported late and only
-here.
+"""Rows of a dataset on the Hugging Face hub, through the package `datasets`.
 
-The package is optional: every environment has a source that needs neither the package nor the hub.
+The package is optional and is imported here only, on first use. Every environment has a source that needs neither
+the package nor the hub.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ T = TypeVar("T")
 def sample_hub(
     dataset: str, *, split: str, n: int, seed: int, instead: str, config: str | None = None
 ) -> list[Row]:
-    """A uniformly random subset, the same for the same seed. Raises DataError, which says what to do `instead`."""
+    """Returns a uniformly random subset, the same for the same seed.
+
+    Raises DataError, whose message says what to do `instead`.
+    """
     rows = _loaded(dataset, config=config, split=split, instead=instead)
-    # By number, since a row may be megabytes long.
+    # Sampled by number, because a row may be megabytes long.
     numbers = sample(range(len(rows)), n=n, seed=seed, source=dataset)
     return [_row(rows, number, dataset=dataset) for number in numbers]
 
@@ -37,10 +40,11 @@ def usable_of_hub(
     config: str | None = None,
     use: Callable[[Row], T],
 ) -> list[T]:
-    """Returns what `use` makes of the first rows in a random order. Rows that it refuses are skipped.
+    """Returns `use` of each row, for the first `n` usable rows in random order. Rows that `use` refuses are
+    skipped.
 
-    A single bad row of the hub cannot be corrected. If most rows are refused, the error is elsewhere, and it is
-    raised.
+    A single bad row of the hub cannot be corrected. If most rows are refused, the problem lies elsewhere and the
+    error is raised.
     """
     rows = _loaded(dataset, config=config, split=split, instead=instead)
     made: list[T] = []
@@ -73,7 +77,7 @@ def _loaded(dataset: str, *, config: str | None, split: str, instead: str) -> An
         ) from error
     try:
         return load_dataset(dataset, config, split=split)
-    except Exception as error:  # of any type, from four libraries; nothing of ours runs inside
+    except Exception as error:  # of any type, from four libraries; none of our code runs inside
         first_line = str(error).strip().partition("\n")[0][:300]
         raise DataError(
             f"{dataset}, split {split}, cannot be had from the hub: {type(error).__name__}: {first_line}. "

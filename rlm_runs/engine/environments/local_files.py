@@ -1,6 +1,6 @@
 """Rows of a local JSONL or CSV file, each with its line number, so that an error can name the line.
 
-Rows of a dataset of the Hugging Face hub (`hub.py`) have the same form.
+Rows of a dataset on the Hugging Face hub (`hub.py`) have the same form.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ csv.field_size_limit(1 << 30)
 
 @dataclass(frozen=True)
 class Row:
-    """One record of a file, or of a dataset: there `path` is the dataset's name, and `unit` says "row"."""
+    """One record of a file or a dataset. For a dataset, `path` is its name and `unit` is "row"."""
 
     path: Path
     line: int
@@ -40,12 +40,12 @@ class Row:
         return str(value)
 
     def error(self, problem: str) -> DataError:
-        """An error that says where."""
+        """Returns an error that names the file and the line."""
         return DataError(f"{self.path}, {self.unit} {self.line} {problem}")
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """All rows of the file; `.csv` is read as CSV with a header, anything else as JSONL."""
+    """Returns all rows of the file. `.csv` is read as CSV with a header, anything else as JSONL."""
     path = Path(path).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -62,7 +62,7 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def sample(rows: Sequence[T], *, n: int, seed: int, source: str) -> list[T]:
-    """A uniformly random subset; that of a smaller `n` is a prefix of that of a larger one."""
+    """Returns a uniformly random subset. The subset for a smaller `n` is a prefix of that for a larger one."""
     if n > len(rows):
         raise DataError(f"{n} examples are asked for, and {source} has {len(rows)}.")
     return random.Random(f"sample|{seed}").sample(list(rows), len(rows))[:n]

@@ -1,4 +1,4 @@
-"""math-python's generated source: seeded problems of several kinds, whose answers are computed with them.
+"""math-python's generated source: seeded problems of several kinds, with computed answers.
 
 It needs no compiler and no network. The library reasoning-gym is another source (`math_reasoning_gym.py`).
 """
@@ -14,7 +14,7 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Problem:
-    """A question, its answer in LaTeX, and its kind, by which figures may group."""
+    """A question, its answer in LaTeX, and its kind, which figures may group by."""
 
     kind: str
     question: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 def problem(rng: random.Random, *, kind: str) -> Problem:
-    """A problem of this kind."""
+    """Returns a problem of this kind."""
     question, answer = KINDS[kind](rng)
     return Problem(kind, question, _latex(Fraction(answer)))
 

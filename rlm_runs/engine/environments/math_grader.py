@@ -1,8 +1,8 @@
 """Equality of two mathematical expressions, decided in a helper process with a hard time limit.
 
-math-verify limits its own time by signals, which work in a main thread only, while workers run rollouts in
-threads; and its input comes from a model. One helper process serves one thread at a time. It is killed when it
-takes too long, and started again when it is needed.
+math-verify limits its own time by signals, which work only in a main thread, but workers run rollouts in threads;
+and its input comes from a model. The helper serves one thread at a time. It is killed when it takes too long, and
+restarted on demand.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from .base import EnvironmentFault
 SCRIPT = Path(__file__).with_name("math_grader_process.py")
 START_SECONDS = 60.0
 MAX_ANSWER_CHARS = 20_000
-"""Characters of an answer that are graded: the end, where the final answer stands."""
+"""The maximum length of a graded answer, in characters. The end is graded, where the final answer stands."""
 
 
 class GraderError(EnvironmentFault):
-    """The helper process cannot be had at all."""
+    """The helper process cannot be started."""
 
 
 class MathGrader:
-    """Thread-safe. `equal` answers within `time_limit` plus the time that other threads' requests take."""
+    """A grader of expressions in the helper process. Thread-safe. `equal` returns within `time_limit` plus the
+    time of other threads' requests.
+    """
 
     def __init__(self, *, time_limit: float = 10.0) -> None:
         self.time_limit = time_limit
@@ -39,11 +41,13 @@ class MathGrader:
         self._owner = 0
 
     def equal(self, *, gold: str, answer: str) -> bool:
-        """False also where the comparison fails, takes too long, or kills the helper."""
+        """Returns whether the expressions are equal. False also if the comparison fails, takes too long or kills
+        the helper.
+        """
         return self._ask({"gold": gold, "answer": answer[-MAX_ANSWER_CHARS:]})
 
     def is_expression(self, text: str) -> bool:
-        """Returns whether the text can be read as a mathematical expression."""
+        """Returns whether the text can be parsed as a mathematical expression."""
         return self._ask({"expression": text})
 
     def _ask(self, request: dict[str, str]) -> bool:
@@ -72,7 +76,7 @@ class MathGrader:
             return self._process
         if self._owner == os.getpid():
             self._stop()
-        # -I and an empty environment: no key of ours is within reach of the expression.
+        # -I and an empty environment keep our keys out of the expression's reach.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", str(SCRIPT)],
             stdin=subprocess.PIPE,
@@ -101,10 +105,10 @@ class MathGrader:
 
 
 def _read_line(process: subprocess.Popen[bytes], *, seconds: float) -> bytes | None:
-    """One line of the helper's replies, None if it dies or takes longer."""
+    """Returns one line of the helper's replies; None if it dies or takes longer."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
-    # poll, not select: a worker may have more than a thousand files open.
+    # poll, not select: a worker may have more than a thousand open files.
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     deadline = time.monotonic() + seconds

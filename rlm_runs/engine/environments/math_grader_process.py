@@ -1,9 +1,9 @@
-"""The helper process that compares mathematical expressions: a script, run by `math_grader`.
+"""The helper process that compares mathematical expressions: a script that `math_grader` runs.
 
 It reads one JSON request per line from stdin and writes one JSON reply per line, {"yes": bool}: whether the text
-of {"expression": …} is an expression, or whether {"gold": …, "answer": …} are equal. It imports nothing of ours,
-has no environment variables, and limits its memory and the CPU time of each request, because its input comes from
-a model.
+of {"expression": …} is an expression, or whether {"gold": …, "answer": …} are equal. Its input comes from a model,
+so it imports none of our code, has no environment variables, and limits its memory and the CPU time of each
+request.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import TextIO
 
 MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 15
-"""CPU time of one request: the end of a process whose parent is gone and cannot stop it."""
+"""CPU seconds of one request. They end a process whose parent is gone and cannot stop it."""
 SOFT_SECONDS = 4
-"""math-verify's own limit of one step; the parent's limit is the hard one."""
+"""math-verify's own limit of one step, in seconds. The parent's limit is the hard one."""
 
 
 def main() -> None:
     """Answers requests until stdin ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not pass for a reply
+    os.dup2(2, 1)  # output that a library prints must not pass for a reply
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.set_int_max_str_digits(10_000)
@@ -36,15 +36,15 @@ def main() -> None:
     for line in sys.stdin:
         _allow_cpu_seconds(CPU_SECONDS)
         request = json.loads(line)
-        _reply(replies, {"yes": _judged(request)})
+        _reply(replies, {"yes": _verdict(request)})
 
 
-def _judged(request: dict[str, str]) -> bool:
+def _verdict(request: dict[str, str]) -> bool:
     try:
         if "expression" in request:
             return _is_expression(request["expression"])
         return _equal(gold=request["gold"], answer=request["answer"])
-    except Exception:  # what no library survives is no expression, and equal to none
+    except Exception:  # input that crashes the library is no expression and equal to none
         return False
 
 

@@ -1,4 +1,4 @@
-"""math-python: mathematical questions with a Python at hand, graded by equivalence."""
+"""math-python: mathematical questions with Python at hand, graded by equivalence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MATHEMATICAL_WORDS = frozenset({
     "sqrt", "cbrt", "asin", "acos", "atan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "ceil", "floor",
     "matrix", "pmatrix", "bmatrix", "vmatrix", "cases", "array", "infty",
 })  # fmt: skip
-"""Words of four letters and more that occur in expressions; any other word makes a gold answer prose."""
+"""Words of four or more letters that occur in expressions. Any other word makes a gold answer prose."""
 
 PROMPT = """\
 {question}
@@ -64,7 +64,7 @@ class MathPythonSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _path_means_local(cls, given: Any) -> Any:
-        """Specs from before there were sources name a path and no source."""
+        """Sets the source of specs that predate sources and only name a path."""
         if isinstance(given, Mapping) and given.get("path") and "source" not in given:
             return {**given, "source": "local"}
         return given
@@ -79,7 +79,7 @@ class MathPythonSettings(Settings):
 
 
 class MathPython(Environment[MathPythonSettings]):
-    """No input data; the LLM scaffold has a persistent Python tool."""
+    """The math-python environment. It has no input data; the LLM scaffold has a persistent Python tool."""
 
     name: ClassVar[str] = "math-python"
     title: ClassVar[str] = "Maths with Python"
@@ -130,14 +130,16 @@ def _from_problem(made: Problem, *, source: str) -> Example:
 
 
 def _from_file(path: str | Path, *, n: int, seed: int) -> list[Example]:
-    # The columns of every row are checked, so that a bad file is refused whatever the sample;
-    # parsing takes a while, and is done for the sample alone.
+    # The columns of every row are checked, so that a bad file is refused whatever the sample. Parsing is slow and
+    # done for the sample only.
     rows = [(row, _question_and_gold(row)) for row in read_rows(path)]
     return [_example(row, *read) for row, read in sample(rows, n=n, seed=seed, source=str(path))]
 
 
 def _readings(answer: str) -> list[str]:
-    """The last box; without one the text itself, and where that is short, all of it as one expression."""
+    """Returns the texts to grade: the last box, else the text itself and, if it is short, all of it as one
+    expression.
+    """
     boxed = last_boxed(answer)
     if boxed is not None:
         return [f"\\boxed{{{boxed}}}"]
@@ -160,7 +162,9 @@ def _question_and_gold(row: Row) -> tuple[str, str]:
 
 
 def _is_prose(gold: str) -> bool:
-    """Whether it has words that are no function names; they would be read as products of letters."""
+    """Returns whether a gold answer has words that are not function names, which would parse as products of
+    letters.
+    """
     bare = re.sub(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+", " ", gold)
     return any(word not in MATHEMATICAL_WORDS for word in re.findall(r"[A-Za-z]{4,}", bare))
 

@@ -1,7 +1,7 @@
 """math-python's source reasoning-gym: its procedural tasks whose answer is one mathematical expression.
 
-The package is optional and imported late and only here: it requires eleven others, three of them as source only,
-one of these in C.
+The package is optional and imported here only, on first use: it requires eleven others, of which three are source
+distributions and one of these is C.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ INSTEAD = 'Set `source` to "generated": its problems are made here, and need no 
 
 
 def problems(*, n: int, seed: int) -> list[Problem]:
-    """`n` problems, the tasks in turn; fewer are a prefix of more. Raises DataError without the package."""
+    """Returns `n` problems, cycling through the tasks; fewer are a prefix of more. Raises DataError without the
+    package.
+    """
     size = n // len(TASKS) + 1
     turns = [TASKS[(seed + turn) % len(TASKS)] for turn in range(min(n, len(TASKS)))]
     made = {task: _dataset(task, size=size, seed=seed) for task in turns}

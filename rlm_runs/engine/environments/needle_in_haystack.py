@@ -32,11 +32,11 @@ The haystack is too long to be read: search it with code.
 FORMS = {"word": "The secret word of {key} is: {value}", "numeric": "The secret number of {key} is: {value}"}
 
 MAX_WORDS_PER_NEEDLE = 40
-"""An answer longer than this has not found the needles but copied the haystack."""
+"""An answer with more words per needle has copied the haystack instead of finding the needles."""
 
 
 class NeedleSettings(Settings):
-    """How the haystack is built."""
+    """The shape of the haystack."""
 
     lines: int = Field(2_000, ge=10, le=500_000, description="Length of the haystack, in lines")
     lines_spread: float = Field(
@@ -71,7 +71,7 @@ class NeedleSettings(Settings):
 
 
 class NeedleInHaystack(Environment[NeedleSettings]):
-    """Generated and seeded; the haystack is input data."""
+    """The needle-in-haystack environment. Examples are generated and seeded; the haystack is input data."""
 
     name: ClassVar[str] = "needle-in-haystack"
     title: ClassVar[str] = "Needle in a haystack"
@@ -106,7 +106,7 @@ class NeedleInHaystack(Environment[NeedleSettings]):
         )
 
     def evidence(self, example: Example) -> Sequence[tuple[int, int]]:
-        """See `Environment`: the lines of the needles."""
+        """Returns the lines of the needles. See `Environment`."""
         data = example.input_data or ""
         places = (data.find(needle) for needle in example.answer.split(", "))
         return [
@@ -148,7 +148,7 @@ def _filler(rng: random.Random) -> str:
 
 
 def _needle_values(rng: random.Random, *, count: int, kind: NeedleType) -> list[str]:
-    """Distinct values that no filler line holds."""
+    """Returns distinct values that no filler line contains."""
     values: dict[str, None] = {}
     while len(values) < count:
         if kind == "numeric":
@@ -160,7 +160,7 @@ def _needle_values(rng: random.Random, *, count: int, kind: NeedleType) -> list[
 
 
 def _places(rng: random.Random, *, settings: NeedleSettings, lines: int) -> list[int]:
-    """Distinct line numbers; those nearest to the wished ones where these are taken."""
+    """Returns distinct line numbers, the nearest free ones to the wanted positions."""
     if settings.position is None:
         return rng.sample(range(lines), k=settings.needles)
     places: list[int] = []

@@ -82,7 +82,7 @@ class OolongSettings(Settings):
 
 
 class Oolong(Environment[OolongSettings]):
-    """The messages are input data."""
+    """The Oolong environment. The messages are input data."""
 
     name: ClassVar[str] = "oolong"
     title: ClassVar[str] = "Oolong"

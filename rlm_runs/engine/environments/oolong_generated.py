@@ -1,6 +1,6 @@
 """Oolong's generated subset: dated messages of users, each of one kind, and questions about all of them.
 
-A reader understands the kind of a message, but no fixed word reveals it. The labels can be inferred, and counting
+A reader understands the kind of a message, but no fixed word reveals it. The labels must be inferred, and counting
 them takes reading every message.
 """
 
@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Question:
-    """`kind` is what figures group by; `answer_type` chooses the rule of scoring."""
+    """A generated question. `kind` is what figures group by; `answer_type` selects the scoring rule."""
 
     kind: str
     answer_type: str
@@ -43,7 +43,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Window:
-    """The messages of one example, of one topic."""
+    """The messages of one example, all of one topic."""
 
     topic: Topic
     messages: Sequence[Message]
@@ -53,10 +53,12 @@ class Window:
 
 
 def window(rng: random.Random, *, characters: int, labels: bool) -> Window:
-    """Messages whose lines are as near to `characters` as whole messages allow, and never fewer than three."""
+    """Returns messages whose total length is as close to `characters` as whole messages allow, and at
+    least three.
+    """
     topic = rng.choice(list(TOPICS.values()))
     kinds = list(topic.labels)
-    # Uneven shares: else every "most frequent" would be a matter of one or two messages.
+    # Uneven shares. With even ones, every "most frequent" would be decided by one or two messages.
     weights = [rng.uniform(0.4, 2.0) for _ in kinds]
     users = rng.sample(range(10_000, 99_999), k=rng.randint(4, 9))
     days = [FIRST_DAY + timedelta(days=n) for n in sorted(rng.sample(range(360), k=rng.randint(5, 10)))]
@@ -72,7 +74,7 @@ def window(rng: random.Random, *, characters: int, labels: bool) -> Window:
 
 
 def question(rng: random.Random, *, about: Window, kind: str) -> Question:
-    """A question of this kind; a count where the window leaves the kind no single right answer."""
+    """Returns a question of this kind; a count if the kind has no single right answer in this window."""
     made = QUESTIONS[kind](rng, about)
     return made or _count(rng, about)
 
@@ -139,7 +141,7 @@ def _per_date_most(rng: random.Random, about: Window) -> Question | None:
 
 
 def _only_extreme(counts: Counter[str], *, most: bool) -> str | None:
-    """The key with the most (least) counts, None where several share the place."""
+    """Returns the key with the highest (lowest) count; None if several share it."""
     extreme = (max if most else min)(counts.values())
     keys = [key for key, count in counts.items() if count == extreme]
     return keys[0] if len(keys) == 1 else None

@@ -1,7 +1,7 @@
 """The messages of Oolong's generated subset: topics, their labels, and phrases for each label.
 
 The phrases of a label share no keyword that the other labels lack ("which city" is a place, "which of the two
-teams" is not). A reader classifies them correctly, a search for words does not.
+teams" is not). A reader classifies them correctly; a keyword search does not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Topic:
     labels: Mapping[str, tuple[str, ...]]
 
     def message(self, rng: random.Random, *, label: str) -> str:
-        """A message that has this label."""
+        """Returns a message that has this label."""
         phrase = rng.choice(self.labels[label])
         return re.sub(r"\{(\w+)\}", lambda slot: rng.choice(SLOTS[slot.group(1)]), phrase)
 

@@ -1,4 +1,6 @@
-"""Oolong's published columns, from a local file or the hub: which dataset is which, and a row as an example."""
+"""Oolong's published columns, from a local file or the hub: the datasets, and the conversion of rows to
+examples.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ INSTEAD = 'Set `subset` to "generated", which needs no network, or to "local" wi
 
 @dataclass(frozen=True)
 class Published:
-    """A subset as it is published. `context` is the column that holds the input data."""
+    """A subset as published. `context` is the column that holds the input data."""
 
     dataset: str
     config: str | None
@@ -37,14 +39,16 @@ ANSWER_TYPES = {
 
 
 def from_hub(subset: str, *, n: int, seed: int) -> list[Example]:
-    """A uniformly random part: the datasets are sorted by length."""
+    """Returns `n` rows of a published subset as examples. They are drawn at random, because the datasets are
+    sorted by length.
+    """
     known = PUBLISHED[subset]
     rows = sample_hub(known.dataset, config=known.config, split=SPLIT, n=n, seed=seed, instead=INSTEAD)
     return [example_of(row, context=known.context, subset=subset) for row in rows]
 
 
 def from_file(path: str, *, labels: bool, n: int, seed: int) -> list[Example]:
-    """The same from a local file."""
+    """Returns `n` rows of a local file as examples."""
     rows: Sequence[Row] = sample(read_rows(path), n=n, seed=seed, source=path)
     subset = "local_with_labels" if labels else "local"
     context = PUBLISHED["synth_with_labels" if labels else "synth"].context
@@ -52,7 +56,7 @@ def from_file(path: str, *, labels: bool, n: int, seed: int) -> list[Example]:
 
 
 def example_of(row: Row, *, context: str, subset: str) -> Example:
-    """A row as an example; its question says itself in what form to answer."""
+    """Returns a row as an example. Its question already states the form of the answer."""
     text = row.text(context)
     answer = _gold(row.text("answer"))
     kind = str(row.columns.get("answer_type", "")).removeprefix("ANSWER_TYPE.")
@@ -68,7 +72,7 @@ def example_of(row: Row, *, context: str, subset: str) -> Example:
 
 
 def _answer_type(row: Row, answer: str, *, kind: str) -> str:
-    """By which rule answers are scored: one by which the gold answer itself scores 1."""
+    """Returns the rule that scores answers, one by which the gold answer itself scores 1."""
     answer_type = ANSWER_TYPES.get(kind) or _guessed_type(answer)
     problem = ""
     if not final_answer(answer):
@@ -78,14 +82,14 @@ def _answer_type(row: Row, answer: str, *, kind: str) -> str:
     elif official_score(answer, gold=answer, answer_type=answer_type) != 1:
         problem = f"has a gold answer that its answer_type {kind or answer_type} cannot be: {answer[:200]!r}"
     if problem and row.unit == "row":
-        return "text"  # a row of the hub cannot be corrected; the value must be exact as text
+        return "text"  # a row of the hub cannot be corrected; the answer must match as text
     if problem:
         raise row.error(problem)
     return answer_type
 
 
 def _gold(written: str) -> str:
-    """The answer column holds a printed Python list, of dates too; or plain text."""
+    """Returns the gold answer. The column holds a printed Python list, possibly of dates, or plain text."""
     dates = re.sub(r"datetime\.date\((\d+), *(\d+), *(\d+)\)", r"'\1-\2-\3'", written)
     try:
         value = ast.literal_eval(dates)

@@ -30,7 +30,7 @@ def final_answer(answer: str) -> str:
 
 
 def official_score(answer: str, *, gold: str, answer_type: str) -> float:
-    """The reward from 0 to 1 by the rule of the answer type."""
+    """Returns the reward, from 0 to 1, by the rule of the answer type."""
     said = final_answer(answer)
     if answer_type == "number":
         return _number_score(said, gold=gold)
@@ -75,7 +75,7 @@ def _number_score(said: str, *, gold: str) -> float:
 
 
 def _numbers(said: str) -> list[str]:
-    """All of them. The last one counts: "3 of 40" is rare, "of the 40 messages, 3" is how models talk."""
+    """Returns all numbers. The last one counts: models say "of the 40 messages, 3" and rarely "3 of 40"."""
     return re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d{3})", "", said))
 
 
@@ -98,7 +98,7 @@ def _parsed(said: str, *, formats: tuple[str, ...]) -> date | None:
     text = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", " ".join(said.split()))
     for form in formats:
         try:
-            # A date without a time has no zone to be aware of.
+            # A date without a time has no time zone.
             return datetime.strptime(text, form).date()  # noqa: DTZ007
         except ValueError:
             continue

@@ -1,4 +1,4 @@
-"""The form of results of `search` and `open` for a model, whatever their source, and their cuts."""
+"""The text of `search` and `open` results for a model, whatever their source, and its truncation."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ OPEN_DESCRIPTION = (
 
 
 def joined_results(results: Sequence[tuple[str, str, str]]) -> str:
-    """Titles, URLs and snippets as a numbered list."""
+    """Returns titles, URLs and snippets as a numbered list."""
     lines = [f"{n}. {title}\n   URL: {url}\n   {snippet}" for n, (title, url, snippet) in enumerate(results, 1)]
     return cut("\n".join(lines)) if lines else "No results."
 
 
 def joined_pages(pages: Sequence[tuple[str, str]]) -> str:
-    """Addresses and texts of pages, one after the other."""
+    """Returns the addresses and texts of pages, one after the other."""
     if not pages:
         return "Error: `urls` is empty."
     if len(pages) > MAX_PAGES:
@@ -47,5 +47,5 @@ def joined_pages(pages: Sequence[tuple[str, str]]) -> str:
 
 
 def cut(text: str, *, limit: int = MAX_CHARS) -> str:
-    """The text, or its beginning and a mark."""
+    """Returns the text, or its beginning and a mark."""
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT

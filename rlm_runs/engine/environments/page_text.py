@@ -1,4 +1,4 @@
-"""The text of a page: of HTML by Beautiful Soup, of PDF by pypdf, both imported late; of plain text as it is."""
+"""The text of a page: HTML by Beautiful Soup and PDF by pypdf, both imported on first use; plain text as it is."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BLOCKS = (
 
 
 def missing_packages() -> list[str]:
-    """The packages that reading pages needs and that are not installed, by their names for pip."""
+    """Returns the pip names of packages that are needed to read pages and not installed."""
     return [package for module, package in PACKAGES.items() if find_spec(module) is None]
 
 
 def text_of(page: Fetched) -> str:
-    """Returns the text. Raises FetchError if there is none."""
+    """Returns the text of a page. Raises FetchError if it has none."""
     kind = page.content_type
     if kind == "application/pdf" or page.body.startswith(b"%PDF-"):
         return _pdf_text(page.body)
@@ -53,7 +53,7 @@ def _html_text(body: bytes, *, charset: str | None) -> str:
             tag.insert_before("\n")
             tag.append("\n")
         text = soup.get_text()
-    except Exception as error:  # what a parser makes of hostile HTML is no fault of ours
+    except Exception as error:  # whatever a parser raises on hostile HTML is not our fault
         raise FetchError(f"its HTML cannot be read: {type(error).__name__}") from error
     return re.sub(r"\n\s*\n+", "\n\n", re.sub(r"[^\S\n]+", " ", text)).strip()
 
@@ -65,7 +65,7 @@ def _pdf_text(body: bytes) -> str:
             texts.append(page.extract_text())
             if sum(map(len, texts)) > MAX_CHARS:
                 break
-    except Exception as error:  # what a parser makes of a hostile PDF is no fault of ours
+    except Exception as error:  # whatever a parser raises on a hostile PDF is not our fault
         raise FetchError(f"its PDF cannot be read: {type(error).__name__}") from error
     text = "\n\n".join(texts).strip()
     if not text:

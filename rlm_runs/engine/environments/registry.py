@@ -1,11 +1,11 @@
-"""The environments by their public names: those of the program, then custom ones."""
+"""The registry of environments by public name: built-in ones, then custom ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .base import Environment
-from .custom import add_own
+from .custom import add_custom
 from .deepdive import DeepDive
 from .math_python import MathPython
 from .needle_in_haystack import NeedleInHaystack
@@ -19,4 +19,4 @@ REGISTRY: dict[str, type[Environment[Any]]] = {
     "oolong": Oolong,
     "math-python": MathPython,
 }
-add_own(REGISTRY)
+add_custom(REGISTRY)

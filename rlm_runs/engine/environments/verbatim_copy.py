@@ -1,4 +1,4 @@
-"""verbatim-copy: repeat a text exactly. Easy to state, hard to do: one wrong character is a failure."""
+"""verbatim-copy: repeat a text exactly. It is easy to state and hard to do: one wrong character is a failure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class VerbatimCopySettings(Settings):
 
 
 class VerbatimCopy(Environment[VerbatimCopySettings]):
-    """Generated and seeded; the text is in the prompt for every scaffold."""
+    """The verbatim-copy environment. Examples are generated and seeded; every scaffold has the text in its
+    prompt.
+    """
 
     name: ClassVar[str] = "verbatim-copy"
     title: ClassVar[str] = "Verbatim copy"
@@ -84,7 +86,7 @@ class VerbatimCopy(Environment[VerbatimCopySettings]):
 
     def score(self, example: Example, answer: str) -> Score:
         gold = example.answer
-        # Generated texts hold no box, so a boxed copy means its content.
+        # Generated texts contain no box, so a boxed copy means its content.
         copy = unboxed(answer)
         same = sum(a == b for a, b in zip(gold, copy, strict=False))
         return Score(
@@ -98,7 +100,7 @@ class VerbatimCopy(Environment[VerbatimCopySettings]):
 
 
 def _text(rng: random.Random, *, kind: str, length: int, fragment_length: int | None) -> str:
-    """A text of exactly `length` characters that neither starts nor ends in white space."""
+    """Returns a text of exactly `length` characters that neither starts nor ends in white space."""
     if fragment_length is None:
         text = _sample(rng, kind=kind, length=length)[:length]
     else:
@@ -110,7 +112,7 @@ def _text(rng: random.Random, *, kind: str, length: int, fragment_length: int | 
 
 
 def _joined_fragments(rng: random.Random, *, kind: str, length: int, mean: int) -> str:
-    """Random slices of several samples: so the next character cannot be guessed from what came before."""
+    """Returns random slices of several samples, so that what came before does not predict the next character."""
     samples = [_sample(rng, kind=kind, length=2 * length) for _ in range(3)]
     text = ""
     while len(text) < length:
@@ -122,7 +124,7 @@ def _joined_fragments(rng: random.Random, *, kind: str, length: int, mean: int) 
 
 
 def _sample(rng: random.Random, *, kind: str, length: int) -> str:
-    """At least `length` characters of one kind of text."""
+    """Returns at least `length` characters of one kind of text."""
     text = ""
     while len(text) < length:
         generator = GENERATORS[rng.choice(list(GENERATORS)) if kind == "mixed" else kind]

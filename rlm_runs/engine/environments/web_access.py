@@ -1,8 +1,8 @@
-"""Fetching from the public web, and from nowhere else, whatever address a model asks for.
+"""Fetches from the public web, and from nowhere else, whatever address a model asks for.
 
-The check is where the connection is made, not before: a host name is resolved once, every address it has must
-be public, and the connection goes to the very address that was checked. So a name that resolves differently the
-second time, and a redirect to an inner address, come to nothing.
+The check happens where the connection is made. A host name is resolved once, all its addresses must be public, and
+the connection goes to an address that was checked. This defeats DNS rebinding (a name that resolves differently
+the second time) and redirects to internal addresses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class FetchError(Exception):
-    """A page cannot be had; the message is for the model."""
+    """A page cannot be fetched. The message is for the model."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,21 @@ class Fetched:
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
-    """Returns all addresses of a host, as the system resolves it, including numbers in any notation."""
+    """Returns all addresses of a host as the system resolves it, including numbers in any notation."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def direct_transport() -> httpx2.BaseTransport:
-    """Without proxies of the environment and without connections that are kept: those were checked for others."""
+    """Returns a transport without the environment's proxies and without kept connections, which were checked for
+    others.
+    """
     return httpx2.HTTPTransport(trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True)
 class Web:
-    """The way to the web. Tests give other ways to resolve and to connect; the checks stay."""
+    """Access to the web. Tests replace the way to resolve and to connect; the checks stay."""
 
     resolve: Resolve = system_resolve
     transport: Callable[[], httpx2.BaseTransport] = field(default=direct_transport)
@@ -60,7 +62,7 @@ class Web:
     max_seconds: float = MAX_SECONDS
 
     def fetch(self, url: str) -> Fetched:
-        """Returns the response, cut at `max_bytes`. Raises FetchError."""
+        """Returns the response, cut off at `max_bytes`. Raises FetchError."""
         deadline = time.monotonic() + self.max_seconds
         try:
             with (
@@ -99,14 +101,16 @@ class Web:
 
 
 class PublicTransport(httpx2.BaseTransport):
-    """Sends each request, each hop of a redirect included, to an address that it has checked itself."""
+    """A transport that sends each request, including each hop of a redirect, to an address that it has checked
+    itself.
+    """
 
     def __init__(self, inner: httpx2.BaseTransport, *, resolve: Resolve) -> None:
         self._inner = inner
         self._resolve = resolve
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises FetchError where the address is not to be visited."""
+        """Sends a request. Raises FetchError if the address is not allowed."""
         url = request.url
         if url.scheme not in ("http", "https"):
             raise FetchError(f"only http and https can be opened, not {url.scheme or 'this'!r}")
@@ -125,7 +129,7 @@ class PublicTransport(httpx2.BaseTransport):
         self._inner.close()
 
     def _checked(self, host: str, port: int) -> list[str]:
-        """At most three addresses of a host, none of whose addresses is other than public."""
+        """Returns at most three addresses of a host. Raises FetchError if any of its addresses is not public."""
         try:
             addresses = list(self._resolve(host, port))
         except (OSError, UnicodeError) as error:
@@ -138,7 +142,9 @@ class PublicTransport(httpx2.BaseTransport):
 
 
 def is_public(address: str) -> bool:
-    """Whether it is an address of the public internet. An address that embeds another is judged by that one."""
+    """Returns whether the address is on the public internet. An embedded address decides for the one that embeds
+    it.
+    """
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -155,7 +161,9 @@ def is_public(address: str) -> bool:
 
 
 def _to_address(request: httpx2.Request, address: str) -> httpx2.Request:
-    """The same request, sent to this address: the header Host and the certificate are still the host's."""
+    """Returns the request aimed at this address. The Host header and the certificate check keep the host's
+    name.
+    """
     return httpx2.Request(
         request.method,
         request.url.copy_with(host=address),

@@ -1,6 +1,6 @@
 """`search` and `open` on the web: Google's results through Serper, and the text of public pages.
 
-Serper's key is read from the environment variable SERPER_API_KEY at each search, and kept nowhere.
+Each search reads Serper's key from the environment variable SERPER_API_KEY; it is stored nowhere.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ SERPER_URL = "https://google.serper.dev/search"
 SEARCH_SECONDS = 20.0
 RESULTS = 10
 GRACE_SECONDS = 5.0
-"""Seconds that a call waits for its pages beyond the time of one page."""
+"""Seconds that a call waits for its pages beyond the time limit of one page."""
 
 
 class SearchError(Exception):
-    """A search failed; the message is for the model."""
+    """A search failed. The message is for the model."""
 
 
 @dataclass(frozen=True)
 class WebTools:
-    """The two tools. Tests give another web and another way to Serper."""
+    """The two tools. Tests replace the web and the transport to Serper."""
 
     web: Web = field(default_factory=Web)
     serper: httpx2.BaseTransport | None = None
 
     def search(self, query: str) -> str:
-        """Up to ten results. Raises SearchError."""
+        """Returns up to ten results as text. Raises SearchError."""
         key = os.environ.get(KEY_VARIABLE)
         if not key:
             raise SearchError(f"there is no search: the environment variable {KEY_VARIABLE} is not set")
@@ -55,7 +55,9 @@ class WebTools:
         return joined_results(_results(found))
 
     def open(self, urls: Sequence[str] | str) -> str:
-        """Returns the texts of pages, fetched in parallel. A page that fails is replaced by its error."""
+        """Returns the texts of pages, fetched in parallel. The error of a failed page takes the place of
+        its text.
+        """
         wanted = [urls] if isinstance(urls, str) else list(map(str, urls))
         texts = ["Error: it took too long."] * len(wanted)
 
@@ -63,11 +65,11 @@ class WebTools:
             texts[place] = self._text(url)
 
         if len(wanted) <= MAX_PAGES:
-            # Daemon threads, because a server may send a byte now and then forever.
+            # Daemon threads, because a server may trickle single bytes forever.
             threads = [threading.Thread(target=fetch, args=pair, daemon=True) for pair in enumerate(wanted)]
             for thread in threads:
                 thread.start()
-            deadline = time.monotonic() + self.web.max_seconds + GRACE_SECONDS  # of all of them together
+            deadline = time.monotonic() + self.web.max_seconds + GRACE_SECONDS  # for all pages together
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return joined_pages(list(zip(wanted, texts, strict=True)))
@@ -79,8 +81,8 @@ class WebTools:
             return f"Error: {error}."
 
 
-def check_means(*, instead: str) -> None:
-    """Raises DataError where the key or a package is missing: at launch, not in the middle of a rollout."""
+def check_prerequisites(*, instead: str) -> None:
+    """Raises DataError if the key or a package is missing, so that a launch fails rather than its rollouts."""
     if not os.environ.get(KEY_VARIABLE):
         raise DataError(
             f"its questions are researched on the web, and the environment variable {KEY_VARIABLE}, the key for "

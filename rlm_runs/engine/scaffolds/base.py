@@ -1,4 +1,4 @@
-"""The base of scaffolds: the way a model is driven to an answer, with what other parts must know about it."""
+"""The base of scaffolds: how a model is driven to an answer, and what other parts need to know about it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ScaffoldSettingsT = TypeVar("ScaffoldSettingsT", bound=ScaffoldSettings)
 
 @dataclass
 class Task:
-    """What a scaffold works on: the example in its environment, and the means to work on it.
+    """The work of a scaffold: the example in its environment, and the means to work on it.
 
-    `open_sandbox` gives a fresh sandbox for a block's time, which ends when the control is stopped. The scaffold
-    sets `root` as soon as the conversation begins, so that a failure can end it, and `answer`, which returns the
-    answer so far.
+    `open_sandbox` gives a fresh sandbox for the duration of a block, which ends when the control is stopped. The
+    scaffold sets `root` as soon as the conversation begins, so that a failure can end it, and `answer`, which
+    returns the answer so far.
     """
 
     run: RolloutContext
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Mark:
-    """A scaffold's mark: `glyph` in text, `symbol` in figures (a name of plotly's)."""
+    """A scaffold's mark: `glyph` in text, `symbol` in figures (one of plotly's names)."""
 
     glyph: str
     symbol: str
@@ -46,7 +46,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class PublishedMeans:
-    """Means per rollout that an estimate falls back on before the store has rollouts. Tokens, all models."""
+    """Means per rollout that an estimate uses before the store has rollouts. Tokens are those of all calls."""
 
     calls: float
     main_prompt_tokens: float
@@ -56,7 +56,7 @@ class PublishedMeans:
 
 
 class Scaffold(ABC, Generic[ScaffoldSettingsT]):
-    """Base of the scaffolds. One module of this folder declares each; the registry is the only list of them.
+    """Base of the scaffolds. Each is declared by one module of this folder; the registry is the only list of them.
 
     `key` names the scaffold in specs, in the store and in the API: lower-case letters, digits and underscores.
     """
@@ -67,9 +67,9 @@ class Scaffold(ABC, Generic[ScaffoldSettingsT]):
     settings_type: ClassVar[type[ScaffoldSettings]]
 
     mark: ClassVar[Mark | None] = None
-    """The mark; without one the registry gives the next free mark."""
+    """The mark. Without one, the registry assigns the next free mark."""
     colour: ClassVar[str] = ""
-    """The colour as `#rrggbb`; without one the registry gives the next colour that is readable."""
+    """The colour as `#rrggbb`. Without one, the registry assigns the next readable colour."""
 
     runs_code: ClassVar[bool] = False
     """Whether the root model always works in a REPL."""
@@ -78,7 +78,7 @@ class Scaffold(ABC, Generic[ScaffoldSettingsT]):
     calls_sub_llms: ClassVar[bool] = False
     """Whether cells can call sub-LLMs, as far as the settings allow."""
     submits_answer: ClassVar[bool] = False
-    """Whether the answer is the REPL's `answer`, declared ready by the model."""
+    """Whether the model submits its answer through the REPL's `answer`."""
     takes_tips: ClassVar[bool] = False
     """Whether the environment's tips are added to the prompt; the setting `tips` names a variant."""
     is_baseline: ClassVar[bool] = False

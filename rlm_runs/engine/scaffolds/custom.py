@@ -24,11 +24,11 @@ _RESERVED = frozenset(
 
 
 class CustomScaffoldError(Exception):
-    """A file or an entry point that gives no usable scaffold; the message names it."""
+    """A file or an entry point does not give a usable scaffold. The message names it."""
 
 
 EXTENSIONS: Extensions[Scaffold[Any]] = Extensions(
-    base=Scaffold,  # type: ignore[type-abstract]  # only its subclasses are made
+    base=Scaffold,  # type: ignore[type-abstract]  # only its subclasses are instantiated
     folder_variable="RLM_SCAFFOLDS_DIR",
     entry_points="rlm_runs.scaffolds",
     module_prefix="rlm_runs_custom_scaffolds_",
@@ -45,7 +45,7 @@ def add_to(registry: dict[str, type[Scaffold[Any]]]) -> None:
 
 
 def _problem(scaffold: type[Scaffold[Any]], *, registry: Mapping[str, type[Scaffold[Any]]]) -> str:
-    """The reason why a class cannot be a scaffold; "" if it can."""
+    """Returns the reason why a class cannot be a scaffold; "" if it can."""
     if inspect.isabstract(scaffold):
         return f"it lacks {', '.join(sorted(scaffold.__abstractmethods__))}"
     missing = [

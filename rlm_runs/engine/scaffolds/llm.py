@@ -1,4 +1,6 @@
-"""The scaffold `llm`: the plain model with the environment's own tools in a loop, its input data in the prompt."""
+"""The scaffold `llm`: the plain model in a loop with the environment's tools, with the input data in its
+prompt.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def prompt_of(example: Example) -> str:
 
 
 class LlmSettings(ScaffoldSettings):
-    """The plain model, with the environment's own tools in a loop."""
+    """Settings of the plain model in a loop with the environment's tools."""
 
     system_prompt: str = Field(
         default="",
@@ -54,7 +56,7 @@ class LlmScaffold(Scaffold[LlmSettings]):
     published = PublishedMeans(1, 75_454, 1_305, 0, 0)
 
     def run(self, task: Task) -> ConversationResult:
-        """Lets the model call tools until it answers without one, or its turns are over and it must."""
+        """Lets the model call tools until it answers without one, or until its turns end and it must answer."""
         settings = self.settings
         opening = [Message("system", settings.system_prompt)] if settings.system_prompt else []
         opening.append(Message("user", prompt_of(task.example)))

@@ -1,4 +1,4 @@
-"""Marks and colours of scaffolds that declare none: the next free mark, and the next colour that is readable."""
+"""Marks and colours of scaffolds that declare none: the next free mark and the next readable colour."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MARKS = (
     Mark("□", "square-open"),
     Mark("△", "triangle-up-open"),
 )
-"""Marks for scaffolds without one, in this order; they repeat when all are taken."""
+"""Marks for scaffolds without one, in this order. They repeat when all are taken."""
 OTHER_MARK = Mark("◆", "diamond")
 OTHER_COLOUR = "#cc79a7"
-"""Look of scaffolds that are not in the registry: names that imported files bring."""
+"""The look of scaffolds that are not in the registry, whose names come from imported files."""
 
 _OKABE_ITO = ("#cc79a7", "#56b4e9", "#e69f00", "#f0e442", "#009e73", "#0072b2", "#d55e00")
 _PAPERS = ("#ffffff", "#131518")
-"""The light and the dark page."""
+"""The background colours of the light and the dark page."""
 _LEAST_CONTRAST = 3.0
-"""WCAG 2.2, success criterion 1.4.11: graphical objects."""
+"""The contrast that WCAG 2.2, success criterion 1.4.11, requires of graphical objects."""
 _GOLDEN_ANGLE = 0.381966
-"""Turn of the hue from one generated colour to the next: neighbours differ as far as they can."""
+"""The change of hue from one generated colour to the next, which keeps neighbours far apart."""
 
 
 def free_marks(taken: set[Mark]) -> Iterator[Mark]:
@@ -57,7 +57,7 @@ def is_readable(colour: str) -> bool:
 
 
 def contrast(one: str, other: str) -> float:
-    """Returns the contrast ratio of two colours `#rrggbb` by WCAG 2.2, from 1 to 21."""
+    """Returns the contrast ratio of two colours `#rrggbb`, from 1 to 21, as WCAG 2.2 defines it."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
@@ -69,7 +69,7 @@ def _luminance(colour: str) -> float:
 
 
 def _generated(hue: float) -> str:
-    """The colour of a hue whose lightness is readable on both pages."""
+    """Returns a colour of this hue whose lightness is readable on both pages."""
     for percent in range(50, 100):
         for lightness in (percent / 100, 1 - percent / 100):
             red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.65)

@@ -1,7 +1,7 @@
-"""The registry of scaffolds by key, in the order of pages: those of the program, then custom ones.
+"""The registry of scaffolds by key, in the order of pages: built-in ones, then custom ones.
 
-Nothing else lists scaffolds. The functions answer for any key, because imported runs bring scaffolds of other
-programs, of which only the name is known.
+Nothing else lists scaffolds. The functions accept any key, because imports bring scaffolds of other programs, of
+which only the name is known.
 """
 
 from __future__ import annotations
@@ -47,37 +47,37 @@ def mark(key: str) -> Mark:
 
 
 def colours() -> Mapping[str, str]:
-    """Returns the colours `#rrggbb` by key; under `other` that of unknown scaffolds."""
+    """Returns the colours `#rrggbb` by key; the key `other` is for unknown scaffolds."""
     return {**{key: colour for key, (_, colour) in _LOOKS.items()}, "other": OTHER_COLOUR}
 
 
 def style_name(key: str) -> str:
-    """Returns the scaffold's name in stylesheets: its key, `other` for an unknown scaffold."""
+    """Returns the scaffold's name in stylesheets: its key, or `other` for an unknown scaffold."""
     return key if key in REGISTRY else "other"
 
 
 def place(key: str) -> int:
-    """Returns the scaffold's place in lists; unknown scaffolds come last."""
+    """Returns the scaffold's place in lists. Unknown scaffolds come last."""
     return _ORDER.get(key, len(_ORDER))
 
 
 def is_baseline(key: str) -> bool:
-    """Returns whether others are compared with this scaffold."""
+    """Returns whether other scaffolds are compared with this one."""
     return key in REGISTRY and REGISTRY[key].is_baseline
 
 
 def runs_code(key: str) -> bool:
-    """Returns whether its root works in a REPL. Of an unknown scaffold it is supposed."""
+    """Returns whether its root works in a REPL; assumed of an unknown scaffold."""
     return key not in REGISTRY or REGISTRY[key].runs_code
 
 
 def is_plain_model(key: str) -> bool:
-    """Returns whether it is the model alone: it always answers by itself, without a REPL or sub-LLMs."""
+    """Returns whether it is the model alone, which answers without a REPL or sub-LLMs."""
     return key in REGISTRY and not (REGISTRY[key].runs_code or REGISTRY[key].calls_sub_llms)
 
 
 def submits_answer(key: str) -> bool:
-    """Returns whether its answer is the REPL's `answer`."""
+    """Returns whether the model submits its answer through the REPL's `answer`."""
     return key in REGISTRY and REGISTRY[key].submits_answer
 
 
@@ -92,12 +92,14 @@ def with_capability(name: str) -> list[str]:
 
 
 def named_in_files(name: str) -> str:
-    """Returns the key of a scaffold by its name in the files of other tools; an unknown name is kept."""
+    """Returns the key of a scaffold by its name in the files of other tools. An unknown name is returned
+    as it is.
+    """
     return _ALIASES.get(name, name)
 
 
 def published_means(key: str) -> tuple[PublishedMeans, str]:
-    """Returns published means per rollout and the title of the scaffold that they are of.
+    """Returns published means per rollout, and the title of the scaffold that they describe.
 
     A scaffold without its own gets those of the RLM if it calls sub-LLMs, else those of the plain model.
     """
@@ -109,6 +111,6 @@ def published_means(key: str) -> tuple[PublishedMeans, str]:
 
 
 def of_settings(settings: Any) -> Scaffold[Any]:
-    """Returns the scaffold that has settings of exactly this type, with these settings."""
+    """Returns the scaffold whose settings have exactly this type, with these settings."""
     kind = next(scaffold for scaffold in REGISTRY.values() if scaffold.settings_type is type(settings))
     return kind(settings)

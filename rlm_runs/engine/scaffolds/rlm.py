@@ -1,8 +1,8 @@
 """The scaffold `rlm`: a model that drives a persistent REPL and calls sub-LLMs from it.
 
-The rules are the article's: input data only as the variable `context`, the environment's tools only for sub-LLMs,
-the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools. From depth 2
-on, sub-LLMs above the last level are RLMs by the same rules, with their prompt as `context`.
+The rules follow the RLM article: input data only in the variable `context`, the environment's tools only for
+sub-LLMs, the answer only in the dict `answer`. At depth 0 there are no sub-LLMs, and the root has the tools. From
+depth 2 on, sub-LLMs above the last level are RLMs by the same rules, with their prompt as `context`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NUDGE = (
     f'{REPL_TOOL}, and set answer["ready"] = True there when your answer is final.'
 )
 _SILENT_TURNS = 3
-"""Turns in a row without a tool call after which the rollout ends."""
+"""The number of consecutive turns without a tool call after which the rollout ends."""
 _CONTEXT_WARNING = (
     "Your context window is {percent:.0f} % full ({used:,} of {window:,} tokens). Finish soon: write the best "
     'answer that you have into answer["content"] and set answer["ready"] = True.'
@@ -43,7 +43,7 @@ _CONTEXT_WARNING = (
 
 
 class RlmScaffold(Scaffold[RlmSettings]):
-    """An RLM of the article: https://arxiv.org/abs/2512.24601 describes the idea."""
+    """A Recursive Language Model as in Zhang, Kraska and Khattab, https://arxiv.org/abs/2512.24601."""
 
     key = "rlm"
     title = "RLM"
@@ -61,7 +61,7 @@ class RlmScaffold(Scaffold[RlmSettings]):
         return example.prompt
 
     def run(self, task: Task) -> ConversationResult:
-        """Drives the root. Cells call sub-LLMs, which at a depth of 2 or more may be RLMs themselves."""
+        """Drives the root. Its cells call sub-LLMs, which may be RLMs themselves at a depth of 2 or more."""
         settings = self.settings
         environment, example, run = task.environment, task.example, task.run
         root = RecursiveModel(
@@ -105,9 +105,9 @@ def _sub_rlm(prompt: str, *, task: Task, settings: RlmSettings, depth: int) -> R
 
 @dataclass
 class RecursiveModel:
-    """One RLM, the root or a sub-LLM. It runs cells until `answer` is ready or its turns are over.
+    """One RLM, the root or a sub-LLM. It runs cells until `answer` is ready or its turns end.
 
-    The content of `answer` is its answer in both cases. `data` is the value of `context`; it can call `own_tools`
+    Its answer is the content of `answer` in both cases. `data` is the value of `context`. It can call `own_tools`
     itself.
     """
 
@@ -128,7 +128,7 @@ class RecursiveModel:
     def converse(
         self, run: RolloutContext, conversation: Conversation, *, server: BatchServer | None
     ) -> ConversationResult:
-        """See `SubLlm`. A spent budget and a full window end it with the answer so far."""
+        """See `SubLlm`. A spent budget or a full window ends the conversation with the answer so far."""
         with self.open_sandbox(run.control) as sandbox:
             sandbox.load({} if self.data is None else {"context": self.data}, rlm=True)
             repl = Repl(

@@ -33,7 +33,7 @@ _OWN_TOOLS = " Beside the REPL you have tools of your own: {tools}."
 
 
 def root_system_prompt(environment: Environment[Settings], example: Example, settings: RlmSettings) -> str:
-    """The system prompt of a rollout's root."""
+    """Returns the system prompt of a rollout's root."""
     data = example.input_data
     return _system_prompt(
         environment,
@@ -49,7 +49,7 @@ def root_system_prompt(environment: Environment[Settings], example: Example, set
 def sub_system_prompt(
     environment: Environment[Settings], prompt: str, settings: RlmSettings, *, depth: int
 ) -> str:
-    """The system prompt of a sub-LLM that is an RLM itself."""
+    """Returns the system prompt of a sub-LLM that is an RLM itself."""
     return _system_prompt(
         environment,
         settings,
@@ -61,7 +61,7 @@ def sub_system_prompt(
 
 
 def packages_text(environment: Environment[Settings], settings: ScaffoldSettings) -> str:
-    """The packages of the sandbox, each behind a comma, with its description in parentheses if it has one."""
+    """Returns the sandbox's packages, each after a comma, with its description in parentheses if it has one."""
     described = ((name, settings.packages.get(name, "")) for name in settings.all_packages(environment.packages))
     return "".join(f", {name} ({about})" if about else f", {name}" for name, about in described)
 
@@ -95,7 +95,7 @@ def _system_prompt(
 
 
 def _sub_llms(tools: Sequence[Tool], settings: RlmSettings, *, depth: int) -> str:
-    """The paragraph on sub-LLMs and tools for an RLM at this depth."""
+    """Returns the paragraph on sub-LLMs and tools for an RLM at this depth."""
     if settings.depth == 0:
         own = ", ".join(f"`{tool.name}`" for tool in tools)
         return _NO_SUB_LLMS + (_OWN_TOOLS.format(tools=own) if own else "")

@@ -11,7 +11,7 @@ from ..functions import check_source
 from .settings import ScaffoldSettings
 
 PAPER_FUNCTIONS = (Path(__file__).parent / "prompts/paper_functions.py.txt").read_text()
-"""Source of the functions that the library of the RLM paper has in its REPL."""
+"""Source of the functions that the RLM paper's library defines in its REPL."""
 
 PLACEHOLDERS = (
     "context",
@@ -22,7 +22,7 @@ PLACEHOLDERS = (
     "output_limit",
     "max_turns",
 )
-"""Placeholders that a custom system prompt may hold behind a `$`.
+"""Placeholders that a custom system prompt may contain after a `$`.
 
 `context`, `sub_llms` and `functions` are lines that describe the REPL, empty if there is nothing to describe;
 `packages` is a sentence; the others are numbers.
@@ -30,7 +30,7 @@ PLACEHOLDERS = (
 
 
 class RlmSettings(ScaffoldSettings):
-    """A model that drives a REPL and calls sub-LLMs from it."""
+    """Settings of a model that drives a REPL and calls sub-LLMs from it."""
 
     depth: int = Field(
         default=1,
@@ -75,7 +75,7 @@ class RlmSettings(ScaffoldSettings):
 
     @field_validator("system_prompt")
     @classmethod
-    def _has_our_placeholders_only(cls, given: str) -> str:
+    def _check_placeholders(cls, given: str) -> str:
         template = Template(given)
         if not template.is_valid():
             raise ValueError("has a $ that begins no placeholder; write $$ for a $")
@@ -86,5 +86,5 @@ class RlmSettings(ScaffoldSettings):
 
     @field_validator("functions")
     @classmethod
-    def _can_be_compiled(cls, given: str) -> str:
+    def _check_functions(cls, given: str) -> str:
         return check_source(given)

@@ -11,13 +11,17 @@ from .rlm_settings import RlmSettings
 
 
 class RlmTipsSettings(RlmSettings):
-    """An RLM with the environment's tips appended to its prompt."""
+    """Settings of an RLM with the environment's tips appended to its prompt."""
 
-    tips: str = Field(default="", description="Which of the environment's tips; by default its first.")
+    tips: str = Field(
+        default="",
+        description="Which of the environment's tips; by default its first.",
+        json_schema_extra={"is_name": True},  # of which a form takes several, with commas between them
+    )
 
 
 class RlmTipsScaffold(RlmScaffold):
-    """An RLM that is given the environment's tips for working in the REPL."""
+    """An RLM with the environment's tips for working in the REPL."""
 
     key = "rlm_tips"
     title = "RLM+tips"
@@ -31,6 +35,6 @@ class RlmTipsScaffold(RlmScaffold):
     settings: RlmTipsSettings
 
     def user_prompt(self, environment: Environment[Settings], example: Example) -> str:
-        """Returns the example's prompt with the tips behind it, in `<env_tips>` tags as in the article."""
+        """Returns the example's prompt followed by the tips, in `<env_tips>` tags as in the article."""
         variant = self.settings.tips or next(iter(environment.tips))
         return f"{example.prompt}\n\n<env_tips>\n{environment.tips[variant].strip()}\n</env_tips>"

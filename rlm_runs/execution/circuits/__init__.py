@@ -1,1 +1,1 @@
-"""Circuits: a model that fails for everybody is left alone until a probe succeeds."""
+"""Circuits: a model that fails for all calls gets no calls until a probe succeeds."""

@@ -1,4 +1,4 @@
-"""The rules by which a circuit opens. Times are seconds."""
+"""The rules by which a circuit opens. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..circuit_settings import CircuitSettings
 
 @dataclass
 class Health:
-    """A model's record: failures in a row since a moment, and recent calls as (second, good, bad)."""
+    """A model's record: consecutive failures and their start, and recent calls as (second, good, bad)."""
 
     failures: int = 0
     failing_since: float | None = None
@@ -18,7 +18,7 @@ class Health:
     outcomes: list[tuple[int, int, int]] = field(default_factory=list)
 
     def add(self, good: Sequence[bool], *, now: float, window: int) -> None:
-        """Takes outcomes into account, in their order."""
+        """Adds outcomes of calls, in their order."""
         for each in good:
             if each:
                 self.failures, self.failing_since, self.last_good_at = 0, None, now
@@ -31,7 +31,7 @@ class Health:
         self.outcomes = _merged(kept)
 
     def fails(self, rules: CircuitSettings, *, now: float) -> bool:
-        """Whether the circuit is to open."""
+        """Returns whether the circuit must open."""
         if self.failing_since is None:
             return False
         if self.failures >= rules.in_a_row and now - self.failing_since >= rules.for_seconds:
@@ -41,7 +41,7 @@ class Health:
 
 
 def _merged(outcomes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """One entry per second."""
+    """Returns the outcomes with one entry per second."""
     found: dict[int, tuple[int, int]] = {}
     for second, good, bad in outcomes:
         before = found.get(second, (0, 0))

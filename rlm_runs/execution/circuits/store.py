@@ -1,4 +1,4 @@
-"""Circuits in Postgres, which all workers share. Each change is one short transaction under the row's lock."""
+"""Circuits in Postgres, shared by all workers. Each change is one short transaction under the row's lock."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..experiment_log import WORKER, record_action
 from .rules import Health
 
 PROBE_SECONDS = 120.0
-"""Time after which a probe that was not heard of again counts as lost."""
+"""Seconds after which a probe without a result counts as lost."""
 _CLAIM_SECONDS = 30.0
 _LONGEST_ERROR = 2_000
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A circuit as a worker sees it. Times are seconds ago."""
+class CircuitView:
+    """A circuit as a worker reads it. Times are in seconds before now."""
 
     is_open: bool
     open_for: float
@@ -33,8 +33,8 @@ class Seen:
     probe_is_due: bool
 
 
-def look(models: Sequence[str]) -> dict[str, Seen]:
-    """The circuits of these models that are known."""
+def look(models: Sequence[str]) -> dict[str, CircuitView]:
+    """Returns the known circuits of these models."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -45,11 +45,11 @@ def look(models: Sequence[str]) -> dict[str, Seen]:
             """,
             [list(models)],
         )
-        return {model: Seen(*row) for model, *row in cursor.fetchall()}
+        return {model: CircuitView(*row) for model, *row in cursor.fetchall()}
 
 
 def report(model: str, good: Sequence[bool], *, error: str, rules: CircuitSettings) -> None:
-    """Tells the circuit of a model how calls ended, in their order; it may open."""
+    """Reports how calls of a model ended, in their order. The circuit may open."""
     with transaction.atomic():
         found, _ = Circuit.objects.select_for_update().get_or_create(model=model)
         now = _now()
@@ -67,14 +67,14 @@ def report(model: str, good: Sequence[bool], *, error: str, rules: CircuitSettin
 
 
 def take_probe(model: str) -> bool:
-    """Whether the caller may make the one call that tries the model."""
+    """Claims the one call that probes the model. Returns whether the caller may make it."""
     due = Circuit.objects.filter(model=model, opened_at__isnull=False, probe_at__lte=Now())
     free = due.filter(Q(probing_until=None) | Q(probing_until__lt=Now()))
     return free.update(probing_until=Now() + timedelta(seconds=PROBE_SECONDS)) == 1
 
 
 def end_probe(model: str, *, good: bool | None, error: str, rules: CircuitSettings) -> None:
-    """Ends a probe: a good one closes the circuit, a bad one makes the wait longer; None says nothing."""
+    """Ends a probe. Success closes the circuit, failure extends the wait, None changes neither."""
     with transaction.atomic():
         found = Circuit.objects.select_for_update().filter(model=model, opened_at__isnull=False).first()
         if found is None:
@@ -90,7 +90,7 @@ def end_probe(model: str, *, good: bool | None, error: str, rules: CircuitSettin
 
 
 def close(model: str, *, actor: str) -> bool:
-    """Closes a circuit by hand. Returns whether it was open."""
+    """Closes a circuit manually. Returns whether it was open."""
     with transaction.atomic():
         found = Circuit.objects.select_for_update().filter(model=model, opened_at__isnull=False).first()
         if found is None:
@@ -101,12 +101,12 @@ def close(model: str, *, actor: str) -> bool:
 
 
 def open_circuits() -> list[Circuit]:
-    """The circuits that are open, the longest first."""
+    """Returns the open circuits, the oldest first."""
     return list(Circuit.objects.filter(opened_at__isnull=False).order_by("opened_at"))
 
 
 def waiting_arms(experiment: Experiment, circuits: Iterable[Circuit]) -> dict[str, list[Arm]]:
-    """Model → the arms of an experiment that wait for it."""
+    """Returns a map of models → the arms of an experiment that wait for them."""
     names = {circuit.model for circuit in circuits}
     found: dict[str, list[Arm]] = {}
     for arm in experiment.arms.all() if names else ():
@@ -124,7 +124,7 @@ def _close(found: Circuit, *, actor: str) -> None:
 
 
 def _log(found: Circuit, action: str, *, actor: str, details: dict[str, str]) -> None:
-    """Tells it in the log of every experiment whose arms wait for the model."""
+    """Records an action in the log of every experiment whose arms wait for the model."""
     named = Q(model=found.model) | Q(sub_model=found.model) | Q(judge_model=found.model)
     arms = Arm.objects.filter(named, experiment__cancelled_at=None).select_related("experiment")
     waiting: dict[int, int] = {}
@@ -157,7 +157,7 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _now() -> datetime:
-    """The database's clock."""
+    """Returns the database's time."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now: datetime = cursor.fetchone()[0]

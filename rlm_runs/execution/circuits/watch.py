@@ -1,7 +1,7 @@
-"""What a process knows of the circuits of the models that it calls, and what it has to tell about them.
+"""The circuits of the models that this process calls, and the outcomes that it has to report.
 
-One thread tells how calls ended, looks at the circuits four times a second while there are calls, and takes the
-probe of an open circuit for a call that waits.
+One thread reports how calls ended, reads the circuits four times a second while there are calls, and claims the
+probe of an open circuit for a waiting call.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ TICK = 0.25
 PATIENCE = 30.0
 """Seconds for which a rollout waits for an open circuit before it is given back."""
 _TELL_GOOD = 2.0
-"""Seconds between two reports where nothing fails."""
+"""Seconds between two reports while nothing fails."""
 _PAUSE_AFTER_ERROR = 0.5
 
 
 @dataclass(eq=False)
 class Watch:
-    """One model. Times are those of the monotonic clock."""
+    """The circuit of one model. Times are of the monotonic clock."""
 
     model: str
     rules: CircuitSettings
@@ -43,12 +43,12 @@ class Watch:
     error: str = ""
     told_at: float = 0.0
     has_probe: bool = False
-    """Whether this process may make the one call that tries the model."""
+    """Whether this process may make the one call that probes the model."""
     is_probing: bool = False
     probe_result: tuple[bool | None, str] | None = None
 
     def admits(self) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         return not self.is_open or (self.has_probe and not self.is_probing)
 
     def begun(self) -> bool:
@@ -57,16 +57,16 @@ class Watch:
         return self.is_open
 
     def is_given_up(self) -> bool:
-        """Whether the model has failed for so long that rollouts no longer wait for it."""
+        """Returns whether the model has failed for so long that rollouts no longer wait for it."""
         return self.is_open and not self.has_probe and time.monotonic() - self.opened_at > PATIENCE
 
     def fails_since(self, moment: float) -> bool:
-        """Whether no call was answered by the model since that moment."""
+        """Returns whether the model has answered no call since `moment`."""
         return self.rules.enabled and (self.is_open or self.last_good < moment)
 
 
 class Watcher:
-    """The watches of a process. Thread-safe. `on_change` is called when a call may begin that could not."""
+    """The watches of a process. Thread-safe. `on_change` is called when calls may begin that could not before."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -77,12 +77,12 @@ class Watcher:
         self._thread: threading.Thread | None = None
 
     def watch(self, model: str, rules: CircuitSettings) -> Watch:
-        """The watch of a model."""
+        """Returns the watch of a model."""
         with self._lock:
             return self._watches.setdefault(model, Watch(model, rules))
 
     def enter(self, watch: Watch) -> None:
-        """A call begins to wait."""
+        """Notes that a call begins to wait."""
         with self._lock:
             watch.users += 1
             watch.waiting += 1
@@ -92,12 +92,14 @@ class Watcher:
         self._work.set()
 
     def waited(self, watch: Watch) -> None:
-        """A call no longer waits."""
+        """Notes that a call no longer waits."""
         with self._lock:
             watch.waiting -= 1
 
     def leave(self, watch: Watch, *, is_probe: bool, good: bool | None, error: str) -> None:
-        """A call ended well, or for a fault of the endpoint; None says nothing about it."""
+        """Notes that a call ended: `good`, or failed through the endpoint's fault. None says nothing about the
+        endpoint.
+        """
         with self._lock:
             watch.users -= 1
             if good is not None:
@@ -110,7 +112,7 @@ class Watcher:
         self._work.set()
 
     def close(self) -> None:
-        """Ends the thread, after it told what is left."""
+        """Ends the thread, after it has reported the remaining outcomes."""
         self._closed.set()
         self._work.set()
         if self._thread is not None:
@@ -126,7 +128,7 @@ class Watcher:
             except Error as error:
                 logger.warning("circuits wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
-            except Exception:  # without this thread no circuit would close any more
+            except Exception:  # without this thread no circuit would close again
                 logger.exception("circuits could not be looked at")
                 wait = _PAUSE_AFTER_ERROR
             finally:
@@ -139,20 +141,20 @@ class Watcher:
                 watch for watch in self._watches.values() if watch.users or watch.outcomes or watch.has_probe
             ]
         for watch in active:
-            self._tell(watch)
+            self._report(watch)
         seen = store.look([watch.model for watch in active]) if active else {}
         changed = [self._note(watch, seen.get(watch.model)) for watch in active]
         if any(changed):
             self._on_change()
         return bool(active)
 
-    def _tell(self, watch: Watch) -> None:
+    def _report(self, watch: Watch) -> None:
         with self._lock:
             is_due = not all(watch.outcomes) or not watch.users or time.monotonic() - watch.told_at > _TELL_GOOD
             outcomes = watch.outcomes if is_due else []
             result, error = watch.probe_result, watch.error
             if result is None and watch.has_probe and not watch.is_probing and not watch.waiting:
-                result = None, ""  # who wanted to try has left
+                result = None, ""  # the call that wanted to probe has left
         if outcomes:
             store.report(watch.model, list(outcomes), error=error, rules=watch.rules)
             with self._lock:
@@ -164,8 +166,8 @@ class Watcher:
                 watch.has_probe = watch.is_probing = False
                 watch.probe_result = None
 
-    def _note(self, watch: Watch, seen: store.Seen | None) -> bool:
-        """Notes how a circuit is. Returns whether a call may begin that could not."""
+    def _note(self, watch: Watch, seen: store.CircuitView | None) -> bool:
+        """Notes the state of a circuit. Returns whether calls may begin that could not before."""
         now = time.monotonic()
         with self._lock:
             could = watch.admits()

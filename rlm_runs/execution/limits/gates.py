@@ -1,4 +1,4 @@
-"""The gate before a model's server, whose limits all worker processes share."""
+"""The gate before a model's server, with limits that all worker processes share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .lines import Call
 from .shares import Limits
 
 _LONGEST_BLOCK = 3600.0
-"""Seconds of a Retry-After that are believed."""
+"""The maximum number of seconds of a Retry-After that is honoured."""
 _LOOK = 5.0
-"""Seconds between two looks of a waiting call at whether its model is given up."""
+"""Seconds between two checks of a waiting call for whether its model is given up."""
 
 WATCHER = Watcher(on_change=KEEPER.look_again)
-"""The circuits, as this process knows them."""
+"""This process's view of the circuits."""
 
 
 class SharedGate:
@@ -37,7 +37,7 @@ class SharedGate:
 
     @contextmanager
     def passed(self, control: CancellationToken, *, tokens: int = 0) -> Iterator[Report]:
-        """See `ServerGate`. Gives the rollout back when its model has failed for long."""
+        """See `ServerGate`. Gives the rollout back if its model has failed for too long."""
         call, told = Call(tokens), Outcome()
         good: bool | None = None
         WATCHER.enter(self._watch)
@@ -76,7 +76,7 @@ class SharedGate:
 
 
 def _tokens(usage: Usage | None) -> int | None:
-    """All tokens of a call, None where they are not known."""
+    """Returns all tokens of a call; None if unknown."""
     if usage is None or usage.prompt is None or usage.completion is None:
         return None
     return usage.prompt + usage.completion

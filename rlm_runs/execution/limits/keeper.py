@@ -1,8 +1,8 @@
-"""The keeper of a process's limits: one thread asks for grants on behalf of all calls that wait.
+"""The keeper of a process's limits: one thread asks for grants on behalf of all waiting calls.
 
-A call that finds room in what the process holds begins at once. Otherwise the keeper asks Postgres for what all
-waiting calls need, in one transaction at most every 50 ms, and looks four times a second while calls are under
-way.
+A call that fits into this process's grants begins at once. Otherwise the keeper asks Postgres for what all waiting
+calls need, in one transaction at most every 50 ms. It reads the shared state four times a second while calls are
+in flight.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .shares import Limits, granted
 logger = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between two looks at the shared state while calls are under way."""
+"""Seconds between two reads of the shared state while calls are in flight."""
 _SPACING = 0.05
-"""Seconds between two transactions at least."""
+"""The minimum number of seconds between two transactions."""
 _PAUSE_AFTER_ERROR = 0.5
 _MOST_CALLS = 4096
-"""Waiting calls of a line that are asked for at once."""
+"""The maximum number of waiting calls of a line in one request."""
 
 
 class Keeper:
-    """Holds what this process has of the limits. Thread-safe."""
+    """The keeper of this process's grants. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +45,9 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def line(self, limits: Mapping[str, Limits], *, door: Door | None = None) -> Line:
-        """The line of calls that pass these scopes, by name: the model's first, then its endpoint's."""
+        """Returns the line of calls that pass these scopes, given by name: the model's first, then its
+        endpoint's.
+        """
         with self._lock:
             key = tuple(limits)
             if key not in self._lines:
@@ -54,12 +56,12 @@ class Keeper:
             return self._lines[key]
 
     def look_again(self) -> None:
-        """Lets calls begin that a door kept back."""
+        """Admits calls that a door held back."""
         with self._lock:
             self._admit()
 
     def enter(self, line: Line, call: Call) -> None:
-        """Puts a call in the line; its `woken` is set when it may begin."""
+        """Puts a call in the line. Its `woken` is set when it may begin."""
         with self._lock:
             line.calls.append(call)
             self._admit()
@@ -75,12 +77,12 @@ class Keeper:
                 line.calls.remove(call)
 
     def end(self, line: Line, call: Call, *, used: int | None) -> None:
-        """Ends a call that began. `used` are its tokens; None, where they are not known, leaves the estimate."""
+        """Ends a call that began. `used` is the number of its tokens; None leaves the estimate in place."""
         with self._lock:
             self._end(line, call, used=used)
 
     def block(self, scope: Scope, *, seconds: float) -> None:
-        """Lets no call of any process begin for so long."""
+        """Blocks all calls of all processes for this number of seconds."""
         with self._lock:
             scope.blocked_until = max(scope.blocked_until, time.monotonic() + seconds)
             scope.block_for = max(scope.block_for or 0.0, seconds)
@@ -94,7 +96,7 @@ class Keeper:
         self._admit()
 
     def _admit(self) -> None:
-        """Lets calls begin, one of each line in turn."""
+        """Admits calls, one of each line in turn."""
         progress = True
         while progress:
             progress = False
@@ -107,7 +109,7 @@ class Keeper:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread, and gives everything back that this process holds."""
+        """Ends the thread, and returns everything that this process holds."""
         self._closed.set()
         self._work.set()
         if self._thread is not None:
@@ -131,7 +133,7 @@ class Keeper:
                     return
                 logger.warning("limits of endpoints wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
-            except Exception:  # without this thread no call would begin any more
+            except Exception:  # without this thread no call would begin again
                 logger.exception("limits of endpoints could not be asked for")
                 wait = _PAUSE_AFTER_ERROR
             finally:
@@ -139,9 +141,9 @@ class Keeper:
             time.sleep(_SPACING)
 
     def _refill(self) -> float | None:
-        """Asks for what is needed.
+        """Asks for the grants that are needed.
 
-        Returns the seconds until it must ask again, None if no scope is active.
+        Returns the seconds until the next request is due, None if no scope is active.
         """
         with self._lock:
             active = [scope for scope in self._scopes.values() if self._is_active(scope)]
@@ -161,14 +163,14 @@ class Keeper:
             if (seconds := scope.block_for) is not None:
                 store.block(scope.name, seconds=seconds)
                 scope.block_for = None
-        limited = self._asking(active)
+        limited = self._scopes_to_refill(active)
         if others := [scope.name for scope in active if scope not in limited]:
             self._block_all(store.blocked(others))
         wait = self._exchange(limited) if limited else None
         return TICK if wait is None else min(TICK, wait)
 
-    def _asking(self, active: Sequence[Scope]) -> list[Scope]:
-        """The scopes that need a grant; with one of them, all that its calls pass."""
+    def _scopes_to_refill(self, active: Sequence[Scope]) -> list[Scope]:
+        """Returns the scopes that need a grant, including all other scopes that their calls pass."""
         now = time.monotonic()
         with self._lock:
             asking = {
@@ -208,9 +210,9 @@ class Keeper:
             waiting = {
                 key: [call.tokens for call in islice(line.calls, _MOST_CALLS)] for key, line in self._lines.items()
             }
-        decided: dict[str, store.Granted] = {}
+        decided: dict[str, store.ScopeGrant] = {}
 
-        def decide(states: Mapping[str, store.State]) -> Mapping[str, store.Granted]:
+        def decide(states: Mapping[str, store.State]) -> Mapping[str, store.ScopeGrant]:
             nonlocal decided
             decided = self._decide(scopes, waiting, states)
             return decided
@@ -238,9 +240,11 @@ class Keeper:
         scopes: Sequence[Scope],
         waiting: Mapping[tuple[str, ...], Sequence[int]],
         states: Mapping[str, store.State],
-    ) -> dict[str, store.Granted]:
-        """Grants scope by scope, those of models first: what a model cannot begin is not asked of its endpoint."""
-        decided: dict[str, store.Granted] = {}
+    ) -> dict[str, store.ScopeGrant]:
+        """Grants scope by scope, models first: the endpoint is not asked for calls that their model cannot
+        begin.
+        """
+        decided: dict[str, store.ScopeGrant] = {}
         left = dict(waiting)
         models = {key[0] for key in left}
         for scope in sorted(scopes, key=lambda scope: scope.name not in models):
@@ -252,7 +256,7 @@ class Keeper:
                 calls = []
             ask = scope.ask(calls, expected=scope.expected)
             grant = granted(scope.limits, state.pace, ask, others=state.others, now=state.now)
-            decided[scope.name] = store.Granted(grant, wanted)
+            decided[scope.name] = store.ScopeGrant(grant, wanted)
             for key in keys:
                 if key[0] == scope.name:
                     left[key] = left[key][: grant.startable]

@@ -1,7 +1,7 @@
-"""The calls of this process that wait for an endpoint, and what this process holds of its limits.
+"""The calls of this process that wait for an endpoint, and its grants of the endpoint's limits.
 
 A `Scope` is one limited thing: an endpoint, or a model of it. A `Line` holds the waiting calls of one model, which
-pass the scope of the model and that of its endpoint. Nothing here asks the database; the keeper brings the grants.
+pass the scope of the model and that of its endpoint. Nothing here uses the database; the keeper brings the grants.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _MOST_EXPECTED = 64
 
 @dataclass
 class Lot:
-    """Requests and tokens of one grant: of a second of the database's clock, usable until a moment."""
+    """Requests and tokens of one grant. `second` is that of the database's clock; `until` is when the grant
+    expires.
+    """
 
     second: int
     until: float
@@ -35,7 +37,7 @@ class Lot:
 
 @dataclass(eq=False)
 class Scope:
-    """What this process holds of one limited thing. Times are those of the monotonic clock."""
+    """This process's share of one limited thing. Times are of the monotonic clock."""
 
     name: str
     limits: Limits
@@ -49,24 +51,24 @@ class Scope:
     lots: deque[Lot] = field(default_factory=deque)
     blocked_until: float = 0.0
     frozen: bool = False
-    """Whether a grant is on its way, whose places are not known yet."""
+    """Whether a grant is on its way whose places are not known yet."""
     corrections: list[tuple[int, int]] = field(default_factory=list)
-    """(second, tokens) that come back, or that were used in excess."""
+    """(second, tokens): tokens to return; negative if they were used in excess."""
     block_for: float | None = None
-    """Seconds of a Retry-After that the others do not know of yet."""
+    """Seconds of a Retry-After that other processes do not know of yet."""
 
     @property
     def requests(self) -> int:
-        """Requests that are granted and not used."""
+        """Granted and unused requests."""
         return sum(lot.requests for lot in self.lots)
 
     @property
     def tokens(self) -> int:
-        """Tokens that are granted and not used."""
+        """Granted and unused tokens."""
         return sum(lot.tokens for lot in self.lots)
 
     def has_room(self, tokens: int, *, now: float) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         if now < self.blocked_until:
             return False
         limits = self.limits
@@ -98,7 +100,7 @@ class Scope:
         return second
 
     def drop_stale(self, *, now: float) -> None:
-        """Gives up what was granted and not used in time: tokens come back, requests are over."""
+        """Drops expired grants. Unused tokens are returned, unused requests are lost."""
         while self.lots and now >= self.lots[0].until:
             lot = self.lots.popleft()
             if lot.tokens:
@@ -106,16 +108,16 @@ class Scope:
 
     @property
     def spare(self) -> int:
-        """Places that it keeps free for future calls if no other process wants them."""
+        """Places to keep free for future calls if no other process wants them."""
         return min(_MOST_SPARE, max(1, self.started)) if self.in_flight else 0
 
     @property
     def expected(self) -> list[int]:
-        """Calls that will come, if they come as they came since the last grant."""
+        """Estimated tokens of the calls to expect, at the rate since the last grant."""
         return [self.typical] * min(self.started, _MOST_EXPECTED)
 
     def must_ask(self, *, waiting: bool, now: float) -> bool:
-        """Whether the shared state must be changed, or the lease renewed."""
+        """Returns whether the shared state must be changed, or the lease renewed."""
         is_paced = (self.limits.requests_per_minute, self.limits.tokens_per_minute) != (None, None)
         return bool(
             waiting
@@ -126,7 +128,7 @@ class Scope:
         )
 
     def ask(self, calls: Sequence[int], *, expected: Sequence[int] = ()) -> Ask:
-        """What it asks for, when these calls could begin."""
+        """Returns the request for a grant with which these calls could begin."""
         return Ask(
             self.in_flight,
             calls,
@@ -137,7 +139,9 @@ class Scope:
         )
 
     def take(self, grant: Grant, *, asked_at: float, second: int) -> None:
-        """Takes a grant that was asked for at a moment, and granted in a second of the database's clock."""
+        """Adds a grant. `asked_at` is the time of the request, `second` that of the grant by the
+        database's clock.
+        """
         self.started = 0
         self.usable = grant.usable
         self.leased_until = asked_at + LEASE - 1
@@ -153,15 +157,15 @@ class Call:
     admitted: bool = False
     is_probe: bool = False
     seconds: tuple[int, ...] = ()
-    """Of each scope, the second of the database's clock in which its tokens were granted."""
+    """For each scope, the second of the database's clock in which its tokens were granted."""
     woken: threading.Event = field(default_factory=threading.Event)
 
 
 class Door(Protocol):
-    """What can hold back the calls of a model besides limits."""
+    """A further condition for a model's calls besides limits, such as a closed circuit."""
 
     def admits(self) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
 
     def begun(self) -> bool:
         """Notes that a call begins. Returns whether it is a probe."""
@@ -169,14 +173,14 @@ class Door(Protocol):
 
 @dataclass(eq=False)
 class Line:
-    """The waiting calls of one model, in their order, with the scopes that they pass."""
+    """The waiting calls of one model, in order, with the scopes that they pass."""
 
     scopes: tuple[Scope, ...]
     door: Door | None = None
     calls: deque[Call] = field(default_factory=deque)
 
     def admit_next(self) -> bool:
-        """Lets the first call begin if it may."""
+        """Admits the first call if it may begin. Returns whether it did."""
         now = time.monotonic()
         if not self.calls or (self.door is not None and not self.door.admits()):
             return False

@@ -1,13 +1,12 @@
-"""The arithmetic of shared limits: what one process is granted, from the state of an endpoint and the others'
-leases.
+"""The arithmetic of shared limits: computes one process's grant from an endpoint's state and the others' leases.
 
-Nothing here knows the database or the clock; times are seconds. The guarantees, for every window of 60 seconds:
+It uses neither the database nor the clock; times are in seconds. It guarantees for every window of 60 seconds:
 
 * At most `requests_per_minute` calls begin. Each granted call has its own moment; these are spaced by
   `WINDOW / requests_per_minute`. A call may begin up to HORIZON before its moment and up to VALIDITY after its
-  grant, so `WINDOW` is a minute and both of these, and a margin for the way to the server.
+  grant, so `WINDOW` is a minute plus both of these and a margin for the way to the server.
 * At most `tokens_per_minute` tokens are granted, by the same spacing and by a count over the last WINDOW. A call
-  is granted its estimate; the difference to what it used is added or given back when it ends.
+  is granted its estimate; when it ends, the difference to its actual use is added or returned.
 
 At most `concurrency` places are leased at any moment.
 """
@@ -27,7 +26,7 @@ WINDOW = 60 + HORIZON + VALIDITY + 0.75
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of an endpoint or a model; None is no limit."""
+    """The limits of an endpoint or a model; None means no limit."""
 
     concurrency: int | None = None
     requests_per_minute: float | None = None
@@ -48,7 +47,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a process holds and wants: places, calls that wait, and tokens of these."""
+    """A process's places, those that it wants, its waiting calls and their tokens."""
 
     places: int = 0
     wanted: int = 0
@@ -58,10 +57,10 @@ class Holding:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a process asks for: its calls in flight, and the estimated tokens of calls that could begin, in order.
+    """A request for a grant: the calls in flight, and the estimated tokens of calls that could begin, in order.
 
-    `requests` and `tokens` are what it still has from earlier grants. Where no call waits anywhere, it keeps
-    `spare` places free, and requests and tokens for calls that it expects.
+    `requests` and `tokens` are left from earlier grants. If no call waits anywhere, the process keeps `spare`
+    places free, and requests and tokens for the calls that it expects.
     """
 
     in_flight: int
@@ -73,7 +72,7 @@ class Ask:
 
     @property
     def holding(self) -> Holding:
-        """The same as others see it."""
+        """The request as other processes see it."""
         return Holding(
             wanted=self.in_flight + len(self.calls), waiting=len(self.calls), waiting_tokens=sum(self.calls)
         )
@@ -81,11 +80,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a process gets: all its places, and further requests and tokens.
+    """A grant: all places of the process, and additional requests and tokens.
 
-    It leases `places`, and begins a call while fewer than `usable` are in flight: less than it leases where it has
-    more calls in flight than its share. `startable` is how many of the calls can begin. `wait` is the time until
-    more can be granted, None if not known.
+    The process leases `places`, and begins a call while fewer than `usable` are in flight. `usable` is smaller
+    than `places` if more calls are in flight than its share. `startable` is the number of calls that can begin.
+    `wait` is the time until more can be granted, None if unknown.
     """
 
     places: int = 0
@@ -97,9 +96,9 @@ class Grant:
 
 
 def granted(limits: Limits, pace: Pace, ask: Ask, *, others: Sequence[Holding], now: float) -> Grant:
-    """Grants what the limits leave to a process, and moves `pace` on.
+    """Returns what the limits leave to a process, and advances `pace`.
 
-    Each step leaves no more calls than the one before: a request is not taken for a call that has no place.
+    Each step leaves no more calls than the one before: no request is taken for a call without a place.
     """
     places, usable, calls = 0, 0, ask.calls
     if limits.concurrency is not None:
@@ -121,10 +120,7 @@ def granted(limits: Limits, pace: Pace, ask: Ask, *, others: Sequence[Holding], 
 
 
 def returned(limits: Limits, pace: Pace, tokens: int, *, second: int) -> None:
-    """Corrects tokens that were granted in a second:
-
-    positive ones come back, negative ones were used in excess.
-    """
+    """Corrects the tokens granted in a second. Positive tokens are returned; negative ones were used in excess."""
     if limits.tokens_per_minute is None or not tokens:
         return
     if tokens > 0 and second not in pace.tokens:  # outside the window
@@ -134,7 +130,9 @@ def returned(limits: Limits, pace: Pace, tokens: int, *, second: int) -> None:
 
 
 def _usable(limit: int, ask: Ask, others: Sequence[Holding]) -> int:
-    """Places that this process may fill: the free part of its fair share, and unclaimed spare places."""
+    """Returns the places that this process may fill: the free part of its fair share, and unclaimed spare
+    places.
+    """
     free = max(0, limit - sum(other.places for other in others))
     wanted = ask.in_flight + len(ask.calls)
     share = fair_share(limit, wanted, [other.wanted for other in others])
@@ -144,7 +142,9 @@ def _usable(limit: int, ask: Ask, others: Sequence[Holding]) -> int:
 
 
 def fair_share(limit: int, mine: int, others: Sequence[int]) -> int:
-    """Max-min fair: who wants little gets all of it, and the rest share what is left equally, rounded up."""
+    """Returns the max-min fair share: small demands are met in full, and the others share the rest equally,
+    rounded up.
+    """
     left, claims = limit, sorted([mine, *others])
     for index, claim in enumerate(claims):
         equal = left / (len(claims) - index)
@@ -187,7 +187,7 @@ def _tokens(
     room = limit - used
     if first > now + HORIZON:
         return 0, first - HORIZON - now
-    if least > room and used > 0:  # a call that is larger than the limit waits until nothing else counts
+    if least > room and used > 0:  # a call larger than the limit waits until nothing else counts
         return 0, None
     waiting = sum(other.waiting_tokens for other in others)
     share = math.ceil((now + HORIZON - first) / interval * needed / (needed + waiting))
@@ -198,7 +198,7 @@ def _tokens(
 
 
 def _fitting(calls: Sequence[int], tokens: int) -> int:
-    """How many of the calls, from the first, fit into these tokens."""
+    """Returns the number of calls, from the first, that fit into these tokens."""
     for index, each in enumerate(calls):
         tokens -= each
         if tokens < 0:

@@ -1,7 +1,7 @@
-"""The shared state in Postgres: one transaction grants to one process for all its scopes.
+"""The shared state in Postgres: one transaction makes grants to one process for all its scopes.
 
 The rows of the scopes are locked in the order of their names. A grant takes one transaction of five statements,
-however many calls it is for; times come from the database's clock.
+however many calls it is for. Times come from the database's clock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ UPDATE rlm_runs_endpointstate
 
 @dataclass(frozen=True)
 class State:
-    """One scope under its lock: its pace, the others' leases, the time, and seconds for which it is blocked."""
+    """One scope under its lock: its pace, the others' leases, the time, and the seconds for which it is
+    blocked.
+    """
 
     pace: Pace
     others: Sequence[Holding]
@@ -56,15 +58,15 @@ class State:
 
 
 @dataclass(frozen=True)
-class Granted:
-    """A grant, and the holding that the others are to see."""
+class ScopeGrant:
+    """A grant, and the holding that the other processes will see."""
 
     grant: Grant
     holding: Holding
 
 
 def create(names: Sequence[str]) -> None:
-    """Makes sure that the scopes have rows."""
+    """Creates the missing rows of the scopes."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO rlm_runs_endpointstate (name, tokens) SELECT unnest(%s::text[]), '[]'"
@@ -74,12 +76,11 @@ def create(names: Sequence[str]) -> None:
 
 
 def exchange(
-    scopes: Sequence[Scope], *, process: str, decide: Callable[[Mapping[str, State]], Mapping[str, Granted]]
+    scopes: Sequence[Scope], *, process: str, decide: Callable[[Mapping[str, State]], Mapping[str, ScopeGrant]]
 ) -> dict[str, State]:
-    """Has `decide` grant from the state of the scopes, and stores what it grants. Returns the state as it was
-    found.
+    """Passes the state of the scopes to `decide`, and stores its grants. Returns the state as it was before.
 
-    Corrections of the scopes are applied first. `decide` moves the paces on.
+    Corrections of the scopes are applied first. `decide` advances the paces.
     """
     names = [scope.name for scope in scopes]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -113,20 +114,20 @@ def exchange(
 
 
 def blocked(names: Sequence[str]) -> dict[str, float]:
-    """Seconds for which scopes are still blocked."""
+    """Returns the seconds for which each scope is still blocked."""
     with connection.cursor() as cursor:
         cursor.execute(_LOOK, [list(names)])
         return dict(cursor.fetchall())
 
 
 def block(name: str, *, seconds: float) -> None:
-    """Lets no call of any process begin for so long."""
+    """Blocks all calls of all processes for this number of seconds."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCK, [seconds, name])
 
 
 def release(names: Sequence[str], *, process: str) -> None:
-    """Gives back what a process holds."""
+    """Returns everything that a process holds."""
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM rlm_runs_endpointlease WHERE process = %s AND state_id = ANY(%s)", [process, list(names)]
@@ -134,6 +135,6 @@ def release(names: Sequence[str], *, process: str) -> None:
 
 
 def forget_dead() -> None:
-    """Deletes leases that are long over."""
+    """Deletes leases that expired long ago."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM rlm_runs_endpointlease WHERE expires_at < now() - interval '1 hour'")

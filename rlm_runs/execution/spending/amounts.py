@@ -1,4 +1,4 @@
-"""Amounts of dollars and tokens, which budgets limit alike."""
+"""Amounts of dollars and tokens, which budgets limit in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Amount:
-    """Dollars and tokens, spent or to be spent."""
+    """An amount of dollars and tokens."""
 
     dollars: Decimal = Decimal(0)
     tokens: int = 0
@@ -20,11 +20,11 @@ class Amount:
         return Amount(self.dollars - other.dollars, self.tokens - other.tokens)
 
     def larger(self, other: Amount) -> Amount:
-        """The larger of each part."""
+        """Returns the larger of each part."""
         return Amount(max(self.dollars, other.dollars), max(self.tokens, other.tokens))
 
     def smaller(self, other: Amount) -> Amount:
-        """The smaller of each part."""
+        """Returns the smaller of each part."""
         return Amount(min(self.dollars, other.dollars), min(self.tokens, other.tokens))
 
 
@@ -33,7 +33,7 @@ NOTHING = Amount()
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget of an experiment; None is no limit. `seconds` are those in which any of its rollouts ran."""
+    """The budget of an experiment; None means no limit. `seconds` counts time in which any of its rollouts ran."""
 
     dollars: Decimal | None = None
     tokens: int | None = None
@@ -43,13 +43,13 @@ class Budget:
         return (self.dollars, self.tokens, self.seconds) != (None, None, None)
 
     def allows(self, amount: Amount) -> bool:
-        """Whether it has room for so much in all."""
+        """Returns whether the budget covers this total amount."""
         return (self.dollars is None or amount.dollars <= self.dollars) and (
             self.tokens is None or amount.tokens <= self.tokens
         )
 
     def left(self, amount: Amount) -> Amount:
-        """The remainder after this amount; very large without a limit."""
+        """Returns the remainder after this amount; very large without a limit."""
         return Amount(
             _MUCH if self.dollars is None else max(Decimal(0), self.dollars - amount.dollars),
             int(_MUCH) if self.tokens is None else max(0, self.tokens - amount.tokens),

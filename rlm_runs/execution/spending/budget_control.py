@@ -30,7 +30,7 @@ def pause_at_budget(experiment: int, why: str) -> None:
 
 
 def reached(standing: ledger.Standing, *, next_call: Amount = NOTHING) -> str:
-    """A description of the budget that has no room for a call; "" if all have room."""
+    """Returns a description of the budget that has no room for a call; "" if all have room."""
     budget, spent = standing.budget, standing.spent
     if standing.is_out_of_time and budget.seconds is not None:
         return f"{standing.seconds / 3600:.2f} of {budget.seconds / 3600:g} hours ran"
@@ -52,7 +52,7 @@ def _next(words: str, call: Amount) -> str:
 
 
 def look_at_time(*, gap: float) -> None:
-    """Counts the time of running experiments, and pauses those whose hours are over."""
+    """Counts the time of running experiments, and pauses those that are out of time."""
     for experiment in ledger.count_time(gap=gap):
         standing = ledger.standing(experiment)
         if standing.is_out_of_time:
@@ -60,7 +60,7 @@ def look_at_time(*, gap: float) -> None:
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Budgets by name, as columns hold them. None is no limit. Raises ValueError."""
+    """Returns validated budgets by name, as column values. None means no limit. Raises ValueError."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in FIELDS:
@@ -81,7 +81,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str = COMMAND_LINE) -> None:
-    """Sets budgets by name, and resumes the experiment if it waits for no other. Raises ValueError."""
+    """Sets budgets by name, and resumes the experiment unless another budget is reached. Raises ValueError."""
     values = checked(given)
     if values.get("dollars") is not None and (unpriced := unpriced_models(experiment)):
         raise ValueError(f"a dollar budget cannot be enforced: {', '.join(unpriced)} has no price")
@@ -91,7 +91,7 @@ def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str =
         for name, value in values.items():
             setattr(found, f"budget_{name}", value)
         found.save(update_fields=[f"budget_{name}" for name in values])
-        changes = {name: _written(value) for name, value in values.items() if value != before[name]}
+        changes = {name: _limit_text(value) for name, value in values.items() if value != before[name]}
         if changes:
             record_action(found, action="budget set", actor=actor, details=changes)
         resumes = found.paused_by_budget and found.paused_at and not reached(ledger.standing(found.pk))
@@ -102,5 +102,5 @@ def set_budget(experiment: Experiment, given: Mapping[str, Any], *, actor: str =
         queue.notify_workers()
 
 
-def _written(value: Any) -> str:
+def _limit_text(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A model client that keeps the budget of an experiment: no call begins that the budget has no room for."""
+"""A model client that keeps the budget of an experiment: no call begins without room in the budget."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from .amounts import NOTHING, Amount, Budget
 from .purse import PURSE, Account, Call
 
 _LOOK = 0.25
-"""Seconds between two looks of a call that waits for the rollout's other calls to end."""
+"""Seconds between two checks of a call that waits for the rollout's other calls to end."""
 
 Price = Callable[[str, Usage], Decimal | None]
 
 
 @dataclass(eq=False)
 class RolloutAccount:
-    """What the calls of one rollout share: the experiment's account, and how many of them are in flight."""
+    """The state that the calls of one rollout share: the experiment's account, and the number of calls in
+    flight.
+    """
 
     account: Account
     price: Price
@@ -34,29 +36,29 @@ class RolloutAccount:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_idle(self) -> bool:
-        """Whether no call of the rollout is in flight."""
+        """Returns whether no call of the rollout is in flight."""
         with self.lock:
             return self.in_flight == 0
 
     def count(self, change: int) -> None:
-        """Counts calls in flight."""
+        """Changes the number of calls in flight."""
         with self.lock:
             self.in_flight += change
 
     def amount(self, model: str, usage: Usage) -> Amount:
-        """What usage costs; nothing where it has no price."""
+        """Returns the amount of this usage, with zero dollars if it has no price."""
         tokens = (usage.prompt or 0) + (usage.completion or 0)
         return Amount(self.dollars(model, usage) or Decimal(0), tokens)
 
     def dollars(self, model: str, usage: Usage) -> Decimal | None:
-        """What usage costs by our price, else by the provider's own figure."""
+        """Returns the dollars of this usage by our price, else the provider's own figure."""
         ours = self.price(model, usage)
         return reported_cost(usage.raw) if ours is None else ours
 
 
 @contextmanager
 def account_of(experiment: int, budget: Budget, *, price: Price) -> Iterator[RolloutAccount]:
-    """The account of a rollout, for the time that it runs."""
+    """Provides the account of a rollout while it runs."""
     account = PURSE.open(experiment, budget)
     try:
         yield RolloutAccount(account, price)
@@ -103,7 +105,7 @@ class AccountedClient:
             PURSE.end(self._rollout.account, call, cost=cost, assumed=assumed)
 
     def _cost_of(self, model: str, usage: Usage, estimate: Amount) -> tuple[Amount, Amount]:
-        """What is known of a call's cost, and what is assumed for the rest."""
+        """Returns the known part of a call's cost, and the amount assumed for the rest."""
         known = self._rollout.amount(model, usage)
         has_tokens = usage.prompt is not None and usage.completion is not None
         has_price = self._rollout.dollars(model, usage) is not None

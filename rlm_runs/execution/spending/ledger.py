@@ -1,7 +1,7 @@
-"""The ledger of experiments in Postgres: what each process spent, and what it may spend.
+"""The ledger of experiments in Postgres: what each process has spent, and what it may spend.
 
 A process writes totals, never increments, so a statement that is repeated after a broken connection counts nothing
-twice. What is spent is written in the transaction that stores the turns.
+twice. Spending is written in the transaction that stores the turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..worker_registry import process_name
 from .amounts import NOTHING, Amount, Budget
 
 LEASE = 10.0
-"""Seconds for which a process may spend what it was granted without asking again."""
+"""Seconds for which a process may spend its grant without asking again."""
 _LOCKS = 0x524C4D10
 """Class of the advisory locks, one per experiment."""
 
@@ -51,7 +51,7 @@ ON CONFLICT (experiment_id, process) DO UPDATE SET
 
 @dataclass(frozen=True)
 class Spent:
-    """What this process spent on an experiment."""
+    """This process's spending on an experiment."""
 
     amount: Amount = NOTHING
     unpriced_calls: int = 0
@@ -59,7 +59,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Standing:
-    """An experiment under its lock: its budget, all that is spent, and what the others have spent or may spend."""
+    """An experiment's finances: its budget, all spending, and what other processes have spent or may spend."""
 
     budget: Budget
     spent: Amount
@@ -68,12 +68,12 @@ class Standing:
 
     @property
     def is_out_of_time(self) -> bool:
-        """Whether its rollouts ran for as long as they may."""
+        """Whether the experiment's rollouts have used up their time."""
         return self.budget.seconds is not None and self.seconds >= self.budget.seconds
 
 
 def process_key() -> str:
-    """Names this process, and no earlier one with its host and pid."""
+    """Returns a name of this process that no earlier process with its host and pid has."""
     return _process_key(os.getpid())
 
 
@@ -83,7 +83,7 @@ def _process_key(_: int) -> str:
 
 
 def with_events(totals: Mapping[int, Spent], told: Iterable[tuple[int, Iterable[Event]]]) -> dict[int, Spent]:
-    """The totals of the experiments that the events are of, with what their turns cost."""
+    """Returns the totals with the cost of the events' turns added to their experiments."""
     changed: dict[int, Spent] = {}
     for experiment, events in told:
         for event in events:
@@ -99,7 +99,7 @@ def with_events(totals: Mapping[int, Spent], told: Iterable[tuple[int, Iterable[
 
 
 def write(totals: Mapping[int, Spent]) -> None:
-    """Writes what this process spent, in the transaction of the turns."""
+    """Writes this process's spending, in the transaction of the turns."""
     if not totals:
         return
     keys = sorted(totals)
@@ -118,13 +118,13 @@ def write(totals: Mapping[int, Spent]) -> None:
 
 
 def budget_of(experiment: Experiment) -> Budget:
-    """The budget of an experiment, as its row was read."""
+    """Returns the budget of an experiment, as its row was read."""
     hours = experiment.budget_hours
     return Budget(experiment.budget_dollars, experiment.budget_tokens, None if hours is None else hours * 3600)
 
 
 def budgets(experiments: Sequence[int]) -> dict[int, tuple[Budget, bool]]:
-    """The budget of each experiment, and whether it is paused because it reached it."""
+    """Returns the budget of each experiment, and whether it is paused because it reached it."""
     if not experiments:
         return {}
     with connection.cursor() as cursor:
@@ -140,14 +140,14 @@ def budgets(experiments: Sequence[int]) -> dict[int, tuple[Budget, bool]]:
 
 
 def locked_standing(experiment: int) -> Standing:
-    """How an experiment stands; its lock is held until the transaction ends."""
+    """Returns the standing of an experiment. Its lock is held until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCKS, experiment])
     return standing(experiment)
 
 
 def standing(experiment: int) -> Standing:
-    """How an experiment stands now."""
+    """Returns the current standing of an experiment."""
     budget = budgets([experiment]).get(experiment, (Budget(), False))[0]
     with connection.cursor() as cursor:
         cursor.execute(_READ, [experiment])
@@ -163,13 +163,13 @@ def standing(experiment: int) -> Standing:
 
 
 def unpriced_calls(experiment: int) -> int:
-    """Calls of an experiment whose cost is not known."""
+    """Returns the number of an experiment's calls whose cost is unknown."""
     rows = ExperimentSpending.objects.filter(experiment=experiment)
     return int(rows.aggregate(calls=Sum("unpriced_calls"))["calls"] or 0)
 
 
 def grant(experiment: int, granted: Amount, *, assumed: Amount) -> None:
-    """Writes what this process may spend in all, and what it assumes to have spent on calls of unknown cost."""
+    """Writes what this process may spend in total, and what it assumes for calls of unknown cost."""
     with connection.cursor() as cursor:
         cursor.execute(
             _GRANT,
@@ -199,10 +199,9 @@ RETURNING experiment_id
 
 
 def count_time(*, gap: float) -> list[int]:
-    """Adds the time since the last call to every experiment that runs, unless that is longer ago than `gap`
-    seconds.
+    """Adds the time since the last call to every running experiment. Returns these experiments.
 
-    Returns the experiments.
+    A gap of more than `gap` seconds is not counted.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_START, [gap])

@@ -1,8 +1,8 @@
 """The purse of a process: what it may spend on each experiment that has a budget.
 
-A call that fits into what this process was granted begins at once. Otherwise one thread asks the ledger for what
-all waiting calls need. Of a budget, everything that is spent and everything that is granted together are never
-more than the budget, so it can be exceeded only by what calls in flight cost above their estimates.
+A call that fits into this process's grant begins at once. Otherwise one thread asks the ledger for what all
+waiting calls need. Spending and grants together never exceed a budget, so only calls in flight that cost more than
+their estimates can exceed it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .budget_control import pause_at_budget, reached
 logger = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between two looks at the ledger while rollouts run."""
+"""Seconds between two reads of the ledger while rollouts run."""
 _SPACING = 0.05
 _MOST_ESTIMATED = 16
-"""Waiting calls that are re-estimated at each check."""
+"""The number of waiting calls that are re-estimated at each check."""
 _PAUSE_AFTER_ERROR = 0.5
 
 
 @dataclass(eq=False)
 class Call:
-    """A call with its estimate. `woken` is set when it may begin, or when the experiment was paused."""
+    """A call with its estimate. `woken` is set when it may begin, or when the experiment is paused."""
 
     estimated: Callable[[], Amount]
     admitted: bool = False
@@ -45,20 +45,20 @@ class Call:
 
 @dataclass(eq=False)
 class Account:
-    """One experiment. All amounts are totals since this process started."""
+    """The account of one experiment. All amounts are totals since this process started."""
 
     experiment: int
     budget: Budget
     spent: Amount = NOTHING
-    """What ended calls cost, stored or not."""
+    """The cost of ended calls, stored or not."""
     assumed: Amount = NOTHING
-    """The part of `spent` that is estimates, because cost or usage is not known."""
+    """The part of `spent` that is estimated, because cost or usage is unknown."""
     reserved: Amount = NOTHING
     """Estimates of calls in flight."""
     granted: Amount = NOTHING
     granted_until: float = 0.0
     recent: Amount = NOTHING
-    """What calls that ended since the last grant cost."""
+    """The cost of calls that ended since the last grant."""
     is_paused: bool = False
     """Whether the experiment reached its budget."""
     waiting: deque[Call] = field(default_factory=deque)
@@ -66,7 +66,7 @@ class Account:
     is_leased: bool = False
 
     def fits(self, estimate: Amount, *, now: float) -> bool:
-        """Whether a call may begin."""
+        """Returns whether a call may begin."""
         if not self.budget:
             return not self.is_paused
         wanted = self.spent + self.reserved + estimate
@@ -89,7 +89,7 @@ class Purse:
         self._thread: threading.Thread | None = None
 
     def open(self, experiment: int, budget: Budget) -> Account:
-        """The account of an experiment, for one more rollout."""
+        """Opens the account of an experiment for one more rollout, and returns it."""
         with self._lock:
             account = self._accounts.setdefault(experiment, Account(experiment, budget))
             if account.users == 0:
@@ -102,13 +102,13 @@ class Purse:
         return account
 
     def close_account(self, account: Account) -> None:
-        """One rollout less uses it."""
+        """Notes that one rollout fewer uses the account."""
         with self._lock:
             account.users -= 1
         self._work.set()
 
     def enter(self, account: Account, call: Call) -> None:
-        """Lets a call begin, now or later: its `woken` is set then."""
+        """Queues a call, which begins now or later. Its `woken` is set then."""
         with self._lock:
             account.waiting.append(call)
             self._admit(account)
@@ -117,7 +117,7 @@ class Purse:
             self._work.set()
 
     def leave(self, account: Account, call: Call) -> None:
-        """Takes a call out that waits no longer."""
+        """Removes a call that no longer waits."""
         with self._lock:
             if call.admitted:
                 account.reserved -= call.estimate
@@ -125,7 +125,7 @@ class Purse:
                 account.waiting.remove(call)
 
     def end(self, account: Account, call: Call, *, cost: Amount, assumed: Amount) -> None:
-        """Ends a call: what it cost as far as known, and what is assumed for the rest."""
+        """Ends a call, with the known part of its cost and the amount assumed for the rest."""
         with self._lock:
             account.reserved -= call.estimate
             account.spent += cost + assumed
@@ -158,7 +158,7 @@ class Purse:
             except Error as error:
                 logger.warning("budgets wait for the database: %s", error)
                 wait = _PAUSE_AFTER_ERROR
-            except Exception:  # without this thread no call would begin any more
+            except Exception:  # without this thread no call would begin again
                 logger.exception("budgets could not be looked at")
                 wait = _PAUSE_AFTER_ERROR
             finally:
@@ -166,13 +166,13 @@ class Purse:
             time.sleep(_SPACING)
 
     def _look(self) -> bool:
-        """Looks at every account. Returns whether rollouts run."""
+        """Updates every account. Returns whether rollouts run."""
         with self._lock:
             accounts = list(self._accounts.values())
         found = ledger.budgets([account.experiment for account in accounts])
         for account in accounts:
             budget, is_paused = found.get(account.experiment, (Budget(), False))
-            self._note(account, budget, is_paused=is_paused)
+            self._update_budget(account, budget, is_paused=is_paused)
             if budget and (account.users or account.is_leased):
                 self._ask(account)
             with self._lock:
@@ -180,8 +180,8 @@ class Purse:
                     del self._accounts[account.experiment]
         return any(account.users for account in accounts)
 
-    def _note(self, account: Account, budget: Budget, *, is_paused: bool) -> None:
-        """Notes the budget of now, and wakes what waits where the experiment was paused."""
+    def _update_budget(self, account: Account, budget: Budget, *, is_paused: bool) -> None:
+        """Updates an account's budget, and wakes waiting calls if the experiment is paused."""
         with self._lock:
             account.budget, account.is_paused = budget, is_paused
             if is_paused:
@@ -191,23 +191,23 @@ class Purse:
                 self._admit(account)
 
     def _ask(self, account: Account) -> None:
-        """Asks for what the calls of an account need, and gives back what they do not."""
+        """Asks for what the calls of an account need, and returns what they do not."""
         with self._lock:
             asked_at, before = time.monotonic(), account.granted
             used, assumed = account.spent + account.reserved, account.assumed
             for call in islice(account.waiting, _MOST_ESTIMATED):
-                call.estimate = call.estimated()  # more is known now than when it began to wait
+                call.estimate = call.estimated()  # the estimate may have improved since the call began to wait
             head = account.waiting[0].estimate if account.waiting else None
             wanted = sum((call.estimate for call in account.waiting), account.recent)
             account.recent = NOTHING
-            account.granted = used  # nothing begins until the answer is there: it may be less than before
+            account.granted = used  # nothing begins until the answer arrives, which may be a smaller grant
         granted = before
         try:
             with transaction.atomic():
                 standing = ledger.locked_standing(account.experiment)
                 left = standing.budget.left(standing.others + used)
                 if head is not None and head.larger(left) != left:
-                    left = Amount()  # too little for a call: another process may need less
+                    left = Amount()  # too little for a call; another process may need less
                 granted = used + wanted.smaller(left)
                 ledger.grant(account.experiment, granted, assumed=assumed)
         finally:

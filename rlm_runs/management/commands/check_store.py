@@ -1,4 +1,4 @@
-"""`manage.py check_store` compares every stored roll-up with the sum of its parts, computed again in SQL.
+"""`manage.py check_store` compares every stored roll-up with the sum of its parts, recomputed in SQL.
 
 For an imported rollout with reported sums, it checks only the values that its transcript holds.
 """
@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from rlm_runs.analysis.failure_modes import FAILURE_MODES
 from rlm_runs.engine.scaffolds import registry
 
-# Independent of sums.roll_up on purpose: two ways to the same number.
+# Deliberately independent of rollups.roll_up: two ways to the same number.
 _PARTS = """
 WITH turn_sums AS (
   SELECT t.rollout_id,
@@ -147,7 +147,7 @@ def _tokens(column: str) -> str:
 
 
 _SECONDS_CLOSE = 1e-3
-"""Sums of the same floating-point seconds in another order, and times that the store cuts to microseconds."""
+"""The tolerance for sums of the same seconds in another order, and for times truncated to microseconds."""
 
 _COUNTS = {
     "turns": "coalesce(s.turns, 0)",
@@ -162,7 +162,7 @@ _COUNTS = {
     "estimated_calls": "coalesce(s.estimated_calls, 0)",
     "cost": "CASE WHEN s.rollout_id IS NULL THEN 0 ELSE s.cost END",
     "provider_cost": "s.provider_cost",
-    # A judge that is being asked again is counted when it is done.
+    # A rescoring in progress is counted when it is done.
     "judge_cost": "CASE WHEN EXISTS (SELECT FROM rlm_runs_rescoring x WHERE x.rollout_id = r.id"
     " AND x.status = 'running') THEN r.judge_cost WHEN j.rollout_id IS NULL THEN 0 ELSE j.judge_cost END",
     "tool_calls": "coalesce(e.tool_calls, 0)",
@@ -200,7 +200,7 @@ def _differ(columns: dict[str, str]) -> str:
 
 
 def _far(columns: dict[str, str]) -> str:
-    """SQL that is true if a value differs by more than rounding, or is known on one side only."""
+    """Returns SQL that is true if a value differs by more than rounding, or is known on one side only."""
     return " OR ".join(
         f"(r.{column} IS NULL) <> (({found}) IS NULL) OR abs(r.{column} - ({found})) > {_SECONDS_CLOSE}"
         for column, found in columns.items()
@@ -222,8 +222,8 @@ class Command(BaseCommand):
 
     def handle(self, **_: Any) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            # All rows are read once. Where statistics are missing, as behind an import, nested loops read them for
-            # each rollout anew.
+            # All rows are read once. Without statistics, such as after an import, nested loops would read them
+            # again for each rollout.
             cursor.execute("SET LOCAL enable_nestloop = off")
             cursor.execute(
                 _MISMATCHES,

@@ -1,4 +1,4 @@
-"""`manage.py control SLUG ACTION …`: controls an experiment, as its page and the API do.
+"""`manage.py control SLUG ACTION …` controls an experiment, like its page and the API.
 
     manage.py control oolong pause
     manage.py control oolong priority 10
@@ -7,7 +7,7 @@
     manage.py control oolong add --examples 100 --repetitions 2 --yes
     manage.py control oolong delete --yes
 
-An action that costs money or removes data says what it will do and asks; `--yes` answers.
+An action that costs money or removes data states its effect and asks for confirmation; `--yes` confirms.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{experiment.slug}: {told}")
 
     def _ask(self, preview: Preview) -> None:
-        """Returns if the answer is yes. Without a terminal there is no one to ask."""
+        """Asks for confirmation. Raises CommandError if the answer is no, or if there is no terminal."""
         self.stdout.write(preview.sentence)
         for name, value in preview.numbers.items():
             self.stdout.write(f"  {name}: {_said(value)}")
@@ -91,5 +91,5 @@ def _said(value: int | Decimal | None) -> str:
 
 
 def _entries(given: list[str]) -> list[Any]:
-    """Names, and tables in TOML: `NAME` or `{name = "NAME", max_turns = 10}`."""
+    """Returns names as they are, and tables from TOML: `NAME` or `{name = "NAME", max_turns = 10}`."""
     return [tomllib.loads(f"entry = {one}")["entry"] if one.lstrip().startswith("{") else one for one in given]

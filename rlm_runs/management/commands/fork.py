@@ -1,8 +1,8 @@
-"""`manage.py fork ROLLOUT --turn N` continues a rollout from a turn, with something edited.
+"""`manage.py fork ROLLOUT --turn N` continues a rollout from a turn, with an edit.
 
-A worker rebuilds the REPL from the recorded cells and the recorded answers of sub-LLMs, which costs
-nothing, and asks the model from there. `manage.py fork FORK --continue` lets a fork go
-on that waits because something differed.
+A worker rebuilds the REPL from the recorded cells and the recorded answers of sub-LLMs, which costs nothing, and
+calls the model from there. `manage.py fork FORK --continue` lets a fork continue that waits because something
+differed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rlm_runs.models.texts import unescape
 
 
 class Command(BaseCommand):
-    """Forks a rollout."""
+    """A command that forks a rollout."""
 
     help = "Continues a rollout from a turn, with an edited message, cell, sub-call answer, setting or model."
 
@@ -143,5 +143,5 @@ def _setting(given: str) -> tuple[str, Any]:
 
 
 def _line(text: str) -> str:
-    """The text on one printable line."""
+    """Returns the text on one printable line."""
     return repr(unescape(text))

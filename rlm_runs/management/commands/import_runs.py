@@ -1,4 +1,4 @@
-"""`manage.py import_runs PATH…`: brings in runs of other tools, each path as an experiment.
+"""`manage.py import_runs PATH…` imports runs of other tools, each path as an experiment.
 
 manage.py import_runs outputs/evals/math-python--gpt-5-mini
 manage.py import_runs raw_results.csv --environment oolong --name "oolong, published"

@@ -1,4 +1,4 @@
-"""`manage.py launch spec.toml`: launches an experiment from a file, as the launch form does.
+"""`manage.py launch spec.toml` launches an experiment from a file, like the launch form.
 
 manage.py launch spec.toml
 manage.py launch --preset oolong --model gpt-5-mini --dry-run
@@ -11,7 +11,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from rlm_runs.execution.endpoints import ModelChoice
@@ -19,9 +18,8 @@ from rlm_runs.experiments.estimate import ArmEstimate, Estimate, estimate
 from rlm_runs.experiments.launch import launch
 from rlm_runs.experiments.launch_check import check_models
 from rlm_runs.experiments.plan import Plan, PlannedArm, offline, resolve
+from rlm_runs.experiments.presets import PRESETS, preset_names
 from rlm_runs.experiments.problems import Problem, SpecError
-
-PRESETS = settings.BASE_DIR / "specs/presets"
 
 
 class Command(BaseCommand):
@@ -73,7 +71,7 @@ class Command(BaseCommand):
         self.stdout.write(f"launched {experiment.slug}: {arms} arms, {rollouts} rollouts")
 
     def _probe(self, raw: dict[str, Any]) -> None:
-        """Raises SpecError if a model cannot do what it is to do; warns where one does not answer in time."""
+        """Raises SpecError if a model cannot do what the rollouts need. Warns if one does not answer in time."""
         checked = check_models(resolve(raw))
         for warning in checked.warnings:
             self.stderr.write(f"warning: {warning}")
@@ -91,13 +89,8 @@ class Command(BaseCommand):
         )
 
 
-def preset_names() -> list[str]:
-    """The presets that come with the program."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
-
-
 def _preset_path(name: str) -> Path:
-    """By its name, or by the beginning of one name only."""
+    """Returns the preset with this name, or the only one whose name starts with it. Raises CommandError."""
     names = preset_names()
     found = [name] if name in names else [one for one in names if name and one.startswith(name)]
     if len(found) != 1:
@@ -137,6 +130,6 @@ def _other_models(arm: PlannedArm) -> dict[str, ModelChoice]:
 
 
 def _changed(settings: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
+    """Returns the settings that differ from their defaults."""
     fields = type(settings).model_fields
     return {name: value for name, value in settings if value != fields[name].default}

@@ -1,4 +1,4 @@
-"""`manage.py probe MODEL`: three tiny calls that say what a model's server supports.
+"""`manage.py probe MODEL` makes three tiny calls that show what a model's server supports.
 
 manage.py probe gpt-5-mini
 manage.py probe Qwen/Qwen3-32B --window

@@ -1,4 +1,4 @@
-"""`manage.py reprice`: applies today's prices to calls that are in the store, and keeps what they cost before.
+"""`manage.py reprice` applies today's prices to stored calls, and keeps their former costs.
 
 manage.py reprice --dry-run
 manage.py reprice oolong-subsets

@@ -1,6 +1,6 @@
-"""`manage.py reproduce ROLLOUT` executes a recorded rollout again and reports where outputs differ.
+"""`manage.py reproduce ROLLOUT` runs the cells of a recorded rollout again and reports where outputs differ.
 
-No model is asked and no tool is called. The exit code is 0 if nothing differs and 1 if something does.
+No model is asked and no tool is called. The exit code is 0 if nothing differs, else 1.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rlm_runs.models import Rollout
 from sandbox.contract import SandboxError
 
 _CHARS = 60
-"""Characters of an output in the table."""
+"""The maximum length of an output in the table, in characters."""
 
 
 class Command(BaseCommand):
-    """Executes the recorded cells of a rollout again."""
+    """A command that runs the recorded cells of a rollout again."""
 
     help = "Executes a recorded rollout again in a fresh sandbox and reports where outputs differ."
 
@@ -74,7 +74,7 @@ def _row(difference: Difference) -> Sequence[str]:
 
 
 def _first_difference(recorded: str, now: str) -> tuple[str, str]:
-    """The first lines that differ."""
+    """Returns the first lines that differ."""
     for then, other in zip_longest(recorded.splitlines(), now.splitlines(), fillvalue=""):
         if comparable(then) != comparable(other):
             return then, other
@@ -82,6 +82,6 @@ def _first_difference(recorded: str, now: str) -> tuple[str, str]:
 
 
 def _cut(text: str) -> str:
-    """One printable line."""
+    """Returns the text as one printable line."""
     line = "".join(character if character.isprintable() else "·" for character in text)
     return line if len(line) <= _CHARS else line[: _CHARS - 1] + "…"

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from rlm_runs.analysis.aggregates import snapshot as snapshot_of
-from rlm_runs.analysis.aggregates.frame import Outcome, load, refreshed
+from rlm_runs.analysis.aggregates.frame import Outcome, load, refresh
 from rlm_runs.analysis.aggregates.measures import MEASURES
 from rlm_runs.models import Rollout
 from tests.factories.rollout_rows import Plan, make
@@ -114,7 +114,7 @@ def test_whatever_else_happened_all_is_read(change):
         ended.save(force_insert=True)
     unfinished = waiting(experiment)
     if change == "begun again":
-        assert refreshed(frame, unfinished=unfinished, measures=USUAL) is None
+        assert refresh(frame, unfinished=unfinished, measures=USUAL) is None
     now = snapshot_of(experiment).frame(USUAL)
     arms = [arm.pk for arm in experiment.arms.all()]
     assert now["rollout"].tolist() == load(arms, measures=[])["rollout"].tolist()
@@ -125,7 +125,7 @@ def test_an_unfinished_rollout_that_went_away_is_noticed():
     experiment = running()
     frame = snapshot_of(experiment).frame(USUAL)
     Rollout.objects.filter(pk=waiting(experiment)[0]).delete()
-    assert refreshed(frame, unfinished=waiting(experiment), measures=USUAL) is None
+    assert refresh(frame, unfinished=waiting(experiment), measures=USUAL) is None
 
 
 def test_the_page_follows(client, django_user_model):

@@ -33,7 +33,7 @@ def test_an_empty_store_shows_three_first_steps(reader):
     page = html(reader)
     for words in (
         "First steps",
-        "manage.py launch oolong-subsets",
+        "manage.py launch --preset oolong-subsets",
         "manage.py import_runs",
         "make demo",
         "/launch/",

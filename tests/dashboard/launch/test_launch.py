@@ -74,8 +74,8 @@ def test_several_values_of_sampling_make_an_entry_of_each_model():
 @pytest.mark.parametrize(
     ("query", "place", "said"),
     [
-        ("&sampling.temperature=0.2,9", "sampling.temperature", "less than or equal to 2, not 9"),
-        ("&sampling.temperature=warm", "sampling.temperature", "not 'warm'"),
+        ("&sampling.temperature=0.2,9", "sampling.temperature", "must be a number from 0 to 2, not 9"),
+        ("&sampling.temperature=warm", "sampling.temperature", "must be a number from 0 to 2, not 'warm'"),
         ("&sampling.temperature=0.2,0.2", "models.demo-model", "makes the same arms as entry 1 of models"),
         ("&scaffolds.rlm.cell_time_limit=120,120.0", "scaffolds.rlm", "makes the same arms as entry 2"),
     ],
@@ -179,7 +179,7 @@ def test_a_problem_of_several_arms_is_counted_and_shown_once_at_its_input(reader
     response = reader.post("/launch/", dict(given(BASE + query).lists()))
     html = response.content.decode()
     assert "Nothing was launched: 1 problem<" in html
-    assert html.count("less than or equal to 2, not 9") == 2
+    assert html.count("must be a number from 0 to 2, not 9") == 2
     assert 'value="0.2,9" placeholder="not sent" autocomplete="off" spellcheck="false" aria-invalid="true"' in html
 
 

@@ -32,7 +32,7 @@ def test_an_empty_store_and_no_match_say_what_to_do(reader):
     assert "No rollout yet" in get(reader).content.decode()
     make_experiment()
     page = get(reader, "env:verbatim-copi").content.decode()
-    assert "No rollout is like that" in page
+    assert "No rollout matches" in page
     assert "did you mean “verbatim-copy”?" in page
     assert "there is llm, rlm, rlm_tips" in get(reader, "scaffold:zzzz").content.decode()
 
@@ -91,7 +91,7 @@ def test_one_arm_of_one_experiment(reader, played):
         ({"q": 'model:"x'}, "this quote is not closed"),
         ({"q": "turns:many"}, '<mark class="wrong">many</mark>'),
         ({"q": "x" * 2001}, "at most 2,000"),
-        ({"q": "<script>:1"}, "No rollout is like that"),
+        ({"q": "<script>:1"}, "No rollout matches"),
         ({"q": '"<script>"x'}, "a space is missing"),
         ({"sort": "nothing"}, "no column to sort by"),
         ({"sort": "failure"}, "no column to sort by"),

@@ -65,7 +65,7 @@ def test_with_tips_every_trail_is_read_twice():
 def test_problems_of_every_kind_are_computed_rightly_two_ways(code):
     environment = made("math-python", source="generated")
     for example in environment.load(n=40, seed=2):
-        problem = math_python.asked(example.prompt)
+        problem = math_python.parse_question(example.prompt)
         namespace: dict = {}
         exec(filled(getattr(problem.kind, code), problem.numbers), namespace)
         result = namespace["result" if code == "right" else "other"]
@@ -76,7 +76,7 @@ def test_haste_is_wrong_as_a_rule():
     environment = made("math-python", source="generated")
     rewards = []
     for example in environment.load(n=40, seed=2):
-        problem = math_python.asked(example.prompt)
+        problem = math_python.parse_question(example.prompt)
         namespace: dict = {}
         exec(filled(problem.kind.hasty, problem.numbers), namespace)
         rewards.append(environment.score(example, f"\\boxed{{{namespace['result']}}}").reward)

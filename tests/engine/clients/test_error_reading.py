@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rlm_runs.engine.clients.error_reading import (
-    Passing,
     Sent,
+    TransientFailure,
     decoded,
     failure_inside,
     failure_of,
@@ -52,7 +52,7 @@ def test_it_is_recognised_through_a_gateway(case):
 def test_like_words_mean_something_else(case):
     found = read(case)
     assert not isinstance(found, PromptTooLong)
-    assert isinstance(found, Passing if case["means"] == "passing" else ModelFailure)
+    assert isinstance(found, TransientFailure if case["means"] == "passing" else ModelFailure)
 
 
 MESSAGE = "The prompt (9001 tokens) is longer than the window of 8192 tokens."
@@ -104,7 +104,7 @@ def test_the_message_is_the_servers_own():
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 520, 529])
 def test_a_passing_failure_has_its_status_and_costs_nothing(status):
     found = failure_of(status, {"Retry-After": "7"}, b"")
-    assert isinstance(found, Passing)
+    assert isinstance(found, TransientFailure)
     assert (found.status, found.retry_after, found.cost) == (status, 7.0, 0)
 
 
@@ -122,7 +122,7 @@ def test_a_refusal_is_final(status):
 
 
 def test_an_error_with_a_status_inside_200_is_as_that_status():
-    assert isinstance(failure_inside({"error": {"message": "busy", "code": 429}}, {}), Passing)
+    assert isinstance(failure_inside({"error": {"message": "busy", "code": 429}}, {}), TransientFailure)
     assert failure_inside({"error": {"message": "busy", "code": 502}}, {}).status == 502
     assert type(failure_inside({"error": {"message": "no", "code": 401}}, {})) is ModelFailure
     in_a_choice = {"choices": [{"message": {"content": ""}, "error": {"code": 502, "message": "gone"}}]}
@@ -132,7 +132,7 @@ def test_an_error_with_a_status_inside_200_is_as_that_status():
 
 def test_an_error_without_a_status_inside_200_passes_and_may_be_billed():
     found = failure_inside({"error": {"message": "upstream is gone"}}, {})
-    assert isinstance(found, Passing)
+    assert isinstance(found, TransientFailure)
     assert (found.cost, found.failure) == (None, BadCompletion)
 
 
@@ -162,7 +162,7 @@ def test_a_refusal_without_known_words_is_judged_by_size():
         assert type(failure_of(400, {}, refused, sent=sent)) is ModelFailure
     assert type(failure_of(401, {}, refused, sent=over)) is ModelFailure
     crashed = failure_of(500, {}, b"", sent=over)
-    assert isinstance(crashed, Passing)
+    assert isinstance(crashed, TransientFailure)
     assert crashed.failure is PromptTooLong  # after the last try
 
 

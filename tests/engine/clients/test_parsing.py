@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlm_runs.engine.clients.error_reading import Passing
+from rlm_runs.engine.clients.error_reading import TransientFailure
 from rlm_runs.engine.clients.parsing import parse_completion
 from rlm_runs.engine.errors import PromptTooLong
 
@@ -80,7 +80,7 @@ def test_tool_calls(message, expected):
     "body", [None, [], "x", {}, {"choices": []}, {"choices": None}, {"choices": [None]}, {"choices": [{}]}]
 )
 def test_what_is_no_completion_may_be_tried_again(body):
-    with pytest.raises(Passing):
+    with pytest.raises(TransientFailure):
         parse_completion(body)
 
 

@@ -19,7 +19,7 @@ from . import (
 
 
 def reply_to(conversation: Conversation) -> Reply:
-    """The reply of the policy that knows the task, else of the generic one."""
+    """Returns the reply of the policy that knows the task, else of the generic one."""
     if judge.is_asked(conversation):
         return judge.reply(conversation)
     if "You are a sub-LLM" in conversation.system:
@@ -30,16 +30,16 @@ def reply_to(conversation: Conversation) -> Reply:
     text = verbatim_copy.source(question)
     if text is not None:
         return verbatim_copy.reply(conversation, text)
-    needles = needle_in_haystack.wanted(question)
+    needles = needle_in_haystack.parse_question(question)
     if needles is not None:
         return needle_in_haystack.reply(conversation, needles)
-    aggregate = oolong.asked(question)
+    aggregate = oolong.parse_question(question)
     if aggregate is not None:
         return oolong.reply(conversation, aggregate)
-    research = deepdive.asked(question)
+    research = deepdive.parse_question(question)
     if research is not None:
         return deepdive.reply(conversation, research)
-    problem = math_python.asked(question)
+    problem = math_python.parse_question(question)
     if problem is not None:
         return math_python.reply(conversation, problem)
     return generic.reply(conversation)

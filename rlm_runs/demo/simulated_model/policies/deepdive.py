@@ -1,7 +1,7 @@
 """The policy for research questions: alone with search and open, or from a REPL through sub-LLMs.
 
-Alone, the model follows one trail after the other and often takes the first result for the right one. In a REPL
-without tips, it hands the question or its trails to sub-LLMs once and believes them. With tips, it reads each
+Alone, the model follows one trail after the other and often mistakes the first result for the right one. In a REPL
+without tips, it gives the question or its trails to sub-LLMs once and believes them. With tips, it reads each
 trail twice, checks every clue on the page, and reads disputed trails again.
 """
 
@@ -20,45 +20,47 @@ CARELESS_TOLD_TO_CHECK = 0.03
 SLIPS_ALONE = 0.13
 SLIPS = 0.07
 WHOLE = 0.3
-"""Share of rollouts without tips in which one sub-LLM gets the whole question."""
+"""The share of rollouts without tips in which one sub-LLM gets the whole question."""
 
 TO_CHECK = "fits every clue"
-"""Text of a prompt that wants clues checked."""
+"""Text of a prompt that asks to check clues."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question, taken apart: its trails, and whether it asks for a name, a year or the oldest of the ends."""
+class Question:
+    """A parsed question: its trails, and whether it asks for a name, a year or the oldest end."""
 
     trails: tuple[str, ...]
     asks: str
 
 
-def asked(question: str) -> Asked | None:
-    """Returns the task, parsed; None for another task."""
+def parse_question(question: str) -> Question | None:
+    """Returns the parsed task; None for another task."""
     if "search for pages" not in question and "searching and opening pages" not in question:
         return None
     numbered = re.findall(r"^Trail \d+: (.+)$", question, re.MULTILINE)
     if numbered:
-        return Asked(tuple(numbered), "oldest" if len(numbered) > 1 else "name and year")
+        return Question(tuple(numbered), "oldest" if len(numbered) > 1 else "name and year")
     single = re.search(r"^(An? .+?\.) (What is the (?:name|title)|In which year)\b.*\?$", question, re.MULTILINE)
-    return Asked((single[1],), "year" if "year" in single[2] else "name") if single else None
+    return Question((single[1],), "year" if "year" in single[2] else "name") if single else None
 
 
-def reply(conversation: Conversation, task: Asked) -> Reply:
-    """The next step of the root model."""
+def reply(conversation: Conversation, task: Question) -> Reply:
+    """Returns the next step of the root model."""
     if not conversation.is_rlm:
         found = _research(conversation, task, careless=CARELESS_ALONE, slips=SLIPS_ALONE)
         if isinstance(found, Reply):
             return found
-        return Reply(content=f"I followed what I could.\n\nAnswer: {_answer(task, found)}", reasoning=_told(found))
+        return Reply(
+            content=f"I followed what I could.\n\nAnswer: {_answer(task, found)}", reasoning=_describe_ends(found)
+        )
     if conversation.did('answer["content"] = '):
         return _cell('answer["ready"] = True', "That is my answer.", "It is written down, as short as asked for.")
     return _with_tips(conversation, task) if conversation.has_tips else _without_tips(conversation, task)
 
 
-def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
-    """The next step of a sub-LLM, or its answer in a box."""
+def reply_as_sub_llm(conversation: Conversation, task: Question) -> Reply:
+    """Returns the next step of a sub-LLM, or its answer in a box."""
     careless = CARELESS_TOLD_TO_CHECK if TO_CHECK in conversation.task else CARELESS_SUB_LLM
     found = _research(conversation, task, careless=careless, slips=SLIPS)
     if isinstance(found, Reply):
@@ -68,11 +70,11 @@ def reply_as_sub_llm(conversation: Conversation, task: Asked) -> Reply:
         said = f"{end.name}; {end.year}" if end.name and end.year else "not found"
     else:
         said = _answer(task, found)
-    return Reply(content=f"\\boxed{{{said}}}", reasoning=_told(found))
+    return Reply(content=f"\\boxed{{{said}}}", reasoning=_describe_ends(found))
 
 
-def _research(conversation: Conversation, task: Asked, *, careless: float, slips: float) -> Reply | list[Found]:
-    """The next call of a tool; or all ends, where none is needed or none may be made."""
+def _research(conversation: Conversation, task: Question, *, careless: float, slips: float) -> Reply | list[Found]:
+    """Returns the next call of a tool; all ends, if no call is needed or allowed."""
     notes, ends = notes_of(conversation.steps), []
     for trail in task.trails:
         careful = conversation.steady_rng(f"careless {trail}").random() >= careless
@@ -83,7 +85,7 @@ def _research(conversation: Conversation, task: Asked, *, careless: float, slips
     return ends
 
 
-def _answer(task: Asked, ends: list[Found]) -> str:
+def _answer(task: Question, ends: list[Found]) -> str:
     known = [end for end in ends if end.name]
     if not known:
         return "unknown"
@@ -92,12 +94,12 @@ def _answer(task: Asked, ends: list[Found]) -> str:
     return min(known, key=lambda end: end.year or 9999).name
 
 
-def _told(ends: list[Found]) -> str:
+def _describe_ends(ends: list[Found]) -> str:
     told = [f"{end.name} ({end.year})" if end.name else "lost" for end in ends]
     return f"Where the trails end: {'; '.join(told)}."
 
 
-def _without_tips(conversation: Conversation, task: Asked) -> Reply:
+def _without_tips(conversation: Conversation, task: Question) -> Reply:
     whole = conversation.chance(WHOLE, "whole")
     if not conversation.steps:
         if whole:
@@ -107,7 +109,7 @@ def _without_tips(conversation: Conversation, task: Asked) -> Reply:
                 "I have no tools of my own. A sub-LLM sees only its prompt, so it gets the question in full.",
             )
         return _cell(
-            cells.filled(cells.ASK_TRAILS, trails=_listed(task)),
+            cells.filled(cells.ASK_TRAILS, trails=_trail_literal(task)),
             "I give each trail to a sub-LLM.",
             "The trails do not depend on each other, so they can be followed in parallel.",
         )
@@ -123,10 +125,10 @@ def _without_tips(conversation: Conversation, task: Asked) -> Reply:
     return _write(task)
 
 
-def _with_tips(conversation: Conversation, task: Asked) -> Reply:
+def _with_tips(conversation: Conversation, task: Question) -> Reply:
     if not conversation.did("trails = "):
         return _cell(
-            cells.filled(cells.DECOMPOSE, trails=_listed(task)),
+            cells.filled(cells.DECOMPOSE, trails=_trail_literal(task)),
             "First I decompose the question.",
             "What hangs on what: each trail goes step by step, but the trails are independent of each other.",
         )
@@ -154,7 +156,7 @@ def _with_tips(conversation: Conversation, task: Asked) -> Reply:
     return _write(task)
 
 
-def _write(task: Asked) -> Reply:
+def _write(task: Question) -> Reply:
     return _cell(
         cells.filled(cells.WRITE, result=cells.RESULTS[task.asks]),
         "I write the answer down.",
@@ -162,7 +164,7 @@ def _write(task: Asked) -> Reply:
     )
 
 
-def _listed(task: Asked) -> str:
+def _trail_literal(task: Question) -> str:
     return "[\n" + "".join(f"    {trail!r},\n" for trail in task.trails) + "]"
 
 

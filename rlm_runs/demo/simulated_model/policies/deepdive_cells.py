@@ -1,4 +1,4 @@
-"""The cells of the DeepDive policy, as code. `$name` is filled in for the task."""
+"""The cells of the DeepDive policy, as code. `$name` placeholders are filled in for the task."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ RESULTS = {
 
 
 def filled(cell: str, **values: str) -> str:
-    """The cell with its `$names` filled in."""
+    """Returns the cell with its `$names` filled in."""
     return Template(cell).safe_substitute(values)

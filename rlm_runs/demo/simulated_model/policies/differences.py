@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AGREEING = 12
-"""Characters that must agree again after a difference."""
+"""The number of characters that must agree again after a difference."""
 LONGEST = 40
 
 
 @dataclass(frozen=True)
 class Difference:
-    """At `start` the text has `right`, and the copy has `wrong`."""
+    """A difference: at `start` the text has `right`, and the copy has `wrong`."""
 
     start: int
     right: str

@@ -1,4 +1,4 @@
-"""The policy for unknown tasks: a small honest attempt that says what it is."""
+"""The policy for unknown tasks: a small attempt that states its limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if "context" in globals():
 
 
 def reply(conversation: Conversation) -> Reply:
-    """A look and a try at arithmetic, then the answer."""
+    """Returns a look at the data and an arithmetic attempt, then the answer."""
     if conversation.is_rlm:
         return _in_repl(conversation)
     if PYTHON_TOOL in conversation.tools and not conversation.steps:
@@ -28,7 +28,7 @@ def reply(conversation: Conversation) -> Reply:
 
 
 def give_up(conversation: Conversation) -> Reply:
-    """The end of a conversation in which one cell after the other fails."""
+    """Returns the end of a conversation in which consecutive cells fail."""
     if not conversation.is_rlm:
         return Reply(content=_guess(conversation), reasoning="My cells fail one after the other.")
     return Reply(
@@ -62,7 +62,7 @@ def _guess(conversation: Conversation) -> str:
 
 
 def _arithmetic(question: str) -> str:
-    """A guess at what a word problem asks: the product of its first two numbers, or the sum of all."""
+    """Returns code that guesses a word problem: the product of its first two numbers, or the sum of all."""
     numbers = re.findall(r"(?<![\w.])\d{1,9}(?:\.\d{1,9})?(?![\w.]*\w)", question)[:6]
     if not numbers:
         return 'result = 0\nprint("There are no numbers to compute with.")\nresult'
@@ -72,7 +72,7 @@ def _arithmetic(question: str) -> str:
 
 
 def _last_number(conversation: Conversation) -> str:
-    """The result that the last cell showed, 0 where it showed none."""
+    """Returns the result that the last cell showed; 0 if it showed none."""
     shown = conversation.steps[-1].shown[-2000:] if conversation.steps else ""
     numbers = re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"Out\[\d+\]:", "", shown))
     return numbers[-1] if numbers else "0"

@@ -1,6 +1,6 @@
-"""The demo model as a judge: compares the response with the ground truth, letter case and marks apart.
+"""The demo model as a judge: compares the response with the ground truth, ignoring case and punctuation.
 
-Only here does it see a ground truth: a judge's prompt holds one.
+Only here does it see a ground truth, because a judge's prompt contains one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from ..conversation import Conversation, Reply
 
 WORDS_AROUND = 12
-"""Words that a correct response may have beyond the ground truth."""
+"""The number of words that a correct response may have beyond the ground truth."""
 
 
 def is_asked(conversation: Conversation) -> bool:
@@ -19,7 +19,7 @@ def is_asked(conversation: Conversation) -> bool:
 
 
 def reply(conversation: Conversation) -> Reply:
-    """Yes or no."""
+    """Returns yes or no."""
     gold, said = _between(conversation.task)
     same = bool(gold) and _states(said, gold=gold)
     return Reply(
@@ -29,7 +29,7 @@ def reply(conversation: Conversation) -> Reply:
 
 
 def _between(task: str) -> tuple[str, str]:
-    """The ground truth, and what the response comes down to."""
+    """Returns the ground truth, and the final answer of the response."""
     gold = re.search(r"<ground_truth>\n(.*?)\n</ground_truth>", task, re.DOTALL)
     mark = re.search(r"hold the mark (\[\w+\])", task)
     if gold is None or mark is None:

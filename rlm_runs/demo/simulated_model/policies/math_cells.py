@@ -1,6 +1,6 @@
 """The computation of each kind of generated problem: `right`, a hasty mistake, and an independent check.
 
-`$1`, `$2` … stand for the numbers of the question, in the order of the pattern.
+`$1`, `$2` … are the numbers of the question, in the order of the pattern.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Kind:
 
 
 def filled(code: str, numbers: tuple[str, ...]) -> str:
-    """The code with the numbers in place; negative ones in brackets."""
+    """Returns the code with the numbers filled in, negative ones in brackets."""
     return re.sub(
         r"\$(\d)",
         lambda place: f"({found})" if (found := numbers[int(place[1]) - 1]).startswith("-") else found,

@@ -1,4 +1,4 @@
-"""Generated maths problems: in the head, by one cell of code, or by code that is checked a second way."""
+"""The policy for generated maths problems: mentally, by one cell of code, or by code with a second check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .math_cells import KINDS, Kind, filled
 HASTY_ALONE = 0.45
 HASTY = 0.3
 HASTY_WITH_TIPS = 0.25
-"""With the tips, a check by another way finds almost all of what haste spoiled."""
+"""With the tips, a second check finds almost all hasty mistakes."""
 CHECK_SKIPPED = 0.15
 
 
@@ -23,8 +23,8 @@ class Problem:
     numbers: tuple[str, ...]
 
 
-def asked(question: str) -> Problem | None:
-    """Returns the task, parsed; None for another task or an unknown kind of problem."""
+def parse_question(question: str) -> Problem | None:
+    """Returns the parsed task; None for another task or an unknown kind of problem."""
     for kind in KINDS:
         match = re.search(kind.pattern, question)
         if match:
@@ -33,7 +33,7 @@ def asked(question: str) -> Problem | None:
 
 
 def reply(conversation: Conversation, task: Problem) -> Reply:
-    """The next cell, or the answer."""
+    """Returns the next cell, or the answer."""
     tool = REPL_TOOL if conversation.is_rlm else PYTHON_TOOL
     if tool not in conversation.tools:
         return Reply(content="I have no Python to compute with, so I leave it. \\boxed{0}")

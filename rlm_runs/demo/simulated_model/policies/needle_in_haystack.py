@@ -1,6 +1,6 @@
-"""Finding needles: by reading, which tires over a long text; or by searching with code, which does not.
+"""The policy for finding needles: by reading, which fails over a long text, or by searching with code.
 
-By code things go wrong too: a pattern too strict at first, a list that is cut short when it is copied over.
+Code can fail too: the pattern may be too strict at first, or the list may be truncated when it is copied.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from ..conversation import REPL_TOOL, Conversation, Reply
 from ..tokens import text_tokens
 
 TIRED_AFTER_TOKENS = 60_000
-"""A reader's chance to miss a needle is the prompt's length as a share of this."""
+"""A reader's chance to miss a needle is the prompt's number of tokens as a share of this."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The needles that the task asks for: how many words or numbers, in lines with which beginning."""
+class Needles:
+    """The requested needles: the number of words or numbers, and the start of their lines."""
 
     count: int
     noun: str
     start: str
 
 
-def wanted(question: str) -> Wanted | None:
-    """Returns the needles that the task asks for; None for another task."""
+def parse_question(question: str) -> Needles | None:
+    """Returns the requested needles; None for another task."""
     form = re.search(r"^\s*(The secret (word|number) of) … is: …", question, re.MULTILINE)
     if form is None:
         return None
     count = re.search(r"are (\d{1,6}) needles", question)
-    return Wanted(count=int(count.group(1)) if count else 1, noun=form.group(2), start=form.group(1))
+    return Needles(count=int(count.group(1)) if count else 1, noun=form.group(2), start=form.group(1))
 
 
-def reply(conversation: Conversation, task: Wanted) -> Reply:
-    """The answer by reading, or the next cell of the search."""
+def reply(conversation: Conversation, task: Needles) -> Reply:
+    """Returns the answer by reading, or the next cell of the search."""
     if not conversation.is_rlm:
         return _by_reading(conversation, task)
     if not conversation.steps:
@@ -51,7 +51,7 @@ def reply(conversation: Conversation, task: Wanted) -> Reply:
     return _finish()
 
 
-def _by_reading(conversation: Conversation, task: Wanted) -> Reply:
+def _by_reading(conversation: Conversation, task: Needles) -> Reply:
     values = re.findall(rf"^{task.start} .*? is: (\w+)$", conversation.inlined, re.MULTILINE)
     missed = min(0.9, text_tokens(conversation.task) / TIRED_AFTER_TOKENS)
     seen = [v for i, v in enumerate(values) if not conversation.chance(missed, f"miss {i}")]
@@ -68,8 +68,8 @@ def _look() -> Reply:
     )
 
 
-def _search(conversation: Conversation, task: Wanted) -> Reply:
-    # The strict pattern takes the … of the form for one word, which it is not.
+def _search(conversation: Conversation, task: Needles) -> Reply:
+    # The strict pattern reads the … of the form as one word, which it is not.
     strict = conversation.chance(0.2 if conversation.has_tips else 0.4, "strict")
     middle = r"\w+" if strict else ".+?"
     return Reply(
@@ -85,7 +85,7 @@ def _found(shown: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _search_leniently(task: Wanted, *, failed: bool) -> Reply:
+def _search_leniently(task: Needles, *, failed: bool) -> Reply:
     code = (
         "lines = context.splitlines()\n"
         f'marked = [line for line in lines if "secret {task.noun}" in line.lower()]\nprint(marked[:3])\n'
@@ -99,7 +99,7 @@ def _search_leniently(task: Wanted, *, failed: bool) -> Reply:
     )
 
 
-def _show_lines(task: Wanted) -> Reply:
+def _show_lines(task: Needles) -> Reply:
     code = (
         f'for number, line in enumerate(lines):\n    if "secret {task.noun}" in line:\n        print(number, line)'
     )
@@ -111,8 +111,8 @@ def _show_lines(task: Wanted) -> Reply:
     )
 
 
-def _write(conversation: Conversation, task: Wanted) -> Reply:
-    # Copying over a list and losing its end: likelier without the habit of checking the count.
+def _write(conversation: Conversation, task: Needles) -> Reply:
+    # Copying a list and losing its end is more likely without the habit of checking the count.
     hasty = conversation.chance(0.04 if conversation.has_tips else 0.2, "hasty") and task.count > 1
     chosen = f"hits[:{task.count - 1}]" if hasty else "hits"
     return Reply(

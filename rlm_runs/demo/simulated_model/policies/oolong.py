@@ -1,7 +1,7 @@
 """The policy for aggregate questions, with three ways to answer them.
 
 Without a REPL, the model skims the list and estimates the counts. In a REPL without tips, it counts keywords by
-code: exact work on a rough idea. With tips, sub-LLMs read the messages, and code counts their labels.
+code, which is exact work on a rough idea. With tips, sub-LLMs read the messages, and code counts their labels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .reading import read, understood
 
 SKIMMING_SLIPS = 0.5
 ESTIMATE_SPREAD = 0.3
-"""An estimated count is off by this share of itself, in standard deviations."""
+"""The standard deviation of an estimated count, as a share of the count."""
 LEAST_CHUNK = 20
 MOST_CHUNKS = 14
 
@@ -37,12 +37,12 @@ KEYWORDS = {
     "fault": ["noise", "display", "repair", "hot"],
     "praise": ["thank", "wonderful", "like"],
 }
-"""Keywords before any message is read; about half of them are right."""
+"""Keywords chosen before reading a message; about half of them are right."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question, taken apart. `what` is how the answer is found; the other fields narrow the messages."""
+class Question:
+    """A parsed question. `what` is how the answer is found; the other fields filter the messages."""
 
     labels: tuple[str, ...]
     what: str
@@ -67,19 +67,19 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
-def asked(question: str) -> Asked | None:
-    """Returns the task, parsed; None for another task or an unknown form of question."""
+def parse_question(question: str) -> Question | None:
+    """Returns the parsed task; None for another task or an unknown form of question."""
     labels = re.search(r"exactly one of these labels: (.+?)\.(?:\s|$)", question)
     names = tuple(re.findall(r"'([^']+)'", labels.group(1))) if labels else ()
     for what, pattern in QUESTIONS if names else ():
         match = re.search(pattern, question)
         if match:
-            return Asked(labels=names, what=what, **match.groupdict())
+            return Question(labels=names, what=what, **match.groupdict())
     return None
 
 
-def reply(conversation: Conversation, task: Asked) -> Reply:
-    """The estimate, or the next cell."""
+def reply(conversation: Conversation, task: Question) -> Reply:
+    """Returns the estimate, or the next cell."""
     if not conversation.is_rlm:
         return _by_skimming(conversation, task)
     if not conversation.steps:
@@ -94,7 +94,7 @@ def reply(conversation: Conversation, task: Asked) -> Reply:
     return _read_by_sub_llms(conversation, task) if conversation.has_tips else _guess(conversation, task)
 
 
-def _by_skimming(conversation: Conversation, task: Asked) -> Reply:
+def _by_skimming(conversation: Conversation, task: Question) -> Reply:
     rng = conversation.rng("skim")
     rows = [re.search(cells.LINE, line) for line in conversation.inlined.splitlines()]
     records = [
@@ -106,8 +106,8 @@ def _by_skimming(conversation: Conversation, task: Asked) -> Reply:
     )
 
 
-def _estimate(task: Asked, records: list[tuple[str, str, str]], *, rng: random.Random) -> str:
-    """The answer from counts that are felt, not counted."""
+def _estimate(task: Question, records: list[tuple[str, str, str]], *, rng: random.Random) -> str:
+    """Returns the answer from estimated counts."""
 
     def felt(counts: Counter[str]) -> Counter[str]:
         return Counter({k: max(0, round(rng.gauss(n, ESTIMATE_SPREAD * n))) for k, n in counts.items()})
@@ -156,7 +156,7 @@ def _parse(conversation: Conversation) -> Reply:
     )
 
 
-def _guess(conversation: Conversation, task: Asked) -> Reply:
+def _guess(conversation: Conversation, task: Question) -> Reply:
     if not conversation.did("def guess"):
         words = "\n".join(f"    {name!r}: {KEYWORDS.get(name, [name.lower()])!r}," for name in task.labels)
         return _cell(
@@ -180,8 +180,10 @@ def _guess(conversation: Conversation, task: Asked) -> Reply:
     return _aggregate(conversation, task, source="guessed")
 
 
-def _telling_words(shown: str, task: Asked) -> list[tuple[str, str]]:
-    """A label and a word for each unmatched message that the last cell printed: its longest small-letter word."""
+def _telling_words(shown: str, task: Question) -> list[tuple[str, str]]:
+    """Returns a label and a word for each unmatched message that the last cell printed: its longest lower-case
+    word.
+    """
     _, _, listed = shown.partition("unmatched, for instance:\n")
     seen = []
     for text in re.findall(r"^   (.+)$", listed, re.MULTILINE):
@@ -191,7 +193,7 @@ def _telling_words(shown: str, task: Asked) -> list[tuple[str, str]]:
     return list(dict.fromkeys(seen))
 
 
-def _read_by_sub_llms(conversation: Conversation, task: Asked) -> Reply:
+def _read_by_sub_llms(conversation: Conversation, task: Question) -> Reply:
     if not conversation.did("llm_batch("):
         return _ask(task)
     if not conversation.did("missing = "):
@@ -210,7 +212,7 @@ def _read_by_sub_llms(conversation: Conversation, task: Asked) -> Reply:
     return _aggregate(conversation, task, source="read")
 
 
-def _ask(task: Asked) -> Reply:
+def _ask(task: Question) -> Reply:
     code = cells.filled(cells.ASK, labels=repr(list(task.labels)), least=str(LEAST_CHUNK), most=str(MOST_CHUNKS))
     return _cell(
         code,
@@ -219,7 +221,7 @@ def _ask(task: Asked) -> Reply:
     )
 
 
-def _aggregate(conversation: Conversation, task: Asked, *, source: str) -> Reply:
+def _aggregate(conversation: Conversation, task: Question, *, source: str) -> Reply:
     # "Or later" includes the day itself, which is easily forgotten.
     forgets = conversation.chance(0.05 if conversation.has_tips else 0.2, "or later")
     computed = cells.filled(
@@ -238,7 +240,7 @@ def _aggregate(conversation: Conversation, task: Asked, *, source: str) -> Reply
     )
 
 
-def _finish(task: Asked) -> Reply:
+def _finish(task: Question) -> Reply:
     noun = {"most_user": "user", "most_date": "date", "comparison": "phrase"}.get(task.what, "result")
     return _cell(
         cells.FINISH,

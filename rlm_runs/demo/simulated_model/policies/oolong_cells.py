@@ -1,4 +1,4 @@
-"""The cells of the Oolong policy, as code. `$name` is filled in for the task."""
+"""The cells of the Oolong policy, as code. `$name` placeholders are filled in for the task."""
 
 from __future__ import annotations
 
@@ -148,5 +148,5 @@ answer["content"]"""
 
 
 def filled(cell: str, **values: str) -> str:
-    """The cell with its `$names` filled in; a `$` of the code itself stays."""
+    """Returns the cell with its `$names` filled in. A `$` of the code itself stays."""
     return Template(cell).safe_substitute(values)

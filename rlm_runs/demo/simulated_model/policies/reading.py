@@ -1,7 +1,7 @@
 """The simulated model's understanding of a message: rules, each a phrase that decides a label.
 
-Rules are ordered by weight; the first match decides. Labels without rules are compared with the message by their
-words, else guessed from a hash.
+Rules are ordered by weight, and the first match decides. Labels without rules are compared with the message by
+their words, else guessed from a hash.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ RULES: tuple[tuple[str, str], ...] = (
     ("person", r"^who\b|whose|engineer|woman|inventor|explorer|\bname of the (man|woman)"),
     ("entity", r"\bfood\b|language|instrument|colou?r\b|material|\bsport\b"),
     ("description", r"^how does|^why|^what is [\w ]+\?$|what happened|in what way|what makes"),
-    # letters to a help desk, by what they want
+    # letters to a help desk, by their purpose
     ("praise", r"wonderful|thank you|simply like|made my week|more shops should"),
     ("refund", r"money|cancel order|charged|not need another|only what i paid|reimburs|refund"),
     ("delivery", r"courier|was to come|go to my office|tracking|brought before|deliver"),
     ("account", r"login|password|profile|locked out"),
     ("fault", r"noise|no longer pairs|display|stays dark|so hot|screw|wobbles"),
-    # reviews, by what the writer thinks on the whole
+    # reviews, by the writer's overall opinion
     ("mixed", r"\bthough\b|half of me|for travelling|still all right|neither|cannot decide"),
     ("positive", r"nobody may take|buy it again|nothing bad|outlived|ordered her own|worth every"),
     ("negative", r"it lasted|shame|repairing|went back|not try another|more than once|tape"),
@@ -33,7 +33,7 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def understood(text: str, *, labels: Sequence[str]) -> str:
-    """The label of a message, read with full attention."""
+    """Returns the label of a message, read with full attention."""
     lowered = text.lower().strip()
     for label, pattern in RULES:
         if label in labels and re.search(pattern, lowered):
@@ -47,7 +47,7 @@ def understood(text: str, *, labels: Sequence[str]) -> str:
 
 
 def read(text: str, *, labels: Sequence[str], slips: float, rng: random.Random) -> str:
-    """The label as a reader gives it who slips in this share of the messages."""
+    """Returns the label given by a reader who errs in this share of the messages."""
     label = understood(text, labels=labels)
     others = [other for other in labels if other != label]
     return rng.choice(others) if others and rng.random() < slips else label

@@ -1,6 +1,6 @@
-"""Following a trail from page to page: the next search or page, chosen from what was seen so far.
+"""Follows a trail from page to page: chooses the next search or page from what was seen so far.
 
-The reader knows the trail's words, the pages that tools returned, and its own rules: which phrase on a page
+The reader knows the trail's words, the pages that tools returned, and its own rules about which phrase on a page
 answers which phrase of a trail.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..conversation import Reply, Step
 
 AT_ONCE = 5
-"""Pages that a careful reader opens together, to see which of them fits."""
+"""The number of pages that a careful reader opens together, to see which one fits."""
 
 HOPS = (
     ("grew up", "grew up in"), ("studied", "studied at"), ("pupil", "was a pupil of"),
@@ -28,7 +28,7 @@ YEAR = r"(?:born|founded|mentioned|finished|held) in (\d{4})\."
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a trail as far as it was followed; no name if it was lost."""
+    """The end of a trail as far as it was followed; without a name if it was lost."""
 
     name: str = ""
     year: int | None = None
@@ -45,14 +45,14 @@ class Habits:
 
 @dataclass(frozen=True)
 class Notes:
-    """What was seen: the addresses of each query's results, and the text of each page."""
+    """The pages seen so far: the URLs of each query's results, and the text of each page."""
 
     results: dict[str, list[str]]
     pages: dict[str, str]
 
 
 def notes_of(steps: Sequence[Step]) -> Notes:
-    """Read from the tools' output, whatever it is."""
+    """Returns the notes from the tools' output, whatever it is."""
     results: dict[str, list[str]] = {}
     pages: dict[str, str] = {}
     for step in steps:
@@ -65,7 +65,7 @@ def notes_of(steps: Sequence[Step]) -> Notes:
 
 
 def follow(trail: str, notes: Notes, habits: Habits) -> Reply | Found:
-    """The next call of a tool, or the end of the trail."""
+    """Returns the next call of a tool, or the end of the trail."""
     start, *hops = [sentence.strip() for sentence in re.findall(r"[^.?]+\.", trail)] or [""]
     here = _start(start, notes, habits)
     for number, hop in enumerate(hops):
@@ -102,7 +102,7 @@ def _start(start: str, notes: Notes, habits: Habits) -> str | Reply | Found:
 
 
 def _fits(start: str, page: str) -> bool:
-    """Whether a page matches the description in the trail's first sentence."""
+    """Returns whether a page matches the description in the trail's first sentence."""
     told = re.match(r"An? (.+?) ((?:collected|has|is|tells|rewards|was) .+)\.$", start)
     if told is None or not re.search(rf" an? {re.escape(told[1])}\.", page):
         return False

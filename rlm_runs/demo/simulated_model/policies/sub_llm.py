@@ -1,4 +1,4 @@
-"""The demo model as a sub-LLM: does research, or classifies the messages of its prompt, or cannot help."""
+"""The demo model as a sub-LLM: it does research, classifies the messages of its prompt, or cannot help."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .generic import UNSURE
 from .reading import read
 
 SLIPS = 0.012
-"""Share of the messages that a sub-LLM gets wrong."""
+"""The share of messages that a sub-LLM gets wrong."""
 SKIPS = 0.1
-"""Share of the answers in which one message is left out."""
+"""The share of answers that omit one message."""
 
 
 def reply(conversation: Conversation) -> Reply:
-    """The answer, in a box; or a step of research."""
-    research = deepdive.asked(conversation.task)
+    """Returns the answer in a box, or a step of research."""
+    research = deepdive.parse_question(conversation.task)
     if research is not None:
         return deepdive.reply_as_sub_llm(conversation, research)
     named = re.search(r"^Labels: (.+)$", conversation.task, re.MULTILINE)

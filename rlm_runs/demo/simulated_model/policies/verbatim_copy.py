@@ -1,7 +1,7 @@
-"""The policy for copying: the first copy has slips; in a REPL it can be printed, compared and corrected.
+"""The policy for copying: the first copy has slips. In a REPL it can be printed, compared and corrected.
 
-Slips grow with the length and with characters that form no words. Printing shows the copy; noticing a slip takes
-care, and the tips add care: a second look.
+Slips grow with the length and with characters that form no words. Printing shows the copy; the tips add a second
+look, which notices more slips.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .differences import first_difference
 
 SLIPS_PER_CHARACTER = 1 / 2_600
 HARD_CHARACTER = 2.0
-"""Factor by which a slip is likelier at digits, capitals and signs."""
+"""The factor by which slips are more likely at digits, capitals and punctuation."""
 MOST_SLIPS = 4
 NOTICED = 0.45
 NOTICED_WITH_TIPS = 0.6
-"""Chance to see the next slip in one printing; with the tips there are two printings."""
+"""The chance to see the next slip in one printing. With the tips there are two printings."""
 
 ALIKE = {"0": "O", "O": "0", "1": "l", "l": "1", "5": "S", "S": "5", "n": "m", "m": "n", " ": "  "}
 
@@ -32,13 +32,13 @@ for start in range(0, len(copy), 50):
 
 
 def source(question: str) -> str | None:
-    """The text to copy."""
+    """Returns the text to copy."""
     match = re.search(r"<text>\n(.+)\n</text>", question, re.DOTALL)
     return match.group(1) if match and "copy" in question.lower() else None
 
 
 def reply(conversation: Conversation, text: str) -> Reply:
-    """The copy itself, or the next cell of the work on it."""
+    """Returns the copy itself, or the next cell of the work on it."""
     if not conversation.is_rlm:
         reasoning = "I copy the text character by character, minding spaces and line breaks."
         return Reply(content=_first_copy(conversation, text), reasoning=reasoning)
@@ -66,7 +66,7 @@ def _first_copy(conversation: Conversation, text: str) -> str:
 
 
 def _with_slip(text: str, rng: random.Random) -> str:
-    """One character swapped, dropped, doubled or misread; never the first or the last."""
+    """Returns the text with one character swapped, dropped, doubled or misread; never the first or the last."""
     if len(text) < 4:
         return text
     at = rng.randrange(1, len(text) - 2)
@@ -92,7 +92,7 @@ def _write_first_half(conversation: Conversation, text: str) -> Reply:
 
 def _write_second_half(conversation: Conversation, text: str) -> Reply:
     copy = _first_copy(conversation, text)
-    # A mistake that models do make: the dict taken for an object.
+    # A mistake that real models make: the dict is mistaken for an object.
     target = "answer.content" if conversation.chance(0.15, "attribute") else 'answer["content"]'
     return Reply(
         content="Now the second half, and both together.",
@@ -119,7 +119,7 @@ def _write_anew(conversation: Conversation, text: str) -> Reply:
 
 
 def _literal(text: str) -> str:
-    """The text as a parenthesised literal, one source line per line of the text."""
+    """Returns the text as a parenthesised literal, one source line per line of the text."""
     lines = "\n".join(f"    {line!r}" for line in text.splitlines(keepends=True)) or "    ''"
     return f"(\n{lines}\n)"
 
@@ -134,7 +134,7 @@ def _print() -> Reply:
 
 
 def _printed(step: Step) -> str:
-    """The copy as the last cell printed it, whole or in pieces; "" where the print was cut short."""
+    """Returns the copy as the last cell printed it, whole or in pieces; "" if the output was truncated."""
     pieces = re.findall(r"^\d+ (['\"].*['\"])$", step.shown, re.MULTILINE)
     if "[output truncated" in step.shown:
         return ""
