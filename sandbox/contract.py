@@ -190,7 +190,7 @@ class Sandbox(Protocol):
 
 
 class Backend(Protocol):
-    """Starts sandboxes."""
+    """A source of sandboxes."""
 
     name: str
 

@@ -117,7 +117,7 @@ class DockerTransport:
 
 
 class DockerBackend:
-    """Implements `contract.Backend`. Raises SandboxError if no engine answers."""
+    """The Docker implementation of `contract.Backend`. Raises SandboxError if no engine answers."""
 
     name = "docker"
 

@@ -21,7 +21,9 @@ _LATELY_SECONDS = 15.0
 
 
 class EngineWatch:
-    """Watches one engine. `client` has a short timeout; `on_return` is called when the engine answers again."""
+    """The watch over one engine. `client` has a short timeout; `on_return` is called when the engine answers
+    again.
+    """
 
     def __init__(self, client: APIClient, *, on_return: Callable[[], None]) -> None:
         self._client = client

@@ -90,7 +90,7 @@ class ProcessTransport:
 
 
 class ProcessBackend:
-    """Implements `contract.Backend`."""
+    """The process implementation of `contract.Backend`."""
 
     name = "process"
 

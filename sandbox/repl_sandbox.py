@@ -42,7 +42,7 @@ class _BoxLost(Exception):
 
 
 class ReplSandbox:
-    """Implements `contract.Sandbox` for both backends."""
+    """The implementation of `contract.Sandbox` for both backends."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ def sweep_scratch(folder: Path) -> list[Path]:
 
 
 class Sweeper:
-    """Sweeps at intervals, in its own thread, while its backend is open."""
+    """A thread that sweeps at intervals while its backend is open."""
 
     def __init__(self, sweep: Callable[[], object], *, name: str) -> None:
         self._sweep = sweep

@@ -34,7 +34,7 @@ a list.
 
 @dataclass(frozen=True)
 class CellWriter:
-    """Writes the cells of one page. `arms` are ids, in the order of a row's cells."""
+    """A writer of the cells of one page. `arms` are ids, in the order of a row's cells."""
 
     arms: tuple[int, ...]
     rollouts: str

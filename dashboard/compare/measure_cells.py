@@ -26,8 +26,8 @@ _NOTHING = mark_safe('<span class="unscored">not known</span>')
 
 @dataclass(frozen=True)
 class MeasureCells:
-    """Writes the cells of one table. With `is_brief`, cells have no tooltips with exact values, because there are
-    too many.
+    """A writer of the cells of one table. With `is_brief`, cells have no tooltips with exact values, because there
+    are too many.
     """
 
     is_brief: bool

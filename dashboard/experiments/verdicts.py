@@ -25,7 +25,7 @@ _SEEN = 0.02
 class Verdict:
     """One arm against its baseline: `relation` stands between their names, `evidence` after them.
 
-    `otherwise` is the result under the other treatment of unscored rollouts, `price` is the arm's additional use.
+    `otherwise` is the result under the other treatment of unscored rollouts, `price` has the arm's price ratios.
     `is_apart` says that no example has a reward in both under either treatment. `estimate` is the difference for
     the forest plot; `difference`, `p` and `prices` are its numbers for the table.
     """

@@ -21,7 +21,9 @@ class OpenCircuit:
 
 @dataclass(frozen=True)
 class Waits:
-    """What an experiment waits for. `budget` is None without one; `reason` says which budget it reached."""
+    """The things that an experiment waits for. `budget` is None without one; `reason` says which budget it
+    reached.
+    """
 
     budget: BudgetStanding | None
     circuits: Sequence[OpenCircuit]

@@ -32,7 +32,7 @@ _REFUSED = (400, 403, 404, 405, 414)
 
 
 class LoginOrLinkRequired(LoginRequiredMiddleware):
-    """Requires a login or a link, except for views that are marked as open."""
+    """Middleware that requires a login or a link, except for views that are marked as open."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any

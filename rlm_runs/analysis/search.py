@@ -174,7 +174,7 @@ def rollouts_sql(sought: Phrase, texts: Sequence[bytes]) -> tuple[str, list[Any]
 
 
 class _ContainsPhrase(Expression):
-    """Whether a phrase occurs in a text or the error of a rollout, checked per rollout."""
+    """A condition that a phrase occurs in a text or the error of a rollout, checked per rollout."""
 
     conditional = True
     output_field = BooleanField()

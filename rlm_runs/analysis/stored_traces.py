@@ -35,7 +35,7 @@ def stored_trace(rollout: Rollout, *, attempt: int) -> StoredTrace:
 
 
 class _Reading:
-    """Converts the rows of an attempt to events."""
+    """A conversion of an attempt's rows to events."""
 
     def __init__(
         self, trajectories: Sequence[Trajectory], turns: Sequence[Turn], executions: Sequence[Execution]

@@ -29,7 +29,9 @@ class BudgetLimits:
 
 
 class Budget:
-    """Counts what one rollout spends, including what it spent before it was resumed. Thread-safe."""
+    """The budget of one rollout. It counts spending, including that before the rollout was resumed.
+    Thread-safe.
+    """
 
     def __init__(self, limits: BudgetLimits, *, spent: Spent | None = None) -> None:
         spent = spent or Spent()

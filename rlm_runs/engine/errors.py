@@ -23,7 +23,7 @@ from .events import FailedTry
 
 
 class RolloutFailure(Exception):
-    """Ends a rollout. `stop_reason` is stored on its row."""
+    """A failure that ends a rollout. `stop_reason` is stored on its row."""
 
     boundary = "internal"
     stop_reason = "internal_error"

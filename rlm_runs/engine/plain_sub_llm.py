@@ -20,7 +20,7 @@ _LAST_CALL = "You have used all your turns with tools. Give your final answer no
 
 
 class PlainSubLlm:
-    """Implements `SubLlm`. The answer is the content of the last box."""
+    """A `SubLlm` that is a plain model with tools. The answer is the content of the last box."""
 
     def __init__(self, prompt: str, *, tools: Sequence[Tool], max_turns: int, tool_time_limit: float) -> None:
         self.opening: Sequence[Message] = [Message("system", SYSTEM_PROMPT), Message("user", prompt)]

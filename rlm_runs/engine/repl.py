@@ -34,7 +34,7 @@ def repl_tool(*, name: str, description: str) -> dict[str, Any]:
 
 
 class BatchServer(Protocol):
-    """Answers the `llm_batch` calls of cells."""
+    """A server of the `llm_batch` calls of cells."""
 
     def serve(self, batch: Batch, *, parent: int, number: int) -> None:
         """Starts the calls of a batch and returns immediately. `parent` is its cell; `number` counts the cell's
@@ -59,7 +59,7 @@ class ReplSettings:
 
 
 class Repl:
-    """Runs the cells of one conversation in a sandbox, which it closes.
+    """The REPL of one conversation. It runs cells in a sandbox, which it closes.
 
     `answers` says whether the REPL has an `answer`. Without a `server` there is no `llm_batch`. The toolbox
     `beside` makes the calls of other tools.

@@ -73,7 +73,7 @@ class RecordingOver(RolloutFailure):
 
 
 class Replay:
-    """Answers from a recording. Thread-safe.
+    """The source of answers from a recording. Thread-safe.
 
     `on_difference` receives each difference; without it, the first one raises Diverged. With `whole`, ended
     sub-LLMs are replayed as well instead of only answered, and nothing goes live: RecordingOver is raised where

@@ -52,7 +52,7 @@ class Models:
 
 @dataclass
 class RolloutContext:
-    """What the parts of a running rollout share. Created by the rollout's own thread."""
+    """The state that the parts of a running rollout share. Created by the rollout's own thread."""
 
     models: Models
     budget: Budget

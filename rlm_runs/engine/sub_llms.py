@@ -34,7 +34,7 @@ _MARKS = {"final_message": "✓", "answer_ready": "✓", "max_turns": "⚠ max t
 
 
 class SubLlm(Protocol):
-    """Answers one prompt: a plain model, or an RLM."""
+    """The respondent to one prompt: a plain model or an RLM."""
 
     @property
     def opening(self) -> Sequence[Message]:
@@ -86,7 +86,7 @@ class SubAnswer:
 
 
 class SubLlms:
-    """Answers the batches of one rollout's cells.
+    """The sub-LLMs that answer the batches of one rollout's cells.
 
     `by_depth` creates the sub-LLM for a prompt at depth 1, 2 and so on. Below the last depth there are no
     sub-LLMs.

@@ -24,7 +24,7 @@ class ContextExecutor(ThreadPoolExecutor):
 
 
 class CallThread:
-    """Runs one call at a time, each in a new thread and in a copy of the caller's context.
+    """A runner of one call at a time, each in a new thread and in a copy of the caller's context.
 
     The thread ends with its call, so that a rollout that waits for its model holds no idle thread.
     """

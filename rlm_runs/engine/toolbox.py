@@ -56,7 +56,7 @@ def arguments_of(call: ToolCall, *, required: Sequence[str] = ()) -> dict[str, A
 
 
 class Toolbox:
-    """Makes the tool calls of one conversation, each within `time_limit` seconds."""
+    """The tools of one conversation. It makes their calls, each within `time_limit` seconds."""
 
     def __init__(self, run: RolloutContext, tools: Sequence[Tool], *, time_limit: float) -> None:
         self._run = run

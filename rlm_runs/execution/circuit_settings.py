@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CircuitSettings(BaseModel):
-    """When a model counts as failing: after consecutive failures for some time, or at a share of a window's calls.
+    """The rules by which a model counts as failing: after consecutive failures for some time, or at a share of a
+    window's calls.
 
     Failures are broken connections, silence, HTTP 5xx, 401 to 404 and an exhausted account. A request that is
     refused for its content is not a failure.

@@ -48,7 +48,7 @@ class _Work:
 
 
 class Dispatcher:
-    """Runs up to `slots` rollouts at a time, and rescores ended ones."""
+    """The dispatcher of a process. It runs up to `slots` rollouts at a time, and rescores ended ones."""
 
     def __init__(self, *, slots: int) -> None:
         self._slots = slots

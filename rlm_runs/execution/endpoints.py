@@ -40,7 +40,8 @@ MaxTokensParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Calls(BaseModel):
-    """How a model is called. An endpoint's values apply to all its models; a model's own values override them.
+    """The settings of a model's calls. An endpoint's values apply to all its models; a model's own values override
+    them.
 
     `extra_body` is merged into each request's body, `request` into the parameters of the chat completion, both by
     name. `tools = "text"` is for models without tool calling. `max_tokens_parameter` is the server's name for the

@@ -37,7 +37,7 @@ class _Request:
 
 
 class GroupCommit:
-    """Records events of many rollouts. Thread-safe; each rollout records from one thread at a time."""
+    """The group commit of a process's rollouts. Thread-safe; each rollout records from one thread at a time."""
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()

@@ -73,7 +73,7 @@ def lease_clock() -> float:
 
 
 class LeaseKeeper:
-    """Holds the leases of this process.
+    """The keeper of this process's leases.
 
         with keeper.held(rollout) as control: …
 

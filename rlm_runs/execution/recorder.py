@@ -37,7 +37,7 @@ class ClaimLost(Exception):
 
 @dataclass
 class Recorder:
-    """Records the events of one attempt of a rollout, in order, from one thread at a time.
+    """The recorder of one attempt of a rollout. It takes events in order, from one thread at a time.
 
     `rollout` must be running. Its `attempt` at construction is the one that is recorded. `trace` is what a resumed
     attempt has stored already. With `rescoring`, the id of a rescoring, the events are those of its judge, and the

@@ -50,8 +50,8 @@ class Sums:
 
 @dataclass
 class Outcome:
-    """What changed, or would change. `unknown` counts calls without a price today, `elsewhere` those that another
-    endpoint serves today, `skipped` rollouts that have not ended or are imported.
+    """The changes of a repricing, made or planned. `unknown` counts calls without a price today, `elsewhere` those
+    that another endpoint serves today, `skipped` rollouts that have not ended or are imported.
     """
 
     groups: dict[Group, Sums] = field(default_factory=lambda: defaultdict(Sums))

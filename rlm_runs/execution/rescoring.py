@@ -200,7 +200,7 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
 
 
 class RescoringLeases:
-    """Holds the leases of the rollouts that this process rescores. Thread-safe."""
+    """The leases of the rollouts that this process rescores. Thread-safe."""
 
     def __init__(self) -> None:
         self._held: dict[int, Lease] = {}
@@ -245,7 +245,7 @@ class RescoringLeases:
 
 
 class _NoJudge:
-    """Replaces a judge's client if the environment scores by itself."""
+    """A substitute for a judge's client if the environment scores by itself."""
 
     def complete(self, **_: Any) -> Any:
         """Raises LookupError, because there is no judge."""

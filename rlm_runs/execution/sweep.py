@@ -20,7 +20,7 @@ _FOLD_SECONDS = 300.0
 
 
 class Sweeper:
-    """Sweeps for one process.
+    """The sweeper of one process.
 
     After the database was down for longer than a lease, every lease has expired although the workers are alive.
     The first sweep after such a gap therefore reaps nothing, which gives workers time to renew.

@@ -141,7 +141,7 @@ def _seed(abouts: Sequence[Mapping[str, Any]]) -> int:
 
 
 class _Writer:
-    """Creates the rows of one experiment."""
+    """A writer of the rows of one experiment."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
@@ -232,7 +232,9 @@ class _Writer:
 
 
 class _Occurrences:
-    """Distinguishes repetitions from questions that a dataset contains twice, by their numbers in one source."""
+    """The occurrences of questions in one source. Their numbers distinguish repetitions from duplicate
+    questions.
+    """
 
     def __init__(self) -> None:
         self._keys: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)

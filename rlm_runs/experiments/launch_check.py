@@ -26,7 +26,8 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """Problems that prevent a launch, warnings, and the names of the models that are `ready`."""
+    """The result of the check: problems that prevent a launch, warnings, and the names of the models that are
+    `ready`."""
 
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()

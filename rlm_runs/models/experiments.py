@@ -25,7 +25,9 @@ class ExperimentQuerySet(models.QuerySet["Experiment"]):
 
 
 class _NotDeleted(models.Manager["Experiment"]):
-    """Excludes experiments that are being deleted, and those that hold another experiment's forks."""
+    """A manager that excludes experiments that are being deleted, and those that hold another experiment's
+    forks.
+    """
 
     def get_queryset(self) -> ExperimentQuerySet:
         return ExperimentQuerySet(self.model, using=self._db).filter(deleted_at=None, forks_of=None)

@@ -10,7 +10,7 @@ from .experiments import Experiment
 
 
 class ExperimentSpending(models.Model):
-    """What one worker process has spent on an experiment since it started, and what it may spend.
+    """The spending of one worker process on an experiment since it started, and the amount that it may spend.
 
     `dollars` and `tokens` are those of the stored turns, written in their transactions. `assumed_*` are estimates
     for calls whose cost or usage is unknown. The process may spend up to `granted_*` until `expires_at`; after

@@ -83,7 +83,7 @@ def share_texts() -> None:
 
 
 class TextQuerySet(models.QuerySet["Text"]):
-    """Writes and reads texts by content."""
+    """Writing and reading of texts by content."""
 
     def keep(self, bodies: Iterable[str]) -> list[str]:
         """Stores the texts that are not stored yet. Returns the digests in the order of the bodies."""

@@ -62,7 +62,9 @@ def _migrations() -> str:
 
 
 class _Migrated:
-    """Whether the migrations of this process's code were seen applied. They stay applied while it runs."""
+    """A flag that says whether the migrations of this process's code are applied. They stay applied while
+    it runs.
+    """
 
     done = False
 

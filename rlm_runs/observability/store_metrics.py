@@ -18,7 +18,7 @@ _LONGEST_LABEL = 100
 
 
 class StoreCollector(Collector):
-    """Collects gauges, not counters, because deleting an experiment lowers them. Workers have counters for
+    """A collector of gauges, not counters, because deleting an experiment lowers them. Workers have counters for
     rates.
     """
 

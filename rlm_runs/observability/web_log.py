@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """Passes gunicorn's records to the handlers of Django's LOGGING."""
+    """A logger that passes gunicorn's records to the handlers of Django's LOGGING."""
 
     def setup(self, cfg: Any) -> None:
         """Configures logging in the arbiter, before any worker has loaded Django."""

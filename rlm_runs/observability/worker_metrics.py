@@ -68,7 +68,7 @@ _ROLLOUTS = Counter(
 
 @dataclass
 class RolloutMetrics:
-    """Counts the events of one attempt. `endpoints` maps the models of the rollout to their endpoints' names.
+    """The counters of one attempt's events. `endpoints` maps the models of the rollout to their endpoints' names.
 
     One thread at a time calls it with the recorded events, in order.
     """

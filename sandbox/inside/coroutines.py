@@ -15,7 +15,7 @@ _CO_COROUTINE = 0x80
 
 
 class Coroutines:
-    """Runs the parts of a cell, in an event loop if one of them awaits."""
+    """A runner of the parts of a cell, in an event loop if one of them awaits."""
 
     def __init__(self) -> None:
         self._loop: AbstractEventLoop | None = None

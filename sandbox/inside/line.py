@@ -19,7 +19,7 @@ MAIN = -1
 
 
 class Interrupts:
-    """Raises KeyboardInterrupt on SIGINT where interrupts are allowed, and defers it elsewhere."""
+    """The handler of SIGINT: it raises KeyboardInterrupt where interrupts are allowed, and defers it elsewhere."""
 
     def __init__(self) -> None:
         self._allowed = False

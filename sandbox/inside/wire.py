@@ -82,7 +82,7 @@ def pieces(text: str) -> list[str]:
 
 
 class Splitter:
-    """Splits a stream of bytes into frame bodies."""
+    """A splitter of a stream of bytes into frame bodies."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

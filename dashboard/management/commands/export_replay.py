@@ -13,7 +13,7 @@ from rlm_runs.models import Rollout
 
 
 class Command(BaseCommand):
-    """Writes one attempt as an HTML file."""
+    """A command that writes one attempt as an HTML file."""
 
     help = "Writes a rollout as one HTML file that replays without a network."
 

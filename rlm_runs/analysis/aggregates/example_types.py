@@ -50,7 +50,9 @@ class TypeRow:
 
 @dataclass(frozen=True)
 class Dependence:
-    """Whether an arm's difference from its baseline depends on the type. `p` is corrected over the arms."""
+    """The test of whether an arm's difference from its baseline depends on the type. `p` is corrected over the
+    arms.
+    """
 
     arm: ArmSummary
     baseline: ArmSummary

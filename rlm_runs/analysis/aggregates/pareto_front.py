@@ -16,7 +16,9 @@ from .unscored import Unscored, select_counted
 
 @dataclass(frozen=True)
 class FrontPlace:
-    """Whether an arm is on the front, and in which share of the resamples; None if its price is unknown."""
+    """An arm's place: whether it is on the front, and in which share of the resamples. The share is None if its
+    price is unknown.
+    """
 
     is_on: bool
     share: float | None

@@ -21,7 +21,7 @@ FAILED = Q(status=Rollout.Status.FAILED)
 
 
 class Unscored(Enum):
-    """How a rollout that ended without a reward counts. Cancelled and unfinished rollouts never count.
+    """The treatment of rollouts that ended without a reward. Cancelled and unfinished rollouts never count.
 
     EXCLUDE omits it. ZERO counts it as reward 0, with its tokens, seconds and dollars. COMMON omits its example in
     every arm, so that the remaining examples were finished by all arms that have them.

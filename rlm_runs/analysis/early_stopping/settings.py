@@ -15,7 +15,7 @@ _OF_ONE_METHOD = {
 
 
 class EarlyStopping(BaseModel):
-    """When arms end before their last rollout.
+    """The rules by which arms end before their last rollout.
 
         [early_stopping]
         method = "betting"

@@ -14,7 +14,7 @@ from .resampling import Floats, student_t
 
 
 class Binning(Enum):
-    """Whether bins hold equally many values, or are equally wide."""
+    """The kind of bins: with equally many values, or equally wide."""
 
     COUNT = "count"
     WIDTH = "width"

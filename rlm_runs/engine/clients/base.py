@@ -49,7 +49,7 @@ class Completion:
 
 
 class Watcher(Protocol):
-    """Receives an answer while it is streamed."""
+    """A receiver of an answer while it is streamed."""
 
     def restart(self) -> None:
         """Discards what was shown, because another try begins."""

@@ -43,7 +43,9 @@ _KEPT_TRIES = 50
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Retries of a call. `tries` counts all tries; waits double from `first_wait` up to `longest_wait` seconds."""
+    """The retries of a call. `tries` counts all tries; waits double from `first_wait` up to `longest_wait`
+    seconds.
+    """
 
     tries: int = 6
     first_wait: float = 0.5
@@ -60,7 +62,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model's answers are read. `window` is the context window in tokens, None if unknown.
+    """The settings for reading a model's answers. `window` is the context window in tokens, None if unknown.
 
     `think_tags` says whether reasoning between tags is removed from the content. With `checks_prompts`, a server
     whose prompt count is far below our own count is taken to have truncated the prompt.

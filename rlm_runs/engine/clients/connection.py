@@ -33,7 +33,9 @@ _LOOK_AT_ABORT = 0.2
 
 
 class Abort:
-    """Aborts a call from another thread. Thread-safe; it never touches a socket that the call has returned."""
+    """A switch that aborts a call from another thread. Thread-safe; it never touches a socket that the call has
+    returned.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()

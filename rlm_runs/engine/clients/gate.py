@@ -54,7 +54,7 @@ class ServerGate(Protocol):
 
 
 class Gate:
-    """Admits `concurrency` callers at a time."""
+    """A gate that admits `concurrency` callers at a time."""
 
     def __init__(self, *, concurrency: int) -> None:
         self._places = threading.BoundedSemaphore(concurrency)

@@ -22,7 +22,9 @@ _ID = re.compile(r"[\x21-\x7e]+")
 
 
 class WireHistory:
-    """Converts messages to their form on the wire, in order and each once. Ids are unique in the conversation."""
+    """A converter of messages to their form on the wire, in order and each once. Ids are unique in the
+    conversation.
+    """
 
     def __init__(self) -> None:
         self._used: set[str] = set()

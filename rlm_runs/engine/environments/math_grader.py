@@ -30,8 +30,8 @@ class GraderError(EnvironmentFault):
 
 
 class MathGrader:
-    """Grades expressions in the helper. Thread-safe. `equal` returns within `time_limit` plus the time of other
-    threads' requests.
+    """A grader of expressions in the helper process. Thread-safe. `equal` returns within `time_limit` plus the
+    time of other threads' requests.
     """
 
     def __init__(self, *, time_limit: float = 10.0) -> None:

@@ -101,7 +101,9 @@ class Web:
 
 
 class PublicTransport(httpx2.BaseTransport):
-    """Sends each request, including each hop of a redirect, to an address that it has checked itself."""
+    """A transport that sends each request, including each hop of a redirect, to an address that it has checked
+    itself.
+    """
 
     def __init__(self, inner: httpx2.BaseTransport, *, resolve: Resolve) -> None:
         self._inner = inner

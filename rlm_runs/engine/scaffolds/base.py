@@ -21,7 +21,7 @@ ScaffoldSettingsT = TypeVar("ScaffoldSettingsT", bound=ScaffoldSettings)
 
 @dataclass
 class Task:
-    """What a scaffold works on: the example in its environment, and the means to work on it.
+    """The work of a scaffold: the example in its environment, and the means to work on it.
 
     `open_sandbox` gives a fresh sandbox for the duration of a block, which ends when the control is stopped. The
     scaffold sets `root` as soon as the conversation begins, so that a failure can end it, and `answer`, which

@@ -32,7 +32,7 @@ _MOST_CALLS = 4096
 
 
 class Keeper:
-    """Holds this process's grants. Thread-safe."""
+    """The keeper of this process's grants. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

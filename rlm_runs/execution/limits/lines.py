@@ -162,7 +162,7 @@ class Call:
 
 
 class Door(Protocol):
-    """Holds back calls of a model for other reasons than limits, such as an open circuit."""
+    """A further condition for a model's calls besides limits, such as a closed circuit."""
 
     def admits(self) -> bool:
         """Returns whether a call may begin."""

@@ -47,7 +47,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a process holds and wants: places, waiting calls, and the tokens of these."""
+    """A process's places, those that it wants, its waiting calls and their tokens."""
 
     places: int = 0
     wanted: int = 0

@@ -17,7 +17,7 @@ _STYLES = {Status.OK: "SUCCESS", Status.WARN: "WARNING", Status.FAIL: "ERROR"}
 
 
 class Command(BaseCommand):
-    """Prints all findings. Exits with code 1 if any check fails; warnings leave it 0."""
+    """A command that prints all findings. Exits with code 1 if any check fails; warnings leave it 0."""
 
     help = "Checks the installation and says what to do about each problem."
     requires_system_checks = ()

@@ -23,7 +23,7 @@ from rlm_runs.models.texts import unescape
 
 
 class Command(BaseCommand):
-    """Forks a rollout."""
+    """A command that forks a rollout."""
 
     help = "Continues a rollout from a turn, with an edited message, cell, sub-call answer, setting or model."
 

@@ -25,7 +25,7 @@ _CHARS = 60
 
 
 class Command(BaseCommand):
-    """Runs the recorded cells of a rollout again."""
+    """A command that runs the recorded cells of a rollout again."""
 
     help = "Executes a recorded rollout again in a fresh sandbox and reports where outputs differ."
 
