@@ -85,6 +85,7 @@ def addresses(experiment):
             name: f"{reverse(name)}?a={rollout.pk}&b={beside.pk}"
             for name in ("compare-rollouts", "compare-rollouts-json")
         },
+        "rollout-multiples": f"{reverse('rollout-multiples')}?rollout={rollout.pk}&rollout={beside.pk}",
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
         "rollout-filters": reverse("rollout-filters"),
