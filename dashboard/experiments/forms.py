@@ -28,7 +28,7 @@ class ExperimentFilters(forms.Form):
 
     @staticmethod
     def choices() -> dict[str, list[str]]:
-        """Returns the tags and the owners that there are."""
+        """Returns the existing tags and owners, for the menus."""
         tags = ExperimentTag.objects.order_by("name").values_list("name", flat=True).distinct()
         owners = User.objects.filter(experiment__isnull=False).order_by("username").distinct()
         return {"tags": list(tags[:_MOST]), "owners": list(owners.values_list("username", flat=True)[:_MOST])}
