@@ -43,7 +43,7 @@ class Card:
 
 
 def cards(snapshot: Snapshot, unscored: Unscored) -> Iterator[Card]:
-    """Returns a card per figure of an experiment; none if the site has no pages of figures."""
+    """Yields a card per figure of an experiment; none if the site has no pages of figures."""
     plain, by_setting = specs.entries(dimensions(snapshot))
     for entry in (*plain, *by_setting):
         if entry.spec.name != "summary" and (card := _card(entry, snapshot, unscored)):
