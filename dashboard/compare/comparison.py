@@ -25,7 +25,7 @@ from ..formatting import no_formula, visible
 _ROWS = 50
 """The maximum and minimum number of examples on a page of the matrix, and the rollouts that bound it."""
 _FEWEST = 8
-_ROLLOUTS = 500
+_ROLLOUTS = 400
 
 
 @dataclass(frozen=True, eq=False)
