@@ -56,6 +56,10 @@ def pages(connection: psycopg.Connection) -> Iterator[Page]:
             address = f"/experiments/{slug}/figures/{name}/"
             yield Page(f"figure {name}, {words}", address, 200, SUM.format(where=of))
         yield Page(f"behaviour, {words}", f"/experiments/{slug}/behaviour/", 200, SUM.format(where=of))
+        yield Page(f"arms, {words}", f"/experiments/{slug}/arms/", 150, SUM.format(where=of))
+        yield Page(f"figures in small, {words}", f"/experiments/{slug}/figures/", 150, SUM.format(where=of))
+        small = f"/experiments/{slug}/figures/reward/small/"
+        yield Page(f"a small figure, {words}", small, 50, SUM.format(where=of))
     arms = [
         row[0] for row in connection.execute("SELECT id FROM rlm_runs_arm WHERE experiment_id = 1 ORDER BY id")
     ]

@@ -8,6 +8,8 @@ from . import scaffold_stylesheet
 urlpatterns = [
     path("", include("dashboard.home.urls")),
     path("", include("dashboard.experiments.urls")),
+    path("", include("dashboard.arms.urls")),
+    path("", include("dashboard.arm_settings.urls")),
     path("", include("dashboard.launch.urls")),
     path("", include("dashboard.rollouts.urls")),
     path("", include("dashboard.replay.urls")),

@@ -22,11 +22,12 @@ from ..charts.style import (
     plain,
     series_mark,
 )
+from .differences import Difference
 from .tables import Number, Row, Table
 
 _PART_PATTERNS = {"retries": "x", "cells": "/", "tools": "."}
-_SMALL = 200
-"""The height of a small figure, in pixels."""
+_SMALL, _LARGE = 200, 260
+"""Heights of figures, in pixels."""
 _BAR = 0.14
 """The maximum width of a bar, as a share of a small figure's width."""
 _LONGEST = 26
@@ -47,6 +48,25 @@ def use_figure(table: Table) -> dict[str, Any]:
         "legend": [
             {"name": entry.name, "colour": entry.colour, "pattern": entry.pattern, "mark": entry.mark}
             for entry in legend(table)
+        ],
+        "panels": panels,
+    }
+
+
+def differences_figure(found: Sequence[Difference]) -> dict[str, Any]:
+    """Returns a panel for each difference, the largest first."""
+    panels = [
+        {"title": each.title, "form": "bars", **_bars(each.table, each.place, _series(each.table), _LARGE)}
+        for each in found
+    ]
+    tables = list({each.table.name: each.table for each in found}.values())
+    entries = dict.fromkeys(entry for table in tables for entry in legend(table))
+    return {
+        "title": "Largest differences between arms",
+        "caption": "Means per rollout and shares of rollouts, whiskers 95 % intervals.",
+        "legend": [
+            {"name": entry.name, "colour": entry.colour, "pattern": entry.pattern, "mark": entry.mark}
+            for entry in entries
         ],
         "panels": panels,
     }
@@ -74,7 +94,7 @@ def _series(table: Table) -> list[Series]:
     return [known[row.arm.arm.scaffold, row.arm.series] for row in table.rows]
 
 
-def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
+def _bars(table: Table, place: int, series: Sequence[Series], height: int = _SMALL) -> dict[str, Any]:
     """Returns the data and layout of one panel."""
     pairs = [(row, own) for row, own in zip(table.rows, series, strict=True) if row.numbers[place] is not None]
     groups = list(dict.fromkeys(row.arm.group for row, _ in pairs))
@@ -101,7 +121,7 @@ def _bars(table: Table, place: int, series: Sequence[Series]) -> dict[str, Any]:
     }
     # Few bars stay narrow instead of filling the figure.
     gap = max(0.3, 1 - _BAR * len(groups) * len(data))
-    layout = frame(x=x, y=y, height=_SMALL) | {"barmode": "group", "bargap": gap, "bargroupgap": 0.08}
+    layout = frame(x=x, y=y, height=height) | {"barmode": "group", "bargap": gap, "bargroupgap": 0.08}
     return {"data": data, "layout": layout}
 
 

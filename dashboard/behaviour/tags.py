@@ -14,6 +14,12 @@ register = template.Library()
 
 
 @register.simple_tag
+def behaviour_number(number: Number, rollouts: str) -> SafeString:
+    """A number of an arm, a link into the list of `rollouts`."""
+    return _behaviour(number, rollouts)
+
+
+@register.simple_tag
 def behaviour_cells(row: BehaviourRow, rollouts: str) -> SafeString:
     """Returns the numbers of an arm on the behaviour page, each a link into the list of `rollouts`.
 

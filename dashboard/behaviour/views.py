@@ -13,13 +13,19 @@ from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis.aggregates.behaviour import ARMS_AT_ONCE, PARTS, Behaviour, behaviour
 from rlm_runs.analysis.aggregates.snapshot import snapshot
+from rlm_runs.analysis.failure_modes import FAILURE_MODES
 from rlm_runs.models import Experiment
 
+from .. import unscored
 from ..formatting import no_formula
 from ..query_params import whole_number
 from ..unscored import UnscoredForm
-from .plots import legend, time_figure, use_figure
+from .differences import Folded, folded, largest, whole_time
+from .plots import differences_figure, legend, time_figure, use_figure
 from .tables import FIELDS, records, tables
+
+_DIFFERENCES = 6
+"""Figures at the top of the page."""
 
 
 @require_safe
@@ -29,6 +35,8 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
     first = whole_number(request, "from", default=1)
     shown = replace(found, arms=found.arms[first - 1 : first - 1 + ARMS_AT_ONCE])
     use, modes, stops, times = tables(shown)
+    # Stop reasons are the scaffold's own, and so are the parts of the time: arms differ there by their nature.
+    differing = largest([use, modes, whole_time(times)], most=_DIFFERENCES)
     rollouts = reverse("experiment-rollouts", args=[slug])
     context: dict[str, Any] = {
         "section": "experiments",
@@ -40,14 +48,19 @@ def behaviour_page(request: HttpRequest, slug: str) -> HttpResponse:
         "before": max(first - ARMS_AT_ONCE, 1) if first > 1 else None,
         "after": first + ARMS_AT_ONCE if first + ARMS_AT_ONCE <= len(found.arms) else None,
         "rollouts": rollouts,
-        "use": use,
-        "modes": modes,
-        "stops": stops,
+        "differing": differing,
+        "differences_figure": differences_figure(differing) | {"rollouts": rollouts},
+        "use": folded(use),
+        "modes": folded(modes),
+        "meanings": [(mode.title, mode.explanation) for mode in FAILURE_MODES.values()],
+        "stops": folded(stops),
         "times": times,
+        "timed": Folded(times, ()),
         "use_figure": use_figure(use) | {"rollouts": rollouts},
-        "legend": legend(use),
+        "legend": dict.fromkeys(entry for table in (use, modes) for entry in legend(table)),
         "time_figure": time_figure(times) | {"rollouts": rollouts},
         "parts": PARTS,
+        "unscored_control": unscored.control(snapshot(experiment), found.unscored),
     }
     return render(request, "dashboard/behaviour/page.html", context)
 
@@ -86,5 +99,5 @@ def behaviour_json(request: HttpRequest, slug: str) -> JsonResponse:
 
 def _found(request: HttpRequest, slug: str) -> tuple[Experiment, Behaviour]:
     experiment = get_object_or_404(Experiment, slug=slug)
-    unscored = UnscoredForm(request.GET).chosen()
-    return experiment, behaviour(snapshot(experiment), unscored=unscored)
+    chosen = UnscoredForm(request.GET).chosen()
+    return experiment, behaviour(snapshot(experiment), unscored=chosen)

@@ -68,9 +68,13 @@ def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[s
         return {"label": entry.label, "address": f"{address}?{query}" if query else address, "is_here": is_here}
 
     has_page = bool(address_of("figure", snapshot.experiment.slug, "by"))
-    arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
     return {
         "plain": [link(entry) for entry in plain] if has_page else [],
         "by_setting": [link(entry) for entry in by_setting] if has_page else [],
-        "compared": urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else "",
     }
+
+
+def compared_arms(snapshot: Snapshot) -> str:
+    """The query string that compares the arms of an experiment; "" with one arm."""
+    arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
+    return urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else ""

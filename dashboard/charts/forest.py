@@ -14,11 +14,11 @@ from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.statistics import Paired
 
-WIDTH, HEIGHT = 200, 24
+WIDTH, HEIGHT = 160, 24
 _MARGIN = 6
-_STEPS = (0.1, 0.2, 0.25, 0.5, 1.0)
+_STEPS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 _CLEAR = 0.05
-_BAR = 100
+_BAR = 72
 """Width of a bar of wins, ties and losses."""
 
 

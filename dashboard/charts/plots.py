@@ -14,8 +14,8 @@ from typing import Any
 
 from rlm_runs.analysis.statistics import Interval
 
-from ..formatting import count, significant
 from .axes import categories, number_axis, value_axis
+from .hovers import hover
 from .legends import SHADES
 from .numbers import Chart, Panel, Point, Series
 from .style import (
@@ -70,10 +70,11 @@ def plotted(chart: Chart) -> Plotted:
     weight = shown = 0
     for panel in chart.panels[:MOST_PANELS]:
         own = replace(panel, points=panel.points[:MOST_POINTS])
-        made = _plotted(chart, own, height=height)
+        alike = [each for each in chart.panels if (each.form, each.y, each.x) == (panel.form, panel.y, panel.x)]
+        made = _plotted(chart, own, alike, height=height)
         while not panels and _weight(made) > _HEAVIEST and len(own.points) > 1:
             own = replace(own, points=own.points[: len(own.points) // 2])
-            made = _plotted(chart, own, height=height)
+            made = _plotted(chart, own, alike, height=height)
         weight += _weight(made)
         if panels and (weight > _HEAVIEST or shown + len(own.points) > MOST_POINTS):
             break
@@ -88,7 +89,7 @@ def _weight(panel: dict[str, Any]) -> int:
     return len(text) + 5 * sum(map(text.count, "<>&"))
 
 
-def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
+def _plotted(chart: Chart, panel: Panel, alike: Sequence[Panel], *, height: int) -> dict[str, Any]:
     makers = {
         "bars": _bars,
         "stack": _stacked,
@@ -97,7 +98,7 @@ def _plotted(chart: Chart, panel: Panel, *, height: int) -> dict[str, Any]:
         "dots": _dots,
         "tradeoff": _tradeoff,
     }
-    data, x, y = makers[panel.form](chart, panel)
+    data, x, y = makers[panel.form](chart, panel, alike)
     nothing = _empty_reason(panel)
     if nothing:
         y = {**y, "range": [0, 1], "showticklabels": False}
@@ -152,7 +153,7 @@ def _by_series(panel: Panel) -> dict[Series, list[Point]]:
     return found
 
 
-def _bars(chart: Chart, panel: Panel) -> Plot:
+def _bars(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     data = []
     for series, points in _ordered(chart, panel).items():
         known = [point for point in points if point.value]
@@ -175,7 +176,7 @@ def _bars(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, categories(chart, panel), value_axis(panel)
+    return data, categories(chart, panel), value_axis(panel, alike)
 
 
 def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
@@ -184,7 +185,7 @@ def _ordered(chart: Chart, panel: Panel) -> dict[Series, list[Point]]:
     return {series: found[series] for series in chart.series if series in found}
 
 
-def _stacked(chart: Chart, panel: Panel) -> Plot:
+def _stacked(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     """Returns a bar per series and group in four shades: main or sub, prompt or completion."""
     data = []
     parts = list(dict.fromkeys(point.measure for point in panel.points))
@@ -214,10 +215,10 @@ def _stacked(chart: Chart, panel: Panel) -> Plot:
                     "hovertemplate": _HOVER,
                 }
             )
-    return data, categories(chart, panel), {"rangemode": "tozero", "exponentformat": "SI"}
+    return data, categories(chart, panel), value_axis(panel, alike)
 
 
-def _line(chart: Chart, panel: Panel) -> Plot:
+def _line(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     """Returns means joined by lines. Each series is slightly offset, so that whiskers do not hide each other."""
     data: list[dict[str, Any]] = []
     by_series = _ordered(chart, panel)
@@ -240,7 +241,7 @@ def _line(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, number_axis(panel), value_axis(panel)
+    return data, number_axis(panel, alike), value_axis(panel, alike)
 
 
 def _offset(x: float, panel: Panel, *, steps: float, series: int) -> float:
@@ -251,7 +252,7 @@ def _offset(x: float, panel: Panel, *, steps: float, series: int) -> float:
     return _rounded(x * (high / low) ** share if panel.log else x + share * (high - low))
 
 
-def _curves(chart: Chart, panel: Panel) -> Plot:
+def _curves(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     """Returns rolling means with their bands, which end where no spread is known."""
     data: list[dict[str, Any]] = []
     for curve in panel.curves:
@@ -275,10 +276,10 @@ def _curves(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": f"<b>{name}</b><br>%{{y:.4~g}} around %{{x:,.4~g}}<extra></extra>",
             }
         )
-    return data, number_axis(panel), value_axis(panel)
+    return data, number_axis(panel, alike), value_axis(panel, alike)
 
 
-def _dots(chart: Chart, panel: Panel) -> Plot:
+def _dots(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     """Returns single rollouts, each with the filter for it and the number of its example.
 
     If all values are 0 or 1, the series are slightly offset.
@@ -312,10 +313,10 @@ def _dots(chart: Chart, panel: Panel) -> Plot:
                 "%{text} at %{x:,.6~g}<extra></extra>",
             }
         )
-    return data, number_axis(panel), value_axis(panel)
+    return data, number_axis(panel, alike), value_axis(panel, alike)
 
 
-def _tradeoff(chart: Chart, panel: Panel) -> Plot:
+def _tradeoff(chart: Chart, panel: Panel, alike: Sequence[Panel]) -> Plot:
     """Returns a mark per arm with intervals in both directions. Colour shows the series, shape the group."""
     places = {value.label: at for at, value in enumerate(chart.groups)}
     several = len(chart.groups) > 1
@@ -344,7 +345,7 @@ def _tradeoff(chart: Chart, panel: Panel) -> Plot:
                 "hovertemplate": _HOVER,
             }
         )
-    return data, {**number_axis(panel), "rangemode": "tozero"}, value_axis(panel)
+    return data, {"rangemode": "tozero", **number_axis(panel, alike)}, value_axis(panel, alike)
 
 
 def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = False) -> dict[str, Any]:
@@ -370,39 +371,6 @@ def _error(points: Sequence[Point], *, ink: str = "var(--ink)", along_x: bool = 
 
 def _custom(point: Point) -> list[str]:
     return [point.query or "", hover(point)]
-
-
-def hover(point: Point) -> str:
-    """Returns the tooltip: exact values, one per line. The page's script makes the first line bold to save
-    tags.
-    """
-    lines = [" on ".join(filter(None, (plain(point.series.name), plain(point.group))))]
-    if point.value:
-        interval = point.value
-        lines.append(f"{plain(point.measure)} {_exact(interval.mean)}, n {interval.n:,} of {point.total:,}")
-        if interval.low is not None:
-            upper = "no upper limit" if interval.high is None else significant(interval.high)
-            lines.append(f"95 %: {significant(interval.low)} to {upper} ({interval.method})")
-        else:
-            lines.append(interval.method)
-    if point.x and point.x.method != "bin":
-        lines.append(f"at {_exact(point.x.mean)}")
-    if point.paired:
-        lines.append(f"better on {point.paired.better}, worse on {point.paired.worse}, p = {point.paired.p:.3g}")
-    lines.append(", ".join(left_out_words(point)))
-    return "\n".join(line for line in lines if line)
-
-
-def _exact(number: float) -> str:
-    return f"{number:,.2f}" if abs(number) >= 1000 else f"{number:.6g}"
-
-
-def left_out_words(point: Point) -> list[str]:
-    """Returns the numbers of rollouts without a reward or without the measure, with the reasons."""
-    words = [
-        f"{count(number)} {name.replace('_', ' ')}" for name, number in vars(point.left_out).items() if number
-    ]
-    return [*words, f"{count(point.unknown)} not known"] if point.unknown else words
 
 
 def _rounded(number: float) -> float:

@@ -22,8 +22,8 @@ from .specs import (
     Spec,
 )
 
-FORMS = (("bars", "bars"), ("binned", "a line over bins"), ("rolling", "a rolling mean"), ("scatter", "points"))
-SCALES = (("linear", "linear axis"), ("log", "logarithmic axis"))
+FORMS = (("bars", "bars"), ("binned", "binned means"), ("rolling", "rolling mean"), ("scatter", "points"))
+SCALES = (("linear", "linear"), ("log", "logarithmic"))
 _MOST_FILTERS = 20
 
 

@@ -15,6 +15,7 @@ from rlm_runs.analysis.aggregates.frame import Frame, Outcome, load
 from rlm_runs.analysis.aggregates.matrix import Matrix, Row
 from rlm_runs.analysis.aggregates.measures import MEASURES
 from rlm_runs.analysis.aggregates.pareto_front import FrontPlace, front
+from rlm_runs.analysis.aggregates.unscored import select_counted
 from rlm_runs.analysis.statistics import Interval, Paired
 from rlm_runs.models.texts import unescape
 
@@ -23,7 +24,7 @@ from ..formatting import no_formula, visible
 
 _ROWS = 50
 """The maximum and minimum number of examples on a page of the matrix, and the rollouts that bound it."""
-_FEWEST = 10
+_FEWEST = 8
 _ROLLOUTS = 500
 
 
@@ -31,7 +32,8 @@ _ROLLOUTS = 500
 class ComparisonData:
     """Everything that is computed from the rollouts of the chosen arms, all of which exist.
 
-    `otherwise` holds the rewards with unscored rollouts treated the other way: as zero, or excluded.
+    `otherwise` are the rewards with unscored rollouts counted the other way: as zero, or excluded. `ways` are the
+    mean rewards of each arm, with their numbers of rollouts, under each choice for unscored rollouts.
     """
 
     asked: ComparisonQuery
@@ -40,6 +42,7 @@ class ComparisonData:
     otherwise: SideBySide
     places: tuple[FrontPlace, ...]
     matrix: Matrix
+    ways: tuple[dict[Unscored, tuple[float, int] | None], ...]
 
     @classmethod
     def of(cls, asked: ComparisonQuery, arms: tuple[NamedArm, ...]) -> ComparisonData:
@@ -58,6 +61,7 @@ class ComparisonData:
             ),
             places=front(_only(frame, asked.price), asked.arms, price=asked.price, unscored=asked.unscored),
             matrix=Matrix.of(frame, asked.arms, unscored=asked.unscored),
+            ways=_ways(_only(frame), asked.arms),
         )
 
     @property
@@ -82,6 +86,16 @@ class ComparisonData:
         order = self.matrix.ordered(sort=self.asked.sort, show=self.asked.show)
         first = (self.asked.page - 1) * self.page_size
         return self.matrix.rows(order[first : first + self.page_size].tolist()), len(order)
+
+
+def _ways(frame: Frame, arms: Sequence[int]) -> tuple[dict[Unscored, tuple[float, int] | None], ...]:
+    counted = {way: select_counted(frame, way) for way in Unscored}
+    return tuple({way: _mean_of(found, arm) for way, found in counted.items()} for arm in arms)
+
+
+def _mean_of(frame: Frame, arm: int) -> tuple[float, int] | None:
+    rewards = frame["reward"][frame["arm"] == arm]
+    return (float(rewards.mean()), len(rewards)) if len(rewards) else None
 
 
 def _only(frame: Frame, *measures: str) -> Frame:

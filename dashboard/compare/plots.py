@@ -216,7 +216,7 @@ def _front_layout(reward: MeasureRow, price: MeasureRow) -> dict[str, Any]:
 
     return {
         **_LAYOUT,
-        "height": 360,
+        "height": 320,
         "xaxis": axis(price, in_unit(price.measure)),
         "yaxis": axis(reward, "mean reward"),
     }

@@ -24,24 +24,24 @@ from .. import text_diff
 from ..comparison_query import MOST_ARMS, PRICES, ComparisonQuery, arm_titles, find_arms
 from ..formatting import plural
 from ..permissions import share_of
+from ..unscored import ArmMeans, Control, control_of
 from . import arm_picker, comparison, plots, wording
 from .comparison import ComparisonData
 from .matrix_cells import CellWriter
 from .measure_cells import MeasureCells
+from .verdict_rows import verdicts
 
 _SHOWN = {
-    Show.ALL: ("all", "every example that any of the arms has"),
-    Show.DIFFER: ("only disagreements", "not all counted rewards are the same"),
+    Show.ALL: ("All", "every example that any of the arms has"),
+    Show.DIFFER: ("Disagreements", "not all counted rewards are the same"),
     Show.A: ("A wins", "more reward for A than for B"),
     Show.B: ("B wins", "more reward for B than for A"),
-    Show.WRONG: ("all wrong", "no counted reward is above 0"),
-    Show.UNSCORED: ("some without a reward", "an arm has no reward here"),
+    Show.WRONG: ("All wrong", "no counted reward is above 0"),
+    Show.UNSCORED: ("Some unscored", "an arm has no reward here"),
 }
-_UNSCORED = {
-    Unscored.EXCLUDE: "Exclude",
-    Unscored.ZERO: "Count as 0",
-    Unscored.COMMON: "Common examples",
-}
+
+_NARROW = 3
+"""Arms up to which the tables have room beside each other."""
 
 
 @require_safe
@@ -131,13 +131,16 @@ def _context(found: ComparisonData, *, has_lists: bool) -> dict[str, Any]:
         "arms": found.arms,
         "numbers": numbers,
         "measure_writer": MeasureCells.of(numbers),
-        "sentences": wording.sentences(numbers, found.otherwise, found.arms, in_common=found.in_common),
+        "verdicts": verdicts(
+            numbers,
+            found.arms,
+            wording.sentences(numbers, found.otherwise, found.arms, in_common=found.in_common),
+        ),
         "ended_early": wording.ended_early(found.arms),
         "left_out": wording.left_out(numbers, found.arms),
         "how_counted": wording.how_counted(asked.unscored),
-        "unscored_links": [
-            (words, asked.query(unscored=choice), choice is asked.unscored) for choice, words in _UNSCORED.items()
-        ],
+        "unscored_control": _unscored_control(found),
+        "is_narrow": len(found.arms) <= _NARROW,
         "settings": _by_group(settings, every=asked.every_setting or len(found.arms) == 1),
         "settings_link": asked.query(every_setting=not asked.every_setting),
         "settings_same": sum(not row.differs for row in settings),
@@ -164,6 +167,19 @@ def _context(found: ComparisonData, *, has_lists: bool) -> dict[str, Any]:
         "by_disagreement": asked.query(sort=DISAGREEMENT),
         "first_page": asked.query(),
     }
+
+
+def _unscored_control(found: ComparisonData) -> Control:
+    arms = [
+        ArmMeans(named.arm.scaffold, named.name, named.arm.environment, means)
+        for named, means in zip(found.arms, found.ways, strict=True)
+    ]
+    return control_of(
+        arms,
+        found.asked.unscored,
+        unscored=sum(tally.ended_unscored for tally in found.numbers.tallies),
+        addresses={way: found.asked.query(unscored=way) for way in Unscored},
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rlm_runs.analysis.aggregates.example_types import ByType, Dependence, TypeR
 from rlm_runs.models import Experiment
 from rlm_runs.models.texts import unescape
 
+from .. import unscored
 from ..charts.forest import Estimate, Scale
 from ..early_stopping import difference
 from ..formatting import no_formula, probability
@@ -40,6 +41,7 @@ def types_page(request: HttpRequest, slug: str) -> HttpResponse:
             "rows": [_shown(row, scale) for row in found.rows],
             "dependences": [_dependence(each) for each in found.dependences],
             "unscored": found.unscored.value,
+            "unscored_control": unscored.control(snapshot(experiment), found.unscored),
             "ended_early": ended_early_words(arm for arm in snapshot(experiment).arms if arm.pk in arms),
         }
     return render(request, "dashboard/example_types/page.html", context)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar
-
 from django import forms
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from rlm_runs.analysis.aggregates import ArmSummary
 from rlm_runs.models import Experiment, ExperimentTag, Rollout
-
-from ..unscored import UnscoredForm
 
 ANY = ("", "any")
 _MOST = 200
@@ -34,7 +28,7 @@ class ExperimentFilters(forms.Form):
 
     @staticmethod
     def choices() -> dict[str, list[str]]:
-        """Returns the tags and the owners that there are."""
+        """Returns the existing tags and owners, for the menus."""
         tags = ExperimentTag.objects.order_by("name").values_list("name", flat=True).distinct()
         owners = User.objects.filter(experiment__isnull=False).order_by("username").distinct()
         return {"tags": list(tags[:_MOST]), "owners": list(owners.values_list("username", flat=True)[:_MOST])}
@@ -66,41 +60,3 @@ class ExperimentFilters(forms.Form):
             case "cancelled":
                 return experiments.filter(cancelled_at__isnull=False)
         return experiments
-
-
-def _sort_choices(*columns: str) -> list[tuple[str, str]]:
-    return [(way + column, column) for column in columns for way in ("", "-")]
-
-
-class ExperimentView(UnscoredForm):
-    """The choices of the experiment page."""
-
-    SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
-        "n": lambda arm: arm.scored,
-        "reward": lambda arm: arm.reward.mean if arm.reward else None,
-        "prompt": lambda arm: arm.means.get("main_prompt_tokens"),
-        "completion": lambda arm: arm.means.get("main_completion_tokens"),
-        "sub": lambda arm: arm.means.get("sub_tokens"),
-        "calls": lambda arm: arm.means.get("sub_calls"),
-        "turns": lambda arm: arm.means.get("turns"),
-        "seconds": lambda arm: arm.means.get("seconds"),
-        "cost": lambda arm: arm.means.get("cost"),
-        "total": lambda arm: float(arm.money.total),
-    }
-
-    sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
-
-    def sorted_by(self) -> str:
-        """Returns the column by which the arms are sorted, with a `-` if descending; "" for their own order."""
-        self.full_clean()
-        return str(self.cleaned_data.get("sort") or "")
-
-    def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-        """Returns the arms in the chosen order. Arms without a value come last."""
-        sort = self.sorted_by()
-        if not sort:
-            return list(arms)
-        key = self.SORTS[sort.removeprefix("-")]
-        known = [arm for arm in arms if key(arm) is not None]
-        unknown = [arm for arm in arms if key(arm) is None]
-        return sorted(known, key=lambda arm: key(arm) or 0.0, reverse=sort.startswith("-")) + unknown

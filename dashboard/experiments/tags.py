@@ -5,14 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.statistics import Paired
 
 from .. import formatting
 from ..charts.forest import Estimate, Scale, outcomes_bar
-from ..templatetags.dashboard import query
 
 register = template.Library()
 
@@ -35,17 +33,3 @@ def forest(scale: Scale, estimate: Estimate | None) -> SafeString:
 def outcomes(paired: Paired | None) -> SafeString:
     """Returns wins, ties and losses as one bar."""
     return outcomes_bar(paired)
-
-
-@register.simple_tag(takes_context=True)
-def arm_header(context: template.Context, column: str, label: str) -> SafeString:
-    """Returns the header of a column of the arms. It links to the descending order first, then to the reverse."""
-    sort = str(context["sort"])
-    falling = sort == f"-{column}"
-    address = f"{context['address']}{query(context, sort=column if falling else f'-{column}')}"
-    if sort.removeprefix("-") != column:
-        return format_html('<th scope="col" class="num"><a href="{}">{}</a></th>', address, label)
-    way, arrow = ("descending", "↓") if falling else ("ascending", "↑")
-    return format_html(
-        '<th scope="col" class="num" aria-sort="{}"><a href="{}">{} {}</a></th>', way, address, label, arrow
-    )

@@ -91,8 +91,7 @@ def headline(summary: Summary) -> str:
         for each in made
     )
     baseline = "the LLM" if are_llms else "the first arm of its environment"
-    ahead = sum(map(_is_ahead, clear))
-    behind = len(clear) - ahead
+    ahead, behind = count_clear(made)
     told = [
         f"{number} {'is' if number == 1 else 'are'} {word} {baseline}"
         for number, word in ((ahead, "ahead of"), (behind, "behind"))
@@ -101,6 +100,13 @@ def headline(summary: Summary) -> str:
     found = " and ".join(told) if told else f"none tells an arm from {baseline}"
     beyond = "beyond chance (p < 0.05, corrected for all of them by Holm)"
     return " ".join([f"Of {plural(len(made), 'comparison')}, {found} {beyond}.", *_named(clear)])
+
+
+def count_clear(comparisons: Iterable[Comparison]) -> tuple[int, int]:
+    """The numbers of arms that are ahead of their baseline, and behind it, beyond chance."""
+    clear = [each for each in comparisons if _is_clear(each)]
+    ahead = sum(map(_is_ahead, clear))
+    return ahead, len(clear) - ahead
 
 
 def _named(clear: Sequence[Comparison]) -> Iterator[str]:

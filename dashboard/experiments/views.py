@@ -19,13 +19,17 @@ from rlm_runs.execution import control
 from rlm_runs.models import Experiment
 
 from .. import charts, early_stopping
-from ..charts.context import figure_context, gallery, without_version
+from .. import unscored as unscored_rollouts
+from ..addresses import address_of
+from ..charts.context import compared_arms, figure_context, without_version
+from ..charts.small import cards_at_a_glance
 from ..pagination import BadCursor, Page, in_order, keyset_page
 from ..query_params import whole_number
 from ..tables import exports
 from ..tables.query import Problem, TableQuery, parse_query
-from . import verdicts, waits
-from .forms import ExperimentFilters, ExperimentView
+from ..unscored import UnscoredForm
+from . import numbers, verdicts, waits
+from .forms import ExperimentFilters
 from .table import EXPERIMENTS, rows_of
 from .waits import OpenCircuit
 
@@ -112,6 +116,9 @@ def _problem(filters: ExperimentFilters, wanted: TableQuery) -> Problem | None:
 @require_safe
 def experiment(request: HttpRequest, slug: str) -> HttpResponse:
     """Shows which scaffold wins where, and at what price."""
+    arms = address_of("experiment-arms", slug)
+    if arms and "sort" in request.GET:  # the arms were on this page
+        return redirect(f"{arms}?{request.GET.urlencode()}")
     found = get_object_or_404(Experiment.objects.select_related("created_by"), slug=slug)
     return render(request, "dashboard/experiments/detail.html", _context(request, found))
 
@@ -123,7 +130,9 @@ def experiment_live(request: HttpRequest, slug: str) -> HttpResponse:
     if _version(aggregates.snapshot(found), waits.open_circuits(found)) == request.GET.get("version"):
         return HttpResponse(status=204)
     without_version(request)
-    return render(request, "dashboard/experiments/live.html", _context(request, found))
+    response = render(request, "dashboard/experiments/live.html", _context(request, found))
+    response["HX-Trigger"] = "figures-changed"
+    return response
 
 
 @require_POST
@@ -151,32 +160,30 @@ def experiment_resume(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    form = ExperimentView(request.GET)
-    unscored = form.chosen()
+    unscored = UnscoredForm(request.GET).chosen()
     snapshot = aggregates.snapshot(experiment)
     summary = aggregates.summary(snapshot, unscored=unscored)
     found = verdicts.verdicts(summary)
     waiting = waits.waits_of(experiment)
+    progress = aggregates.snapshot_progress(snapshot)
     return {
         "experiment": experiment,
         "version": _version(snapshot, waiting.circuits),
         "waits": waiting,
-        "progress": aggregates.snapshot_progress(snapshot),
+        "progress": progress,
+        "numbers": numbers.numbers(summary, progress, slug=experiment.slug),
         "bill": aggregates.provider_bill(snapshot),
         "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
         "summary": summary,
-        "arms": form.in_order(summary.arms),
-        "sort": form.sorted_by(),
         "in_short": verdicts.headline(summary),
         "verdicts": found,
         "scale": verdicts.forest_scale(found),
         "early": early_stopping.section(snapshot, summary),
-        "pass_rates": aggregates.pass_rates(snapshot, unscored=unscored),
-        "has_differences": any(key != "model" for arm in summary.arms for key, _ in arm.differs),
-        "has_models": len({arm.model for arm in summary.arms}) > 1,
         "section": "experiments",
         "simulated": any(arm.simulated for arm in summary.arms),
-        "latest_actions": experiment.actions.all()[:5],
+        "unscored_control": unscored_rollouts.control(snapshot, unscored),
+        "cards": cards_at_a_glance(snapshot, unscored),
+        "compared": compared_arms(snapshot),
         **_headline(snapshot, unscored),
     }
 
@@ -193,6 +200,5 @@ def _headline(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
     chart = charts.chart(snapshot, replace(opens, unscored=unscored))
     return {
         **figure_context(snapshot, chart),
-        "gallery": gallery(snapshot, unscored),
         "address": snapshot.experiment.get_absolute_url(),
     }

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from rlm_runs.analysis import aggregates
 from rlm_runs.analysis.aggregates import Snapshot
 from rlm_runs.analysis.aggregates.dimensions import Level, dimensions, grouped
-from rlm_runs.models import Experiment
 
 from .. import charts
+from .. import unscored as unscored_rollouts
 from ..charts import FigureForm, FigureQuery, Spec
 from ..charts.context import figure_context, gallery, without_version
 from ..comparison_query import arm_titles
 from ..formatting import alike
 from ..permissions import sees_experiment
 from ..query_params import whole_number
+from .found import found_figure
 
 _ROWS = 100
 """The maximum number of rows in the table under a figure. Its CSV has all."""
@@ -32,7 +33,7 @@ _NARROWING = 60
 
 @dataclass(frozen=True)
 class Control:
-    """One choice in a figure's sentence. `before` is the word before it."""
+    """One choice of a figure. `before` is its label."""
 
     name: str
     before: str
@@ -43,13 +44,13 @@ class Control:
 @require_safe
 def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Shows one figure with its numbers and their counts."""
-    return render(request, "dashboard/figures/page.html", _context(request, *_found(request, slug, name)))
+    return render(request, "dashboard/figures/page.html", _context(request, *found_figure(request, slug, name)))
 
 
 @require_safe
 def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Returns the parts of a figure's page that changed since `version`; 204 if none did."""
-    snapshot, spec, form = _found(request, slug, name)
+    snapshot, spec, form = found_figure(request, slug, name)
     if snapshot.version == request.GET.get("version"):
         return HttpResponse(status=204)
     without_version(request)
@@ -59,7 +60,7 @@ def figure_live(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @require_safe
 def figure_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Returns all numbers of the figure as CSV, a line per point."""
-    snapshot, _, form = _found(request, slug, name)
+    snapshot, _, form = found_figure(request, slug, name)
     asked = form.asked()
     if form.errors:
         return HttpResponse("\n".join(_errors(form)), status=400, content_type="text/plain; charset=utf-8")
@@ -74,7 +75,7 @@ def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 
     `left_off` is the number of further rows, and `next` is their URL.
     """
-    snapshot, spec, form = _found(request, slug, name)
+    snapshot, spec, form = found_figure(request, slug, name)
     asked = form.asked()
     if form.errors:
         return JsonResponse({"errors": _errors(form)}, status=400)
@@ -98,18 +99,6 @@ def figure_json(request: HttpRequest, slug: str, name: str) -> HttpResponse:
             "rows": rows[:_JSON_ROWS],
         }
     )
-
-
-def _found(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, FigureForm]:
-    experiment = get_object_or_404(Experiment, slug=slug)
-    spec = charts.FIGURES.get(name)
-    if spec is None:
-        raise Http404(f"There is no figure named {name}.")
-    snapshot = aggregates.snapshot(experiment)
-    opens = charts.opening_query(spec, snapshot)
-    if opens is None:
-        raise Http404("This experiment has nothing that this figure is about.")
-    return snapshot, spec, FigureForm(request.GET, snapshot=snapshot, opens=opens)
 
 
 def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureForm) -> dict[str, Any]:
@@ -144,6 +133,7 @@ def _context(request: HttpRequest, snapshot: Snapshot, spec: Spec, form: FigureF
         "version": snapshot.version,
         "progress": aggregates.snapshot_progress(snapshot),
         "unscored": asked.unscored,
+        "unscored_control": unscored_rollouts.control(snapshot, asked.unscored),
         "address": reverse("figure", args=[experiment.slug, spec.name]),
         "permanent": f"{reverse('figure', args=[experiment.slug, spec.name])}?{query}",
         "csv": f"{reverse('figure-csv', args=[experiment.slug, spec.name])}?{query}",
@@ -194,23 +184,25 @@ def _is_plain(asked: FigureQuery) -> bool:
 def _controls(snapshot: Snapshot, spec: Spec, asked: FigureQuery, form: FigureForm) -> list[Control]:
     known = dimensions(snapshot)
     named = [(name, each.title) for name, each in known.items()]
-    own = "what it is about"
+    own = "default"
     measures = [part.measure for part in asked.parts] if asked.parts != spec.parts else [""]
     controls = [
-        Control("measure", "show", [("", own), *form.measure_choices], measures[0]),
-        Control("by", "by", named, asked.by),
-        Control("series", "colours by", [*named, ("none", "nothing")], asked.series),
-        Control("facet", "panels by", [("rest", "what else differs"), ("none", "nothing"), *named], asked.facet),
+        Control("measure", "Measure", [("", own), *form.measure_choices], measures[0]),
+        Control("by", "Group by", named, asked.by),
+        Control("series", "Colour", [*named, ("none", "none")], asked.series),
+        Control("facet", "Panels", [("rest", "all other differences"), ("none", "none"), *named], asked.facet),
     ]
     if known[asked.by].numeric:
-        controls.append(Control("form", "as", list(form.FORMS), asked.form))
+        controls.append(Control("form", "Form", list(form.FORMS), asked.form))
     if known[asked.by].level is Level.EXAMPLE and known[asked.by].numeric:
-        controls.append(Control("bins", "in", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins)))
+        controls.append(
+            Control("bins", "Bins", [(str(n), f"{n} bins") for n in (3, 5, 8, 10, 20)], str(asked.bins))
+        )
     if asked.form != "bars" or any(part.kind == "tradeoff" for part in asked.parts):
-        controls.append(Control("scale", "on a", [("", "fitting axis"), *form.SCALES], asked.scale))
+        controls.append(Control("scale", "Scale", [("", "automatic"), *form.SCALES], asked.scale))
     narrowing = _narrowing(snapshot)
     if narrowing:
-        controls.append(Control("where", "only", [("", "everything"), *narrowing], _first_where(asked)))
+        controls.append(Control("where", "Only", [("", "all rollouts"), *narrowing], _first_where(asked)))
     return controls
 
 

@@ -23,7 +23,7 @@ _DEFAULTS: dict[str, Any] = {"seed": 0, "repetitions": 1}
 
 
 def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
-    """Returns the form's data for a spec; None if it cannot say the same. The spec may be wrong in any way."""
+    """Returns the form's data for a spec; None if no form is equivalent to it. The spec may be invalid."""
     if not _is_readable(spec):
         return None
     data = _data_of(spec)
@@ -32,7 +32,7 @@ def form_of(spec: Mapping[str, Any]) -> QueryDict | None:
 
 
 def _is_readable(spec: Mapping[str, Any]) -> bool:
-    """Returns whether its lists and tables are where they belong."""
+    """Returns whether the lists and tables of a spec have the right types, and its entries have names."""
     entries = [entry for kind in _LISTS for entry in _as_list(spec.get(kind, ()))]
     return (
         all(isinstance(spec.get(kind, ()), list | tuple) for kind in _LISTS)
@@ -52,7 +52,7 @@ def _table(entry: Any) -> Mapping[str, Any]:
 
 
 def _normal(spec: Mapping[str, Any]) -> str:
-    """Returns a text that is the same for specs that say the same."""
+    """Returns JSON that is equal for specs that differ only in order, defaults or notation."""
     rest = {key: value for key, value in spec.items() if key not in (*_LISTS, "sampling")}
     kept = {key: value for key, value in {**_DEFAULTS, **rest}.items() if value not in (None, "", {})}
     sampling = spec.get("sampling", {})
@@ -69,7 +69,7 @@ def _normal(spec: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Returns the value with `none` for None, and whole numbers for floats that are whole."""
+    """Returns the value with `none` in place of None, and ints in place of whole floats."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
 
 
 def _make_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Returns whether two specs make the same arms of the same examples, under the same rules."""
+    """Returns whether two specs create the same arms with the same examples, budget and rules."""
     try:
         first, second = resolve(one), resolve(other)
     except SpecError:

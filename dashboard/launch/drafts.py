@@ -1,4 +1,4 @@
-"""Drafts: the form as it stands, kept for its user until it is launched or deleted."""
+"""Drafts: unfinished launch forms, stored for their user until they are launched or deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_NAME = 200
 
 @require_POST
 def save(request: HttpRequest) -> HttpResponse:
-    """Keeps the form in the draft that it came from, or in a new one."""
+    """Stores the form in the draft that it was opened from, or in a new one."""
     given = request.POST.get("draft", "")
     user = request.user
     assert isinstance(user, User)
@@ -43,7 +43,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _name(data: QueryDict) -> str:
-    """Returns the name in the form, or in its TOML where that can be read."""
+    """Returns the experiment's name from the form or its TOML; "" if the TOML cannot be read."""
     try:
         return str(spec_in(data).get("name", "")).strip()[:_LONGEST_NAME]
     except SpecError:

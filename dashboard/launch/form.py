@@ -279,7 +279,7 @@ def _entries(kind: str, data: QueryDict) -> Iterator[tuple[str, str | dict[str, 
 
 def _given(kind: str, name: str, data: QueryDict) -> dict[str, list[Any]]:
     """Returns a map of setting → its values, for one chosen name."""
-    if kind == "models":  # a parameter of sampling that has one value is the experiment's
+    if kind == "models":  # a sampling parameter with one value belongs to the experiment
         return {key: values for key, values in _sampling_values(data).items() if len(values) > 1}
     fields: Mapping[str, FieldInfo] = {}
     if kind == "environments" and name in REGISTRY:
@@ -329,7 +329,7 @@ def _is_text(annotation: Any) -> bool:
 
 
 def _is_name(field: FieldInfo) -> bool:
-    """Returns whether a text is a name, of which several may be given."""
+    """Returns whether the texts of a field are names, so that an input may list several."""
     extra = field.json_schema_extra
     return isinstance(extra, Mapping) and bool(extra.get("is_name"))
 
@@ -345,7 +345,7 @@ def _written(value: Any) -> str:
 
 
 def _in_form_words(text: str) -> str:
-    """Returns a message with the form's words for true and false."""
+    """Returns a message with `yes` and `no` in place of `true` and `false`."""
     return text.replace("true or false", "yes or no")
 
 

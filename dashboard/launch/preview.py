@@ -1,7 +1,7 @@
-"""What a spec would run, before it is launched: the cross product as a grid, its estimate and its problems.
+"""The preview of a launch: the cross product of a spec as a grid, its estimate and its problems.
 
-The grid stands on the entries of the spec alone, so that it fills while the spec still has problems. Rows are
-environments by model, columns are scaffolds; where there are many more scaffolds, they are the rows.
+The grid depends only on the entries of the spec, so it is shown while the spec still has problems. Rows are
+environments by model, columns are scaffolds. If there are many more scaffolds than that, they are the rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LISTS = {"environments": "environment", "scaffolds": "scaffold", "models": "mod
 
 @dataclass(frozen=True)
 class Head:
-    """What a row or a column stands for. `scaffold` is its key; `details` tell entries of one name apart."""
+    """The heading of a row or column. `scaffold` is its key; `details` distinguish entries with the same name."""
 
     title: str
     scaffold: str = ""
@@ -63,9 +63,9 @@ class Grid:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a spec would run. `found` is None, and `problems` say why, where it cannot be launched as it is.
+    """The preview of a spec. If it cannot be launched, `found` is None and `problems` say why.
 
-    `missing` names the lists that are still empty. `slots` are the rollouts that live workers run at once.
+    `missing` names the lists that are still empty. `slots` counts the rollouts that live workers run at once.
     """
 
     arms: int
@@ -78,12 +78,12 @@ class Preview:
 
     @property
     def seconds(self) -> float | None:
-        """Time on the live workers; None where it is not known."""
+        """Estimated seconds on the live workers; None if unknown."""
         return self.found.wall_seconds(slots=self.slots) if self.found else None
 
     @property
     def bases(self) -> Mapping[str, int]:
-        """What the estimates stand on, with the number of arms."""
+        """The number of arms by the basis of their estimate."""
         counted: dict[str, int] = {}
         for arm in self.found.arms if self.found else ():
             counted[arm.basis] = counted.get(arm.basis, 0) + 1
@@ -91,13 +91,13 @@ class Preview:
 
 
 def preview(spec: Mapping[str, Any], *, may_lack_name: bool = True) -> Preview:
-    """Returns the preview of a spec that may be wrong in any way. A form asks for the name when it is launched."""
+    """Returns the preview of a spec, which may be invalid. With `may_lack_name`, a missing name is no problem."""
     entries = {kind: _entries(spec.get(kind)) for kind in _LISTS}
     missing = tuple(word for kind, word in _LISTS.items() if not entries[kind])
     arms = prod(map(len, entries.values()))
     named = {**spec, "name": spec.get("name") or "untitled"} if may_lack_name else spec
     found, problems = _checked(named, arms=arms)
-    # A list that is still empty is said once, in the words of the page.
+    # The page itself names the lists that are still empty, so their problems are omitted here.
     empty = [kind for kind in _LISTS if not spec.get(kind)]
     problems = tuple(problem for problem in problems if problem.field not in empty)
     return Preview(
@@ -129,13 +129,13 @@ def _rollouts(spec: Mapping[str, Any], *, arms: int) -> int | None:
 
 
 def _slots() -> int:
-    """Rollouts that the live workers run at once."""
+    """Returns the number of rollouts that the live workers run at once."""
     found = (process.capacity.get("concurrency") for process in WorkerProcess.objects.alive())
     return sum(slots for slots in found if isinstance(slots, int))
 
 
 def _entries(given: Any) -> list[Mapping[str, Any]]:
-    """Returns the entries of a list as tables, as far as they have names."""
+    """Returns the entries of a list as tables. Omits those without a name."""
     tables = ({"name": entry} if isinstance(entry, str) else entry for entry in _listed(given))
     return [table for table in tables if isinstance(table, Mapping) and isinstance(table.get("name"), str)]
 
@@ -170,7 +170,7 @@ def _cell(arms: Sequence[ArmEstimate], index: int) -> Cell:
 
 
 def _side(environment: Head, model: Head, *, several: bool) -> Head:
-    """Returns the environment; with the model where there are several, or where its entries differ."""
+    """Returns the heading of an environment. With `several` models it includes the model."""
     if not several:
         return environment
     of_model = " ".join(filter(None, (model.title, model.details)))
@@ -194,7 +194,7 @@ def _environment_title(name: str) -> str:
 
 
 def _details(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Of each entry, the settings in which entries of its name differ: `cell_time_limit 120`."""
+    """Yields, per entry, the settings in which entries with its name differ, such as `cell_time_limit 120`."""
     for entry in entries:
         alike = [other for other in entries if other["name"] == entry["name"]]
         names = dict.fromkeys(key for other in alike for key in other if key != "name")

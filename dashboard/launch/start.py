@@ -29,7 +29,7 @@ _COPY = " (copy)"
 
 @dataclass(frozen=True)
 class Start:
-    """The form's data, with what a person must know about where it comes from."""
+    """The initial data of the form, with notes for the user about its origin."""
 
     data: QueryDict
     notes: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def is_toml(data: QueryDict) -> bool:
 
 
 def spec_in(data: QueryDict) -> dict[str, Any]:
-    """Returns the spec that the page says. Raises SpecError where its TOML cannot be read."""
+    """Returns the spec of the page. Raises SpecError if its TOML cannot be read."""
     return read(str(data.get("toml", ""))) if is_toml(data) else spec_of(data)
 
 
@@ -53,7 +53,7 @@ def as_text(data: QueryDict) -> Start:
 
 
 def from_text(text: str) -> Start:
-    """Returns the form of a file; TOML where the form cannot say the same, or where it cannot be read."""
+    """Returns the form of a TOML file. Falls back to the TOML if it cannot be read or has no equivalent form."""
     try:
         spec = read(text)
     except SpecError:
@@ -63,13 +63,13 @@ def from_text(text: str) -> Start:
 
 
 def from_spec(spec: Mapping[str, Any], *notes: str) -> Start:
-    """Returns the form of a spec, or its TOML where the form cannot say the same."""
+    """Returns the form of a spec, or its TOML if no form is equivalent to it."""
     data = form_of(spec)
     return Start(_toml_data(as_toml(spec)), (*notes, _NOT_ALL)) if data is None else Start(data, notes)
 
 
 def from_preset(preset: Preset, *, on_generated_data: bool) -> Start:
-    """Returns the form of a preset, with models that can be reached."""
+    """Returns the form of a preset, with models that are reachable."""
     spec, notes = _with_models_in_reach(preset.spec)
     if on_generated_data:
         try:
@@ -80,7 +80,7 @@ def from_preset(preset: Preset, *, on_generated_data: bool) -> Start:
 
 
 def from_experiment(experiment: Experiment) -> Start:
-    """Returns the form of an experiment that was launched here."""
+    """Returns the form of a copy of an experiment. Imported ones have no spec, and get the default form."""
     if experiment.sources:
         return Start(starting_data(), ("Imported rollouts have no spec to launch.",))
     name = f"{unescape(experiment.name)[: _LONGEST_NAME - len(_COPY)]}{_COPY}"
@@ -88,7 +88,7 @@ def from_experiment(experiment: Experiment) -> Start:
 
 
 def from_draft(draft: LaunchDraft) -> Start:
-    """Returns the form as it was left."""
+    """Returns the form that a draft stores."""
     return Start(QueryDict(draft.form), draft=draft)
 
 
@@ -99,7 +99,7 @@ def _toml_data(text: str) -> QueryDict:
 
 
 def _with_models_in_reach(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Returns the spec with another model where none of its own can be reached, and a note that says so."""
+    """Returns the spec without unreachable models, and a note. If none remains, another model is used."""
     choices = {choice.name: choice for choice in model_choices()}
     missing = {
         name: choices[name].endpoint.missing if name in choices else "endpoints.toml has no such model"

@@ -12,7 +12,7 @@ from rlm_runs.experiments.problems import Problem, SpecError
 
 
 def read(text: str) -> dict[str, Any]:
-    """Returns the spec of a TOML text. Raises SpecError with the line that is no TOML."""
+    """Returns the spec of a TOML text. Raises SpecError with the line that is invalid."""
     try:
         return tomllib.loads(text.replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
@@ -22,7 +22,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def as_toml(spec: Mapping[str, Any]) -> str:
-    """Returns a spec as `manage.py launch` reads it."""
+    """Returns a spec as TOML that `manage.py launch` reads."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in spec.items())
 
 

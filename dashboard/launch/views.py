@@ -1,4 +1,4 @@
-"""The launch form, its preview as one types, and the check of its models."""
+"""The launch form, its live preview, and the check of its models."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def launch_form(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def launch_spec(request: HttpRequest) -> HttpResponse:
-    """Returns the spec of a form as it stands."""
+    """Shows the spec of a form as TOML."""
     return render(request, "dashboard/launch/_spec.html", {"toml": as_toml(spec_of(request.GET))})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def launch_preview(request: HttpRequest) -> HttpResponse:
-    """Returns the grid, the estimate and the problems of the form as it stands."""
+    """Shows the grid, the estimate and the problems of a form."""
     data = request.POST if request.method == "POST" else request.GET
     return render(request, "dashboard/launch/_live.html", _previewed(data))
 
 
 @require_POST
 def launch_file(request: HttpRequest) -> HttpResponse:
-    """Returns the form filled with a TOML file that was dropped or chosen."""
+    """Shows the form filled with an uploaded TOML file."""
     file = request.FILES.get("file")
     if file is None or file.size is None or file.size > _LARGEST_FILE:
         raise BadRequest(f"a TOML file of at most {_LARGEST_FILE:,} bytes is needed")
@@ -88,7 +88,7 @@ def launch_file(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def launch_probe(request: HttpRequest) -> HttpResponse:
-    """Asks the selected models, and says what each answers."""
+    """Sends a prompt to each selected model, and shows the results."""
     try:
         checked = _probed(spec_in(request.POST))
     except SpecError as error:
@@ -97,7 +97,7 @@ def launch_probe(request: HttpRequest) -> HttpResponse:
 
 
 def _probed(spec: Mapping[str, Any]) -> ModelCheck:
-    """Returns what the models answer. Nothing, where the spec has problems: launching reports them."""
+    """Returns the check of the models. It is empty if the spec is invalid, because the preview reports that."""
     try:
         plan = resolve({**spec, "name": spec.get("name") or "untitled"})
     except SpecError:
@@ -106,7 +106,7 @@ def _probed(spec: Mapping[str, Any]) -> ModelCheck:
 
 
 def _start(request: HttpRequest) -> Start:
-    """Returns what the query string fills the form with."""
+    """Returns the initial form for the query string."""
     if slug := request.GET.get("clone"):
         return from_experiment(get_object_or_404(Experiment, slug=slug))
     if name := request.GET.get("preset"):
@@ -129,7 +129,7 @@ def _draft(request: HttpRequest, number: str) -> LaunchDraft | None:
 
 
 def _previewed(data: QueryDict, problems: Sequence[Problem] | None = None) -> dict[str, Any]:
-    """Returns what stands beside the form. `problems` are those of a refused launch, else the preview's."""
+    """Returns the context of the preview. `problems` are those of a refused launch; None for the preview's own."""
     try:
         spec = spec_in(data)
     except SpecError as error:
@@ -184,6 +184,6 @@ def _page(
 
 
 def _recent() -> list[Experiment]:
-    """Returns the newest experiments that can be duplicated."""
+    """Returns the newest experiments that were launched here, which can be duplicated."""
     found = Experiment.objects.listed().filter(sources=[]).order_by("-created_at", "-id")
     return list(found.only("slug", "name", "created_at")[:_RECENT])

@@ -121,10 +121,13 @@ def _current_experiment(experiment: Experiment | None, path: str) -> Iterator[En
     slug, name = experiment.slug, cells.plain(experiment.name)
     views = (
         ("experiment", "Overview", "flask-conical"),
-        ("experiment-rollouts", "Rollouts", "route"),
+        ("figures", "Figures", "chart-column"),
+        ("experiment-arms", "Arms", "layers"),
         ("behaviour", "Behaviour", "layers"),
-        ("example-types", "By example type", "layers"),
+        ("experiment-rollouts", "Rollouts", "route"),
+        ("experiment-settings", "Settings", "settings-2"),
         ("experiment-log", "Log", "file-text"),
+        ("example-types", "By example type", "layers"),
         ("experiment-control", "Control", "settings-2"),
     )
     for view, label, icon in views:

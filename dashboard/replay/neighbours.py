@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Q
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from rlm_runs.models import Rollout
+
+from .multiples import MOST_ROLLOUTS
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,14 @@ class Neighbours:
     previous: Rollout | None
     following: Rollout | None
     same_example: tuple[Rollout, ...]
+
+    @property
+    def multiples(self) -> str:
+        """The address of all rollouts of the example as small multiples; "" for a single one."""
+        if len(self.same_example) < 2:
+            return ""
+        shown = [("rollout", str(rollout.pk)) for rollout in self.same_example[:MOST_ROLLOUTS]]
+        return f"{reverse('rollout-multiples')}?{urlencode(shown)}"
 
 
 def neighbours(rollout: Rollout) -> Neighbours:

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from . import inspector, now, sections, side_by_side, standalone, texts, views
+from . import inspector, multiples, now, sections, side_by_side, standalone, texts, views
 
 urlpatterns = [
     path("compare/rollouts/", side_by_side.pair, name="compare-rollouts"),
+    path("compare/rollouts/multiples/", multiples.multiples, name="rollout-multiples"),
     path("api/compare/rollouts/", side_by_side.pair_json, name="compare-rollouts-json"),
     path("rollouts/<int:pk>/", views.rollout, name="rollout"),
     path("rollouts/<int:pk>/live/", views.rollout_live, name="rollout-live"),

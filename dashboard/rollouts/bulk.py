@@ -28,7 +28,7 @@ _TAG = re.compile(r"[^,\"*\x00]{1,60}")
 
 @require_POST
 def act_on_selected(request: HttpRequest) -> HttpResponse:
-    """Does with the selected rollouts what the button says."""
+    """Performs the action of the button that was pressed on the selected rollouts."""
     act = _ACTIONS.get(request.POST.get("do", ""))
     if act is None:
         raise BadRequest(f"do must be one of {', '.join(_ACTIONS)}")
@@ -49,7 +49,7 @@ def _selected(request: HttpRequest) -> list[Rollout]:
 
 
 def _compare(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
-    """Goes to two rollouts side by side, or to the comparison of the arms of several."""
+    """Redirects to two rollouts side by side, or to the comparison of the arms of several."""
     if len(selected) == 2:
         first, second = selected
         return redirect(f"{address_of('compare-rollouts')}?{urlencode({'a': first.pk, 'b': second.pk})}")
@@ -62,7 +62,7 @@ def _compare(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
 
 
 def _tag(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
-    """Gives all of them a tag."""
+    """Adds a tag to the selected rollouts."""
     name = request.POST.get("tag", "").strip()
     if not _TAG.fullmatch(name):
         raise BadRequest("A tag has 1 to 60 characters, without commas, quotes and stars.")
@@ -72,7 +72,7 @@ def _tag(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
 
 
 def _export(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
-    """Goes to the CSV of these rollouts, with the columns of the list."""
+    """Redirects to the CSV of the selected rollouts, with the columns of the list."""
     query = {"q": f"id:{','.join(str(rollout.pk) for rollout in selected)}", "sort": "id"}
     if columns := request.POST.get("columns", ""):
         query["columns"] = columns
@@ -81,7 +81,7 @@ def _export(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
 
 @dataclass(frozen=True)
 class _Part:
-    """The selected rollouts of one experiment, and what their retry will do, or why it is refused."""
+    """The selected rollouts of one experiment: the preview of their retry, or the reason why it is refused."""
 
     experiment: Experiment
     chosen: int
@@ -90,7 +90,7 @@ class _Part:
 
 
 def _retry(request: HttpRequest, selected: list[Rollout]) -> HttpResponse:
-    """Shows what a retry will do, by experiment; confirmed, it queues those that ended without a reward."""
+    """Shows what a retry would do, per experiment. If confirmed, queues rollouts that ended without a reward."""
     by_experiment: dict[Experiment, list[int]] = {}
     for rollout in selected:
         by_experiment.setdefault(rollout.experiment, []).append(rollout.pk)
@@ -121,7 +121,7 @@ def _retried(request: HttpRequest, experiment: Experiment, pks: list[int], *, is
 
 
 def _back(request: HttpRequest) -> str:
-    """Returns the address of the list that one came from."""
+    """Returns the address of the list that the form was sent from."""
     address = request.POST.get("back", "")
     is_ours = address.startswith("/") and url_has_allowed_host_and_scheme(address, allowed_hosts=None)
     return address if is_ours else reverse("rollouts")

@@ -40,7 +40,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Chip:
-    """One term as it is written, and the query without it."""
+    """One term of a query as text, and the query without it."""
 
     text: str
     without: str
@@ -48,7 +48,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of a menu, and the query that has it, or no longer has it where `is_on`."""
+    """One value of a menu, and the query with it added, or removed if `is_on`."""
 
     label: str
     query: str
@@ -64,7 +64,7 @@ class Menu:
 
 
 def chips(query: Query) -> list[Chip]:
-    """Returns the terms of a query."""
+    """Returns a chip per term of a query."""
     terms = query.terms
     return [
         Chip(filters.text([term]), filters.text([*terms[:at], *terms[at + 1 :]])) for at, term in enumerate(terms)
@@ -72,7 +72,7 @@ def chips(query: Query) -> list[Chip]:
 
 
 def menus(query: Query, *, experiment: Experiment | None) -> list[Menu]:
-    """Returns the menus that have values."""
+    """Returns the menus of names and numbers. Omits keys without values."""
     named = [
         Menu(title, tuple(_named(query, key, value) for value in known[:_MOST_VALUES]))
         for key, title in _NAMES.items()
@@ -86,7 +86,7 @@ def menus(query: Query, *, experiment: Experiment | None) -> list[Menu]:
 
 
 def _named(query: Query, key: str, value: str) -> Choice:
-    """Returns the choice of a name: it is added to the names that its key has, or taken from them."""
+    """Returns the choice of a name. It adds the name to those of its key, or removes it."""
     term = _term_of(query.terms, key)
     names = [each.text for each in term.values] if term else []
     is_on = value in names
@@ -97,7 +97,7 @@ def _named(query: Query, key: str, value: str) -> Choice:
 
 
 def _number(query: Query, wanted: Term) -> Choice:
-    """Returns the choice of a comparison, which takes the place of the one that its key has."""
+    """Returns the choice of a comparison. It replaces the comparison of its key."""
     term = _term_of(query.terms, wanted.key)
     text = filters.text([wanted])
     is_on = term is not None and filters.text([term]) == text
@@ -113,14 +113,14 @@ def _written(key: str, names: Sequence[str]) -> str:
 
 
 def _with(terms: Sequence[Term], old: Term | None, new: Sequence[Term]) -> str:
-    """Returns the query with a term exchanged, or with one more at its end."""
+    """Returns the query with the term `old` replaced by `new`. If `old` is None, appends `new`."""
     if old is None:
         return filters.text([*terms, *new])
     return filters.text([part for term in terms for part in (new if term is old else (term,))])
 
 
 def readable(query: Query) -> Query:
-    """Returns the query; an empty one where its text cannot be read, so that menus begin anew."""
+    """Returns the query, or an empty one if its text is invalid, so that the menus start from nothing."""
     try:
         return filters.parse(query.text)
     except filters.FilterError:

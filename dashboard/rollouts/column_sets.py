@@ -1,4 +1,4 @@
-"""Sets of columns for the questions that lists answer most."""
+"""Sets of columns for the most common questions about a list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETS = {
 
 
 def sets(*, with_experiment: bool, with_reviews: bool) -> list[tuple[str, str]]:
-    """Returns the sets with their columns as the address has them."""
+    """Returns the title of each set, and its columns as the query string has them."""
     return [
         (title, ",".join((*keys, "experiment") if with_experiment else keys))
         for title, keys in SETS.items()

@@ -1,4 +1,4 @@
-"""The preview beside a list: one rollout's outcome, numbers, answers and prompt, the beginnings of them."""
+"""The preview beside a list: a rollout's outcome and numbers, and the beginnings of its answers and prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHARS = 1_200
 
 @require_safe
 def preview(request: HttpRequest, pk: int) -> HttpResponse:
-    """Shows one rollout in short. Two queries, and the beginnings of three texts."""
+    """Shows a short preview of a rollout. It makes two queries, and reads the first characters of three texts."""
     rollout = rollout_or_404(pk)
     example = rollout.example
     digests = [example.prompt_id, example.answer_id, *([rollout.answer_id] if rollout.answer_id else [])]

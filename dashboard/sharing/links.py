@@ -34,7 +34,7 @@ def link_to(path: str, query: str) -> SharedLink:
         raise NotShareable("There is no such page.") from error
     link = SharedLink(path=path, query=query)
     match match.view_name:
-        case "experiment":
+        case "experiment" | "figures" | "experiment-arms" | "experiment-settings" | "behaviour" | "example-types":
             link.kind, link.experiment = SharedLink.Kind.EXPERIMENT, _experiment(match)
         case "figure":
             link.kind, link.experiment = SharedLink.Kind.FIGURE, _experiment(match)

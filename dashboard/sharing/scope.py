@@ -135,7 +135,9 @@ _REPLAY = (
 )
 _FIGURE = ("figure", "figure-live", "figure-csv", "figure-json")
 _EXPERIMENT = (
-    *("experiment", "experiment-live"),
+    *("experiment", "experiment-live", "experiment-settings"),
+    *("experiment-arms", "experiment-arms-live"),
+    *("figures", "figures-live", "figure-small"),
     *("experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"),
     *("behaviour", "behaviour-csv", "behaviour-json"),
     *("example-types", "example-types-csv", "example-types-json"),

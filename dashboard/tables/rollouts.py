@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 
 from rlm_runs.analysis.filters.keys import SETTINGS, TOKENS, json_number, json_text, key_named
 from rlm_runs.models import Arm, Rollout
-from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS, RolloutQuerySet
+from rlm_runs.models.experiments import RolloutQuerySet
+from rlm_runs.models.rollout_sums import MAIN_TOKENS, SUB_TOKENS
 
 from .. import formatting
 from ..pagination import Column as Order

@@ -15,9 +15,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 from rlm_runs.engine.scaffolds import registry
-from rlm_runs.models import Rollout
+from rlm_runs.models import Experiment, Rollout
 from rlm_runs.models.texts import unescape
 
+from .. import experiment_sections as tabs
 from .. import formatting, icons, navigation, scaffold_stylesheet
 from ..charts.numbers import Series
 from ..charts.style import series_mark
@@ -85,6 +86,12 @@ def amount(value: Any, name: str) -> str:
 def stored(text: str) -> str:
     """Returns an escaped column as text, with nothing hidden."""
     return formatting.visible(unescape(text))
+
+
+@register.simple_tag
+def experiment_sections(experiment: Experiment, sees_all: bool) -> list[tabs.Section]:
+    """The tabs of an experiment's pages."""
+    return list(tabs.sections(experiment.slug, sees_all=bool(sees_all)))
 
 
 @register.filter

@@ -1,8 +1,6 @@
 """Counts of calls by model and hour, updated as calls are recorded, so that pages need not read the calls.
 
-Each process counts in its own rows, in the transaction that records the calls. No two processes wait for each
-other, and a call is counted exactly if it is stored. The sweep sums the rows of past hours over processes, and
-those older than a week into months.
+The sweep sums the rows of past hours over processes, and those older than a week into months.
 """
 
 from __future__ import annotations
@@ -13,21 +11,20 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from ..models import ModelHour
+from .count_table import CountTable
 from .worker_registry import process_name
 
 DAYS = 8
 """The number of days for which hourly counts are kept."""
-_TABLE = ModelHour._meta.db_table
-_SUMS = (
-    *("calls", "errors", "retries", "unpriced", "prompt_tokens", "completion_tokens", "seconds", "cost"),
-    "provider_cost",
-)
-_ADD = ", ".join(f"{name} = h.{name} + excluded.{name}" for name in _SUMS)
-_ON_CONFLICT = (
-    f"ON CONFLICT (hour, model, writer) DO UPDATE SET {_ADD}, last_at = greatest(h.last_at, excluded.last_at)"
+_TABLE = CountTable(
+    name=ModelHour._meta.db_table,
+    keys=("model", "hour"),
+    sums=(
+        *("calls", "errors", "retries", "unpriced", "prompt_tokens", "completion_tokens", "seconds", "cost"),
+        "provider_cost",
+    ),
+    latest=("last_at",),
 )
 
 
@@ -69,11 +66,8 @@ def count(calls: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     for model, turn in calls:
         hour = turn["ended_at"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         hours.setdefault((model, hour), Sums()).add(turn)
-    if not hours:
-        return
     writer = process_name()
-    rows = [(model, hour, writer, *astuple(sums)) for (model, hour), sums in sorted(hours.items())]
-    _add(rows)
+    _TABLE.add([(model, hour, writer, *astuple(sums)) for (model, hour), sums in sorted(hours.items())])
 
 
 def correct(model: str, ended_at: datetime, *, calls_priced: int, dollars: Decimal) -> None:
@@ -82,17 +76,7 @@ def correct(model: str, ended_at: datetime, *, calls_priced: int, dollars: Decim
     """
     hour = ended_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     sums = Sums(unpriced=-calls_priced, cost=dollars)
-    _add([(model, hour, f"repricing {process_name()}", *astuple(sums))])
-
-
-def _add(rows: list[tuple[Any, ...]]) -> None:
-    one = f"({', '.join(['%s'] * (4 + len(_SUMS)))})"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_TABLE} AS h (model, hour, writer, {', '.join(_SUMS)}, last_at)"
-            f" VALUES {', '.join([one] * len(rows))} {_ON_CONFLICT}",
-            [value for row in rows for value in row],
-        )
+    _TABLE.add([(model, hour, f"repricing {process_name()}", *astuple(sums))])
 
 
 def fold() -> None:
@@ -102,14 +86,7 @@ def fold() -> None:
     """
     month = "date_trunc('month', hour, 'UTC')"
     old = f"hour < now() - interval '{DAYS} days'"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""WITH folded AS (
-                  DELETE FROM {_TABLE}
-                   WHERE (writer <> '' AND hour < now() - interval '2 hours') OR ({old} AND hour <> {month})
-               RETURNING *)
-                INSERT INTO {_TABLE} AS h (model, hour, writer, {", ".join(_SUMS)}, last_at)
-                SELECT model, CASE WHEN {old} THEN {month} ELSE hour END AS begin, '',
-                       {", ".join(f"sum({name})" for name in _SUMS)}, max(last_at)
-                  FROM folded GROUP BY model, begin {_ON_CONFLICT}"""
-        )
+    _TABLE.fold(
+        f"(writer <> '' AND hour < now() - interval '2 hours') OR ({old} AND hour <> {month})",
+        periods={"hour": f"CASE WHEN {old} THEN {month} ELSE hour END"},
+    )

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models import Model
 
 from ..engine.cancellation import CancellationToken
 from ..models import Experiment, Rollout
@@ -72,26 +75,35 @@ def lease_clock() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class LeaseKeeper:
-    """The keeper of this process's leases.
+RowT = TypeVar("RowT", bound=Model)
 
-        with keeper.held(rollout) as control: …
 
-    `control` is stopped with the reason `cancelled` when the experiment is cancelled, and `interrupted` when the
-    rollout was taken over or the process shuts down.
+class Leases(ABC, Generic[RowT]):
+    """The leases of one kind of row that this process holds. Thread-safe.
+
+    with leases.held(row) as control: …
+
+    `control` is stopped with the reason `interrupted` when the process shuts down, and with `lost_reason` when the
+    process no longer holds the lease.
     """
 
+    lost_reason = "interrupted"
+
     def __init__(self) -> None:
-        self._held: dict[int, tuple[Rollout, Lease]] = {}
+        self._held: dict[int, tuple[RowT, Lease]] = {}
         self._lock = threading.Lock()
         self._interrupted = False
 
+    @abstractmethod
+    def extend(self, rows: Collection[RowT]) -> set[int]:
+        """Extends the leases of these rows in one statement. Returns the ids of those that are still held."""
+
     @contextmanager
-    def held(self, rollout: Rollout) -> Iterator[CancellationToken]:
-        """Keeps the lease of a claimed rollout for the duration of the block."""
+    def held(self, row: RowT) -> Iterator[CancellationToken]:
+        """Keeps the lease of a claimed row for the duration of the block."""
         lease = Lease()
         with self._lock:
-            self._held[rollout.pk] = rollout, lease
+            self._held[row.pk] = row, lease
             interrupted = self._interrupted
         if interrupted:
             lease.token.stop("interrupted")
@@ -99,17 +111,44 @@ class LeaseKeeper:
             yield lease.token
         finally:
             with self._lock:
-                del self._held[rollout.pk]
+                del self._held[row.pk]
 
     def __len__(self) -> int:
         return len(self._held)
 
     def interrupt_all(self) -> None:
-        """Stops every rollout of this process, and every later one, because the worker shuts down."""
+        """Stops every row of this process, and every later one, because the worker shuts down."""
         with self._lock:
             self._interrupted = True
             tokens = [lease.token for _, lease in self._held.values()]
         stop_all(tokens, "interrupted")
+
+    def renew(self) -> None:
+        """Renews all leases, and stops rows that this process no longer holds."""
+        held = self._snapshot()
+        if not held:
+            return
+        asked_at = lease_clock()
+        renewed = self.extend([row for row, _ in held.values()])
+        for pk in renewed:
+            held[pk][1].renewed(asked_at)
+        # Stopping has no effect on a row that ended in the meantime.
+        stop_all((held[pk][1].token for pk in held.keys() - renewed), self.lost_reason)
+
+    def _snapshot(self) -> dict[int, tuple[RowT, Lease]]:
+        with self._lock:
+            return dict(self._held)
+
+
+class LeaseKeeper(Leases[Rollout]):
+    """The leases of rollouts. Stops those whose experiment is cancelled."""
+
+    def extend(self, rows: Collection[Rollout]) -> set[int]:
+        """Extends the leases of rollouts that this process claimed last."""
+        with connection.cursor() as cursor:
+            ids, claims = [row.pk for row in rows], [row.claims for row in rows]
+            cursor.execute(_RENEW, [ids, claims, settings.RLM_LEASE_SECONDS])
+            return {row[0] for row in cursor.fetchall()}
 
     def keep(self, done: threading.Event, *also: Callable[[], None]) -> None:
         """Renews leases until `done` is set. Calls `also` whenever it checks for cancelled experiments.
@@ -130,21 +169,6 @@ class LeaseKeeper:
             finally:
                 connection.close()
 
-    def renew(self) -> None:
-        """Renews all leases, and stops rollouts that this process no longer holds."""
-        held = self._snapshot()
-        if not held:
-            return
-        asked_at = lease_clock()
-        with connection.cursor() as cursor:
-            claims = [rollout.claims for rollout, _ in held.values()]
-            cursor.execute(_RENEW, [list(held), claims, settings.RLM_LEASE_SECONDS])
-            renewed = {row[0] for row in cursor.fetchall()}
-        for pk in renewed:
-            held[pk][1].renewed(asked_at)
-        # Stopping has no effect on a rollout that ended in the meantime.
-        stop_all((held[pk][1].token for pk in held.keys() - renewed), "interrupted")
-
     def stop_cancelled(self) -> None:
         """Stops rollouts whose experiment was cancelled."""
         held = self._snapshot()
@@ -159,7 +183,3 @@ class LeaseKeeper:
         stop_all(
             (lease.token for rollout, lease in held.values() if rollout.experiment_id in cancelled), "cancelled"
         )
-
-    def _snapshot(self) -> dict[int, tuple[Rollout, Lease]]:
-        with self._lock:
-            return dict(self._held)

@@ -8,9 +8,7 @@ rescoring leaves the outcome as it is.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -34,7 +32,7 @@ from ..observability.logs import bound_to
 from . import lost_workers, queue, worker
 from .endpoints import find_model
 from .experiment_log import COMMAND_LINE, WORKER, record_action
-from .leases import Lease, lease_clock, stop_all
+from .leases import Leases
 from .patience import patiently
 from .prices import prices
 from .recorder import Recorder
@@ -123,13 +121,6 @@ def claim(limit: int) -> list[Rescoring]:
     return list(found.order_by("pk"))
 
 
-def renew(held: Sequence[int]) -> set[int]:
-    """Renews the leases of this process. Returns the ids that it still holds."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RENEW, [settings.RLM_LEASE_SECONDS, list(held), process_name()])
-        return {row[0] for row in cursor.fetchall()}
-
-
 def reap() -> int:
     """Requeues the rescorings of dead workers, up to five times each. Returns how many."""
     lost = Rescoring.objects.filter(status=Status.RUNNING)
@@ -199,49 +190,16 @@ def _score(rescoring: Rescoring, control: CancellationToken) -> Score:
     )
 
 
-class RescoringLeases:
-    """The leases of the rollouts that this process rescores. Thread-safe."""
+class RescoringLeases(Leases[Rescoring]):
+    """The leases of the rollouts that this process rescores."""
 
-    def __init__(self) -> None:
-        self._held: dict[int, Lease] = {}
-        self._lock = threading.Lock()
-        self._interrupted = False
+    lost_reason = "cancelled"
 
-    @contextmanager
-    def held(self, rescoring: Rescoring) -> Iterator[CancellationToken]:
-        """Keeps the lease for the duration of the block. The token stops if the rescoring is cancelled or taken
-        over.
-        """
-        lease = Lease()
-        with self._lock:
-            self._held[rescoring.pk] = lease
-            interrupted = self._interrupted
-        if interrupted:
-            lease.token.stop("interrupted")
-        try:
-            yield lease.token
-        finally:
-            with self._lock:
-                del self._held[rescoring.pk]
-
-    def renew(self) -> None:
-        """Renews all leases in one statement, and stops what this process no longer holds."""
-        with self._lock:
-            held = dict(self._held)
-        if not held:
-            return
-        asked_at = lease_clock()
-        renewed = renew(list(held))
-        for pk in renewed:
-            held[pk].renewed(asked_at)
-        stop_all((held[pk].token for pk in held.keys() - renewed), "cancelled")
-
-    def interrupt_all(self) -> None:
-        """Stops all rescorings, and every later one, because the worker shuts down."""
-        with self._lock:
-            self._interrupted = True
-            tokens = [lease.token for lease in self._held.values()]
-        stop_all(tokens, "interrupted")
+    def extend(self, rows: Collection[Rescoring]) -> set[int]:
+        """Extends the leases of rescorings that run here."""
+        with connection.cursor() as cursor:
+            cursor.execute(_RENEW, [settings.RLM_LEASE_SECONDS, [row.pk for row in rows], process_name()])
+            return {row[0] for row in cursor.fetchall()}
 
 
 class _NoJudge:

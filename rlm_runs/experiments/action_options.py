@@ -52,7 +52,7 @@ class BudgetOptions(Options):
 
 
 class DescribeOptions(Options):
-    """What lists say of an experiment; what is not given stays as it is."""
+    """The details of an experiment that lists show. Omitted ones stay unchanged."""
 
     description: str | None = Field(default=None, max_length=20_000, description="Its question, in a sentence.")
     tags: Names | None = Field(default=None, description="All its tags, with commas between them.")

@@ -1,4 +1,4 @@
-"""Changing what an experiment is called in lists: its description, its tags and its owner."""
+"""Changes of the details that lists show of an experiment: its description, tags and owner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_TAGS = 20
 
 
 def describe(experiment: Experiment, options: DescribeOptions, actor: str) -> str:
-    """Changes what is given; an empty value clears it. Raises Refused."""
+    """Changes the given details. An empty value clears one. Raises Refused if one is invalid or none is given."""
     owner = None
     if options.owner and (owner := User.objects.filter(username=options.owner).first()) is None:
         raise Refused(f"there is no user {options.owner!r}")

@@ -87,7 +87,9 @@ class Estimate:
         return sum(known, Decimal(0)) if len(known) == len(self.arms) else None
 
     def wall_seconds(self, *, slots: int) -> float | None:
-        """Seconds on so many slots, at least one mean rollout; None without slots or a time of each arm."""
+        """Returns the seconds on this many slots, at least those of one mean rollout. None without slots, or if an
+        arm's time is unknown.
+        """
         known = [(arm.seconds, arm.rollouts) for arm in self.arms if arm.seconds is not None]
         if not slots or not known or len(known) < len(self.arms):
             return None

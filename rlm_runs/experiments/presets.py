@@ -15,7 +15,7 @@ PRESETS = settings.BASE_DIR / "specs/presets"
 
 @dataclass(frozen=True)
 class Preset:
-    """A spec by the name of its file."""
+    """A spec that comes with the program. `name` is that of its file."""
 
     name: str
     spec: Mapping[str, Any]
@@ -27,12 +27,12 @@ class Preset:
 
     @property
     def question(self) -> str:
-        """What it is to find out."""
+        """The question that the experiment answers."""
         return str(self.spec.get("description", ""))
 
     @property
     def arms(self) -> int:
-        """Arms of its cross product."""
+        """The number of arms in the cross product."""
         return len(self.spec["environments"]) * len(self.spec["scaffolds"]) * len(self.spec["models"])
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from ..execution.arm_models import unpriced_models
 from ..execution.spending import ledger
 from ..models import Experiment, Rollout
-from ..models.experiments import MAIN_TOKENS, SUB_TOKENS
+from ..models.rollout_sums import MAIN_TOKENS, SUB_TOKENS
 
 _ENDED = Q(status__in=[Rollout.Status.COMPLETED, Rollout.Status.FAILED])
 _UNFINISHED = Q(status__in=[Rollout.Status.QUEUED, Rollout.Status.RUNNING])

@@ -1,4 +1,4 @@
-"""Values that a setting takes, and what is wrong with a value that it does not take, in plain words."""
+"""Plain descriptions of the values that a setting accepts, and of what is wrong with a rejected one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BOUNDS = {
 
 
 def accepted(field: FieldInfo) -> str:
-    """Returns `a number from 0 to 2`, `true or false`, or `one of a, b`; "" where any text is accepted."""
+    """Returns `a number from 0 to 2`, `true or false`, or `one of a, b`; "" if any text is accepted."""
     kind, is_optional = _kind_of(field.annotation)
     found = ""
     if choices := _choices(kind):
@@ -51,7 +51,7 @@ def accepted(field: FieldInfo) -> str:
 
 
 def message(detail: ErrorDetails, field: FieldInfo | None) -> str:
-    """Returns what is wrong with a value, with what is accepted. `field` is None where it is not known."""
+    """Returns what is wrong with a value, and what is accepted. `field` is None if unknown."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "value_error":
         return detail["msg"].removeprefix("Value error, ")
@@ -76,7 +76,7 @@ def message(detail: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _kind_of(annotation: Any) -> tuple[Any, bool]:
-    """The type without None, and whether None is allowed."""
+    """Returns the type without None, and whether None is allowed."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         return annotation, False
     parts = [part for part in typing.get_args(annotation) if part is not types.NoneType]

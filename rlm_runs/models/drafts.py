@@ -1,4 +1,4 @@
-"""Drafts of experiments: the launch form of a user as it was left."""
+"""Drafts of experiments: unfinished launch forms of users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LaunchDraftQuerySet(models.QuerySet["LaunchDraft"]):
 
 
 class LaunchDraft(models.Model):
-    """A launch form that was not launched. `form` is its data as a query string; launching checks it."""
+    """A launch form that was not launched yet. `form` is its data as a query string; launching checks it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="launch_drafts")
     name = models.TextField(blank=True, help_text="Escaped as texts are.")

@@ -17,7 +17,7 @@ class ExperimentTagQuerySet(models.QuerySet["ExperimentTag"]):
     """Tagging. Call `replace` in a transaction."""
 
     def replace(self, experiment: Experiment, names: Iterable[str], *, author: User | None, actor: str) -> None:
-        """Makes these the tags of an experiment; those that it has already keep their author."""
+        """Replaces the tags of an experiment. Tags that it already has keep their author."""
         wanted = {escape(name) for name in names}
         tags = self.filter(experiment=experiment)
         tags.exclude(name__in=wanted).delete()

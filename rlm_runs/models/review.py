@@ -72,7 +72,7 @@ class RolloutTagQuerySet(models.QuerySet["RolloutTag"]):
     """Tagging."""
 
     def put(self, name: str, rollouts: Iterable[int], *, user: User) -> None:
-        """Gives a tag to these rollouts; those that have it keep it as it is."""
+        """Adds a tag to these rollouts. Existing tags stay unchanged."""
         self.bulk_create(
             [
                 RolloutTag(rollout_id=pk, name=escape(name), author=user, author_name=user.get_username())

@@ -6,20 +6,17 @@ and processes are measured from outside.
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
 import resource
 import selectors
 import signal
 import socket
-import termios
 import time
 from collections import deque
 
 from . import frame_checks, kernel, repl
-from .output import Output
+from .running_cell import CHUNK, INTERRUPTS, NEVER, NOTHING, Measured, RunningCell, reason_of_death
 from .wire import (
     Frame,
     Splitter,
@@ -27,7 +24,6 @@ from .wire import (
     enclose,
     encode,
     parse,
-    pieces,
 )
 
 TYPE_CHECKING = False  # replaces `typing.TYPE_CHECKING`, whose import takes a tenth of a sandbox's start
@@ -49,40 +45,8 @@ if TYPE_CHECKING:
         def other_repls(self, repl: ReplProcess) -> set[int]: ...
 
 
-_CHUNK = 65536
-_FLUSH_SECONDS = 0.02
-"""Seconds for which live output is gathered. The output of a short cell then travels with its result."""
-_INTERRUPTS = (0.0, 0.35)
-_GRACE_SECONDS = 0.7
-"""Seconds from the first interrupt to the kill. The second interrupt is for a cell that swallowed the first."""
 _FORK_RETRY_SECONDS = 0.05
 _KEPT_PIPES = 8
-_NEVER = float("inf")
-
-
-class Cell:
-    """The running cell."""
-
-    def __init__(self, run: Frame, *, pid: int, pipe: int, output_chars: int) -> None:
-        self.number = int(run["number"])
-        self.has_sub_llms = bool(run["sub_llms"])
-        self.pipe = pipe
-        self.output = Output(limit=output_chars)
-        self.live: list[str] = []
-        self.flush_at = _NEVER
-        self.batches: dict[int, int] = {}
-        """Characters of each batch that waits."""
-        self.answer_chars = 0
-        self.interrupts = 0
-        self.cpu_before = kernel.cpu_seconds(pid)
-        self.started_at = time.monotonic()
-        self.ends_at = self.started_at + float(run["limit"])
-
-    @property
-    def next_step_at(self) -> float:
-        """The time of the next step: interrupt, second interrupt, kill."""
-        step = self.interrupts
-        return self.ends_at + (_INTERRUPTS[step] if step < len(_INTERRUPTS) else _GRACE_SECONDS)
 
 
 class ReplProcess:
@@ -96,8 +60,8 @@ class ReplProcess:
         self._hears = True
         self._hung_up = False
         self._reason = ""
-        self._retry_at = _NEVER
-        self._cell: Cell | None = None
+        self._retry_at = NEVER
+        self._cell: RunningCell | None = None
         self._control: socket.socket | None = None
         self._splitter = Splitter()
         self._unsent: deque[tuple[bytes, int]] = deque()
@@ -111,7 +75,7 @@ class ReplProcess:
     # -- life and death of the child
 
     def start(self) -> None:
-        self._retry_at = _NEVER
+        self._retry_at = NEVER
         self._generation += 1
         self._set_up = False
         self._hung_up = False
@@ -181,18 +145,18 @@ class ReplProcess:
         if not self.pid:
             return
         out_of_memory = kernel.oom_kills() > self._oom_kills
-        reason = _reason_of_death(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
+        reason = reason_of_death(status, out_of_memory=out_of_memory, hung_up=self._hung_up)
         self._lose(reason, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * 1024)
 
     def _lose(self, reason: str, *, cpu: float | None = None, peak: int | None = None) -> None:
         """Reports that the state is lost, and restarts the REPL."""
         cell, self._cell = self._cell, None
-        measured = _Measured(self.pid, cell, waited_before=self._waited_before, cpu=cpu, peak=peak)
+        measured = Measured(self.pid, cell, waited_before=self._waited_before, cpu=cpu, peak=peak)
         was_set_up = self._set_up
         self.kill()
         self._reason = reason
         if cell is not None:
-            self._finish(cell, measured, {**_NOTHING, "number": cell.number}, lost=reason)
+            self._finish(cell, measured, {**NOTHING, "number": cell.number}, lost=reason)
         elif not was_set_up and self._announced:
             self._supervisor.tell({"t": "stale", "repl": self.number, "reason": reason})
         self.start()
@@ -217,7 +181,7 @@ class ReplProcess:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         limit = self._supervisor.config.output_chars
-        self._cell = Cell(frame, pid=self.pid, pipe=reading, output_chars=limit)
+        self._cell = RunningCell(frame, pid=self.pid, pipe=reading, output_chars=limit)
         self._supervisor.watch(reading, self._read_output)
         self._send(enclose(body), fd=writing)
 
@@ -281,7 +245,7 @@ class ReplProcess:
         control = self._control
         while control is not None:
             try:
-                data = control.recv(_CHUNK)
+                data = control.recv(CHUNK)
                 if not data:
                     self._hang_up()
                     return
@@ -331,7 +295,7 @@ class ReplProcess:
         else:
             self._handle_result(frame, self._cell)
 
-    def _handle_result(self, frame: Frame, cell: Cell) -> None:
+    def _handle_result(self, frame: Frame, cell: RunningCell) -> None:
         if frame["t"] == "piece":
             cell.answer_chars += len(frame["text"])
             if cell.answer_chars > frame_checks.MAX_ANSWER:
@@ -341,7 +305,7 @@ class ReplProcess:
             raise WireError("the result of another cell")
         else:
             self._cell = None
-            self._finish(cell, _Measured(self.pid, cell, waited_before=self._waited_before), frame, lost="")
+            self._finish(cell, Measured(self.pid, cell, waited_before=self._waited_before), frame, lost="")
             self._measure_baseline()
 
     def _pass_batch_on(self, frame: Frame) -> None:
@@ -370,39 +334,14 @@ class ReplProcess:
         if cell is None:
             return
         with contextlib.suppress(BlockingIOError):
-            self._take(cell, os.read(cell.pipe, _CHUNK))
+            if not cell.read():
+                self._supervisor.unwatch(cell.pipe)
 
-    def _take(self, cell: Cell, data: bytes) -> None:
-        if not data:  # no process can write any more
-            self._supervisor.unwatch(cell.pipe)
-            return
-        head = cell.output.feed(data)
-        if head:
-            cell.live.append(head)
-            cell.flush_at = min(cell.flush_at, time.monotonic() + _FLUSH_SECONDS)
+    def _flushed(self, cell: RunningCell) -> list[Frame]:
+        return [{"t": "output", "repl": self.number, "text": piece} for piece in cell.take_live()]
 
-    def _drain(self, cell: Cell) -> None:
-        """Reads what is in the pipe now, but not what a leftover process still writes."""
-        waiting = array.array("i", [0])
-        fcntl.ioctl(cell.pipe, termios.FIONREAD, waiting)
-        left = waiting[0]
-        while left > 0:
-            data = os.read(cell.pipe, min(left, _CHUNK))
-            if not data:
-                break
-            left -= len(data)
-            self._take(cell, data)
-        head = cell.output.feed(b"", final=True)
-        cell.live.append(head)
-
-    def _flushed(self, cell: Cell) -> list[Frame]:
-        text = "".join(cell.live)
-        cell.live.clear()
-        cell.flush_at = _NEVER
-        return [{"t": "output", "repl": self.number, "text": piece} for piece in pieces(text) if piece]
-
-    def _retire(self, cell: Cell) -> None:
-        """Discards the output of an earlier cell's processes, without killing or blocking them."""
+    def _retire(self, cell: RunningCell) -> None:
+        """Discards what processes of an earlier cell print, without killing or blocking them."""
         pipe = cell.pipe
         self._supervisor.unwatch(pipe)
         self._old_pipes.append(pipe)
@@ -412,7 +351,7 @@ class ReplProcess:
 
     def _discard(self, pipe: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            if not os.read(pipe, _CHUNK):
+            if not os.read(pipe, CHUNK):
                 self._old_pipes.remove(pipe)
                 self._close_pipe(pipe)
 
@@ -422,11 +361,8 @@ class ReplProcess:
 
     # -- the end of a cell
 
-    def _finish(self, cell: Cell, measured: _Measured, frame: Frame, *, lost: str) -> None:
-        self._drain(cell)
-        tail = cell.output.tail()
-        if tail:
-            cell.live.append(tail)
+    def _finish(self, cell: RunningCell, measured: Measured, frame: Frame, *, lost: str) -> None:
+        cell.drain()
         for number in cell.batches:
             self._send(encode({"t": "over", "batch": number}))
         processes = self._processes() - self._bystanders
@@ -478,7 +414,7 @@ class ReplProcess:
         if now >= cell.flush_at:
             self._supervisor.tell(*self._flushed(cell))
         if now >= cell.next_step_at:
-            if cell.interrupts < len(_INTERRUPTS):
+            if cell.interrupts < len(INTERRUPTS):
                 cell.interrupts += 1
                 self._interrupt()
             else:
@@ -489,47 +425,3 @@ class ReplProcess:
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGCONT)
             os.killpg(self.pid, signal.SIGINT)
-
-
-_NOTHING: Frame = {
-    "out": None,
-    "error": None,
-    "answer": None,
-    "ready": False,
-    "rebound": "",
-    "repairs": [],
-    "variables": [],
-    "threads": 0,
-}
-"""The result of a dead child."""
-
-
-class _Measured:
-    """Wall time, CPU time and peak memory of a cell, measured while its process still exists."""
-
-    def __init__(
-        self,
-        pid: int,
-        cell: Cell | None,
-        *,
-        waited_before: float,
-        cpu: float | None = None,
-        peak: int | None = None,
-    ) -> None:
-        self.wall = time.monotonic() - cell.started_at if cell else 0.0
-        used = kernel.cpu_seconds(pid) + kernel.waited_cpu_seconds(pid) if cpu is None else cpu
-        self.cpu = max(0.0, used - cell.cpu_before - waited_before) if cell else 0.0
-        self.peak = kernel.peak_memory(pid) if peak is None else peak
-
-
-def _reason_of_death(status: int, *, out_of_memory: bool, hung_up: bool) -> str:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number == signal.SIGKILL and out_of_memory:
-            return "the REPL ran out of memory and was killed"
-        if number == signal.SIGKILL and hung_up:
-            return "the cell closed the REPL's own line to its supervisor"
-        with contextlib.suppress(ValueError):
-            return f"the REPL was killed by {signal.Signals(number).name}"
-        return f"the REPL was killed by signal {number}"
-    return f"the REPL's process exited with status {os.WEXITSTATUS(status)}"

@@ -9,7 +9,7 @@ from django.urls import get_resolver, reverse
 from rlm_runs.models import Execution, Trajectory, Turn
 
 OPEN = {"login", "logout", "healthz", "readyz", "metrics", "scaffold-stylesheet"}
-FIGURES = {"figure", "figure-live", "figure-csv", "figure-json"}
+FIGURES = {"figure", "figure-live", "figure-small", "figure-csv", "figure-json"}
 COMPARISONS = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}
 SENT_TO = {
     "experiment-cancel",
@@ -59,6 +59,12 @@ def addresses(experiment):
         "launch-draft-delete": reverse("launch-draft-delete", args=[1]),
         "experiment": reverse("experiment", args=slug),
         "experiment-live": reverse("experiment-live", args=slug),
+        "experiment-arms": reverse("experiment-arms", args=slug),
+        "experiment-arms-live": reverse("experiment-arms-live", args=slug),
+        "experiment-settings": reverse("experiment-settings", args=slug),
+        "api-experiment-settings": reverse("api-experiment-settings", args=slug),
+        "figures": reverse("figures", args=slug),
+        "figures-live": reverse("figures-live", args=slug),
         "experiment-cancel": reverse("experiment-cancel", args=slug),
         "experiment-pause": reverse("experiment-pause", args=slug),
         "experiment-resume": reverse("experiment-resume", args=slug),
@@ -79,6 +85,7 @@ def addresses(experiment):
             name: f"{reverse(name)}?a={rollout.pk}&b={beside.pk}"
             for name in ("compare-rollouts", "compare-rollouts-json")
         },
+        "rollout-multiples": f"{reverse('rollout-multiples')}?rollout={rollout.pk}&rollout={beside.pk}",
         "experiment-rollouts": reverse("experiment-rollouts", args=slug),
         "rollouts": reverse("rollouts"),
         "rollout-filters": reverse("rollout-filters"),

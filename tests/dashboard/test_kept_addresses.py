@@ -26,6 +26,14 @@ PAGES = """
 /experiments/{slug}/
 /experiments/{slug}/?unscored=zero&sort=-reward
 /experiments/{slug}/live/
+/experiments/{slug}/figures/
+/experiments/{slug}/figures/?unscored=zero
+/experiments/{slug}/figures-live/
+/experiments/{slug}/figures/reward/small/
+/experiments/{slug}/arms/
+/experiments/{slug}/arms/?unscored=zero&sort=-reward
+/experiments/{slug}/arms/live/
+/experiments/{slug}/settings/
 /experiments/{slug}/control/
 /experiments/{slug}/control/retry/
 /experiments/{slug}/log/
@@ -92,6 +100,7 @@ API = {
         "arms budget cancelled_at circuits created_at description early_stopping name paused_at paused_by_budget "
         "priority progress provider_bill rollouts slug sources"
     ),
+    "/api/experiments/{slug}/settings/": ("arms code_version experiment seed settings"),
     "/api/experiments/{slug}/types/": ("comparisons dependences effect experiment key keys rows unscored"),
     "/api/experiments/{slug}/control/": ("actions"),
     "/api/experiments/{slug}/log/": ("next previous rows"),

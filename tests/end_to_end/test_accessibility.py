@@ -33,6 +33,7 @@ def addresses(experiment):
         f"{reverse('launch')}?preset=math-time-limits&generated",
         reverse("experiment", args=slug),
         *(reverse("figure", args=[*slug, name]) for name in ("reward", "tokens", "reward-tokens", "summary")),
+        *(reverse(name, args=slug) for name in ("figures", "experiment-arms", "experiment-settings")),
         reverse("behaviour", args=slug),
         reverse("example-types", args=slug),
         f"{reverse('compare')}?{arms}",

@@ -113,6 +113,7 @@ def test_from_login_to_the_output_of_a_cell(page, site):
         assert words in svg, words
     page.go_back()
 
+    page.get_by_role("link", name="Arms", exact=True).click()
     page.get_by_role("link", name="RLM+tips").first.click()
     expect(page).to_have_url(re.compile("q=arm"))
     keep(page, "rollouts")

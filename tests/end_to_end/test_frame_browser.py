@@ -87,3 +87,44 @@ def test_on_a_phone_the_navigation_is_a_drawer_and_lists_are_cards(open_page, ex
     page.keyboard.press("Escape")
     assert not page.is_visible("#side")
     assert page.evaluate("document.activeElement.hasAttribute('data-nav-open')")
+
+
+SHIFTS = """
+window.shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def test_all_figures_are_drawn_as_they_come_into_view_and_nothing_moves(open_page, experiment):
+    page = open_page("/login/")
+    page.add_init_script(SHIFTS)
+    address = experiment.get_absolute_url()
+    page.goto(page.evaluate("location.origin") + f"{address}figures/")
+    cards = page.locator(".figure-card")
+    for number in range(cards.count()):
+        card = cards.nth(number)
+        card.scroll_into_view_if_needed()
+        card.locator(".main-svg").first.wait_for()
+    assert cards.count() > 5
+    assert page.locator(".waiting").count() == 0
+    assert page.evaluate("window.shift") < 0.05
+    card = cards.filter(has_text="Tokens").first
+    card.locator(".drawing").click()
+    page.wait_for_url(f"**{address}figures/**")
+    assert page.locator("#figure-rows").count() == 1
+
+
+def test_paper_is_light_and_has_no_controls(open_page, experiment):
+    page = open_page(experiment.get_absolute_url())
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.is_visible(".tabs")
+    assert not page.is_visible(".actions")
+    assert page.is_visible("table.verdicts")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"

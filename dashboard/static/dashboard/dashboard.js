@@ -28,8 +28,13 @@
     }
     return value;
   }
+  // A small figure keeps the height of its place.
+  function laidOut(panel, width, height) {
+    const fitted = lyingDown(panel, width, height);
+    return height ? { ...fitted, layout: { ...fitted.layout, height } } : fitted;
+  }
   // Bars whose names do not fit side by side become horizontal, one group below the other.
-  function laidOut(panel, width) {
+  function lyingDown(panel, width, height) {
     const axis = panel.layout.xaxis;
     if (!axis.ticktext || !axis.ticktext.length) return panel;
     const longest = Math.max(...axis.ticktext.flatMap((text) => text.split("<br>")).map((line) => line.length));
@@ -40,6 +45,8 @@
     const most = width > 700 ? Math.floor(width / 18) : Math.max(14, Math.floor(width / 20));
     const names = axis.ticktext.map((text) => {
       const line = text.replaceAll("<br>", " · ");
+      // The end of a long name tells more than its beginning.
+      if (height) return line.length > 22 ? `…${line.slice(-21)}` : line;
       return width > 700 && line.length <= most ? line : shortened(text, most);
     });
     const lines = Math.max(...names.map((text) => text.split("<br>").length));
@@ -48,7 +55,7 @@
     const upright = { ...axis, range: [groups - 0.5, -0.5], ticktext: names };
     return {
       ...panel, data,
-      layout: { ...panel.layout, shapes, margin: { ...panel.layout.margin, r: 24 }, xaxis: { ...panel.layout.yaxis, nticks: 6 }, yaxis: upright, bargap: 0.2,
+      layout: { ...panel.layout, shapes, margin: { ...panel.layout.margin, r: 24 }, xaxis: { ...panel.layout.yaxis, nticks: height ? 4 : 6, tickangle: 0 }, yaxis: upright, bargap: 0.2,
         height: 64 + groups * Math.max(lines * 15 + 8, bars * 14 + 12) },
     };
   }
@@ -69,7 +76,7 @@
     const style = getComputedStyle(root);
     for (const box of document.querySelectorAll("[data-figure]")) {
       const source = document.getElementById(box.dataset.figure);
-      if (!source || (!again && drawn.get(box) === source.textContent)) continue;
+      if (!source || (!again && drawn.get(box) === source.textContent) || box.closest("details:not([open])")) continue;
       drawn.set(box, source.textContent);
       const figure = themed(JSON.parse(source.textContent), style);
       while (box.children.length > figure.panels.length) { Plotly.purge(box.lastChild.lastChild); box.lastChild.remove(); }
@@ -85,12 +92,19 @@
     plot.dataset.drawn = "yes";
     title.textContent = figure.panels.length > 1 ? panel.title : "";
     title.hidden = !title.textContent;
-    const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth);
+    const opens = box.closest("[data-opens]");
+    const { data, layout } = laidOut(panel, plot.clientWidth || box.clientWidth, opens ? plot.clientHeight : 0);
     for (const trace of data) if (Array.isArray(trace.customdata)) trace.customdata = trace.customdata.map(inLines);
     Plotly.react(plot, data, layout, { displayModeBar: false, responsive: true }).then(() => {
-      if (isFirst) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
+      if (isFirst && !opens) plot.on("plotly_click", (event) => openRollouts(event.points[0], figure.rollouts));
     });
   }
+  // A small figure opens its large one, in a new tab where a link would.
+  document.addEventListener("click", (event) => {
+    const small = event.target.closest("[data-opens]");
+    if (!small || event.target.closest("a, button")) return;
+    if (event.ctrlKey || event.metaKey) open(small.dataset.opens, "_blank", "noopener"); else location.assign(small.dataset.opens);
+  });
   // The text of a tooltip, which arrives as plain lines. The first line is bold.
   function inLines(own) {
     if (!Array.isArray(own) || !own[1].includes("\n")) return own;
@@ -104,6 +118,28 @@
     const address = `${rollouts}?q=${encodeURIComponent(query)}`;
     if (window.top === window) location.assign(address); else window.open(address, "_blank", "noopener");
   }
+  // What is swapped away is no longer drawn when the window changes its size.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    for (const plot of event.detail.target.querySelectorAll(".js-plotly-plot")) Plotly.purge(plot);
+  });
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open && event.target.querySelector("[data-figure]")) drawFigures(false);
+  }, true);
+
+  // Paper is light, and as wide as a page of it.
+  let themeOnScreen = null;
+  addEventListener("beforeprint", () => {
+    themeOnScreen = root.dataset.theme || "";
+    root.dataset.theme = "light";
+    root.dataset.paper = "";
+    drawFigures(true);
+  });
+  addEventListener("afterprint", () => {
+    if (themeOnScreen) root.dataset.theme = themeOnScreen; else delete root.dataset.theme;
+    delete root.dataset.paper;
+    drawFigures(true);
+  });
+
   let lastWidth = innerWidth;
   let resizing = 0;
   addEventListener("resize", () => {

@@ -79,7 +79,7 @@ def _hint(asked: Term, value: Value, known: Sequence[str]) -> Iterator[str]:
 
 
 def known_values(name: str, *, experiment: Experiment | None = None) -> list[str]:
-    """Returns the values of a key that rollouts have; [] for a number, or an unknown key."""
+    """Returns the values of a key that occur in rollouts; [] for numeric and unknown keys."""
     key = key_named(name)
     return [] if key is None or key.is_numeric else _known(key, experiment)
 

@@ -12,7 +12,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
 
-from rlm_runs.models.experiments import MAIN_TOKENS, SUB_TOKENS
+from rlm_runs.models.rollout_sums import MAIN_TOKENS, SUB_TOKENS
 from rlm_runs.models.texts import escape
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...models import Execution, Rollout, Trajectory, Turn
 from ...models.texts import unescape
@@ -79,57 +79,71 @@ def read(rollout: Rollout, *, attempt: int, now: datetime) -> SpanTree | None:
     return builder.tree(roots)
 
 
+# Rows as tuples: model instances of five thousand calls would take most of a second.
+class _Trajectory(NamedTuple):
+    pk: int
+    kind: str
+    parent_id: int | None
+    batch: int | None
+    position: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    error: str
+    summary: Any
+
+
+class _Turn(NamedTuple):
+    pk: int
+    trajectory_id: int
+    place: int
+    ended_at: datetime
+    seconds: float
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: Decimal | None
+    error: str
+
+
+class _Execution(NamedTuple):
+    pk: int
+    turn_id: int
+    turn__trajectory_id: int
+    kind: str
+    name: str
+    started_at: datetime
+    seconds: float | None
+    error_type: str
+    timed_out: bool
+    finished: bool
+
+
 @dataclass(frozen=True)
 class _Rows:
-    trajectories: Mapping[int, Trajectory]
-    turns: Mapping[int, Sequence[Turn]]
-    executions: Mapping[int, Sequence[Execution]]
-    calls: Mapping[int, Sequence[Trajectory]]
+    trajectories: Mapping[int, _Trajectory]
+    turns: Mapping[int, Sequence[_Turn]]
+    executions: Mapping[int, Sequence[_Execution]]
+    calls: Mapping[int, Sequence[_Trajectory]]
 
     @classmethod
     def of(cls, rollout: Rollout, *, attempt: int) -> _Rows:
         of_attempt = {"trajectory__rollout": rollout, "trajectory__attempt": attempt}
-        trajectories = (
-            rollout.trajectories.filter(attempt=attempt)
-            .defer("opening", "tools")
-            .order_by("batch", "position", "pk")
-        )
-        turns: dict[int, list[Turn]] = defaultdict(list)
-        turn_columns = (
-            "trajectory",
-            "index",
-            "ended_at",
-            "seconds",
-            "prompt_tokens",
-            "completion_tokens",
-            "cost",
-            "error",
-        )
-        for turn in Turn.objects.filter(**of_attempt).only(*turn_columns).order_by("index"):
-            turns[turn.trajectory_id].append(turn)
-        executions: dict[int, list[Execution]] = defaultdict(list)
-        execution_columns = (
-            "turn",
-            "position",
-            "kind",
-            "name",
-            "started_at",
-            "seconds",
-            "error_type",
-            "timed_out",
-            "finished",
-        )
         of_turn = {f"turn__{name}": value for name, value in of_attempt.items()}
-        by_key = {turn.pk: turn for of_trajectory in turns.values() for turn in of_trajectory}
-        for execution in Execution.objects.filter(**of_turn).only(*execution_columns).order_by("position"):
-            execution.turn = by_key[execution.turn_id]
+        turns: dict[int, list[_Turn]] = defaultdict(list)
+        columns = [name.replace("place", "index") for name in _Turn._fields]
+        found = Turn.objects.filter(**of_attempt).order_by("index").values_list(*columns)
+        for turn in map(_Turn._make, found):
+            turns[turn.trajectory_id].append(turn)
+        executions: dict[int, list[_Execution]] = defaultdict(list)
+        ran = Execution.objects.filter(**of_turn).order_by("position").values_list(*_Execution._fields)
+        for execution in map(_Execution._make, ran):
             executions[execution.turn_id].append(execution)
-        calls: dict[int, list[Trajectory]] = defaultdict(list)
-        trajectories_by_key = {row.pk: row for row in trajectories}
-        for row in trajectories_by_key.values():
+        calls: dict[int, list[_Trajectory]] = defaultdict(list)
+        rows = rollout.trajectories.filter(attempt=attempt).order_by("batch", "position", "pk")
+        trajectories = {row.pk: row for row in map(_Trajectory._make, rows.values_list(*_Trajectory._fields))}
+        for row in trajectories.values():
             if row.parent_id is not None and row.summary is None:
                 calls[row.parent_id].append(row)
-        return cls(trajectories_by_key, turns, executions, calls)
+        return cls(trajectories, turns, executions, calls)
 
     @property
     def has_times(self) -> bool:
@@ -137,7 +151,7 @@ class _Rows:
         return any(turn.seconds > 0 for turns in self.turns.values() for turn in turns)
 
     @staticmethod
-    def start_of(turn: Turn) -> datetime:
+    def start_of(turn: _Turn) -> datetime:
         return turn.ended_at - timedelta(seconds=turn.seconds)
 
 
@@ -150,7 +164,7 @@ class _Builder:
     cells: Counter[int] = field(default_factory=Counter)
     """Conversation → its cells so far, for their numbers."""
 
-    def tree(self, roots: Sequence[Trajectory]) -> SpanTree:
+    def tree(self, roots: Sequence[_Trajectory]) -> SpanTree:
         """Builds the tree with an explicit stack, because a trace may nest deeper than Python's recursion
         limit.
         """
@@ -166,11 +180,11 @@ class _Builder:
         self.spans[0] = Span("rollout", None, "rollout", "rollout", 0.0, seconds, 0)
         return SpanTree(self.began, seconds, tuple(self.spans))
 
-    def _conversation(self, row: Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+    def _conversation(self, row: _Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
         kind = "judge" if row.kind == Trajectory.Kind.JUDGE else "turn"
         for each in self.rows.turns[row.pk]:
-            number = each.index + 1 if row.kind == Trajectory.Kind.ROOT else turn
-            label = "judge" if kind == "judge" else f"turn {each.index + 1}"
+            number = each.place + 1 if row.kind == Trajectory.Kind.ROOT else turn
+            label = "judge" if kind == "judge" else f"turn {each.place + 1}"
             executions = self.rows.executions[each.pk]
             place = self._add_turn(each, kind=kind, label=label, parent=parent, turn=number, executions=executions)
             for execution in executions:
@@ -178,13 +192,13 @@ class _Builder:
 
     def _add_turn(
         self,
-        row: Turn,
+        row: _Turn,
         *,
         kind: str,
         label: str,
         parent: int,
         turn: int,
-        executions: Sequence[Execution],
+        executions: Sequence[_Execution],
     ) -> int:
         start = self._since(self.rows.start_of(row))
         ends = [self._since(each.started_at) + self._seconds(each) for each in executions]
@@ -207,9 +221,9 @@ class _Builder:
         )
         return container
 
-    def _execution(self, row: Execution, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+    def _execution(self, row: _Execution, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
         is_cell = row.kind == Execution.Kind.CELL
-        conversation = row.turn.trajectory_id
+        conversation = row.turn__trajectory_id
         self.cells[conversation] += is_cell
         label = f"In[{self.cells[conversation]}]" if is_cell else unescape(row.name)[:_LABEL_CHARS]
         place = self._add(
@@ -232,14 +246,14 @@ class _Builder:
                 yield from self._sub_call(call, parent=batch, turn=turn)
 
     def _add_batch(
-        self, row: Execution, number: int, calls: Sequence[Trajectory], *, parent: int, turn: int
+        self, row: _Execution, number: int, calls: Sequence[_Trajectory], *, parent: int, turn: int
     ) -> int:
         start = min(self._since(call.started_at) for call in calls)
         end = max(self._end_of(call) for call in calls)
         label = f"batch of {len(calls)}"
         return self._add(Span(f"batch-{row.pk}-{number}", parent, "batch", label, start, end - start, turn))
 
-    def _sub_call(self, row: Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
+    def _sub_call(self, row: _Trajectory, *, parent: int, turn: int) -> Iterator[Iterator[Any]]:
         turns = self.rows.turns[row.pk]
         nests = any(self.rows.executions[each.pk] for each in turns)
         start = self._since(row.started_at)
@@ -268,16 +282,16 @@ class _Builder:
     def _since(self, at: datetime) -> float:
         return max(0.0, (at - self.began).total_seconds())
 
-    def _seconds(self, row: Execution) -> float:
+    def _seconds(self, row: _Execution) -> float:
         if row.finished:
             return row.seconds or 0.0
         return max(0.0, (self.now - row.started_at).total_seconds())
 
-    def _end_of(self, row: Trajectory) -> float:
+    def _end_of(self, row: _Trajectory) -> float:
         return self._since(row.finished_at or self.now)
 
 
-def _tokens(turn: Turn) -> int | None:
+def _tokens(turn: _Turn) -> int | None:
     """Returns the tokens of a call. As in the roll-ups, a failed call without reported tokens has none."""
     if turn.prompt_tokens is None or turn.completion_tokens is None:
         return 0 if turn.error else None

@@ -14,13 +14,18 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """The part of a request that the demo model uses. `fingerprint` is the body, independent of key order."""
+    """The part of a request that the demo model uses.
+
+    `fingerprint` is the body, independent of key order and of whether the answer is streamed.
+    """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]]
     max_tokens: int | None
     sampling_seed: int | None
+    stream: bool
+    stream_usage: bool
     fingerprint: str
 
 
@@ -32,8 +37,12 @@ def parse_request(body: bytes) -> ChatRequest:
         raise bad_request("We could not parse the JSON body of your request.") from error
     if not isinstance(data, dict):
         raise bad_request("The JSON body of your request must be an object.")
-    if data.get("stream"):
-        raise bad_request("Unsupported value: 'stream' must be false with this model.", param="stream")
+    stream = data.pop("stream", None)
+    if not isinstance(stream, bool | None):
+        raise bad_request("Invalid type for 'stream': expected a boolean.", param="stream")
+    stream_options = data.pop("stream_options", None) or {}
+    if not isinstance(stream_options, dict) or (stream_options and not stream):
+        raise bad_request("'stream_options' is an object, and only allowed with 'stream'.", param="stream_options")
     if data.get("n") not in (None, 1):
         raise bad_request("Unsupported value: 'n' must be 1 with this model.", param="n")
     if not isinstance(data.get("model"), str):
@@ -45,6 +54,8 @@ def parse_request(body: bytes) -> ChatRequest:
         tools=() if data.get("tool_choice") == "none" else tools,
         max_tokens=_positive(data, "max_completion_tokens") or _positive(data, "max_tokens"),
         sampling_seed=data["seed"] if isinstance(data.get("seed"), int) else None,
+        stream=bool(stream),
+        stream_usage=bool(stream_options.get("include_usage")),
         fingerprint=json.dumps(data, sort_keys=True),
     )
 

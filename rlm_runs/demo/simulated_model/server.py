@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -30,12 +31,30 @@ from .errors import (
     server_error,
     unknown_url,
 )
+from .event_stream import END, chunks, event
 from .options import DemoOptions
 from .policies import reply_to
 from .requests import ChatRequest, parse_request
 from .tokens import prompt_tokens
 
 MAX_BODY_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion that is ready to be sent, and the seconds that the model takes for it."""
+
+    request: ChatRequest
+    body: dict[str, Any]
+    seconds: float
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yields the events of a streamed answer, spread over its seconds."""
+        told = list(chunks(self.body, with_usage=self.request.stream_usage))
+        for chunk in told:
+            time.sleep(self.seconds / len(told))
+            yield event(chunk)
+        yield END
 
 
 class DemoServer:
@@ -84,8 +103,8 @@ class DemoServer:
             self._thread = None
         self._http.server_close()
 
-    def complete(self, body: bytes) -> dict[str, Any]:
-        """Returns the response to a chat completion request. Raises ApiError."""
+    def answer(self, body: bytes) -> Answer:
+        """Returns the answer to a chat completion request. Raises ApiError."""
         request = parse_request(body)
         if request.model != MODEL:
             raise model_not_found(request.model)
@@ -93,10 +112,10 @@ class DemoServer:
         if tokens > self.options.window:
             raise context_length_exceeded(window=self.options.window, tokens=tokens)
         self._fail_perhaps(request)
-        time.sleep(self.options.latency + self.options.jitter * self._draw(request.fingerprint, "latency"))
+        seconds = self.options.latency + self.options.jitter * self._draw(request.fingerprint, "latency")
         seed = f"{self.options.seed}|{request.sampling_seed}"
         conversation = read_conversation(request.messages, tools=request.tools, seed=seed)
-        return chat_completion(request, reply=reply_to(conversation))
+        return Answer(request, chat_completion(request, reply=reply_to(conversation)), seconds)
 
     def _fail_perhaps(self, request: ChatRequest) -> None:
         """Raises injected failures, drawn from the request and its number of repetitions, so that a retry may
@@ -149,7 +168,30 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send_error(unknown_url(method="POST", path=self.path))
         else:
-            self._answer(self._completion)
+            self._complete()
+
+    def _complete(self) -> None:
+        try:
+            body = self._body()
+            self._check_key()
+            answer = self.server.demo.answer(body)
+        except ApiError as error:
+            self._send_error(error)
+            return
+        if answer.request.stream:
+            self._stream(answer.pieces())
+        else:
+            time.sleep(answer.seconds)
+            self._send(200, answer.body)
+
+    def _stream(self, pieces: Iterator[bytes]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
 
     def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
         try:
@@ -158,11 +200,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(error)
         else:
             self._send(200, body)
-
-    def _completion(self) -> dict[str, Any]:
-        body = self._body()
-        self._check_key()
-        return self.server.demo.complete(body)
 
     def _models(self) -> dict[str, Any]:
         self._check_key()

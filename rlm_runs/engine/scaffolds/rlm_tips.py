@@ -16,7 +16,7 @@ class RlmTipsSettings(RlmSettings):
     tips: str = Field(
         default="",
         description="Which of the environment's tips; by default its first.",
-        json_schema_extra={"is_name": True},  # of which a form takes several, with commas between them
+        json_schema_extra={"is_name": True},  # a form accepts several, separated by commas
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.db.models import Q
 from django.urls import reverse
 
+from dashboard.behaviour.differences import folded, largest
 from dashboard.behaviour.plots import legend, time_figure, use_figure
 from dashboard.behaviour.tables import records, tables
 from rlm_runs.analysis.aggregates import Unscored
@@ -272,6 +273,36 @@ def test_the_page(reader, varied, django_assert_max_num_queries):
         reader.get(reverse("behaviour", args=[varied.slug]))
 
 
+def test_what_differs_comes_first_and_what_is_the_same_in_all_arms_is_one_line(reader, db):
+    def row(rng, arm, number):
+        is_tips = arm.scaffold == "rlm_tips"
+        return {
+            "reward": 1.0,
+            "sub_calls": number % 3 + (30 if is_tips else 2),
+            "cells": number % 4 + 4,
+            "cells_timed_out": 0,
+            "cell_errors": 0,
+            "answer_edits": 1,
+        }
+
+    experiment = make([Plan(scaffold="rlm"), Plan(scaffold="rlm_tips")], examples=20, row=row)
+    use, modes, stops, _ = tables(read(experiment))
+    (first, *_) = largest([use, modes, stops], most=6)
+    assert (first.column.name, first.highest[0].arm.arm.scaffold) == ("sub_calls", "rlm_tips")
+    assert "cells" not in [each.column.name for each in largest([use], most=6)]
+    found = folded(use)
+    assert found.table.columns[0].name == "sub_calls"
+    same = {each.title: each.text for each in found.constants}
+    assert same["rollouts with a cell timeout"] == "0 %"
+    assert same["edits of the answer"] == "1"
+    assert "sub-calls" not in same
+    page = " ".join(reader.get(reverse("behaviour", args=[experiment.slug])).content.decode().split())
+    line = re.search(r'<p class="constants soft">.*?</p>', page)[0]
+    assert "rollouts with a cell timeout <strong>0 %</strong>" in line
+    use_table = page[page.index('aria-label="Sub-calls, cells and answers by arm"') :].partition("</table>")[0]
+    assert "cell timeout" not in use_table
+
+
 def test_a_rare_use_is_listed_where_there_is_one(reader, varied):
     row = varied.rollouts().exclude(reward=None).exclude(cell_errors=None).first()
     type(row).objects.filter(pk=row.pk).update(cells_repaired=2)
@@ -340,7 +371,7 @@ def test_what_a_file_does_not_tell(reader, varied):
     forget()
     page = reader.get(reverse("behaviour", args=[varied.slug])).content.decode()
     assert "No log tells where the time" in page
-    assert "Nothing tells" in page
+    assert "not known" in page
 
 
 def test_hostile_names_are_text(reader):

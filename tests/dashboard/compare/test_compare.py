@@ -110,6 +110,27 @@ def test_the_switch_says_what_it_does(reader, played):
     assert 'class="left-out"' in common
 
 
+def test_verdicts_are_a_table_with_forest_plots(reader, better):
+    llm, rlm, _ = better.arms.all()
+    page = " ".join(html(reader, address_of([llm, rlm])).split())
+    table = re.search(r'<table class="verdicts">.*?</table>', page)[0]
+    baseline, row = re.findall(r"<tr> .*?</tr>", table)
+    assert "baseline" in baseline
+    assert "3 / 0 / 0" in row
+    assert 'class="forest"' in row
+    assert "better on 3 of 3 examples" in row  # the sentence, on demand
+
+
+def test_the_control_tells_the_means_of_each_choice(reader, played):
+    arms = played.arms.all()
+    page = " ".join(html(reader, address_of(arms)).split())
+    counted = dict(re.findall(r">(Exclude|Count as 0|Common examples only) <small>n (\d+)</small>", page))
+    scored = played.rollouts().exclude(reward=None).count()
+    assert counted["Exclude"] == str(scored)
+    assert counted["Count as 0"] == str(scored + 2)
+    assert "Effect on" in page
+
+
 def test_arms_of_two_experiments_meet_on_their_examples(reader, better):
     other = make_experiment(name="another", scaffolds=("rlm_tips",), models=("gpt",))
     end(other, reward=lambda rollout: 1.0)
@@ -234,7 +255,7 @@ def test_the_matrix_filters_sorts_and_pages(reader, many):
     assert html(reader, address_of(arms, "page=2")).count("<tr data-row>") == 10
     shown = html(reader, address_of(arms, "show=b"))
     assert shown.count("<tr data-row>") == 20
-    for words in ("only disagreements <small>20", "A wins <small>0", "B wins <small>20", "all wrong <small>40"):
+    for words in ("Disagreements <small>20", "A wins <small>0", "B wins <small>20", "All wrong <small>40"):
         assert words in shown
     assert "No example is like that." in html(reader, address_of(arms, "show=a"))
     rising = html(reader, address_of(arms, f"sort={rlm.pk}"))
@@ -331,7 +352,7 @@ def test_the_picker_finds_arms_and_adds_them(reader, better):
     page = html(reader, "/compare/")
     assert "Nothing is compared yet" in page
     every = "&amp;".join(f"arm={pk}" for pk in other.arms.values_list("pk", flat=True))
-    assert f'href="?{every}">add all of its 6 arms' in page
+    assert f'href="?{every}">Add all 6 arms' in page
     first = better.arms.first()
     page = html(reader, address_of([first], "find-environment=oolong&find-scaffold=rlm"))
     added = other.arms.get(environment="oolong", scaffold="rlm")

@@ -46,7 +46,7 @@ def test_the_page_says_which_arms_ended_why_and_what_was_saved(reader, ended):
     assert "<strong>ahead</strong>" in section
     assert f"arm%3A{ended.arms.get(position=1).pk}+stop%3Adecided" in section
     assert "open" in section
-    assert ">ended early</a>" in page
+    assert ">ended early</a>" in html(reader, f"{ended.get_absolute_url()}arms/")
 
 
 def test_words_give_the_sequential_interval_and_no_p_of_a_fixed_number(reader, ended):

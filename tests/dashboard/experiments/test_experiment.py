@@ -1,4 +1,4 @@
-"""The experiment page: verdicts and progress."""
+"""The experiment page: verdicts, numbers and progress."""
 
 import json
 import re
@@ -23,11 +23,68 @@ def test_it_says_all_that_an_arm_came_to(reader, played):
         "1 failed",
         "simulated model",
         "process sandbox: no walls",
-        "unpriced",
-        "over the scored rollouts only",
         f"/experiments/{played.slug}/rollouts/?q=arm%3A",
     ):
         assert words in page, words
+    arms = html(reader, f"{played.get_absolute_url()}arms/")
+    for words in (
+        "unpriced",
+        "over the scored rollouts only",
+        "1 too long",
+        "1 failed",
+        "process sandbox: no walls",
+    ):
+        assert words in arms, words
+
+
+def test_the_first_screen_has_at_most_five_numbers(reader, played):
+    page = html(reader, played.get_absolute_url())
+    numbers = re.search(r'<ul id="numbers".*?</ul>', page, re.DOTALL)[0]
+    labels = re.findall(r"<li><span>(.*?)</span>", numbers)
+    assert labels == ["Best mean reward", "Clear differences", "Cost", "Unscored", "Time per rollout"]
+    values = re.findall(r'class="value[^>]*>(.*?)<', numbers)
+    unscored = played.rollouts().filter(status__in=["completed", "failed"], reward=None).count()
+    assert values[3] == str(unscored) == "2"
+    assert f'{played.slug}/rollouts/?q=outcome%3Atoo_long">1 too long' in numbers
+
+
+def test_sections_have_addresses_and_say_where_one_is(reader, played):
+    labels = ["Overview", "Figures", "Arms", "Behaviour", "Rollouts", "Settings", "Log"]
+    tabs = re.search(r'<nav class="tabs".*?</nav>', html(reader, played.get_absolute_url()), re.DOTALL)[0]
+    found = re.findall(r'<a href="([^"]+)"[^>]*>(.*?)</a>', tabs)
+    assert [label for _, label in found] == labels
+    for address, label in found:
+        assert f'<a href="{address}" aria-current="page">{label}</a>' in html(reader, address)
+
+
+def test_an_address_that_sorted_the_arms_leads_to_them(reader, played):
+    response = reader.get(f"{played.get_absolute_url()}?unscored=zero&sort=-reward")
+    assert (response.status_code, response.url) == (
+        302,
+        f"{played.get_absolute_url()}arms/?unscored=zero&sort=-reward",
+    )
+
+
+def test_the_control_shows_what_each_choice_does_to_the_means(reader, db):
+    def row(rng, arm, number):
+        if arm.scaffold == "llm" and number >= 6:
+            return {"status": "failed", "stop_reason": "prompt_too_long"}
+        return {"reward": float(number < 3 or (arm.scaffold == "rlm" and number >= 8))}
+
+    experiment = make([Plan(), Plan(scaffold="rlm")], examples=10, row=row)
+    page = " ".join(html(reader, f"{experiment.get_absolute_url()}?unscored=zero").split())
+    assert "Unscored rollouts <strong>4</strong>" in page
+    assert re.findall(r">(Exclude|Count as 0|Common examples only) <small>n (\d+)</small>", page) == [
+        ("Exclude", "16"),
+        ("Count as 0", "20"),
+        ("Common examples only", "12"),
+    ]
+    effects = re.search(r'<details class="drop effects">.*?</details>', page)[0]
+    means = re.findall(
+        r'<td class="num[^"]*">(?:<strong>)?([\d.]+)(?:</strong>)? <span class="sub">\((\d+)\)', effects
+    )
+    assert means == [("0.50", "6"), ("0.30", "10"), ("0.50", "6"), ("0.50", "10"), ("0.50", "10"), ("0.50", "6")]
+    assert "Effect on" not in html(reader, make([Plan()], examples=2).get_absolute_url())
 
 
 def test_the_figure_comes_as_data(reader, played):
@@ -39,10 +96,10 @@ def test_the_figure_comes_as_data(reader, played):
 
 def test_the_switch_is_in_the_url_and_in_words(reader, played):
     page = html(reader, f"{played.get_absolute_url()}?unscored=zero")
-    assert "failed and too long with a reward of zero" in page
     assert "count as reward 0" in page
-    common = html(reader, f"{played.get_absolute_url()}?unscored=common")
-    assert "over the examples that all arms finished" in common
+    arms = f"{played.get_absolute_url()}arms/"
+    assert "failed and too long with a reward of zero" in html(reader, f"{arms}?unscored=zero")
+    assert "over the examples that all arms finished" in html(reader, f"{arms}?unscored=common")
     assert html(reader, f"{played.get_absolute_url()}?unscored=nonsense").count("are left out")
 
 
@@ -60,7 +117,7 @@ def test_before_the_first_reward_it_says_so(reader, queued):
     page = html(reader, queued.get_absolute_url())
     assert "no example has a reward in both yet" in page
     assert "waiting for a worker" in page
-    assert "none scored" in page
+    assert "none scored" in html(reader, f"{queued.get_absolute_url()}arms/")
 
 
 def test_what_a_third_arm_took_away_is_not_called_unrewarded(reader, db):
@@ -85,7 +142,7 @@ def test_what_a_third_arm_took_away_is_not_called_unrewarded(reader, db):
 def test_it_polls_while_unfinished_and_stops(reader, queued, played):
     other = make_experiment(name="under way")
     assert 'hx-trigger="every 1s"' in html(reader, other.get_absolute_url())
-    assert "hx-trigger" not in html(reader, played.get_absolute_url())
+    assert "every 1s" not in html(reader, played.get_absolute_url())
 
 
 def test_nothing_is_sent_while_nothing_changed(reader, queued):
@@ -97,8 +154,15 @@ def test_nothing_is_sent_while_nothing_changed(reader, queued):
     assert changed.status_code == 200
     fragment = changed.content.decode()
     assert "1 / 9 rollouts" in fragment
-    assert 'id="arms" aria-labelledby="arms-title" hx-swap-oob="true"' in fragment
+    assert 'id="numbers" class="numbers" aria-label="At a glance" hx-swap-oob="true"' in fragment
+    assert changed.headers["HX-Trigger"] == "figures-changed"
     assert "<html" not in fragment
+    page = html(reader, f"{queued.get_absolute_url()}arms/")
+    address = re.search(r'hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+    assert reader.get(address).status_code == 204
+    play_llm(queued.rollouts().filter(arm__scaffold="llm", status="queued").first())
+    fragment = reader.get(address).content.decode()
+    assert 'id="arms" aria-labelledby="arms-title" hx-swap-oob="true"' in fragment
 
 
 def test_it_is_cancelled_by_a_post_only(reader, queued):
@@ -118,7 +182,7 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
     for experiment in (played, larger):
         with django_assert_num_queries(14):
             reader.get(experiment.get_absolute_url())
-    with django_assert_num_queries(6):  # session, user, experiment, whether anything changed, circuits, log
+    with django_assert_num_queries(5):  # session, user, experiment, whether anything changed, circuits
         reader.get(played.get_absolute_url())
 
 
@@ -142,7 +206,7 @@ def test_a_running_rollout_is_not_called_unpriced(reader, queued):
 
 def test_arms_sort_by_any_column_and_those_without_a_value_come_last(reader, played):
     def order(query):
-        page = html(reader, f"{played.get_absolute_url()}?{query}")
+        page = html(reader, f"{played.get_absolute_url()}arms/?{query}")
         return re.findall(r'q=arm%3A\d+"><span class="scaffold scaffold-(\w+)"', page)
 
     assert order("") == ["llm", "rlm", "rlm_tips"]
@@ -194,11 +258,11 @@ def test_repetitions_have_their_pass_rates(reader, db):
         return {"reward": float(rng.random() < 0.5)}
 
     experiment = make([Plan(), Plan(scaffold="rlm")], examples=6, repetitions=4, row=row)
-    page = html(reader, experiment.get_absolute_url())
+    page = html(reader, f"{experiment.get_absolute_url()}arms/")
     for words in ("pass@1", "pass@2", "pass@4", "pass^2", "pass^4"):
         assert words in page, words
     once = make([Plan(), Plan(scaffold="rlm")], examples=6, row=row)
-    assert "pass@1" not in html(reader, once.get_absolute_url())
+    assert "pass@1" not in html(reader, f"{once.get_absolute_url()}arms/")
 
 
 def test_progress_is_told_to_the_last_rollout(reader, queued, monkeypatch):

@@ -86,6 +86,59 @@ def test_all_rows_come_as_json_part_by_part(reader, oolong, monkeypatch):
     assert reader.get(address(oolong, "summary", route="figure-json") + "start=x").status_code == 400
 
 
+def small(reader, source):
+    page = html(reader, source)
+    return json.loads(
+        re.search(r'<script id="small-\w+" type="application/json">(.*?)</script>', page, re.DOTALL)[1]
+    )
+
+
+def test_the_section_keeps_a_place_for_each_panel_and_each_drawing_fills_its_own(reader, oolong):
+    page = html(reader, reverse("figures", args=[oolong.slug]))
+    cards = re.findall(r'<li class="figure-card.*?</li>', page, re.DOTALL)
+    opens = [unescape(re.search(r'data-opens="([^"]+)"', card)[1]) for card in cards]
+    assert {address(oolong, name).rstrip("?") for name in ("reward", "tokens", "subset", "context-length")} <= set(
+        opens
+    )
+    rewards = set()
+    for card, large in zip(cards, opens, strict=True):
+        figure = small(reader, unescape(re.search(r'hx-get="([^"]+)"', card)[1]))
+        assert card.count('<div class="figure">') == len(figure["panels"])
+        whole = data(html(reader, large))
+        first = whole["panels"][0]["layout"]["yaxis"]["title"]
+        same = [panel for panel in whole["panels"] if panel["layout"]["yaxis"]["title"] == first]
+        for own, full in zip(figure["panels"], same, strict=False):
+            assert [trace["y"] for trace in own["data"]] == [trace["y"] for trace in full["data"]]
+            if full["layout"]["yaxis"]["title"]["text"] == "mean reward" and own["form"] != "tradeoff":
+                rewards.add(tuple(own["layout"]["yaxis"]["range"]))
+    assert rewards == {(0, 1.04)}
+
+
+def test_panels_of_one_measure_share_their_axis(reader):
+    def row(rng, arm, number):
+        return {"reward": 1.0, "main_prompt_tokens": 100_000 if arm.model == "b" else 100}
+
+    experiment = make([Plan(scaffold=s, model=m) for s in ("llm", "rlm") for m in ("a", "b")], examples=4, row=row)
+    panels = data(html(reader, address(experiment, "tokens", "facet=model")))["panels"]
+    assert len(panels) == 2
+    ranges = {tuple(panel["layout"]["yaxis"]["range"]) for panel in panels}
+    assert len(ranges) == 1
+    assert ranges.pop()[1] > 100_000
+
+
+def test_small_figures_follow_a_running_experiment(reader):
+    experiment = make_experiment(name="under way")
+    live = unescape(
+        re.search(r'hx-get="([^"]*figures-live[^"]*)"', html(reader, f"/experiments/{experiment.slug}/figures/"))[
+            1
+        ]
+    )
+    assert reader.get(live).status_code == 204
+    play_llm(experiment.rollouts().filter(arm__scaffold="llm").first())
+    changed = reader.get(live)
+    assert (changed.status_code, changed.headers["HX-Trigger"]) == (200, "figures-changed")
+
+
 @pytest.mark.parametrize("name", ["reward", "lift", "efficiency", "tokens", "reward-tokens", "summary"])
 def test_every_figure_by_every_dimension(reader, oolong, name):
     for dimension in dimensions(snapshot(oolong)):
@@ -108,7 +161,7 @@ def test_every_form_along_an_axis(reader, oolong, form, scale):
 def test_a_setting_that_nobody_foresaw_has_its_figure(reader):
     plans = [Plan(scaffold=s, environment_settings={"moon phase": p}) for p in (None, 0.5) for s in ("llm", "rlm")]
     experiment = make(plans, examples=3)
-    page = html(reader, experiment.get_absolute_url())
+    page = html(reader, reverse("figures", args=[experiment.slug]))
     assert f"{reverse('figure', args=[experiment.slug, 'by'])}?by=set.moon+phase" in page
     page = html(reader, address(experiment, "by", "by=set.moon phase"))
     assert data(page)["panels"][0]["layout"]["xaxis"]["categoryarray"] == ["none", "0.5"]

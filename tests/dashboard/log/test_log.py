@@ -1,4 +1,4 @@
-"""The log of an experiment: its page, its section on the experiment's page, and its JSON."""
+"""The log of an experiment: its section and its JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def test_the_page_says_who_when_and_what(reader, queued):
         assert said in page
 
 
-def test_the_experiment_page_shows_the_latest(reader, queued):
+def test_the_experiment_page_leads_to_it(reader, queued):
     control.pause(queued, actor="grace")
     page = reader.get(queued.get_absolute_url()).content.decode()
-    section = page[page.index('id="log"') :]
-    assert "grace" in section
-    assert "paused" in section
-    assert f"/experiments/{queued.slug}/log/" in section
+    assert f'<a href="/experiments/{queued.slug}/log/">Log</a>' in page
+    log = reader.get(f"/experiments/{queued.slug}/log/").content.decode()
+    assert f'<a href="/experiments/{queued.slug}/log/" aria-current="page">Log</a>' in log
+    assert "grace" in log
+    assert "paused" in log
 
 
 def test_buttons_record_who_pressed_them(reader, queued, ada):

@@ -19,7 +19,9 @@ REPLAY = {
     *("rollout-search", "rollout-inspector"),
 }
 LISTS = {"experiment-rollouts", "experiment-rollouts-csv", "api-experiment-rollouts"}
-EXPERIMENT = {"experiment", "experiment-live", "example-types", "example-types-csv", "example-types-json"} | LISTS
+SECTIONS = {"experiment", "experiment-live", "experiment-arms", "experiment-arms-live", "experiment-settings"}
+TYPES = {"example-types", "example-types-csv", "example-types-json"}
+EXPERIMENT = SECTIONS | TYPES | LISTS | {"figures", "figures-live", "figure-small"}
 BEHAVIOUR = {"behaviour", "behaviour-csv", "behaviour-json"}
 FIGURE = {"figure", "figure-live", "figure-csv", "figure-json"}
 COMPARISON = {"compare", "compare-prompts", "compare-matrix-csv", "compare-measures-csv", "compare-json"}

@@ -71,6 +71,31 @@ def test_a_token_limit_cuts_the_completion(client):
     assert made.usage.completion_tokens == 25
 
 
+@pytest.mark.parametrize("tools", [[], [tool("python")]])
+def test_a_streamed_completion_is_the_same(client, tools):
+    whole = ask(client, tools=tools)
+    stream = ask(client, tools=tools, stream=True, stream_options={"include_usage": True})
+    *chunks, last = stream
+    assert len(chunks) > 3
+    assert (last.choices, last.usage) == ([], whole.usage)
+    assert {chunk.id for chunk in chunks} == {whole.id}
+    message = whole.choices[0].message
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == (message.content or "")
+    reasoning = "".join(getattr(delta, "reasoning_content", "") for delta in deltas)
+    assert reasoning == getattr(message, "reasoning_content", "")
+    functions = [call.function for delta in deltas for call in delta.tool_calls or []]
+    arguments = [call.function.arguments for call in message.tool_calls or []]
+    assert "".join(function.arguments for function in functions) == "".join(arguments)
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+
+
+def test_a_stream_arrives_piece_by_piece(serve):
+    client = serve(latency=0.4)
+    moments = [time.monotonic() for _ in ask(client, stream=True)]
+    assert moments[-1] - moments[0] > 0.1
+
+
 def test_the_models(client):
     (model,) = client.models.list().data
     assert (model.id, model.owned_by) == ("demo-model", "simulated")
@@ -202,7 +227,8 @@ def test_injected_failures_are_seeded_and_a_retry_may_succeed(serve):
             "messages[0].tool_calls",
         ),
         ({"model": "demo-model", "messages": HELLO, "tools": 3}, "tools"),
-        ({"model": "demo-model", "messages": HELLO, "stream": True}, "stream"),
+        ({"model": "demo-model", "messages": HELLO, "stream": "yes"}, "stream"),
+        ({"model": "demo-model", "messages": HELLO, "stream_options": {"include_usage": True}}, "stream_options"),
         ({"model": "demo-model", "messages": HELLO, "n": 2}, "n"),
         ({"model": "demo-model", "messages": HELLO, "max_tokens": -1}, "max_tokens"),
     ],

@@ -1,0 +1,50 @@
+"""The order of the arms, from the query string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from django import forms
+
+from rlm_runs.analysis.aggregates import ArmSummary
+
+from ..unscored import UnscoredForm
+
+
+def _sort_choices(*columns: str) -> list[tuple[str, str]]:
+    return [(way + column, column) for column in columns for way in ("", "-")]
+
+
+class ArmsForm(UnscoredForm):
+    """The query string of the section: the column that sorts, and the control of unscored rollouts."""
+
+    SORTS: ClassVar[dict[str, Callable[[ArmSummary], float | None]]] = {
+        "n": lambda arm: arm.scored,
+        "reward": lambda arm: arm.reward.mean if arm.reward else None,
+        "prompt": lambda arm: arm.means.get("main_prompt_tokens"),
+        "completion": lambda arm: arm.means.get("main_completion_tokens"),
+        "sub": lambda arm: arm.means.get("sub_tokens"),
+        "calls": lambda arm: arm.means.get("sub_calls"),
+        "turns": lambda arm: arm.means.get("turns"),
+        "seconds": lambda arm: arm.means.get("seconds"),
+        "cost": lambda arm: arm.means.get("cost"),
+        "total": lambda arm: float(arm.money.total),
+    }
+
+    sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
+
+    def sorted_by(self) -> str:
+        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
+        self.full_clean()
+        return str(self.cleaned_data.get("sort") or "")
+
+    def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+        """The arms as they are asked for; those without a value last."""
+        sort = self.sorted_by()
+        if not sort:
+            return list(arms)
+        key = self.SORTS[sort.removeprefix("-")]
+        known = [arm for arm in arms if key(arm) is not None]
+        unknown = [arm for arm in arms if key(arm) is None]
+        return sorted(known, key=lambda arm: key(arm) or 0.0, reverse=sort.startswith("-")) + unknown
