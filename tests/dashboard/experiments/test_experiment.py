@@ -182,7 +182,7 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
     for experiment in (played, larger):
         with django_assert_num_queries(15):
             reader.get(experiment.get_absolute_url())
-    with django_assert_num_queries(5):  # session, user, experiment, whether anything changed, circuits
+    with django_assert_num_queries(6):  # session, user, experiment, whether anything changed, circuits, tags
         reader.get(played.get_absolute_url())
 
 
