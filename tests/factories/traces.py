@@ -83,23 +83,28 @@ def _example(environment, settings, number):
 
 @dataclass
 class Story:
-    """One attempt of a rollout. Each method plays one or a few events."""
+    """One attempt of a rollout. Each method plays one or a few events, a `whole` story records all at its end."""
 
     rollout: Rollout
     backend: str = "process"
     at: datetime = field(default_factory=lambda: timezone.now() - timedelta(minutes=5))
     cost: Decimal | None = Decimal("0.0012345678")
+    whole: bool = False
 
     def __post_init__(self):
         Rollout.objects.filter(pk=self.rollout.pk).update(status="running", attempt=self.rollout.attempt + 1)
         self.rollout.refresh_from_db()
         self._recorder = Recorder(self.rollout)
+        self._waiting = []
         self._keys = 0
         self._turns = {}
         self._record(events.RolloutStarted(at=self.at, sandbox_backend=self.backend))
 
     def _record(self, event):
-        self._recorder.record(event)
+        self._waiting.append(event)
+        if not self.whole or isinstance(event, events.RolloutEnded):
+            self._recorder.record_all(self._waiting)
+            self._waiting = []
 
     def _key(self):
         self._keys += 1
@@ -232,7 +237,7 @@ class Story:
 
 def play_llm(rollout, *, reward=1.0, **fields):
     """One turn, one answer."""
-    story = Story(rollout, backend="", **fields)
+    story = Story(rollout, backend="", **fields, whole=True)
     root = story.root()
     story.turn(root, f"the quick brown fox {rollout.example_position}", reasons=None)
     return story.end(
@@ -242,7 +247,7 @@ def play_llm(rollout, *, reward=1.0, **fields):
 
 def play_rlm(rollout, *, reward=1.0, **fields):
     """Cells with an error, a cut output and a batch of six of which one fails, then an answer in two steps."""
-    story = Story(rollout, **fields)
+    story = Story(rollout, **fields, whole=True)
     root = story.root(prompt="What is the most common label?\n\nThe data is in `context`.")
     first = "['2024-03-01 user 0: message 0', '2024-03-02 user 1: message 1']"
     story.cell(
@@ -318,7 +323,7 @@ def play_rlm(rollout, *, reward=1.0, **fields):
 
 def play_failed(rollout):
     """The endpoint was down."""
-    story = Story(rollout)
+    story = Story(rollout, whole=True)
     root = story.root()
     story.cell(root, "print(1)", "1", said="Let me see.")
     story.turn(
@@ -340,7 +345,7 @@ def play_failed(rollout):
 
 def play_too_long(rollout):
     """The API refused the prompt."""
-    story = Story(rollout, backend="")
+    story = Story(rollout, backend="", whole=True)
     root = story.root()
     error = "This model's maximum context length is 16000 tokens. However, your messages resulted in 23712 tokens."
     story.turn(root, error=error, usage=events.Usage(), cost=Decimal(0), finish_reason="")
@@ -349,7 +354,7 @@ def play_too_long(rollout):
 
 def play_hostile(rollout, *, turns=3):
     """Hostile text in every field that a model or a sandbox can write."""
-    story = Story(rollout)
+    story = Story(rollout, whole=True)
     root = story.root(prompt=HOSTILE)
     story.cell(
         root,

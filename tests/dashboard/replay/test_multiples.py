@@ -42,9 +42,9 @@ def test_outlines_count_what_each_turn_did(example):
 
 
 def test_they_take_the_same_queries_whatever_their_number(queued, django_assert_num_queries):
-    for rollout in queued.rollouts().filter(arm__scaffold="rlm"):
+    rows = list(queued.rollouts().filter(arm__scaffold="rlm"))
+    for rollout in rows:
         play_rlm(rollout)
-    rows = list(queued.rollouts())
     with django_assert_num_queries(4):
         outlines.read(rows[:1])
     with django_assert_num_queries(4):
