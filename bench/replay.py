@@ -90,7 +90,7 @@ def record(size: Size) -> Rollout:
 
 
 def server_figures(rollout: Rollout, client: Client, *, requests: int) -> Iterator[tuple[Figure, int]]:
-    """The time and size of each section."""
+    """Yields the time and size of each section."""
     for section in _SECTIONS:
         address = f"/rollouts/{rollout.pk}/{section}"
         response = client.get(address)
@@ -103,7 +103,7 @@ def server_figures(rollout: Rollout, client: Client, *, requests: int) -> Iterat
 
 
 def export_figures(rollout: Rollout, client: Client) -> Iterator[tuple[Figure, int]]:
-    """The standalone file: its time beside that of the whole trace as JSON, which reads the same rows."""
+    """Yields the times of the standalone file and of the whole trace as JSON, which reads the same rows."""
     began = time.perf_counter()
     size = sum(map(len, client.get(f"/rollouts/{rollout.pk}/standalone/").streaming_content))
     seconds = time.perf_counter() - began
@@ -114,7 +114,7 @@ def export_figures(rollout: Rollout, client: Client) -> Iterator[tuple[Figure, i
 
 
 def browser_figures(rollout: Rollout, page: Page, *, base: str, steps: int) -> Iterator[Figure]:
-    """First paint, steps and heap in Chromium."""
+    """Yields first paint, steps and heap in Chromium."""
     address = f"{base}/rollouts/{rollout.pk}/"
     paints, floors = [], []
     for _ in range(5):

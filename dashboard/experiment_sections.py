@@ -31,7 +31,7 @@ _OF_ACCOUNTS = {"log"}
 
 
 def sections(slug: str, *, sees_all: bool) -> Iterator[Section]:
-    """The sections whose pages the site has and the reader may open."""
+    """Yields the sections whose pages exist and that the reader may open."""
     for name, label, view in _SECTIONS:
         address = address_of(view, slug)
         if address and (sees_all or name not in _OF_ACCOUNTS):

@@ -92,7 +92,7 @@ class ArmMeans:
 
 
 def control(snapshot: Snapshot, chosen: Unscored) -> Control:
-    """The control of an experiment's pages."""
+    """Returns the control of an experiment's pages."""
     unscored, arms = snapshot.remembered("unscored means", lambda: _arm_means(snapshot))
     return control_of(arms, chosen, unscored=unscored)
 
@@ -100,7 +100,7 @@ def control(snapshot: Snapshot, chosen: Unscored) -> Control:
 def control_of(
     arms: Sequence[ArmMeans], chosen: Unscored, *, unscored: int, addresses: Mapping[Unscored, str] | None = None
 ) -> Control:
-    """The control over these arms, of whose rollouts so many ended unscored."""
+    """Returns the control for these arms, with the number of their rollouts that ended unscored."""
     choices = tuple(
         Choice(
             way,

@@ -17,7 +17,7 @@ _LONGEST = 48
 
 @register.simple_tag
 def setting_value(row: SettingRow, at: int) -> SafeString:
-    """The cell of one arm; the whole of a long value on hover."""
+    """Shows the cell of one arm, with the full text of a long value on hover."""
     value = stored(row.values[at])
     if len(value) <= _LONGEST:
         return format_html("<td>{}</td>", value)

@@ -72,5 +72,5 @@ def _found(slug: str) -> tuple[Experiment, Sequence[Arm]]:
 
 
 def _rows(arms: Sequence[Arm]) -> list[SettingRow]:
-    """The settings of the arms, without those of the experiment."""
+    """Returns the settings of the arms, without those of the experiment."""
     return [row for row in setting_rows(arms) if row.name not in _OF_THE_EXPERIMENT]

@@ -35,12 +35,12 @@ class ArmsForm(UnscoredForm):
     sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
 
     def sorted_by(self) -> str:
-        """The column by which the arms are sorted, behind a - if falling; empty for the order they come in."""
+        """The column that sorts the arms, with a leading `-` if descending; "" for the default order."""
         self.full_clean()
         return str(self.cleaned_data.get("sort") or "")
 
     def in_order(self, arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-        """The arms as they are asked for; those without a value last."""
+        """Returns the arms in the chosen order. Those without a value come last."""
         sort = self.sorted_by()
         if not sort:
             return list(arms)

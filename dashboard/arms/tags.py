@@ -13,7 +13,7 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def arm_header(context: template.Context, column: str, label: str) -> SafeString:
-    """The head of a column of the arms: falling first, and the other way from then on."""
+    """Shows the heading of a column, a link that sorts by it: descending first, then in the reverse order."""
     sort = str(context["sort"])
     falling = sort == f"-{column}"
     address = f"{context['address']}{query(context, sort=column if falling else f'-{column}')}"

@@ -92,7 +92,7 @@ def _of_columns(table: Table, places: Sequence[int]) -> Table:
 
 
 def _is_constant(table: Table, place: int) -> bool:
-    """Whether every arm has this number, and all have the same; or none has it."""
+    """Returns whether all arms have the same number, or none has one."""
     return len({number and number.interval.mean for number in _numbers(table, place)}) <= 1
 
 
@@ -129,6 +129,6 @@ def _difference(table: Table, place: int, pair: tuple[tuple[Row, Number], tuple[
 
 
 def _half(interval: Interval, *, up: bool) -> float:
-    """The length of an interval towards the other mean; 0 without one."""
+    """Returns the length of an interval on the side of the other mean; 0 without an interval."""
     end = interval.high if up else interval.low
     return 0.0 if end is None else abs(end - interval.mean)

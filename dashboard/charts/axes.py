@@ -103,7 +103,7 @@ def reward_axis(panels: Sequence[Panel]) -> dict[str, Any]:
 
 
 def _limits(panel: Panel) -> list[float]:
-    """How far the values of a panel reach."""
+    """Returns the values that the axis of a panel must cover."""
     if panel.form == "stack":
         return list(_heights(panel))
     ends = [end for point in panel.points if point.value for end in _ends(point.value)]
@@ -122,7 +122,7 @@ def _ends(value: Interval) -> list[float]:
 
 
 def _heights(panel: Panel) -> Iterable[float]:
-    """The heights of the bars of a stack."""
+    """Returns the heights of the bars of a stack."""
     found: defaultdict[tuple[str, Series], float] = defaultdict(float)
     for point in panel.points:
         if point.value:

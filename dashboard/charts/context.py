@@ -75,6 +75,6 @@ def gallery(snapshot: Snapshot, unscored: Unscored, *, name: str = "") -> dict[s
 
 
 def compared_arms(snapshot: Snapshot) -> str:
-    """The query string that compares the arms of an experiment; "" with one arm."""
+    """Returns the query string that compares the arms of an experiment; "" with one arm."""
     arms = [arm.pk for arm in snapshot.arms][:_COMPARED]
     return urlencode({"arm": arms}, doseq=True) if len(arms) > 1 else ""

@@ -1,4 +1,4 @@
-"""The words of a hover: a point of a figure to the last digit."""
+"""The text of a hover: the exact values of a point in a figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .style import plain
 
 
 def hover(point: Point) -> str:
-    """Exact values, a line each. The page's script makes the first one bold: tags are heavy in a page."""
+    """Returns exact values, one per line. The page's script makes the first one bold, which needs no tags."""
     lines = [" on ".join(filter(None, (plain(point.series.name), plain(point.group))))]
     if point.value:
         interval = point.value

@@ -43,7 +43,7 @@ class Card:
 
 
 def cards(snapshot: Snapshot, unscored: Unscored) -> Iterator[Card]:
-    """The figures of an experiment, a card each; none where the site has no pages of figures."""
+    """Yields a card per figure of an experiment; none if the site has no pages of figures."""
     plain, by_setting = specs.entries(dimensions(snapshot))
     for entry in (*plain, *by_setting):
         if entry.spec.name != "summary" and (card := _card(entry, snapshot, unscored)):
@@ -51,7 +51,7 @@ def cards(snapshot: Snapshot, unscored: Unscored) -> Iterator[Card]:
 
 
 def cards_at_a_glance(snapshot: Snapshot, unscored: Unscored) -> list[Card]:
-    """The few that stand under the verdicts."""
+    """Returns the few cards that are shown under the verdicts."""
     plain, _ = specs.entries(dimensions(snapshot))
     chosen = [entry for entry in plain if entry.spec.name in _AT_A_GLANCE]
     chosen.sort(key=lambda entry: _AT_A_GLANCE.index(entry.spec.name))
@@ -80,7 +80,7 @@ def _card(entry: specs.Entry, snapshot: Snapshot, unscored: Unscored) -> Card | 
 
 
 def _first_measure(found: Chart) -> Chart:
-    """The panels of the first measure: a small figure is about one."""
+    """Returns the panels of the first measure, because a small figure shows only one."""
     return replace(found, panels=tuple(panel for panel in found.panels if panel.y == found.panels[0].y))
 
 
@@ -92,7 +92,7 @@ def _asked(entry: specs.Entry, snapshot: Snapshot, unscored: Unscored) -> Figure
 
 
 def _about(found: Chart) -> str:
-    """What the values are: the title of the axis that a small figure has no room for."""
+    """Returns the title of the value axis, for which a small figure has no room."""
     axes = list(dict.fromkeys(panel.y for panel in found.panels))
     words = axes[0] if len(axes) == 1 else ""
     if any(panel.form == "tradeoff" for panel in found.panels):
@@ -101,7 +101,7 @@ def _about(found: Chart) -> str:
 
 
 def small_figure(snapshot: Snapshot, asked: FigureQuery) -> dict[str, Any]:
-    """The data of a small figure, and a `key` that no other figure of the page has."""
+    """Returns the data of a small figure, and a `key` that is unique on the page."""
     found = _first_measure(chart(snapshot, asked))
     shown = replace(found, panels=found.panels[:_PANELS])
     common = _reward_axis(snapshot, asked.unscored)
@@ -122,7 +122,7 @@ def _drawn(shown: Chart) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def _shrunk(panel: dict[str, Any], value_axis: dict[str, Any]) -> dict[str, Any]:
-    """A panel for a card: small type, few ticks, and no titles that the card itself has."""
+    """Returns a panel for a card: small type, few ticks, and no titles that the card repeats."""
     layout = panel["layout"]
     x, y = layout["xaxis"], {**layout["yaxis"], **value_axis}
     words = [text.partition("<br>n ")[0] for text in x.get("ticktext", ())]
@@ -142,7 +142,7 @@ def _shrunk(panel: dict[str, Any], value_axis: dict[str, Any]) -> dict[str, Any]
 
 
 def _reward_axis(snapshot: Snapshot, unscored: Unscored) -> dict[str, Any]:
-    """The axis of all mean rewards of an experiment, so that its small figures compare."""
+    """Returns an axis for all mean rewards of an experiment, so that its small figures are comparable."""
 
     def found() -> dict[str, Any]:
         plain, by_setting = specs.entries(dimensions(snapshot))

@@ -70,7 +70,7 @@ def verdicts(found: SideBySide, arms: Sequence[NamedArm], sentences: Sequence[Se
 
 
 def _difference(pair: Paired | None) -> str:
-    """+0.12 [0, +0.23]."""
+    """Returns a difference with its interval, such as `+0.12 [0, +0.23]`."""
     if pair is None:
         return ""
     found = pair.difference

@@ -40,7 +40,7 @@ _SHOWN = {
     Show.UNSCORED: ("Some unscored", "an arm has no reward here"),
 }
 
-_NARROW = 3
+_NARROW = 2
 """Arms up to which the tables have room beside each other."""
 
 

@@ -35,7 +35,7 @@ class Number:
 
 
 def numbers(summary: Summary, progress: Progress, *, slug: str) -> tuple[Number, ...]:
-    """The numbers of an experiment."""
+    """Returns the numbers of an experiment."""
     rollouts = reverse("experiment-rollouts", args=[slug])
     return (
         *_best(summary, rollouts),
@@ -47,7 +47,7 @@ def numbers(summary: Summary, progress: Progress, *, slug: str) -> tuple[Number,
 
 
 def _best(summary: Summary, rollouts: str) -> Iterator[Number]:
-    """The arm with the highest mean reward."""
+    """Yields the highest mean reward and its arm, if any arm is scored."""
     scored = [(arm.reward.mean, arm) for arm in summary.arms if arm.reward is not None]
     if scored:
         reward, arm = max(scored, key=lambda found: found[0])
@@ -88,7 +88,7 @@ def _unscored(summary: Summary, progress: Progress, rollouts: str) -> Number:
 
 
 def _time(summary: Summary, progress: Progress) -> Iterator[Number]:
-    """Mean seconds of the rollouts that count."""
+    """Yields the mean seconds of the rollouts that count, if known."""
     known = [(mean, arm.counted) for arm in summary.arms if (mean := arm.means.get("seconds")) is not None]
     total = sum(count for _, count in known)
     if not total:

@@ -103,7 +103,7 @@ def headline(summary: Summary) -> str:
 
 
 def count_clear(comparisons: Iterable[Comparison]) -> tuple[int, int]:
-    """The numbers of arms that are ahead of their baseline, and behind it, beyond chance."""
+    """Returns the numbers of arms that are ahead of, and behind, their baseline with a clear difference."""
     clear = [each for each in comparisons if _is_clear(each)]
     ahead = sum(map(_is_ahead, clear))
     return ahead, len(clear) - ahead

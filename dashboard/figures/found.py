@@ -14,7 +14,7 @@ from ..charts import FigureForm, Spec
 
 
 def found_figure(request: HttpRequest, slug: str, name: str) -> tuple[Snapshot, Spec, FigureForm]:
-    """Raises Http404 for a figure that does not exist, or that is about nothing in this experiment."""
+    """Returns the figure of an address. Raises Http404 if it does not exist, or is empty for this experiment."""
     experiment = get_object_or_404(Experiment, slug=slug)
     spec = charts.FIGURES.get(name)
     if spec is None:

@@ -58,7 +58,7 @@ def figures_live(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def figure_small(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """The drawing of one small figure."""
+    """Returns the drawing of one small figure."""
     snapshot, _, form = found_figure(request, slug, name)
     context = {"small": small_figure(snapshot, form.asked())}
     return render(request, "dashboard/charts/_small.html", context)

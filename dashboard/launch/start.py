@@ -1,4 +1,4 @@
-"""What the launch form is filled with: a preset, an earlier experiment, a draft, a file, or a query string.
+"""The initial data of the launch form: from a preset, an earlier experiment, a draft, a file, or a query string.
 
 A spec that the form cannot show is filled in as TOML: the field `mode` is then `toml`, and the field `toml` its
 text.

@@ -80,7 +80,7 @@ class Multiple:
 
 @require_safe
 def multiples(request: HttpRequest) -> HttpResponse:
-    """The rollouts of the address, in its order."""
+    """Returns the rollouts of the address, in its order."""
     rollouts = _rollouts(request)
     found = outlines.read(rollouts)
     scale = Scale.of(found.values())
@@ -112,7 +112,7 @@ def _rollouts(request: HttpRequest) -> Sequence[Rollout]:
 
 
 def _columns(turns: Sequence[OutlineTurn], scale: Scale) -> Iterable[OutlineTurn]:
-    """The columns of a strip: the turns, or the sums of turns that share a column."""
+    """Returns the columns of a strip: the turns, or the sums of turns that share a column."""
     if scale.turns <= _COLUMNS:
         yield from turns
         return
@@ -138,10 +138,10 @@ def _log_height(value: int, most: int) -> int:
 
 
 def _bars(heights: Iterable[int], *, floor: int) -> str:
-    """The path of one bar per column, standing on `floor`."""
+    """Returns the path of one bar per column, whose base is `floor`."""
     return "".join(f"M{10 * at} {floor}v-{height}h8v{height}z" for at, height in enumerate(heights) if height)
 
 
 def _blocks(marked: Iterable[bool], *, height: int) -> str:
-    """The path of a block in the middle lane for each marked column."""
+    """Returns the path of a block in the middle lane for each marked column."""
     return _bars([height if is_marked else 0 for is_marked in marked], floor=2 * _LANE)

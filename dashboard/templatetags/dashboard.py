@@ -90,7 +90,7 @@ def stored(text: str) -> str:
 
 @register.simple_tag
 def experiment_sections(experiment: Experiment, sees_all: bool) -> list[tabs.Section]:
-    """The tabs of an experiment's pages."""
+    """Shows the tabs of an experiment's pages."""
     return list(tabs.sections(experiment.slug, sees_all=bool(sees_all)))
 
 
