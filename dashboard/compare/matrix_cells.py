@@ -26,7 +26,7 @@ _WORDS = {
     Outcome.UNFINISHED: ("queued", "to go"),
 }
 _NOT_RUN = mark_safe('<td class="num soft" title="This arm has no such example">–</td>')
-_MOST_LINKS = 600
+_MOST_LINKS = 350
 """The number of cells and repetitions up to which a page links repetitions one by one; beyond it, a cell links to
 a list.
 """

@@ -180,9 +180,9 @@ def test_queries_do_not_grow(reader, played, django_assert_num_queries):
         name="larger", environments=("verbatim-copy", "oolong"), examples=8, models=("a", "b")
     )
     for experiment in (played, larger):
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(15):
             reader.get(experiment.get_absolute_url())
-    with django_assert_num_queries(5):  # session, user, experiment, whether anything changed, circuits
+    with django_assert_num_queries(6):  # session, user, experiment, whether anything changed, circuits, tags
         reader.get(played.get_absolute_url())
 
 

@@ -98,6 +98,7 @@ def test_experiments_have_tags_an_owner_and_a_description_and_are_found_by_them(
     assert (rows[other.slug]["tags"], rows[other.slug]["owner"]) == ("", None)
     shown = html(reader, address)
     assert 'value="oolong, paper"' in shown
+    assert 'href="/experiments/?tag=oolong">oolong</a>' in html(reader, played.get_absolute_url())
     reader.post(address, form | {"tags": "", "owner": "", "description": ""})
     played.refresh_from_db()
     assert (played.tags.count(), played.created_by, played.description) == (0, None, "")
