@@ -28,6 +28,8 @@ from . import chips, former_filters, search_hits
 from .column_sets import sets
 
 SIZE = 50
+_MOST_CELLS = 1_500
+"""The cells of a page. With nearly all columns it has fewer rows, so that its size stays within bounds."""
 COUNTED = 10_000
 """A list counts its rows up to this number. Counting further would cost more than the list."""
 _COUNTED_COMMON = 200
@@ -66,7 +68,7 @@ def rollout_list(request: HttpRequest, slug: str = "") -> HttpResponse:
     wanted = parse_query(request.GET, scope.table)
     result = _Result(wanted)
     if wanted.problem is None:
-        result = _result(scope, wanted, size=SIZE)
+        result = _result(scope, wanted, size=min(SIZE, _MOST_CELLS // max(1, len(wanted.columns))))
     context = {
         "section": "rollouts",
         "experiment": scope.experiment,
