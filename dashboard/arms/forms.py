@@ -35,7 +35,7 @@ class ArmsForm(UnscoredForm):
     sort = forms.ChoiceField(required=False, choices=_sort_choices(*SORTS))
 
     def sorted_by(self) -> str:
-        """The column that sorts the arms, with a leading `-` if descending; "" for the default order."""
+        """Returns the column that sorts the arms, with a leading `-` if descending; "" for the default order."""
         self.full_clean()
         return str(self.cleaned_data.get("sort") or "")
 

@@ -54,25 +54,25 @@ class Constant:
 
 @dataclass(frozen=True)
 class Folded:
-    """A table without its constant columns, and these."""
+    """A table without its constant columns, and the constant columns."""
 
     table: Table
     constants: tuple[Constant, ...]
 
 
 def largest(tables: Sequence[Table], *, most: int) -> list[Difference]:
-    """The columns in which arms differ beyond their intervals, the largest first."""
+    """Returns the columns in which arms differ beyond their intervals, the largest difference first."""
     found = [each for table in tables for each in _differences(table) if each.size > _CLEAR]
     return sorted(found, key=lambda each: -each.size)[:most]
 
 
 def whole_time(table: Table) -> Table:
-    """The table of times with its last column, the whole, alone."""
+    """Returns the table of times with its last column only, the whole time."""
     return _of_columns(table, [len(table.columns) - 1])
 
 
 def folded(table: Table) -> Folded:
-    """The table with the columns that differ most first, and those that are the same in all arms apart."""
+    """Returns the table with the columns that differ most first, without those that are the same in all arms."""
     sizes = {each.place: each.size for each in _differences(table)}
     constant = [place for place in range(len(table.columns)) if len(table.rows) > 1 and _is_constant(table, place)]
     shown = [place for place in range(len(table.columns)) if place not in constant]

@@ -15,7 +15,7 @@ register = template.Library()
 
 @register.simple_tag
 def behaviour_number(number: Number, rollouts: str) -> SafeString:
-    """A number of an arm, a link into the list of `rollouts`."""
+    """Returns a number of an arm as a link to the list of `rollouts`."""
     return _behaviour(number, rollouts)
 
 
