@@ -133,7 +133,7 @@ def _height(value: int, most: int) -> int:
 
 
 def _log_height(value: int, most: int) -> int:
-    """Batches differ by orders of magnitude; one call is still to be seen beside a thousand."""
+    """Returns a logarithmic height, because batches differ by orders of magnitude."""
     return max(2, round(math.log1p(value) / math.log1p(most) * (_LANE - 4))) if value and most else 0
 
 
