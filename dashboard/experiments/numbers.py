@@ -34,13 +34,13 @@ class Number:
     is_bad: bool = False
 
 
-def numbers(summary: Summary, progress: Progress, *, slug: str) -> tuple[Number, ...]:
-    """Returns the numbers of an experiment."""
+def numbers(summary: Summary, progress: Progress, *, slug: str, is_estimated: bool) -> tuple[Number, ...]:
+    """Returns the numbers of an experiment. `is_estimated` says that some tokens are our own count."""
     rollouts = reverse("experiment-rollouts", args=[slug])
     return (
         *_best(summary, rollouts),
         *_decided(summary),
-        _spend(progress),
+        _spend(progress, is_estimated=is_estimated),
         _unscored(summary, progress, rollouts),
         *_time(summary, progress),
     )
@@ -64,15 +64,16 @@ def _decided(summary: Summary) -> Iterator[Number]:
     yield Number("Clear differences", f"{ahead + behind} of {len(made)}", told or (Part("none beyond chance"),))
 
 
-def _spend(progress: Progress) -> Number:
+def _spend(progress: Progress, *, is_estimated: bool) -> Number:
     spent = progress.cost + progress.judge_cost
     if progress.unpriced and not spent:
         return Number("Cost", "unpriced", (Part(plural(progress.unpriced, "rollout")),))
     priced = progress.done - progress.cancelled - progress.unpriced
-    about = [Part(f"{dollars(progress.cost / priced)} per rollout" if priced > 0 else "so far")]
+    mark = "≈ " if is_estimated else ""
+    about = [Part(f"{mark}{dollars(progress.cost / priced)} per rollout" if priced > 0 else "so far")]
     about += [Part(f"{dollars(progress.judge_cost)} judging")] if progress.judge_cost else []
     about += [Part(f"+ {whole(progress.unpriced)} unpriced")] if progress.unpriced else []
-    return Number("Cost", dollars(spent), tuple(about))
+    return Number("Cost", f"{mark}{dollars(spent)}", tuple(about))
 
 
 def _unscored(summary: Summary, progress: Progress, rollouts: str) -> Number:

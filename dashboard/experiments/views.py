@@ -166,14 +166,17 @@ def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     found = verdicts.verdicts(summary)
     waiting = waits.waits_of(experiment)
     progress = aggregates.snapshot_progress(snapshot)
+    uncertain = sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens())
     return {
         "experiment": experiment,
         "version": _version(snapshot, waiting.circuits),
         "waits": waiting,
         "progress": progress,
-        "numbers": numbers.numbers(summary, progress, slug=experiment.slug),
+        "numbers": numbers.numbers(
+            summary, progress, slug=experiment.slug, is_estimated=bool(uncertain.estimated)
+        ),
         "bill": aggregates.provider_bill(snapshot),
-        "uncertain": sum(aggregates.uncertain_tokens(snapshot).values(), aggregates.UncertainTokens()),
+        "uncertain": uncertain,
         "summary": summary,
         "in_short": verdicts.headline(summary),
         "verdicts": found,

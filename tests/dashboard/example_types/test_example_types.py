@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dashboard.charts.forest import Estimate, Scale
+from dashboard.charts.forest import WIDTH, Estimate, Scale
 from rlm_runs.analysis.aggregates import Unscored
 from rlm_runs.analysis.aggregates.example_types import by_type, type_keys
 from rlm_runs.analysis.statistics import compare_paired, examples_for_binary, holm
@@ -142,5 +142,5 @@ def test_the_scale_shows_every_interval(dispute):
     rows = by_type(snapshot(dispute), "task", unscored=Unscored.EXCLUDE, effect=0.1).rows
     scale = Scale.of(Estimate.of(row.paired, p=row.p) for row in rows)
     assert scale.reach == 1.0
-    assert scale.x(-1) == 6 < scale.x(0) == 100 < scale.x(1) == 194
+    assert scale.x(-1) == 6 < scale.x(0) == WIDTH / 2 < scale.x(1) == WIDTH - 6
     assert Scale.of([]).reach == 1.0

@@ -313,4 +313,5 @@ def test_lists_mark_estimates(reader, rollout):
     assert "≈" in page
     experiment = html(reader, rollout.experiment.get_absolute_url())
     assert "1 estimated" in experiment
-    assert "≈" in experiment
+    assert "≈ $" in experiment
+    assert "≈" in html(reader, f"{rollout.experiment.get_absolute_url()}arms/")
