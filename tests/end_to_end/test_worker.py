@@ -216,7 +216,8 @@ def test_rollouts_of_an_endpoint_that_is_down_wait_and_its_address_is_told(make_
     system.wait_for(is_open.exists)
     assert "cannot be reached" in is_open.get().error
     assert f"127.0.0.1:{free_port}" in is_open.get().error
-    system.wait_for(lambda: experiment.rollouts().filter(status="queued").exists())
+    # A rollout waits half a minute for a circuit, and checks it after the pause of a retry at the latest.
+    system.wait_for(lambda: experiment.rollouts().filter(status="queued").exists(), seconds=180)
     assert experiment.rollouts().get().error == ""
 
 
