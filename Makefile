@@ -28,9 +28,10 @@ test: $(VENV)/dev.stamp lint
 FAST := tests/analysis/statistics tests/analysis/filters tests/formats tests/models tests/engine/scaffolds \
 	tests/dashboard/charts tests/dashboard/test_formatting.py tests/dashboard/test_text_diff.py tests/experiments/test_spec.py \
 	tests/test_docs.py
+SLOW := tests/analysis/filters/test_search.py tests/analysis/filters/test_hints.py
 
 check: $(VENV)/dev.stamp lint
-	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n 2 -q $(FAST) $(ARGS)
+	@RLM_VAR_DIR=var/test $(BIN)/python -m pytest -p tests.embedded_postgres -n 2 -q $(FAST) $(SLOW:%=--ignore=%) $(ARGS)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench.statistics --quick
