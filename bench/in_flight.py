@@ -1,4 +1,4 @@
-"""Rollouts in flight: the number that one worker process runs at once, and what each one holds while it waits.
+"""Rollouts in flight: how many one worker process runs at once, and what a waiting rollout costs.
 
     python -m bench.in_flight [--rollouts 1500] [--slots 1000] [--scaffold llm] [--json]
     python -m bench.in_flight --sandbox docker [--rollouts 600] [--slots 400] [--json]

@@ -1,4 +1,4 @@
-"""A model server that answers at once with fixed text, so that a benchmark measures everything else.
+"""A model server that returns a fixed text without delay. Benchmarks then measure everything but the model.
 
     python -m bench.instant_model --port-file FILE
 

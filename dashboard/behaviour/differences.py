@@ -1,4 +1,4 @@
-"""What differs between arms, and what is the same in all: the order of a page that is read from the top.
+"""The order of the Behaviour page: the differences between arms first, then what all arms share.
 
 Arms are compared with those that share their environment; an environment with one arm has no differences, and then
 all arms are compared.

@@ -39,7 +39,7 @@ _SHOWN = {
 
 
 def caption(chart: Chart) -> str:
-    """Returns what is displayed, what is omitted, and the figure's notes."""
+    """Returns the caption: what the figure shows, which rollouts it omits, and its notes."""
     forms = list(dict.fromkeys(panel.form for panel in chart.panels))
     words = [_SHOWN[form].format(window=_windows(chart)) for form in forms if form in _SHOWN][:2]
     if not chart.points and chart.groups:

@@ -23,7 +23,7 @@ class LegendEntry:
 
 
 def legend(chart: Chart) -> tuple[LegendEntry, ...]:
-    """Returns the legend of colours and patterns. Patterns are also described in words."""
+    """Returns the entries of the legend. An entry names its pattern in words as well."""
     return tuple(
         LegendEntry(
             each.scaffold, each.name, PATTERN_WORDS[PATTERNS.index(pattern(each))], colour(each), series_mark(each)

@@ -30,7 +30,7 @@ _ROLLOUTS = 400
 
 @dataclass(frozen=True, eq=False)
 class ComparisonData:
-    """Everything that is computed from the rollouts of the chosen arms, all of which exist.
+    """The statistics of the chosen arms. All of the arms exist.
 
     `otherwise` are the rewards with unscored rollouts counted the other way: as zero, or excluded. `ways` are the
     mean rewards of each arm, with their numbers of rollouts, under each choice for unscored rollouts.

@@ -24,7 +24,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Number:
-    """One number. `address` leads to the rollouts behind it; `scaffold` marks what is under it."""
+    """One number. `address` lists its rollouts, and `scaffold` is the one that the line below it names."""
 
     label: str
     value: str

@@ -1,4 +1,4 @@
-"""A figure by its address: the experiment as it is now, the figure, and what is asked of it."""
+"""Finds the figure that a URL names, with the current snapshot of its experiment and the chosen options."""
 
 from __future__ import annotations
 

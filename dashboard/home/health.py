@@ -19,9 +19,7 @@ _FAILING = 0.1
 
 @dataclass(frozen=True)
 class Host:
-    """The worker processes of one machine. `slots` is the number of rollouts that they can run at once, 0 if
-    unknown.
-    """
+    """The worker processes of one machine. `slots` is their capacity in rollouts, 0 if unknown."""
 
     name: str
     processes: int
@@ -44,7 +42,7 @@ class Workers:
 
     @property
     def slots(self) -> int:
-        """The number of rollouts that the workers can run at once."""
+        """The capacity of all workers in rollouts."""
         return sum(host.slots for host in self.hosts)
 
 
